@@ -1,4 +1,4 @@
-"""What a task records about the assets that it produces."""
+"""Record facts about the assets that a task produces."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ class AssetNotDeclaredError(NbdagError):
 
 @error
 class AssetDataError(NbdagError):
-    """What a task recorded about an asset cannot be stored."""
+    """The facts that a task recorded about an asset cannot be stored."""
 
     asset: str
     problem: str
-    template = "what `produced` records about {asset!r} {problem}; pass numbers, texts, lists and dicts"
+    template = "a fact that `produced` records about {asset!r} {problem}; pass numbers, texts, lists and dicts"
 
 
 class Produced:
-    """What the task of this process has recorded about the assets that it produces."""
+    """The facts that the task of this process has recorded about the assets that it produces."""
 
     def __init__(self) -> None:
-        self.declared: tuple[str, ...] | None = None  # the assets of --produces; None: not known in a live notebook
+        # The assets of --produces; None in a live notebook, where they are not known.
+        self.declared: tuple[str, ...] | None = None
         self.extra: dict[str, dict[str, Any]] = {}
 
     def add(self, asset: str, extra: Mapping[str, Any]) -> None:

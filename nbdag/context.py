@@ -160,8 +160,8 @@ class DagRun:
     map_index: int = -1  # index of a mapped task's instance, from 0; -1 for any other task
     try_number: int = 1  # number of the current try, from 1
     params: Mapping[str, Any] = field(default_factory=dict)  # the parameters: defaults, and the values of the run
-    # For a run that new data started: the events of assets, the oldest first. Each has `asset`, `at` (an ISO date),
-    # `extra`, and, if a task produced the asset, `dag`, `run` and `task`.
+    # The events of assets that started the run, the oldest first. Each event has `asset`, `at` (an ISO date), `extra`,
+    # and, if a task produced the asset, `dag`, `run` and `task`.
     asset_events: Sequence[Mapping[str, Any]] = ()
     # Only the values that the user gave for this run, for example with -p.
     conf: Mapping[str, Any] = field(default_factory=dict)

@@ -152,7 +152,7 @@ def _note(path: Sequence[str] | None = None, environ: Mapping[str, str] = os.env
     from hashlib import blake2b
 
     cache = Path(environ.get("XDG_CACHE_HOME") or "")
-    if not cache.is_absolute():  # the XDG standard says to ignore a relative path
+    if not cache.is_absolute():  # a relative path is ignored, as the XDG standard requires
         try:
             cache = Path.home() / ".cache"
         except RuntimeError:  # RuntimeError: the user has no home folder

@@ -55,7 +55,7 @@ class DagEngine:
         report.metadata.papermill = {
             **metadata,
             **report.metadata.get("papermill", {}),
-            "parameters": run.to_dict()["parameters"],  # secret ones are masked
+            "parameters": run.to_dict()["parameters"],  # the values of secret parameters are masked
         }
         # Papermill adds its own error message for the first failure.
         report.cells = [cell for cell in report.cells if ERROR not in tags_of(cell)]

@@ -1,8 +1,8 @@
 """The report of a run: the user's notebook, in which the cell of each task has the task's outputs.
 
-The cells are those of the notebook version that the run uses; outputs, execution counts and timings come from the
-attempts' notebooks. The report is rewritten atomically as tasks finish, so it can be opened at any time. Scratch
-cells have no outputs, because they do not run; setup and parameters cells show the outputs of the first task that ran.
+The cells come from the notebook version that the run uses; outputs, execution counts and timings come from the
+attempts' notebooks. The report is rewritten atomically as tasks finish, so it can be opened at any time. Scratch cells
+have no outputs, because they do not run; setup and parameters cells show the outputs of the first task that ran.
 """
 
 from __future__ import annotations

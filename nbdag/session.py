@@ -9,9 +9,9 @@ until it builds new cells.
 If the notebook's file is known, the document consists of the file's cells, and a cell that ran after the last save has
 the text that it ran with. Otherwise the document consists of the executed cells, in the order of their first runs.
 
-A task that a headless run would skip, because of a branch, a short circuit or a trigger rule, is skipped here, too.
-A task is stale if it succeeded but another run could give a different result: its code was edited, or an upstream task
-ran again, is stale, or has not run.
+A task that a headless run would skip, because of a branch, a short circuit or a trigger rule, is also skipped in the
+live notebook. A task is stale if it succeeded but another run could give a different result: its code was edited, or an
+upstream task ran again, is stale, or has not run.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class CellRun:
     duration: float | None = None  # duration of the run, in seconds
     reason: str = ""  # why the task failed or was skipped, in one sentence
     count: int | None = None  # number of instances of a mapped task; None for any other cell
-    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose
-    short_circuit: bool = False  # the condition of --short-circuit was false
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the cell is no branch
+    short_circuit: bool = False  # whether the condition of --short-circuit was false
     built: tuple[RawCell, ...] | None = None  # the cells that this cell built, if it is a %%dag cell
 
 
@@ -80,7 +80,7 @@ class _File:
 
     cells: tuple[_DocumentCell, ...] = ()
     metadata: Mapping[str, Any] | None = None
-    saved: float = 0.0  # when the file was written, in seconds since the epoch
+    saved: float = 0.0  # modification time of the file, in seconds since the epoch
 
 
 def notebook_path(namespace: Mapping[str, Any]) -> Path | None:
@@ -166,7 +166,10 @@ class Session:
         self._current = None
 
     def skip_reason(self, task: str) -> str:
-        """Explain why a headless run would skip the running task after the tasks that ran here; "" if it would not."""
+        """Explain why a headless run would skip the running task, given the tasks that ran in this kernel.
+
+        Return "" if it would not.
+        """
         document = _expanded(self._document())
         if not any(_decides(cell.ran) for cell in document):
             return ""
@@ -209,7 +212,7 @@ class Session:
         return dag, _marks(dag, document)
 
     def has_run(self, task: str) -> bool:
-        """Return whether the cell of a task has run in this kernel without an error."""
+        """Return whether the cell of a task has run without an error in this kernel."""
         return any(
             ran.state == TaskState.SUCCESS and (_task(ran.source)[0] == task or _builds(ran, task))
             for ran in self._ran.values()
@@ -398,12 +401,12 @@ def _builds(ran: CellRun, task: str) -> bool:
 
 
 def _decides(ran: CellRun | None) -> bool:
-    """Return whether other tasks may be skipped because of this run."""
+    """Return whether other tasks may be skipped because of this run of a cell."""
     return ran is not None and (ran.state == TaskState.SKIPPED or ran.chosen is not None or ran.short_circuit)
 
 
 def _skipped_tasks(dag: Dag, document: Sequence[_DocumentCell]) -> dict[str, str]:
-    """Return the tasks that a headless run would skip after the tasks that ran here, with the reasons.
+    """Return the tasks that a headless run would skip, given the tasks that ran in this kernel, with the reasons.
 
     A task that ran before one of its upstream tasks ran again counts as a task that has not run, and so do the tasks
     below it.
@@ -425,7 +428,7 @@ def _skipped_tasks(dag: Dag, document: Sequence[_DocumentCell]) -> dict[str, str
             chosen, short = ran.chosen, ran.short_circuit
             instances.append(Instance(task=name, state=state, chosen=chosen, short_circuit=short))
     view = RunView(run_id="", dag_id=dag.id, logical_date=None, state=RunState.RUNNING)
-    # The options of the whole DAG, such as --fail-fast, concern headless runs.
+    # Options of the whole DAG are ignored, because options such as --fail-fast apply only to headless runs.
     moves = plan(replace(dag, options=DagOptions()), view, instances, now=datetime.now(UTC)).moves
     return {move.task: move.reason for move in moves if move.state is TaskState.SKIPPED}
 

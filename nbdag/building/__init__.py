@@ -5,9 +5,9 @@ The result is an ordinary notebook, which is analysed, drawn, pinned, run and re
 at these times:
 
 - `nbdag.read`, `check` and `show` build with the default parameters, `run` with the parameters of the run. `deploy`
-builds only to find problems: it pins the notebook without built cells, and each scheduled run builds again. - When a
-triggered or scheduled run starts, the process that owns the run builds the tasks, with the run's parameters. `backfill`
-builds the tasks once for all runs.
+  builds only to find problems: it pins the notebook without built cells, and each scheduled run builds again.
+- When a triggered or scheduled run starts, the process that owns the run builds the tasks, with the run's parameters.
+  `backfill` builds the tasks once for all runs.
 - A run pins the built notebook, so retries, `clear` and `resume` do not build again.
 - In the live notebook, the tasks are built in the kernel when the `%%dag` cell runs: see `nbdag.magics`.
 - Lists, the status of a run, completion and the graph of the live notebook never build.

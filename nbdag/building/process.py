@@ -47,7 +47,7 @@ class BuildError(NbdagError):
 
     message: str
     hint: str = ""  # what the user can do
-    cell: int | None = None  # number of the cell with the error in the file, from 0; None if unknown
+    cell: int | None = None  # number of the cell with the error, from 0 in the file; None if the cell is unknown
     line: int = 1  # line of the error in the cell, from 1
     printed: str = ""  # what the code printed before the error
     template = "{message}{advice}"

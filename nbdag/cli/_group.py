@@ -239,13 +239,13 @@ def _folder_exists() -> bool:
 
 
 def _lacking(error: Exception) -> str | None:
-    """Return one sentence if the system has reached a limit (processes, memory, files); None for other errors."""
+    """Return a message if the system has reached a limit (processes, memory, files), or None for any other error."""
     number = error.errno if isinstance(error, OSError) else None
     is_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
     if number in (errno.EAGAIN, errno.ENOMEM) or isinstance(error, MemoryError) or is_thread:
-        return "the system allows no further process, thread or memory: end others or raise the limits (ulimit -u, -v)"
+        return "the limit of processes, threads or memory is reached: end other programs or raise it (ulimit -u, -v)"
     if number in (errno.EMFILE, errno.ENFILE):
-        return "the system allows no further open file: close others or raise the limit (ulimit -n)"
+        return "the limit of open files is reached: close files or raise it (ulimit -n)"
     return None
 
 

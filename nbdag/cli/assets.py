@@ -1,4 +1,4 @@
-"""`assets list|events|emit|graph`: data that tasks produce and that schedules wait for."""
+"""`assets list|events|emit|graph`: show and create versions of data that tasks produce and schedules wait for."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 @click.group(
     epilog=examples(
         ("nbdag assets list", "each asset, with the pipelines that produce and need it"),
-        ("nbdag assets events s3://lake/orders", "its versions, and the runs that they started"),
-        ("nbdag assets emit s3://lake/orders", "tell the pipelines that wait for it that there is new data"),
+        ("nbdag assets events s3://lake/orders", "the versions of the asset, and the runs that they started"),
+        ("nbdag assets emit s3://lake/orders", "start the pipelines that wait for new data of this asset"),
         ("nbdag assets graph -f lineage.svg", "draw how data flows between the deployed pipelines"),
     )
 )
@@ -35,8 +35,9 @@ def assets() -> None:
     """Show the data that tasks produce, and start the pipelines that wait for it.
 
     A task with --produces ASSET that succeeds creates a new version of the asset. A pipeline whose schedule is "on
-    ASSET" then runs, also with "and", "or" and "or at 06:00". The schedule "after churn" runs a pipeline after each
-    successful run of the pipeline churn. The schedule "on file:data/orders.csv" watches a file.
+    ASSET" then runs. Such a schedule may combine assets with "and" and "or", and may add a time with "or at 06:00". The
+    schedule "after churn" runs a pipeline after each successful run of the pipeline churn. The schedule "on
+    file:data/orders.csv" watches a file.
     """
 
 
@@ -49,7 +50,7 @@ def list_(form: str) -> None:
         print_data([each.to_dict() for each in found], form)
         return
     if not found:
-        click.echo("no asset is known; a task with --produces ASSET, or a schedule 'on ASSET', names one", err=True)
+        click.echo("no asset is known; name one in --produces ASSET of a task, or in a schedule 'on ASSET'", err=True)
         return
     print_table(
         ["asset", "versions", "newest", "produced by", "needed by"],
@@ -74,7 +75,12 @@ def list_(form: str) -> None:
 )
 @click.argument("asset", required=False, shell_complete=_names)
 @click.option(
-    "-n", "number", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Most events to show."
+    "-n",
+    "number",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="Maximum number of events to show.",
 )
 @output_option
 def events(asset: str | None, number: int, form: str) -> None:
@@ -103,14 +109,14 @@ def events(asset: str | None, number: int, form: str) -> None:
 
 @assets.command(
     epilog=examples(
-        ("nbdag assets emit s3://lake/orders", "start what waits for it"),
+        ("nbdag assets emit s3://lake/orders", "start the pipelines that wait for the asset"),
         ("nbdag assets emit s3://lake/orders -e rows 120", "also record a fact about the new version"),
     )
 )
 @click.argument("asset", shell_complete=_names)
 @click.option(
     "-e", "--extra", "extra", nargs=2, multiple=True, metavar="NAME VALUE",
-    help="A fact about the version, as text or JSON; dag_run.asset_events has it in the runs that start.",
+    help="A fact about the new version, as text or JSON. The started runs find the fact in dag_run.asset_events.",
 )  # fmt: skip
 def emit(asset: str, extra: tuple[tuple[str, str], ...]) -> None:
     """Record a new version of an asset by hand."""
@@ -127,10 +133,12 @@ def emit(asset: str, extra: tuple[tuple[str, str], ...]) -> None:
     epilog=examples(
         ("nbdag assets graph", "print the graph as Mermaid text"),
         ("nbdag assets graph -f lineage.svg", "draw it"),
-        ("nbdag assets graph -o json", "nodes and edges, for a script"),
+        ("nbdag assets graph -o json", "print nodes and edges as JSON, for a script"),
     )
 )
-@click.option("-f", "--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="File: .svg, .dot or .mmd.")
+@click.option(
+    "-f", "--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="File to write: .svg, .dot or .mmd."
+)
 @output_option
 def graph(path: Path | None, form: str) -> None:
     """Draw how data flows between the deployed pipelines."""

@@ -1,4 +1,4 @@
-"""`connections list|test`: the connections that this machine knows, and whether they work."""
+"""`connections list|test`: list the connections that this machine knows, and test them."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def connections() -> None:
     in the file .env beside the home (or the file NBDAG_ENV_FILE), in backends of installed packages, and in the
     system's keyring (`keyring set nbdag NBDAG_CONN_WAREHOUSE`). A connection is a URI or a JSON object, as in Airflow.
 
-    Their secret values are shown as *** in outputs, logs, notebooks, reports, errors and notifications, also encoded
-    or printed in pieces. Not masked: values of fewer than 4 characters, images, what is computed from a value, files
-    that a task writes, and the stored value of a variable that another task reads.
+    Secret values are shown as *** in outputs, logs, notebooks, reports, errors and notifications, even if they are
+    encoded or printed in pieces. Not masked are values of fewer than 4 characters, images, data computed from a value,
+    files that a task writes, and the stored value of a variable that another task reads.
     """
 
 
@@ -48,7 +48,7 @@ def connections() -> None:
 )
 @output_option
 def list_(form: str) -> None:
-    """List the known connections, without passwords; those in a keyring cannot be listed."""
+    """List the known connections, without passwords. Connections in a keyring cannot be listed."""
     found = runs.list_connections()
     if form != "table":
         print_data([each.to_dict() for each in found], form)
@@ -64,7 +64,7 @@ def list_(form: str) -> None:
 @connections.command(
     epilog=examples(
         ("nbdag connections test", "test all known connections"),
-        ("nbdag connections test api -o json", "test one, for a script"),
+        ("nbdag connections test api -o json", "test one connection and print the result as JSON, for a script"),
     )
 )
 @click.argument("names", nargs=-1, shell_complete=_names)
@@ -72,8 +72,9 @@ def list_(form: str) -> None:
 def test(names: tuple[str, ...], form: str) -> None:
     """Connect to databases and web services, and report the results.
 
-    A database must answer a query, and a web service any request, except with a refusal of the login or a server error.
-    Other types are not tested. The exit code is 1 if a connection failed, or if one that was named was not tested.
+    A database passes if it answers a query. A web service passes if it answers a request, unless the answer rejects the
+    login or reports a server error. Other types are not tested. Exits with 1 if a connection failed, or if a named
+    connection was not tested.
     """
     results = runs.test_connections(names)
     if form != "table":

@@ -118,7 +118,7 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
         ("nbdag logs train", "the log of train's last attempt in the latest run"),
         ("nbdag logs latest train -f", "print the log while the task writes it"),
         ("nbdag logs latest train --try 1", "the log of the first attempt"),
-        ("nbdag logs load --rendered", "the script or SQL of load, with its templates rendered"),
+        ("nbdag logs load --rendered", "print the script or SQL of task load, with its templates rendered"),
     )
 )
 @click.argument("words", nargs=-1, required=True, metavar="[RUN] TASK", shell_complete=_run_or_task)
@@ -133,7 +133,7 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
 @click.option("--index", type=INDEX, metavar="N", help="Index of an instance of a mapped task.")
 @DAG
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the attempt ends.")
-@click.option("--rendered", is_flag=True, help="Print the texts of the task with their templates rendered instead.")
+@click.option("--rendered", is_flag=True, help="Print the rendered templates of the task instead of the log.")
 def logs(
     words: tuple[str, ...], try_number: int | None, index: int | None, dag: str | None, follow: bool, rendered: bool
 ) -> None:

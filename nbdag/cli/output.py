@@ -87,14 +87,14 @@ def can_print(text: str, screen: Console) -> bool:
 
 
 def duration(length: float | None) -> str:
-    """Return a duration in seconds as text, or "" for None."""
+    """Return a duration in seconds as text; None becomes ""."""
     from ..graphs.marks import duration_text
 
     return "" if length is None else duration_text(length)
 
 
 def moment(at: float | None) -> str:
-    """Return a time, in seconds since the epoch, as text in this machine's time zone, or "" for None."""
+    """Return a time, in seconds since the epoch, as text in this machine's time zone; None becomes ""."""
     return "" if at is None else datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -1,8 +1,9 @@
 """Options that set parameters, as on papermill's command line: the same letters, types and precedence.
 
-`-p NAME VALUE` takes the type that the parameters cell declares; without one it infers it (True, False, None, int,
-float, else str). `-r NAME TEXT` sets a string. `-y` takes YAML, `-f` a YAML or JSON file, and `-b` YAML in base64. The
-precedence, lowest first, is -b, -f, -y, -p, -r. Dates are texts, as in papermill, unless a parameter is a date.
+`-p NAME VALUE` converts the value to the type that the parameters cell declares. Without a declared type, the type is
+inferred (True, False, None, int, float, else str). `-r NAME TEXT` sets a string. `-y` takes YAML, `-f` a YAML or JSON
+file, and `-b` YAML in base64. The precedence, lowest first, is -b, -f, -y, -p, -r. Dates remain texts, as in papermill,
+unless the parameter's type is a date.
 """
 
 from __future__ import annotations
@@ -75,11 +76,11 @@ def parameters(
             with Path(file).open("rb") as opened:
                 content = opened.read(_MAX_FILE + 1)
             if len(content) > _MAX_FILE:
-                raise ValueError(f"it is larger than {_MAX_FILE >> 20} MB")
+                raise ValueError(f"the file is larger than {_MAX_FILE >> 20} MB")
             plain = content.decode()
         except (OSError, ValueError) as error:
             reason = str(getattr(error, "strerror", None) or error).lower()
-            reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else reason
+            reason = "the file is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else reason
             raise click.BadParameter(f"cannot read {file}: {reason}", param_hint="-f") from None
         values.update(_mapping(plain, f"-f {file}"))
     for text in parameters_yaml:
@@ -107,7 +108,7 @@ def _mapping(text: str, where: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or "it cannot be read"
+        reason = getattr(error, "problem", None) or "the text cannot be parsed"
         raise click.BadParameter(f"invalid YAML{line}: {reason}", param_hint=where) from None
     if values is None:
         return {}

@@ -201,7 +201,7 @@ class Live(NoProgress):
 def _most_important(rows: dict[Instance, _Row], room: int) -> list[tuple[Instance, _Row]]:
     """Return the rows that fit into `room` lines, but at least three, in notebook order.
 
-    Failed tasks have priority, then running ones, then those that ended last, then those that have not started.
+    The priority is: failed tasks, running tasks, tasks that ended last, tasks that have not started.
     """
     if len(rows) <= max(room, 3):
         return list(rows.items())

@@ -47,7 +47,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     epilog=examples(
         ("nbdag run churn.ipynb", "run all tasks"),
         ("nbdag run churn.ipynb -p alpha 0.5 -p region EU", "set parameters"),
-        ("nbdag run churn.ipynb --help-notebook", "print its parameters, with types, rules and defaults"),
+        ("nbdag run churn.ipynb --help-notebook", "print the notebook's parameters, with types, rules and defaults"),
         ("nbdag run churn.ipynb out/today.ipynb --jobs 4", "write the report to this file"),
         ("nbdag run churn.ipynb --from train", "run train and its downstream tasks, with values of earlier runs"),
         ("nbdag run churn.ipynb --no-cache", "ignore cached results"),

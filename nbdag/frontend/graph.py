@@ -36,7 +36,7 @@ def picture(
 ) -> Picture:
     """Return the graph with its layout. `direction` is LR, TB, or auto for the direction that fits a page.
 
-    `folded` are the groups that are drawn as one box. With `collapsed`, each long chain is one box, too.
+    Each group in `folded` is drawn as one box. With `collapsed`, each long chain is also drawn as one box.
     """
     members: dict[str, tuple[str, ...]] = {task: (task,) for task in dag.tasks}
     groups = folded_groups(dag, folded)

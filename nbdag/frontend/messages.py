@@ -113,7 +113,7 @@ class InitialState(TypedDict):
 
 
 class Use(TypedDict):
-    """A name that one task writes and another task reads, and so the reason for an edge."""
+    """The reason for an edge: a name that one task writes and another task reads."""
 
     name: str
     read_cell: int
@@ -331,7 +331,7 @@ class AttemptMessage(TypedDict):
     map_index: int
     try_number: int
     outputs: list[DisplayOutput]
-    rendered: list[list[str]]  # [name, text] pairs: the texts with rendered templates, such as the script
+    rendered: list[list[str]]  # the texts in which templates were rendered, such as the script, as [name, text] pairs
     log: str
     path: str  # path of the attempt's notebook
 

@@ -39,7 +39,7 @@ def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
     for cell in cells:
         shown = _SHOWN_CELLS & set(tags_of(cell))
         for output in cell.get("outputs", ()):
-            # From the other cells, only errors are shown, because an error explains why the task failed.
+            # A cell of setup or of nbdag shows only an error, because the error explains why the task failed.
             if shown or output.get("output_type") == "error":
                 found.extend(display_outputs(output))
     return found

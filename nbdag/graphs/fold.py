@@ -11,7 +11,10 @@ from ..core.options.options import TaskOptions
 
 
 def folded_groups(dag: Dag, groups: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """Return the tasks of each of these groups; a group inside another one of them, or unknown, is left out."""
+    """Return the tasks of each of these groups.
+
+    Unknown groups are omitted, and groups inside another of these groups.
+    """
     known = {group: dag.groups[group] for group in groups if group in dag.groups}
     return {
         group: members for group, members in known.items() if not any(group.startswith(f"{other}.") for other in known)
@@ -19,7 +22,7 @@ def folded_groups(dag: Dag, groups: Collection[str]) -> dict[str, tuple[str, ...
 
 
 def fold(dag: Dag, boxes: Mapping[str, Sequence[str]]) -> Dag:
-    """Return the DAG with one task in the place of the tasks of each box. A box has the id of no task."""
+    """Return a DAG in which one task replaces the tasks of each box. The id of a box must differ from all task ids."""
     box_of = {task: task for task in dag.tasks} | {task: box for box, members in boxes.items() for task in members}
     tasks: dict[str, Task] = {}
     for task in dag.tasks.values():

@@ -13,7 +13,7 @@ from .layout import lay_out
 from .svg import line_path, tip_path
 
 LINEAGE_FORMATS = ("svg", "dot", "mmd")
-_NAME = 60  # characters of a name that are shown
+_NAME = 60  # maximum number of characters of a name that are shown
 _STYLE = """
   .back {{ fill: none }}
   path.line {{ fill: none; stroke: {line}; stroke-width: 1.2 }}
@@ -40,7 +40,8 @@ def _dot(nodes: Sequence[tuple[str, str, str]], edges: Sequence[tuple[str, str]]
         node_attr={"shape": "box", "fontname": FONT, "fontsize": "13", "height": "0.36"},
         edge_attr={"color": LINE, "arrowsize": "0.7"},
     )
-    names = {key: f"n{number}" for number, (key, _, _) in enumerate(nodes)}  # a colon in a name would be a port
+    # Numbered names, because Graphviz reads a colon in a name as the start of a port.
+    names = {key: f"n{number}" for number, (key, _, _) in enumerate(nodes)}
     for key, label, kind in nodes:
         style = "rounded" if kind == "dag" else "dashed"
         graph.node(

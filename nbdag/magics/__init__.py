@@ -167,7 +167,7 @@ class _Extension:
         delattr(shell, _ATTRIBUTE)
 
     def before_cell(self, info: Any) -> None:
-        secrets.hide_known_values()  # a cell may have set variables
+        secrets.hide_known_values()  # a cell may have set environment variables that contain secrets
         self.running.begin(info.raw_cell, getattr(info, "cell_id", None))
         self.display.refresh()
 

@@ -1,7 +1,7 @@
 """`dag_run` and `ti` in the live notebook: values come from the variables of this kernel.
 
 `ti.xcom_pull` returns a variable of a task whose cell has run, or a value that the cell pushed. Parameters are the
-variables that the parameters cell sets. Dates are those of the moment at which the extension was loaded.
+variables that the parameters cell sets. All dates are the time at which the extension was loaded.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class LiveTask(TaskInstance):
         self._pushed_by: dict[str, dict[str, Any]] = {}
 
     def begin(self, task: str) -> None:
-        """Start the cell of a task; the values that it pushed before are forgotten."""
+        """Start the cell of a task, and delete the values that the task has pushed before."""
         self.task_id = task
         self._pushed = self._pushed_by[task] = {}
 
@@ -85,7 +85,9 @@ class LiveTask(TaskInstance):
         return [value[index] for index in map_indexes]
 
     def _result(self, task: str) -> str | None:
-        """Return the variable that holds the task's result: that of `--out`, or the only one that it sets."""
+        """Return the name of the variable with the task's result: the variable of `--out`, or the only variable that
+        the task sets.
+        """
         found = self._session.dag().tasks[task]
         if len(found.options.out) == 1:
             return found.options.out[0]

@@ -3,9 +3,9 @@
 A task's cell runs like any other cell. The header is read first, and if it is invalid, the cell does not run. `--when`
 is evaluated before the body (the code below the header) and `--check` after it. With `--map` the body runs once for
 each element, in order. Afterwards, each name that the body writes is a list of the values from all elements, as it is
-for later tasks of a headless run. With `--branch` and `--short-circuit`, the last expression decides which tasks run; a
-task that a headless run would skip is skipped here, too. Retries, timeouts, pools and schedules apply to headless runs
-only.
+for later tasks of a headless run. With `--branch` and `--short-circuit`, the last expression decides which tasks run. A
+task that a headless run would skip is also skipped in the live notebook. Retries, timeouts, pools and schedules apply
+to headless runs only.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class RunningCell:
         self._skipped = ""  # why the cell was skipped; "" if it was not
         self._count: int | None = None  # number of instances of a mapped task; None for any other task
         self._invalid_header = False
-        self._chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose
+        # Tasks and groups that the running branch chose; None if the cell is no branch.
+        self._chosen: tuple[str, ...] | None = None
         self._truths: list[bool] = []  # values of the last expression of a task with --short-circuit
         self._task = ""  # id of the running cell's task
         self._by_rule = False  # whether the cell was skipped because a headless run would skip its task
@@ -60,7 +61,7 @@ class RunningCell:
         return self._source
 
     def options_of(self, header_options: Mapping[str, Any]) -> TaskOptions:
-        """Return a task's options: those of its header, and the defaults from %dag."""
+        """Return a task's options: the options in its header, and the defaults from %dag."""
         return task_options(self.defaults, header_options)
 
     # IPython's events call the following methods.
@@ -144,12 +145,12 @@ class RunningCell:
         return value[0] if value else None
 
     def _decide(self, value: Any) -> None:
-        """Record what the last expression of a branch or short circuit decides, and print it."""
+        """Record and print which tasks the last expression of a branch or short circuit selects."""
         options, task = self.options, self._task
         if options.branch:
             dag = self.session.dag()
             choices = dag.choices(task) if task in dag.tasks else ()
-            # A cell that has not run is unknown here if the notebook's file is, so an unknown name may be right.
+            # If the notebook's file is unknown, so are cells that have not run. So an unknown name may be right.
             names = [value] if isinstance(value, str) else value if isinstance(value, list | tuple | set) else ()
             later = (name for name in names if name not in dag.tasks and name not in dag.groups)
             known = (*choices, *later)

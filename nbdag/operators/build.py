@@ -136,7 +136,7 @@ class Build:
         return cells
 
     def _reject_secret(self, cell: RawCell) -> None:
-        """Raise `OperatorError` if a cell contains a secret's value that the %%dag cell has looked up."""
+        """Raise `OperatorError` if a built cell contains the value of a secret that the %%dag cell has looked up."""
         name = looked_up_in(cell.source)
         if name is not None:
             message = f"the cell of a task would contain the value of the secret {name}, and be stored with it"

@@ -8,8 +8,8 @@ In a `%%dag` cell, `Python` also accepts a function and its arguments, as Airflo
 The task `train_2` calls the function and assigns the result to `train_2_result`, or to the names in `out` (the result
 is unpacked into several names). An argument may be another task, or its `output`: the function gets the value of that
 result, and the task depends on the other task. As in Airflow, templates in texts among the arguments are rendered
-(`day="{{ ds }}"`), and a function that asks for names of Airflow's context gets them: `def load(ds, params, ti)`, or
-all of them with `**context`. A keyword with the name of an option of `%%task` sets the option; use
+(`day="{{ ds }}"`), and a function with parameters named as in Airflow's context gets these values: `def load(ds,
+params, ti)`. With `**context` it gets all values. A keyword with the name of an option of `%%task` sets the option; use
 `op_kwargs={"timeout": 3}` to pass such a keyword to the function.
 """
 
@@ -61,7 +61,8 @@ class Python(Operator):
         self.result_names = _result(task_id, options.get("out"))
         call = self._call(function, arguments, keywords)
         if options.get("branch") or options.get("short_circuit"):
-            call += f"\n{self.result_names[0]}"  # the last expression decides which tasks follow
+            # The result is the last expression of the cell, because that decides which tasks follow.
+            call += f"\n{self.result_names[0]}"
         super().__init__(task_id, call, **options)
         for other in _tasks((arguments, keywords)):
             current_build().connect(str(other.id), str(self.id))

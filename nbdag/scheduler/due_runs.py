@@ -93,7 +93,7 @@ class DueRuns:
                 self._report(f"the due run cannot be created; next try in {RETRY_INTERVAL:g} s: {error}", row.id, "")
 
     def _create_for_assets(self, now: datetime) -> datetime | None:
-        """Create the runs that new events of assets make due; return when to look at watched files next."""
+        """Create the runs that are due because of new events of assets. Return when to check watched files next."""
         needed = self._store.assets.needed()
         if not needed:
             return None
@@ -114,7 +114,10 @@ class DueRuns:
         return watched
 
     def _create_for(self, row: DagRow, events: Sequence[AssetEvent], now: datetime) -> None:
-        """Create a run that consumes these events. Its data interval spans them; its date is that of the last one."""
+        """Create a run that uses these events.
+
+        The data interval of the run begins with the first event; its date is the time of the last event.
+        """
         first, last = (utc_datetime(each.at) for each in (events[0], events[-1]))
         new = new_run(row, name=scheduled_name(now, "asset"), kind="asset", at=now, date=last, start=first)
         new = replace(new, events=tuple(each.to_dict() for each in events))

@@ -1,8 +1,8 @@
 """Watch the files that schedules name as assets: `on file:data/orders.csv`, also with wildcards.
 
 An asset whose name begins with `file:` has a new version when its file has changed since the asset's last event. Paths
-are relative to the working directory of the pipeline that needs the asset. A file counts once its last change is a
-moment old, so that a file which is still being written starts no run.
+are relative to the working directory of the pipeline that needs the asset. A changed file counts only when its last
+change is two seconds old, so that a file that is still being written starts no run.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ..store.store import Store
 
 FILE_PREFIX = "file:"
-POLL_INTERVAL = 5.0  # seconds between two looks at the files
-SETTLED = 2.0  # seconds after its last change when a file counts as written
+POLL_INTERVAL = 5.0  # seconds between two checks of the files
+SETTLED = 2.0  # seconds after a file's last change at which the file counts as complete
 
 
 class WatchedFiles:
@@ -32,7 +32,7 @@ class WatchedFiles:
     def poll(self, store: Store, needed: Mapping[str, Sequence[tuple[str, float]]], now: datetime) -> datetime | None:
         """Record an event for each file that has changed; return when to poll again, or None if no file is watched.
 
-        `needed` is as in `Assets.needed`.
+        For `needed`, see `Assets.needed`.
         """
         if self._next is not None and now < self._next <= now + timedelta(seconds=POLL_INTERVAL):
             return self._next
@@ -55,7 +55,7 @@ class WatchedFiles:
 
 
 def newest(asset: str, cwd: str) -> tuple[str, float]:
-    """Return the path that changed last among those of an asset, with its time; ("", 0.0) if there is no such file."""
+    """Return the file of an asset that changed last, and the time of its change. Return ("", 0.0) if no file exists."""
     found = max(_changes(str(Path(cwd) / _path(asset))), default=(0.0, ""))
     return found[1], found[0]
 
@@ -66,7 +66,7 @@ def _path(asset: str) -> str:
 
 
 def _changes(pattern: str) -> Iterator[tuple[float, str]]:
-    for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207  # Path.glob takes no absolute pattern
+    for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207  # `Path.glob` accepts no absolute pattern
         try:
             yield Path(path).stat().st_mtime, path
         except OSError:

@@ -33,7 +33,7 @@ from ..store.rows import AssetEvent, AttemptRow, CachedOutcome, Change, Instance
 if TYPE_CHECKING:
     from ..store.store import Store
 
-MISSED = "NB480"  # code of the note about a missed deadline
+MISSED = "NB480"  # problem code of the note about a missed deadline
 # Key: task; value: stored outputs of the task's instances by map index.
 TaskOutputs = dict[str, dict[int, StoredOutputs]]
 
@@ -49,7 +49,8 @@ class OwnedRun:
     borrowed: TaskOutputs  # outputs that other runs stored, for tasks that this partial run does not contain
     # Key: instance of a sensor that waits for its next poll; value: start of its attempt.
     paused: dict[InstanceKey, float] = field(default_factory=dict)
-    missed: frozenset[str | None] = frozenset()  # tasks with a recorded missed deadline; None stands for the run itself
+    # Tasks whose missed deadline is recorded; None stands for the run itself.
+    missed: frozenset[str | None] = frozenset()
     missed_now: tuple[MissedDeadline, ...] = ()  # deadlines that the last saved step recorded as missed
     most: int | None = None  # limit on running runs of the DAG and kind of this run, while the run is queued
     planned: dict[InstanceKey, tuple[InstanceRow, Instance]] = field(
@@ -70,7 +71,7 @@ class OwnedRun:
         borrowed: TaskOutputs,
         notes: Iterable[Note] = (),
     ) -> OwnedRun:
-        """Return a run from its records in the store; `notes` are those about the run as a whole."""
+        """Return a run from its records in the store. `notes` are the notes about the run as a whole."""
         run = cls(
             row=row,
             dag=replace(
@@ -162,7 +163,7 @@ class RunStep:
                 self._record_assets(instance, result)
 
     def _with_refusal(self, task: str, result: Result) -> Result:
-        """Return a failure as a final one if `--retry-on` or `--retry-if` excludes it."""
+        """Mark a failure as final if `--retry-on` or `--retry-if` excludes a retry."""
         options = self.run.dag.tasks[task].options if task in self.run.dag.tasks else TaskOptions()
         refused = why_not_retried(options, result.kinds, result.retry)
         if not refused:
@@ -210,7 +211,8 @@ class RunStep:
 
     def _record_assets(self, instance: InstanceRow, result: Result) -> None:
         """Record a new version of each asset that a task produced, if the task has succeeded."""
-        left = self.instances.get((instance.task, instance.map_index))  # None: it was replaced by its instances
+        # None if the placeholder of a mapped task was replaced by the task's instances.
+        left = self.instances.get((instance.task, instance.map_index))
         if left is None or left.state is not TaskState.SUCCESS:
             return
         for asset in self.run.dag.tasks[instance.task].options.produces:

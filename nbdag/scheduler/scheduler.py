@@ -347,7 +347,7 @@ class Scheduler:
         if added is None:
             return None
         step.commit(added)
-        self._mark_ended(results)  # called before the callbacks below, because they may raise
+        self._mark_ended(results)  # called before the callbacks, because a callback may raise
         self._submitted.update(dict.fromkeys((job.key for job in jobs), step.row.id))
         self._pending += jobs
         self._submit_pending()

@@ -23,10 +23,10 @@ outputs, so they are masked too. Base64, URL-encoding, hexadecimal, escapes of `
 of values with several lines, and values that are printed in pieces are recognised (`core.model.secret_forms`). A
 variable is masked only if its name is that of a secret (`db_password`) or if it is a URL with a password.
 
-Not masked, because it cannot be: values of fewer than 4 characters; images and other binary outputs; what is computed
-from a value (a hash, a reversed text, its length); pieces with other output between them; files that the code writes;
-and the stored value of a variable that later tasks read, whose pickle holds it: look the secret up in the task that
-needs it instead (a `Connection` is stored as its name).
+Not masked are: values of fewer than 4 characters; images and other binary outputs; data computed from a value (a hash,
+a reversed text, its length); pieces with other output between them; files that the code writes; and the stored value of
+a variable that later tasks read, because the pickle contains the value: look the secret up in the task that needs it
+instead (a `Connection` is stored as its name).
 """
 
 from __future__ import annotations

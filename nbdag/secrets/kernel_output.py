@@ -111,7 +111,7 @@ class _OutputMask:
 
 
 class _Lookups:
-    """The file with the names that other processes of the task have looked up."""
+    """The file with the names of secrets that other processes of the task have looked up."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -20,7 +20,7 @@ Secret = Annotated[str, "nbdag.Secret"]
 
 _NAME = re.compile(r"[^\W\d][\w.-]{0,199}")
 _MISSING: Any = object()
-_looked_up: dict[str, str] = {}  # secrets that this process has looked up → their names
+_looked_up: dict[str, str] = {}  # key: value of a secret that this process has looked up; value: the secret's name
 
 
 @error
@@ -54,7 +54,7 @@ class SecretNameError(NbdagError):
     kind: str
     template = (
         "the name of a {kind} is at most 200 letters, digits, '_', '.' and '-', beginning with a letter or '_'; pass "
-        "its name, not its value"
+        "the name, not the value"
     )
 
 
@@ -106,12 +106,12 @@ def variable(name: str, default: Any = _MISSING, *, json: bool = False) -> Any:
 
 
 def name_of(value: str) -> str | None:
-    """Return the name by which this process has looked up a secret, or None if it has looked up no such secret."""
+    """Return the name under which this process has looked up this value, or None if it has not."""
     return _looked_up.get(value)
 
 
 def looked_up_in(text: str) -> str | None:
-    """Return the name of a secret that this process has looked up and whose value a text contains, or None."""
+    """Return the name of a looked-up secret whose value the text contains, or None if it contains no such value."""
     return next((name for value, name in _looked_up.items() if len(value) >= SHORTEST and value in text), None)
 
 

@@ -1,16 +1,17 @@
 """Secret parameters: a run records the name of the secret, never its value.
 
 A parameter is secret because of its name (`password`, `api_key`), because the parameters cell annotates it so
-(`key: nbdag.Secret = ""`, or `key: Annotated[str, nbdag.Secret]`), or because its value is a URL with a password. Its
-value is given in one of two ways:
+(`key: nbdag.Secret = ""`, or `key: Annotated[str, nbdag.Secret]`), or because its value is a URL with a password. The
+value can be given in two ways:
 
     -p password secret:WAREHOUSE     by the name of a secret, which each process of the run looks up
-    -p password hunter2              by itself: the process that executes the run keeps it, and its child processes get
-                                     it in their environment under a new name, NBDAG_SECRET_PASSWORD_3F2A1B
+    -p password hunter2              directly: the process that executes the run keeps the value, and its child
+                                     processes get it in their environment under a new name, such as
+                                     NBDAG_SECRET_PASSWORD_3F2A1B
 
-A run records `{"$secret": "WAREHOUSE", "shown": "***"}`. So a value that was given by itself is gone when its run has
-ended: retries have it, but to clear or resume the run later, the variable with the new name must be set, or the run is
-started again. What another process executes (`trigger`, `backfill`) takes the name of a secret only.
+A run records `{"$secret": "WAREHOUSE", "shown": "***"}`. So a value that was given directly is lost when its run has
+ended. Retries still have the value, but before the run is cleared or resumed later, the variable with the new name must
+be set. For a run that another process executes (`trigger`, `backfill`), only the name of a secret is accepted.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _NAME = re.compile(r"[^\W\d][\w.-]{0,199}")
 
 @error
 class SecretParameterError(NbdagError):
-    """A secret parameter was given by its value to a run that another process executes."""
+    """A secret parameter must be given as the name of a secret, because another process executes the run."""
 
     exit_code = 2
 
@@ -67,19 +68,22 @@ def without_secrets(
 ) -> dict[str, Any]:
     """Return parameters with references in place of secret values, and mask these values from now on.
 
-    `marked` are the names that the parameters cell marks as secret. `stays_here`: this process executes the run, so it
-    can keep values; otherwise a value raises `SecretParameterError`.
+    `marked` are the names that the parameters cell marks as secret. With `stays_here`, this process executes the run
+    and keeps the values; otherwise, a secret value raises `SecretParameterError`.
     """
     return {name: _recorded(name, value, name in marked, stays_here) for name, value in given.items()}
 
 
 def resolved(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters with the values of the secrets that they refer to. Raises `SecretParameterGoneError`."""
+    """Return parameters in which references are replaced by the values of their secrets.
+
+    Raises `SecretParameterGoneError`.
+    """
     return {name: _resolved(name, value) if is_reference(value) else value for name, value in parameters.items()}
 
 
 def check_available(parameters: Mapping[str, Any]) -> None:
-    """Raise `SecretParameterGoneError` if a secret that the parameters refer to is unknown here."""
+    """Raise `SecretParameterGoneError` if a secret to which the parameters refer is unknown here."""
     resolved({name: value for name, value in parameters.items() if is_reference(value)})
 
 
@@ -87,14 +91,15 @@ def _recorded(name: str, value: Any, marked: bool, stays_here: bool) -> Any:
     if is_reference(value) or value is None or value == "":
         return value
     shown = masked_value(name, value)
-    if not marked and (shown is value or shown == (list(value) if isinstance(value, tuple) else value)):  # NaN != NaN
+    # `is`, because NaN does not equal itself.
+    if not marked and (shown is value or shown == (list(value) if isinstance(value, tuple) else value)):
         return value
     is_whole = marked or is_secret(name)
     if is_whole and isinstance(value, str) and value.startswith(_BY_NAME):
         by_name = value.removeprefix(_BY_NAME)
         if _NAME.fullmatch(by_name):
             if stays_here:
-                secret(by_name)  # raises an error if it is unknown
+                secret(by_name)  # raises an error if the secret is unknown
             return reference(by_name)
     if not stays_here:
         raise SecretParameterError(name)
@@ -105,7 +110,7 @@ def _recorded(name: str, value: Any, marked: bool, stays_here: bool) -> Any:
 
 
 def _keep(parameter: str, text: str) -> str:
-    """Keep a value in this process, for itself and its children, and return the name under which they look it up."""
+    """Keep a value for this process and its child processes. Return the name under which they look it up."""
     prefix = keys_of(Kind.SECRET, f"{parameter}_")[0]
     for variable, kept in GIVEN.items():
         if variable.startswith(prefix) and kept == text:

@@ -35,8 +35,8 @@ GROUP = "nbdag.secrets"
 # Environment variable with the path of a file that is used instead of the .env beside the home.
 ENV_FILE = "NBDAG_ENV_FILE"
 KEYRING_SERVICE = "nbdag"
-# Environment variable with the path of a file to which child processes add the names that they look up, so that their
-# parent can mask the values in their output. Values of the environment and of `.env` are known without it.
+# Environment variable with the path of a file to which child processes add the names that they look up. So the parent
+# can mask the values in the children's output. For values of the environment and of `.env`, the file is not needed.
 LOOKUPS = "NBDAG_LOOKUPS"
 
 
@@ -55,7 +55,8 @@ _PREFIXES = {
 }
 _KIND_OF = {prefix: kind for kind, prefixes in _PREFIXES.items() for prefix in prefixes}
 _ALL = tuple(_KIND_OF)
-_DATABASE = "NBDAG_DB_URL"  # its password is in the environment of every task
+# Environment variable with the database URL, whose password is in the environment of every task.
+_DATABASE = "NBDAG_DB_URL"
 _ENVIRONMENT, _GIVEN = "environment", "a parameter"
 # Secrets that were given to this process as parameters of a run, by the environment variables under which child
 # processes get them.
@@ -145,7 +146,7 @@ def env_file() -> Path:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment for a child process, which can look up the same names."""
+    """Return the environment for a child process, so that the child can look up the same names."""
     return {**os.environ, **GIVEN}
 
 
@@ -153,7 +154,7 @@ def hide_known_values() -> None:
     """Mask the secrets of the environment and of `.env`, even if no code looks them up, because a script may print
     them.
 
-    The password of nbdag's own database is one of these secrets. If the file cannot be read, no error is raised here:
+    The password of nbdag's own database is masked too. If the file cannot be read, no error is raised here:
     the first lookup that needs the file raises it.
     """
     _hide_all(os.environ)
@@ -165,7 +166,7 @@ def hide_known_values() -> None:
 
 
 def record_lookup(kind: Kind, name: str, source: str) -> None:
-    """Tell the processes that read this process's output which name it has looked up."""
+    """Record a name that was looked up, for the processes that read this process's output and mask the value in it."""
     path = os.environ.get(LOOKUPS)
     if path and source not in (_ENVIRONMENT, _GIVEN, str(env_file())):
         with contextlib.suppress(OSError), Path(path).open("a", encoding="utf-8") as file:
@@ -173,7 +174,7 @@ def record_lookup(kind: Kind, name: str, source: str) -> None:
 
 
 def hide_looked_up(path: Path) -> None:
-    """Mask the values that other processes have looked up, by their names in this file."""
+    """Mask the values of all names in this file, which other processes have looked up."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):

@@ -14,18 +14,18 @@ from .inserts import add_runs
 from .mapping import from_row, to_row
 from .rows import AssetEvent, NewInstance, NewRun, RunRow
 
-_OVERLAP = 3600.0  # seconds; no transaction that records an event takes longer than this
+_OVERLAP = 3600.0  # maximum duration in seconds of a transaction that records an event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetRow:
-    """An asset, with what is known of it."""
+    """An asset, with its events and the deployed pipelines that produce or need it."""
 
     name: str
     events: int  # number of recorded events
     latest: AssetEvent | None
-    producers: tuple[tuple[str, str], ...]  # (DAG, task) of deployed pipelines
-    consumers: tuple[str, ...]  # DAGs of deployed pipelines whose schedule names it
+    producers: tuple[tuple[str, str], ...]  # tasks of deployed pipelines that produce the asset, each as (DAG, task)
+    consumers: tuple[str, ...]  # deployed DAGs whose schedules name the asset
 
 
 class Assets:
@@ -61,7 +61,7 @@ class Assets:
         ]
 
     def events(self, asset: str | None = None, limit: int | None = None) -> list[tuple[AssetEvent, dict[str, str]]]:
-        """Return events, newest first, each with the runs that it started: DAG → run id."""
+        """Return events, newest first, each with the runs that it started (key: DAG; value: run id)."""
         query = select(t.asset_events).order_by(t.asset_events.c.at.desc(), t.asset_events.c.id.desc()).limit(limit)
         if asset is not None:
             query = query.where(t.asset_events.c.asset == asset)
@@ -74,7 +74,7 @@ class Assets:
         return [(each, runs.get(each.id, {})) for each in found]
 
     def needed(self) -> dict[str, list[tuple[str, float]]]:
-        """Return the assets that schedules need: name → (working directory, time since which events count)."""
+        """Return the assets that schedules need, by name, as (working directory, time since which events count)."""
         query = select(t.asset_needs.c.asset, t.dags.c.cwd, t.dags.c.events_since).join(
             t.dags, t.dags.c.id == t.asset_needs.c.dag_id
         )
@@ -92,7 +92,10 @@ class Assets:
             return {row.asset: row.at for row in rows}
 
     def unused(self, dag: str | None = None) -> dict[str, list[AssetEvent]]:
-        """Return the events that may start runs of deployed DAGs that are not paused, by DAG, the oldest first."""
+        """Return, by DAG, the events that may start runs of deployed DAGs that are not paused.
+
+        The oldest event is first.
+        """
         query = (
             select(t.asset_events, t.asset_needs.c.dag_id.label("needed_by"))
             .join(t.asset_needs, t.asset_needs.c.asset == t.asset_events.c.asset)
@@ -151,7 +154,7 @@ def add_events(connection: Connection, events: Sequence[AssetEvent]) -> None:
 def set_needs(
     connection: Connection, dag: str, needs: Collection[str], produces: Mapping[str, Collection[str]]
 ) -> None:
-    """Record which assets a deployed DAG needs, and which its tasks produce (task → assets)."""
+    """Record which assets a deployed DAG needs, and which assets its tasks produce (by task)."""
     for table in (t.asset_needs, t.asset_producers):
         connection.execute(delete(table).where(table.c.dag_id == dag))
     if needs:

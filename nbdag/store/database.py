@@ -52,9 +52,9 @@ class StoreError(NbdagError):
 
 
 class StoreBusyError(StoreError):
-    """Another process holds the database."""
+    """Another process has locked the database."""
 
-    problem = "another process holds the database"
+    problem = "another process has locked the database"
     advice = f"it did not release the database within {BUSY:.0f} s: terminate that process, or try again"
 
 

@@ -48,7 +48,7 @@ class Deployments:
     ) -> None:
         """Record that a version of a notebook is deployed.
 
-        `needs` are the assets in its schedule; `produces` are those of its tasks (task → assets).
+        `needs` are the assets in the notebook's schedule; `produces` are the assets that its tasks produce, by task.
         """
         values = to_row(dag)
         with self._database.writing() as connection:
@@ -66,8 +66,8 @@ class Deployments:
     def set_paused(self, dag: str, paused: bool, next_date: float | None, now: float | None = None) -> None:
         """Set whether the schedule of a DAG is paused, and the date of its next run.
 
-        Events of assets before `now` start no run of an unpaused DAG: as in Airflow, those that arrive while it is
-        paused do not count.
+        When a DAG is unpaused, events of assets before `now` start no run: as in Airflow, events that arrive while a
+        DAG is paused are ignored.
         """
         values: dict[str, Any] = {"paused": paused, "next_date": next_date}
         if now is not None and not paused:
@@ -158,7 +158,7 @@ class Deployments:
     ) -> list[RunRow] | None:
         """Record the runs that are due and the next date of the schedule, in one transaction.
 
-        Return the recorded runs, without those that already existed. Return None and record nothing if another process
+        Return the recorded runs, except runs that already existed. Return None and record nothing if another process
         has changed the deployment.
         """
         with self._database.writing() as connection:

@@ -51,7 +51,7 @@ class DagRow:
     digest: str  # digest of the notebook version that new runs use
     path: str  # the notebook's file at the time of the deployment
     cwd: str  # working directory of the tasks
-    deployed: float  # when the schedule became active
+    deployed: float  # time at which the schedule became active
     schedule: str | None
     tz: str = "UTC"
     start_date: float | None = None
@@ -61,7 +61,8 @@ class DagRow:
     max_active_runs: int = 16
     paused: bool = False
     last_date: float | None = None  # logical date of the last scheduled run
-    events_since: float | None = None  # earlier events of assets start no run; None: the schedule waits for no asset
+    # Events of assets before this time start no run; None if the schedule waits for no asset.
+    events_since: float | None = None
     next_date: float | None = None  # earliest time at which the next run may be due; None: no run will be due
 
 
@@ -79,7 +80,7 @@ class NewRun:
     interval_start: float
     interval_end: float
     kind: str = "manual"
-    output: str | None = None  # where the user wants a second copy of the report
+    output: str | None = None  # path to which the user wants a second copy of the report
     parameters: Mapping[str, Any] = field(default_factory=dict)
     events: tuple[Mapping[str, Any], ...] | None = None  # the events of assets that started the run
     tasks: tuple[str, ...] | None = None  # the tasks of a partial run; None: all tasks
@@ -157,7 +158,8 @@ class InstanceRow:
     # Whether the condition of --short-circuit was false, so that all descendants are skipped.
     short_circuit: bool = field(metadata=UPDATED)
     element: Mapping[str, str] = field(metadata=UPDATED)
-    chosen: tuple[str, ...] | None = field(default=None, metadata=UPDATED)  # tasks and groups that a branch chose
+    # Tasks and groups that a branch chose; None if the task is no branch or has not ended.
+    chosen: tuple[str, ...] | None = field(default=None, metadata=UPDATED)
     # Number of tries before the last reset, which do not count as retries.
     tries_before_reset: int = field(default=0, metadata=stored_as("forgiven", updated=True))
 
@@ -169,7 +171,7 @@ class InstanceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveRow:
-    """A task instance that holds slots of a pool."""
+    """A task instance that occupies slots of a pool."""
 
     number: int  # id of the run's record
     dag: str
@@ -216,11 +218,12 @@ class AssetEvent:
     asset: str
     at: float
     extra: Mapping[str, Any] = field(default_factory=dict)  # what the producer recorded about the new version
-    dag: str | None = field(default=None, metadata=stored_as("dag_id"))  # None: a person or a watched file
+    # Id of the DAG that produced the version; None if a person or a watched file did.
+    dag: str | None = field(default=None, metadata=stored_as("dag_id"))
     run: str | None = None
-    task: str | None = None  # None: the whole run
+    task: str | None = None  # the task that produced the version; None if the whole run did
     map_index: int | None = None
-    id: int = 0  # 0: not recorded yet
+    id: int = 0  # id of the record; 0 if the event is not recorded yet
 
     def to_dict(self) -> dict[str, Any]:
         """Return the event as JSON, without fields that are None; `at` is an ISO date."""
@@ -269,7 +272,7 @@ class Change:
     built: bool = False
     dropped: Sequence[InstanceRow] = ()  # placeholders of mapped tasks, deleted together with their attempts
     notes: Sequence[Note] = ()  # new notes about the run as a whole
-    events: Sequence[AssetEvent] = ()  # new versions of assets
+    events: Sequence[AssetEvent] = ()  # new versions of assets to record
     # Key: pool; value: number of slots that `begun` must not exceed, or −1 for no limit.
     pools: Mapping[str, int] = field(default_factory=dict)
     at: float = 0.0

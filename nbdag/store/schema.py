@@ -116,7 +116,7 @@ dags = Table(
     Column("digest", String(64)),  # digest of the notebook version that new runs use; NULL: the DAG is not deployed
     Column("path", Text),  # the notebook's file at the time of the deployment
     Column("cwd", Text),  # working directory of the tasks
-    Column("deployed", Double),  # when the schedule became active
+    Column("deployed", Double),  # time at which the schedule became active
     Column("schedule", Text),
     Column("tz", Text),
     Column("start_date", Double),
@@ -126,7 +126,8 @@ dags = Table(
     Column("max_active_runs", Integer),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("last_date", Double),  # logical date of the last scheduled run
-    Column("events_since", Double),  # earlier events of assets start no run; NULL: the schedule waits for no asset
+    # Events of assets before this time start no run; NULL: the schedule waits for no asset.
+    Column("events_since", Double),
     Column("next_date", Double, index=True),  # earliest time at which the next run may be due; NULL: no run will be due
 )
 
@@ -174,16 +175,16 @@ runs = Table(
     Column("interval_end", Double, nullable=False),
     Column("path", Text, nullable=False),  # the notebook's file when the run was created
     Column("cwd", Text, nullable=False),  # working directory of the tasks
-    Column("output", Text),  # where the user wants a second copy of the report
+    Column("output", Text),  # path to which the user wants a second copy of the report
     Column("parameters", Json, nullable=False),
-    Column("events", JsonTuple),  # for a run that assets started: their events, as in `rows.AssetEvent`
+    Column("events", JsonTuple),  # the events of assets that started the run, as in `rows.AssetEvent`
     Column("tasks", JsonTuple),  # the tasks of a partial run; None: all tasks
     Column("fail_fast", Boolean, nullable=False),
     # Whether tasks with --cache may take earlier outcomes.
     Column("cache", Boolean, nullable=False, server_default=true()),
     Column("kernel", Text),  # kernel name for the tasks; NULL: the notebook's kernel
     Column("backfill", Number, index=True),  # id of the backfill that contains the run; None: no backfill
-    Column("cancel_asked", Double),  # when a user asked to cancel the run
+    Column("cancel_asked", Double),  # time at which a user asked to cancel the run
     # Id of the scheduler that owns the run; NULL: any scheduler may execute the run.
     Column("scheduler_id", String(32), ForeignKey("schedulers.id")),
     Column("revision", Integer, nullable=False),  # number of changes of the run so far; see `Store.save`
@@ -219,7 +220,7 @@ instances = Table(
     Column("slots", Integer, nullable=False),
     # Whether the condition of --short-circuit was false, so that all descendants are skipped.
     Column("short_circuit", Boolean, nullable=False),
-    Column("chosen", JsonTuple),  # tasks and groups that a branch chose; NULL: it is no branch, or has not ended
+    Column("chosen", JsonTuple),  # tasks and groups that a branch chose; NULL if the task is no branch or has not ended
     # For an instance of a mapped task: a JSON object of variables and digests of their elements.
     Column("element", JsonMapping),
     UniqueConstraint("run_id", "task", "map_index"),
@@ -288,7 +289,8 @@ asset_events = Table(  # an event is a new version of an asset
     Column("asset", Text, nullable=False),
     Column("at", Double, nullable=False),
     Column("extra", JsonMapping),  # what the producer recorded about the new version
-    # The task that produced it; NULL: a person or a watched file did. A whole run has no task.
+    # The task that produced the version; all columns are NULL if a person or a watched file did, `task` if the whole
+    # run did.
     Column("dag_id", Id),
     Column("run", Id),
     Column("task", Id),
@@ -333,8 +335,8 @@ backfills = Table(  # a backfill is unfinished as long as one of its runs is unf
     Column("id", Number, primary_key=True),
     Column("dag_id", Id, nullable=False, index=True),
     Column("created", Double, nullable=False),
-    Column("first", Double, nullable=False),  # first logical date
-    Column("last", Double, nullable=False),  # last logical date, inclusive
+    Column("first", Double, nullable=False),  # first logical date of the backfill
+    Column("last", Double, nullable=False),  # last logical date of the backfill, inclusive
     Column("backwards", Boolean, nullable=False),
     Column("max_active_runs", Integer, nullable=False),
 )

@@ -28,7 +28,8 @@ Pieces = Sequence[str | Slot]
 
 _HARMLESS = re.compile(r"[\w@%+=:,./-]*\Z", re.ASCII)
 _PREFIX = "NBDAG_VALUE_"
-# Constructs of bash in which the place of a value is uncertain, or in which bash evaluates the value of a variable.
+# Constructs of bash after which the quotes around a value cannot be determined, or in which bash evaluates the value of
+# a variable.
 _UNCERTAIN = re.compile(
     r"`|<<(?!<)|\$\(\(|(?<!\$)\(\(|\[\[|\$'|\$\{[^}]*\{|\beval\b|\blet\b|\b(?:ba|da|z|k)?sh\s+-\w*c\b|\bcase\b"
     r"|\b(?:declare|typeset|local)\s+-\w*[ni]|\bprintf\s+-v|\btrap\b|\bsource\b|\btest\s+-v|\bunset\b|\bread\b"

@@ -140,7 +140,7 @@ class ValueStore:
     def open(
         self, digest: str, *, namespace: MutableMapping[str, Any] | None = None, origins: Origins | None = None
     ) -> Loaded:
-        """Return the same values as `load`, with the memory that holds them.
+        """Return the same values as `load`, together with the memory that they use.
 
         With `origins`, a value is loaded only once per process.
         """

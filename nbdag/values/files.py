@@ -1,6 +1,6 @@
 """Storage of bytes by digest, in a folder or at any URL that fsspec can write.
 
-A file holds a header with the sizes of its parts, a pickle, and the pickle's buffers, each on a 64-byte boundary. A
+A file contains a header with the sizes of its parts, a pickle, and the pickle's buffers, each on a 64-byte boundary. A
 file is written under a temporary name and then renamed, so it is either complete or absent. Files are not synced to
 disk: after a power cut, one may be missing, truncated or filled with zeros. So a process compares a file with the
 file's digest before the first read, and before it skips writing a value that is already stored. A damaged file is
@@ -73,7 +73,7 @@ class Content:
 
 
 class Region:
-    """The memory that holds a loaded value."""
+    """The memory of a loaded value."""
 
     def __init__(self, memory: mmap.mmap, source: Path | None) -> None:
         self._memory = memory

@@ -4,7 +4,7 @@ A fingerprint is computed before a task's cell and after it. If the two differ, 
 Fingerprints of different kernels cannot be compared. Caches do not count as part of an object, such as cached
 properties and the layout of pandas' blocks. An object that cannot be pickled is fingerprinted by its attributes if the
 notebook defines its class, else by the rule of its type. If the type has no rule, only the identity of the object
-counts, because libraries change such objects without being asked.
+counts, because libraries may change such objects implicitly.
 """
 
 from __future__ import annotations

@@ -4,11 +4,12 @@ The format is pickle protocol 5 with large buffers out of band, written by cloud
 notebook differ from those of a module, so this pickler changes three cases:
 
 - A function pickled by value gets the loading notebook's namespace as its globals, as if its `def` had run in that
-notebook. Names that the function uses are set in the namespace only if they are not set yet. - A function or class at
-the top level of a notebook is pickled by name and by value. The loading notebook uses its own definition if that
-definition is equal, so that `isinstance` works. It has an equal definition if setup or the source of the definition has
-run there. - Small data that such a function uses is pickled with it. Large data is not pickled with the function: a
-task that calls the function reads the names of the data and gets them as inputs.
+  notebook. Names that the function uses are set in the namespace only if they are not set yet.
+- A function or class at the top level of a notebook is pickled by name and by value. The loading notebook uses its own
+  definition if that definition is equal, so that `isinstance` works. It has an equal definition if setup or the source
+  of the definition has run there.
+- Small data that such a function uses is pickled with it. Large data is not pickled with the function: a task that
+  calls the function reads the names of the data and gets them as inputs.
 
 `references` finds objects that other pickles or setup hold. A pickler writes the given references in place of such
 objects.

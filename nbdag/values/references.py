@@ -5,10 +5,10 @@ For example, a task loads `start` and sets `graph = {start: 1}`. It stores `grap
 for sentinels of modules, and for NaN, which Python's containers compare by identity.
 
 - An object of another stored value is referred to by that value's digest and the object's number in its pickle. The
-object, and the classes that the stored value needs, must be unchanged since they were stored. A changed object is
-stored by value.
-- An object of setup that is small and has not changed is referred to by its name. The pickle also contains it by
-  value, for kernels in which setup creates a different value or none.
+  object, and the classes that the stored value needs, must be unchanged since they were stored. A changed object is
+  stored by value.
+- An object of setup that is small and has not changed is referred to by its name. The pickle also contains it by value,
+  for kernels in which setup creates a different value or none.
 
 `Origins` records where a process's objects come from. A process loads each stored value once, so that references from
 several values lead to one object.
@@ -253,7 +253,7 @@ def _unchanged(loaded: Loaded, hits: Mapping[int, int], digest: str, reload: Cal
         return
     try:
         stored = reload(digest)
-    except Exception:  # for example, the stored value was deleted
+    except Exception:  # loading can fail, for example because the stored value was deleted
         return
     if _same(loaded.values, loaded, stored.values, stored):
         yield from hits

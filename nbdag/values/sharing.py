@@ -1,8 +1,8 @@
 """Detection of objects that two values share and that can be changed.
 
-After `b = {"data": a}`, the list `a` is part of two values; if these were stored separately, they would hold two lists.
-The objects in the pickles of both values are compared. Immutable objects do not count, nor do arrays that pandas copies
-before it changes them; the registry of types lists both.
+After `b = {"data": a}`, the list `a` is part of two values. If the values were stored separately, they would contain
+two lists. The objects in the pickles of both values are compared. Immutable objects do not count, nor do arrays that
+pandas copies before it changes them; the registry of types lists both.
 """
 
 from __future__ import annotations

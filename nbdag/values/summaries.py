@@ -18,8 +18,8 @@ from typing import Any
 from ..secrets import mask
 from .types import rule_of
 
-MAX_LENGTH = 120  # characters
-_MAX_MASKED = 1_000_000  # characters of a text in which secrets are searched
+MAX_LENGTH = 120  # maximum number of characters of a description
+_MAX_MASKED = 1_000_000  # maximum number of characters of a text in which secrets are searched
 REPR_TIMEOUT = 1.0  # time limit in seconds for the `__repr__` of a class that is not a builtin
 
 

@@ -84,7 +84,7 @@ def test_an_unknown_name_is_an_error_with_the_nearest_name_and_what_to_set(monke
 
 
 def test_a_value_in_place_of_a_name_is_rejected_and_not_repeated():
-    with pytest.raises(nbdag.NbdagError, match="pass its name, not its value") as raised:
+    with pytest.raises(nbdag.NbdagError, match="pass the name, not the value") as raised:
         nbdag.secret("hunter2 secret!")
     assert "hunter2" not in str(raised.value)
     assert nbdag.secrets.mask("hunter2 secret!") == "***"

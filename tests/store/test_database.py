@@ -130,7 +130,7 @@ def test_writers_wait_for_one_another_and_readers_never_wait(
     store = nbdag.store.open(home)
     raw.execute("BEGIN IMMEDIATE")
     assert store.pools() == {"default_pool": 128}
-    with pytest.raises(StoreBusyError, match=r"another process holds the database: .*nbdag\.db"):
+    with pytest.raises(StoreBusyError, match=r"another process has locked the database: .*nbdag\.db"):
         store.set_pool("gpu", 1)
     raw.execute("ROLLBACK")
     store.set_pool("gpu", 1)

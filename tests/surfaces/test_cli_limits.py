@@ -53,9 +53,7 @@ def test_doctor_reports_a_removed_working_directory_as_a_problem_of_the_state(tm
 def test_a_refused_thread_is_reported_in_one_sentence(tmp_path: Path, notebook: Path) -> None:
     words = [sys.executable, "-c", REFUSE.format(what="threads"), "run", notebook]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
-    said = (
-        "nbdag: the system allows no further process, thread or memory: end others or raise the limits (ulimit -u, -v)"
-    )
+    said = "nbdag: the limit of processes, threads or memory is reached: end other programs or raise it (ulimit -u, -v)"
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == said
     assert "bug in nbdag" not in done.stderr

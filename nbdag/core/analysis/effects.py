@@ -83,9 +83,9 @@ class Effects:
         self.frame = self.module
         self.log = Log()
         self.unreachable = False  # whether control flow never reaches this point of the code
-        self.maybe_depth = 0  # > 0 inside code that may not run
-        self.soft_depth = 0  # > 0 inside code whose names may be missing
-        self.deferred_depth = 0  # > 0 inside a function that may never be called
+        self.maybe_depth = 0  # nesting depth of code that may not run
+        self.soft_depth = 0  # nesting depth of code whose names may be missing
+        self.deferred_depth = 0  # nesting depth of functions that may never be called
         self.made: dict[object, AbstractObject] = {}  # key: place in the code; value: object created there
         self.bindings = (
             0  # number of global bindings so far; after a new binding, a repeated call may have other effects
@@ -358,7 +358,8 @@ class Effects:
             self.event(("hold", line, base, item), StoreInObject(base, item, key))
         code = self.frame.body_frame.code
         if len(base) * len(item) > MAX_PAIRS:
-            # Beyond MAX_PAIRS, one object in between stands for all pairs, which is less exact.
+            # Beyond MAX_PAIRS pairs, one new object between holders and held objects replaces the pairs, which is less
+            # exact.
             between = self.object_created_at("between", line)
             hold((between,), item)
             item = frozenset({between})

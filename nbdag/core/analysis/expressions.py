@@ -468,7 +468,7 @@ def text_key(node: ast.expr | None) -> object:
 def exchange(node: ast.Call, method: str) -> tuple[str, str]:
     """Return the note about a call of `ti.xcom_pull` or `ti.xcom_push`: its kind, and its tasks and key as text.
 
-    The text of a pull is the key and the tasks, separated by tabs. A part that is computed is "?".
+    The text of a pull is the key and the tasks, separated by tabs. "?" stands for a task or key that the code computes.
     """
     given = {each.arg: each.value for each in node.keywords}
     spread = None in given or any(isinstance(each, ast.Starred) for each in node.args)

@@ -14,11 +14,11 @@ import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-VALUE = "<value>"  # a variable of another cell
-IMPORT = "<import>"  # an import in the code of the task
-MAGIC = "<magic>"  # a magic or shell line
-ANY = "<any>"  # every task
-LOCAL = "<module>"  # a module that may be the user's own
+VALUE = "<value>"  # stands for the use of a variable of another cell
+IMPORT = "<import>"  # stands for an import in the code of the task
+MAGIC = "<magic>"  # stands for a magic or shell line
+ANY = "<any>"  # stands for a use that every task makes
+LOCAL = "<module>"  # stands for a module that may be the user's own
 
 IN_SETUP = "move it to %%setup, so that it applies to every task"
 PASS_GENERATOR = (

@@ -20,7 +20,7 @@ IPYTHON = _words(
     """
 ) | {"__IPYTHON__", "__session__"}
 
-# The names among PROVIDED that hold outputs or inputs of other cells.
+# The names among PROVIDED that refer to outputs or inputs of other cells.
 HISTORY = _words("In Out _ __ ___ _i _ii _iii _ih _oh")
 
 # Methods that change the object they are called on, even if the caller uses their result.

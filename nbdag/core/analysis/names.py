@@ -27,10 +27,10 @@ class Defined(NamedTuple):
     """A def, class or import at the top level of a cell."""
 
     name: str
-    line: int  # first line, decorators included
-    end: int  # last line
+    line: int  # first line of the statement, decorators included
+    end: int  # last line of the statement
     value: Value  # the object that the statement defines
-    imports: str  # the normalized import statement, to compare imports; "" for a def or class
+    imports: str  # the import statement in a normalized form, to compare imports; "" for a def or class
     reads: Collection[str]  # names that the statement itself reads
     pure: bool  # whether the only effect of the statement is to define the name
 

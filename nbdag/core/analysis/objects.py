@@ -85,7 +85,7 @@ class FunctionEffects:
     defaults: dict[AbstractObject, Value] = field(default_factory=dict)
     events: dict[object, Event] = field(default_factory=dict)
     result: Value = NOTHING
-    own: set[AbstractObject] = field(default_factory=set)  # objects that every call creates anew
+    own: set[AbstractObject] = field(default_factory=set)  # objects that each call creates again
     stateful: bool = False  # whether the function changes variables of the enclosing function
     lazy: bool = False  # whether the function is a generator or coroutine, whose body does not run at the call
     cached: bool = False  # whether the function caches its results, as with functools.lru_cache
@@ -149,7 +149,7 @@ class Call(NamedTuple):
     args: Arguments
     line: int
     maybe: bool
-    changes: str  # how an unknown method changes its object: "", "weak" or "strong"
+    changes: str  # how an unknown method changes the object it is called on: "" (not), "weak" or "strong"
     result: AbstractObject
 
 

@@ -56,7 +56,8 @@ class Frame:
     code: FunctionEffects | None = None  # the function's effects; None for any other scope
     # In a function; key: global name that the function reads; value: symbolic object of that name.
     global_objects: dict[str, AbstractObject] = field(default_factory=dict)
-    body_frame: Frame = field(init=False)  # the enclosing function's or module's frame; the frame itself if it is one
+    # The innermost frame of a function or module that contains this frame, which may be this frame itself.
+    body_frame: Frame = field(init=False)
 
     def __post_init__(self) -> None:
         has_body = self.scope is Scope.MODULE or self.scope is Scope.FUNCTION or self.parent is None

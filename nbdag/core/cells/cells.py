@@ -77,7 +77,7 @@ class _Draft:
     number: int  # number of the cell in the file, from 0; for a built cell, that of the %%dag cell
     raw: RawCell
     lines: list[str]
-    kind: CellKind | None = None  # None: the position of the cell determines the kind
+    kind: CellKind | None = None  # the kind of the cell; None if the position of the cell determines the kind
     header: Header | None = None
     task: str | None = None
     body: int = 0  # number of the first line below the header, from 0

@@ -8,11 +8,11 @@
     sizes = [1, 2]                      # type: list[int]
     share: float = 0.1                  # {"minimum": 0, "maximum": 1} of the rows
 
-Types come from annotations and papermill's type comments; rules from `Annotated`, with JSON Schema or the names of
-annotated_types and pydantic; choices also from `Literal` and from enums of the cell. A comment describes the parameter,
-and may begin with bounds or JSON Schema. `schema_of` returns the schema of all parameters: the help of the command
-line, `check --json` and forms are made of it, and `parameter_types` checks values by it. The key `x-python` names the
-type of Python that a value becomes in the kernel, where it is not the value of JSON itself.
+Types come from annotations and papermill's type comments. Rules come from `Annotated`, with JSON Schema or the names of
+annotated_types and pydantic. Choices come also from `Literal` and from enums of the cell. A comment describes the
+parameter, and may begin with bounds or JSON Schema. `schema_of` returns the schema of all parameters, which the help of
+the command line, `check --json` and forms use; `parameter_types` checks values by the same schemas. The key `x-python`
+names the Python type of a value in the kernel if JSON does not have this type.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ _TYPES: Mapping[str, Schema] = {
     "Path": {"type": "string", "format": "path", "x-python": "path"},
     "PurePath": {"type": "string", "format": "path", "x-python": "path"},
 }
-# Names in the arguments of `Annotated` → keywords of JSON Schema, by the position or name of their arguments.
+# Key: name of a class in the arguments of `Annotated`; value: keywords of JSON Schema, by the position or name of the
+# class's arguments.
 _RULES: Mapping[str, Mapping[int | str, str]] = {
     "Ge": {0: "minimum", "ge": "minimum"},
     "Gt": {0: "exclusiveMinimum", "gt": "exclusiveMinimum"},
@@ -124,7 +125,7 @@ def read_parameters(tree: ast.Module, code: str) -> dict[str, ReadParameter]:
 
 
 def schema_of(schemas: Mapping[str, Mapping[str, Any]]) -> Schema:
-    """Return the JSON Schema of all parameters together, from which a form can be made. Secrets are masked."""
+    """Return one JSON Schema for all parameters, from which a form can be generated. Secrets are masked."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
@@ -134,12 +135,12 @@ def schema_of(schemas: Mapping[str, Mapping[str, Any]]) -> Schema:
 
 
 def type_text(schema: Mapping[str, Any]) -> str:
-    """Return the type of a parameter as it is annotated, or "" if it has none."""
+    """Return the type in the annotation of a parameter, or "" if the parameter has no annotation."""
     return str(schema.get("x-annotation", ""))
 
 
 def rules_text(schema: Mapping[str, Any]) -> str:
-    """Return the rules of a parameter in words, such as "more than 0, at most 1"; "" if it has none."""
+    """Return the rules of a parameter in words, such as "more than 0, at most 1", or "" if it has no rules."""
     words = []
     if "enum" in schema and not type_text(schema).startswith("Literal"):
         words.append("one of " + ", ".join(repr(each) for each in schema["enum"]))
@@ -191,7 +192,7 @@ def _parameter(value: ast.expr, annotation: ast.expr | None, comment: str, enums
 
 
 def _schema(annotation: ast.expr, enums: Mapping[str, Schema]) -> Schema:
-    """Return the schema of an annotation; {} for a type that says nothing about the value in JSON."""
+    """Return the schema of an annotation, or {} if the type does not restrict the value in JSON."""
     match annotation:
         case ast.Constant(value=str() as text):
             inner = _parsed(text)
@@ -244,7 +245,7 @@ def _union(schemas: list[Schema]) -> Schema:
 
 
 def _rule(node: ast.expr) -> Schema:
-    """Return the keywords of JSON Schema that an argument of `Annotated` stands for."""
+    """Return the keywords of JSON Schema that correspond to an argument of `Annotated`."""
     match node:
         case ast.Constant(value=str() as text):
             return {"description": text}
@@ -267,7 +268,7 @@ def _with_lengths(rules: Schema, schema: Schema) -> Schema:
 
 
 def _of_default(value: ast.expr) -> Schema:
-    """Return the schema of a parameter without an annotation, whose default has a type of its own in Python."""
+    """Return the schema of a parameter without an annotation, from the type of its default."""
     match value:
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in ("date", "datetime", "Path"):
             return dict(_TYPES[name])
@@ -279,7 +280,7 @@ def _of_default(value: ast.expr) -> Schema:
 
 
 def _of_comment(comment: str) -> tuple[Schema, str]:
-    """Return the rules at the beginning of a comment, and the rest as the description."""
+    """Return the rules at the beginning of a comment, and the rest of the comment as the description."""
     rules: Schema = {}
     if comment.startswith("{"):
         try:
@@ -306,7 +307,7 @@ def _of_comment(comment: str) -> tuple[Schema, str]:
 
 
 def _type_comment(comment: str) -> tuple[str, str]:
-    """Return the comment without papermill's type comment, and the type."""
+    """Return the comment without papermill's type comment, and the type in that type comment."""
     match = re.match(r"type:\s*(?P<type>[\w.]+(?:\[.*?\])?(?=\s|\Z))\s*(?P<rest>.*)", comment)
     return (match["rest"], match["type"]) if match else (comment, "")
 
@@ -317,7 +318,7 @@ def _number(text: str) -> int | float:
 
 
 def _enums(tree: ast.Module) -> Iterator[tuple[str, Schema]]:
-    """Yield the enums that the cell defines, each with its schema: its values, and its members by name."""
+    """Yield the enums that the cell defines. Each has a schema with its values, and its members by name."""
     for node in tree.body:
         if not isinstance(node, ast.ClassDef):
             continue
@@ -328,7 +329,8 @@ def _enums(tree: ast.Module) -> Iterator[tuple[str, Schema]]:
         for statement in node.body:
             if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
                 name, value = statement.targets[0].id, _literal(statement.value, {})
-                if isinstance(statement.value, ast.Call) and not statement.value.args:  # auto()
+                # A call without arguments, such as auto().
+                if isinstance(statement.value, ast.Call) and not statement.value.args:
                     value = name.lower() if "StrEnum" in bases else len(members) + 1
                 if value is not _ABSENT:
                     members[name] = value
@@ -337,7 +339,7 @@ def _enums(tree: ast.Module) -> Iterator[tuple[str, Schema]]:
 
 
 def _literal(node: ast.expr | None, enums: Mapping[str, Schema]) -> Any:
-    """Return an expression's value as JSON has it, or `_ABSENT` if it is not known without executing it."""
+    """Return the value of an expression in its JSON form, or `_ABSENT` if the value is unknown without execution."""
     match node:
         case ast.Attribute(value=ast.Name(id=name), attr=member) if name in enums:
             return enums[name]["x-members"].get(member, _ABSENT)
@@ -392,7 +394,7 @@ def _parsed(text: str) -> ast.expr | None:
 
 
 def _written(annotation: ast.expr) -> str:
-    """Return an annotation as help shows it, without the rules of `Annotated`."""
+    """Return an annotation in the form that help shows, without the rules of `Annotated`."""
     match annotation:
         case ast.Subscript(
             value=ast.Name(id="Annotated") | ast.Attribute(attr="Annotated"), slice=ast.Tuple(elts=[first, *_])
@@ -410,6 +412,6 @@ def _comments(code: str) -> dict[int, str]:
         for token in tokenize.generate_tokens(io.StringIO(code).readline):
             if token.type == tokenize.COMMENT:
                 found[token.start[0]] = token.string.lstrip("#").strip()
-    except (tokenize.TokenError, SyntaxError):  # IPython's magics are not Python
+    except (tokenize.TokenError, SyntaxError):  # the cell contains magics of IPython, which are not Python
         pass
     return found

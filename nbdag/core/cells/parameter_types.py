@@ -5,8 +5,8 @@ is the text "1.10" for a `str` and a number for a `float`. A parameter without a
 that a text is rejected if its default is written as a list, tuple, set or dict: a cell that expects a list and gets a
 text fails late, or iterates over single characters.
 
-A value is recorded as JSON. `kernel_value` returns what the kernel gets: for a date, path, tuple, set or member of an
-enum, source code that makes it.
+A run records values as JSON. `kernel_value` returns what the kernel gets. For a date, path, tuple, set or member of an
+enum, this is source code that creates the value.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ _WORDS = {
     "array": "a list",
     "object": "a mapping",
 }
-# Each format: its name in messages, and a function that raises ValueError or returns None for any other text.
+# Key: format; value: its name in messages, and a function that raises ValueError or returns None for a text without
+# this format.
 _FORMATS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "date": ("a date such as 2026-01-31", date.fromisoformat),
     "date-time": ("a date and time such as 2026-01-31T06:00", datetime.fromisoformat),
@@ -75,12 +76,12 @@ class FromText(str):
 
 
 class KernelCode(str):
-    """A value as it is recorded, with the source code that makes the value in the kernel."""
+    """A recorded value, with the source code that creates the value in the kernel."""
 
     code: str
 
     def __new__(cls, text: str, code: str = "") -> KernelCode:
-        """Create the value; `text` is what a reader sees."""
+        """Create the object. `text` is shown to readers."""
         made = super().__new__(cls, text)
         made.code = code
         return made
@@ -113,8 +114,8 @@ class ParameterRuleError(NbdagError):
     """The value of a parameter breaks a rule of the parameters cell."""
 
     name: str
-    value: str  # shortened, and masked
-    why: str  # such as "must be at most 1"
+    value: str  # the value, shortened and masked
+    why: str  # the rule, such as "must be at most 1"
     hint: str = ""
     exit_code = 2
     template = "parameter {name} is {value}, but {why}{advice}"
@@ -136,7 +137,7 @@ class RuleError(Exception):
 def resolve(
     schemas: Mapping[str, Mapping[str, Any]], defaults: Mapping[str, str], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the values as they are recorded. Raise `ParameterRuleError` or `ParameterTypeError`.
+    """Return the values in the form that a run records. Raise `ParameterRuleError` or `ParameterTypeError`.
 
     `defaults` are source code. Names without a schema keep their values.
     """
@@ -145,7 +146,8 @@ def resolve(
         schema = schemas.get(name, {})
         secret = is_secret(name) or schema.get("writeOnly")
         if is_reference(value) or (secret and isinstance(value, str) and value.startswith("secret:")):
-            found[name] = str(value) if isinstance(value, str) else value  # it names a secret, whose value is not here
+            # The text names a secret, whose value is not known here.
+            found[name] = str(value) if isinstance(value, str) else value
             continue
         try:
             found[name] = value_for(schema, value)
@@ -160,7 +162,7 @@ def resolve(
 
 
 def value_for(schema: Mapping[str, Any], value: Any) -> Any:
-    """Return a value as it is recorded for a parameter. Raise `RuleError`."""
+    """Return the value of a parameter in the form that a run records. Raise `RuleError`."""
     if isinstance(value, FromText):
         value = _meant(schema, str(value))
     if "x-members" in schema and isinstance(value, str) and value in schema["x-members"]:
@@ -188,7 +190,7 @@ def typed(text: str) -> Any:
 
 
 def _meant(schema: Mapping[str, Any], text: str) -> Any:
-    """Return the value that a text stands for: the first interpretation that the schema allows."""
+    """Return the value that a text means: its first interpretation that the schema allows."""
     inferred = typed(text)
     if not set(schema) & _CHECKED:
         return inferred
@@ -219,7 +221,7 @@ def _collection(text: str) -> Any:
 
 
 def _kinds(schema: Mapping[str, Any]) -> set[str]:
-    """Return the types of JSON that a schema allows; none if it does not say."""
+    """Return the types of JSON that a schema allows, or no types if the schema does not restrict them."""
     kind = schema.get("type")
     if kind is not None:
         return {kind} if isinstance(kind, str) else set(kind)
@@ -270,7 +272,8 @@ def _check_combined(schema: Mapping[str, Any], value: Any, path: str) -> None:
                 broken.append((each, error))
         fits = len(schema[keyword]) - len(broken)
         if fits == 0:
-            # The rule of the alternative whose type is right explains more than the list of all.
+            # Report the broken rule of the alternative with the right type, because that is clearer than a list of all
+            # alternatives.
             for each, failure in broken:
                 if any(_is(value, kind) for kind in _kinds(each)):
                     raise failure
@@ -373,7 +376,7 @@ def _is(value: Any, kind: str) -> bool:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    """Return whether two values of JSON are equal; 1 and True are not."""
+    """Return whether two values of JSON are equal. 1 and True are not equal."""
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
@@ -390,12 +393,15 @@ def unknown_keywords(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def kernel_values(schemas: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return recorded values as the kernel gets them, by name: `KernelCode` where JSON has no such value."""
+    """Return recorded values in the form that the kernel gets, by name; see `kernel_value`."""
     return {name: kernel_value(schemas.get(name, {}), value) for name, value in values.items()}
 
 
 def kernel_value(schema: Mapping[str, Any], value: Any) -> Any:
-    """Return a recorded value as the kernel gets it; other values than those of JSON are `KernelCode`."""
+    """Return a recorded value in the form that the kernel gets.
+
+    A value that JSON does not have becomes `KernelCode`.
+    """
     if is_reference(value):
         return value
     code = _code(schema, value)
@@ -403,7 +409,7 @@ def kernel_value(schema: Mapping[str, Any], value: Any) -> Any:
 
 
 def _code(schema: Mapping[str, Any], value: Any) -> str | None:
-    """Return source code for a value whose type in Python is not that of JSON, or None."""
+    """Return source code for a value whose Python type differs from its JSON type, or None for any other value."""
     for each in schema.get("anyOf", ()):
         try:
             check_value(each, value)

@@ -63,10 +63,10 @@ PLACEHOLDER = re.compile(r"\$\{?([^\W\d]\w*)|(?<![:\w]):([^\W\d]\w*)|\{\{?\s*([^
 class Python:
     """A cell parsed as Python."""
 
-    tree: ast.Module  # line numbers are those of the cell
+    tree: ast.Module  # the syntax tree, with the line numbers of the cell
     text: str  # the source code that `tree` was parsed from
     shown: bool = True  # whether the value of a last expression is displayed; a `;` at the end prevents it
-    closed: bool = False  # True: the names that the cell binds are local to the cell, as in %%timeit
+    closed: bool = False  # whether the names that the cell binds are local to the cell, as in %%timeit
     reads: tuple[tuple[str, int], ...] = ()  # (name, line) of each name that IPython expands in the text of a magic
     # (name, line) of each name that a magic may expand, if the name exists.
     soft_reads: tuple[tuple[str, int], ...] = ()

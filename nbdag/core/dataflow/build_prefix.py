@@ -1,8 +1,8 @@
 """Find the parameters and setup cells that the code of `%%dag` needs.
 
 A cell is needed if it binds or changes a name that the code of `%%dag`, or another needed cell, reads, or if it changes
-the meaning of imports or relative paths. The other cells are left out, because checking a notebook should not load its
-data. If the code of `%%dag` hides what it reads, all parameters and setup cells are needed.
+the meaning of imports or relative paths. Other cells are omitted, because checking a notebook should not load the
+notebook's data. If the code of `%%dag` hides what it reads, all parameters and setup cells are needed.
 """
 
 from __future__ import annotations

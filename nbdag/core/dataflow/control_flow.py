@@ -1,7 +1,7 @@
-"""Branches, short circuits, setup, teardown and retries: what their options imply, and what is impossible.
+"""Check the options for branches, short circuits, setup, teardown and retries, and add the options that they imply.
 
 A task that a teardown names is a setup task, and the trigger rule of a teardown is `all_done_setup_success`, as in
-Airflow. Everything that can be known before a run is reported here: a branch that names a task that does not follow it,
+Airflow. Mistakes that can be found before a run are reported here: a branch that names a task that does not follow it,
 a teardown for an unknown task, an option without an effect.
 """
 
@@ -25,7 +25,7 @@ TEARDOWN_RULE = "all_done_setup_success"
 
 
 def with_roles(tasks: Mapping[str, Cell], options: Mapping[int, TaskOptions]) -> Mapping[int, TaskOptions]:
-    """Return the options by cell index, with what each --teardown-for implies."""
+    """Return the options by cell index, with the options that each --teardown-for implies."""
     named = {
         setup for cell in tasks.values() if cell.index in options for setup in options[cell.index].teardown_for
     } & tasks.keys()
@@ -41,7 +41,7 @@ def with_roles(tasks: Mapping[str, Cell], options: Mapping[int, TaskOptions]) ->
 
 
 def role_problems(tasks: Mapping[str, Cell], options: Mapping[int, TaskOptions]) -> Iterator[Problem]:
-    """Yield the problems of headers that `with_roles` hides, or that make a graph impossible."""
+    """Yield the problems of headers that prevent a graph, or that the result of `with_roles` no longer shows."""
     groups = groups_of(tasks)
     for name, cell in tasks.items():
         own = options.get(cell.index, TaskOptions())
@@ -84,7 +84,7 @@ def control_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> 
             if "." not in name and name not in known and not task.opaque:
                 near = nearest(name, {each for each in known if _is_error(each)})
                 hint = f"did you mean {near}?" if near else "write the name of its class, as an import would name it"
-                message = f"--retry-on {name} is no error that Python or a cell of this notebook defines"
+                message = f"--retry-on names {name}, an error that neither Python nor a cell of this notebook defines"
                 yield _problem(dag, task, "NB318", message, hint)
 
 
@@ -94,8 +94,8 @@ def _decision_problems(dag: Dag, task: Task, python: Python | SyntaxProblem | No
         message = f"task {task.id} runs again despite --cache: the outcome of {option} is not kept"
         yield _problem(dag, task, "NB307", message, "remove --cache")
     if task.polls:
-        message = f"{option} cannot be combined with a sensor, whose last expression is polled"
-        yield _problem(dag, task, "NB314", message, f"use the sensor's outcome in a task of its own, with {option}")
+        message = f"{option} cannot be combined with --operator sensor, because a sensor's last expression is polled"
+        yield _problem(dag, task, "NB314", message, f"add a task after the sensor, with {option}")
         return
     if task.options.branch and not dag.downstream[task.id]:
         message = f"no task follows the branch {task.id}"
@@ -133,13 +133,13 @@ def _choice_problems(dag: Dag, task: Task, named: tuple[str, ...], complete: boo
         run = dag.followed(task.id, named)
         for other in dag.downstream[task.id]:
             if other not in run and not dag.tasks[other].options.teardown_for:
-                message = f"{other} follows the branch {task.id}, which never names it, so it is always skipped"
-                hint = f"name it in {task.id}, or let it follow a task that {task.id} names"
+                message = f"the branch {task.id} never names {other}, which follows it, so {other} is always skipped"
+                hint = f"name {other} in {task.id}, or let {other} follow a task that {task.id} names"
                 yield _problem(dag, dag.tasks[other], "NB319", message, hint)
 
 
 def _join_problems(dag: Dag, branch: Task, named: tuple[str, ...]) -> Iterator[Problem]:
-    """Yield a warning for each task that needs two alternatives of a branch that chooses one."""
+    """Yield a warning for each task that needs two alternatives of a branch that chooses only one of them."""
     sides = [{*(members := dag.members(name)), *dag.descendants(*members)} for name in named]
     for task in dag.tasks.values():
         if task.options.trigger != "all_success" or any(task.id in dag.members(name) for name in named):
@@ -155,7 +155,9 @@ def _join_problems(dag: Dag, branch: Task, named: tuple[str, ...]) -> Iterator[P
 
 
 def literal_choices(tree: ast.Module, value: ast.expr) -> tuple[tuple[str, ...], bool, bool]:
-    """Return the texts that an expression may have as its value, whether it can have no others, and at most one."""
+    """Return the texts that an expression may evaluate to, whether it can have no other values, and whether it names at
+    most one task.
+    """
     found: dict[str, None] = {}
     complete = single = True
     ahead: list[ast.expr] = [value]
@@ -186,7 +188,7 @@ def literal_choices(tree: ast.Module, value: ast.expr) -> tuple[tuple[str, ...],
 
 
 def _assigned(tree: ast.Module, name: str) -> list[ast.expr]:
-    """Return the values that the cell gives to a name, or nothing if the name gets values in other ways, too."""
+    """Return the values that the cell assigns to a name, or no values if the cell also sets the name in other ways."""
     values: list[ast.expr] = []
     stores = 0
     for node in ast.walk(tree):
@@ -199,7 +201,7 @@ def _assigned(tree: ast.Module, name: str) -> list[ast.expr]:
 
 
 def _errors_of(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> set[str]:
-    """Return the names of classes that code of the notebook, or Python itself, may define or import."""
+    """Return the names of all classes that the notebook's code or Python itself may define or import."""
     names = {*vars(builtins), *KERNEL_DIED}
     for cell in dag.cells:
         python = parsed.get(cell.index)

@@ -398,7 +398,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def asset_problems(dag: Dag) -> Iterator[Problem]:
-    """Yield an error for each asset that starts the pipeline which produces it, as the runs would never end."""
+    """Yield an error for each asset that starts the pipeline which produces it: the runs would never end."""
     schedule = dag.options.schedule
     produced = {asset: task for task in dag.tasks.values() for asset in task.options.produces}
     if not schedule or not assets.is_condition(schedule):
@@ -410,7 +410,7 @@ def asset_problems(dag: Dag) -> Iterator[Problem]:
             yield problem(
                 "NB320",
                 f"the schedule waits for {name}, of which {by} a new version, so each run would start another",
-                hint="remove it from --schedule" + (" or from --produces" if task else ""),
+                hint="remove this asset from --schedule" + (" or from --produces" if task else ""),
                 task=None if task is None else task.id,
                 place=None if task is None else Place(cell=task.cell, line=1),
             )

@@ -146,7 +146,9 @@ def _declared(
     declared: Sequence[tuple[str, str, Place]],
     problems: list[Problem],
 ) -> tuple[Edges, Dependent]:
-    """Return the edges that headers and %edges declare, by source and target, and those that depend on other edges."""
+    """Return the edges that headers and %edges declare, by source and target, and the declarations from which more
+    edges follow.
+    """
     wanted = list(declared)
     stated = {(source, target) for source, target, _ in declared}
     for name, cell in tasks.items():
@@ -185,7 +187,7 @@ def _declared(
 def _add_derived(
     tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions], edges: Edges, dependent: Dependent
 ) -> None:
-    """Add the edges that follow from the others."""
+    """Add the edges that follow from declarations of groups and teardown tasks."""
     options = {name: task_options.get(cell.index, TaskOptions()) for name, cell in tasks.items()}
     for source, target in derived(list(tasks), options, edges, dependent):
         known = edges.get((source, target), Edge(source=source, target=target))
@@ -389,7 +391,7 @@ def _skippable(tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions
             ahead.append(name)
             if own.short_circuit or "short_circuit" in own.operator:
                 cuts_short.add(name)
-        if own.branch or own.short_circuit:  # what follows may be skipped although the task itself succeeded
+        if own.branch or own.short_circuit:  # tasks downstream may be skipped although the task itself succeeded
             ahead += downstream[name]
             cuts_short.update(downstream[name] if own.short_circuit else ())
     while ahead:
@@ -427,7 +429,7 @@ def _ancestors(tasks: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[s
 
 
 def run_order(tasks: Sequence[str], edges: Iterable[Edge]) -> tuple[str, ...]:
-    """Return the tasks in topological order, independent tasks in notebook order; tasks on a cycle are left out."""
+    """Return the tasks in topological order, independent tasks in notebook order; tasks on a cycle are omitted."""
     position = {task: number for number, task in enumerate(tasks)}
     waiting = dict.fromkeys(tasks, 0)
     downstream: dict[str, list[str]] = defaultdict(list)
@@ -482,7 +484,9 @@ def _cycle_problem(path: Sequence[str], edges: Edges, tasks: Mapping[str, Cell])
 def _parameters(
     cells: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]
 ) -> tuple[dict[str, str], dict[str, Mapping[str, Any]], list[Problem]]:
-    """Return the names that the parameters cells set, with their defaults and schemas, and problems with these."""
+    """Return the names that the parameters cells set, with their defaults and schemas, and the problems of these
+    schemas.
+    """
     defaults: dict[str, str] = {}
     schemas: dict[str, Mapping[str, Any]] = {}
     problems = []
@@ -493,7 +497,8 @@ def _parameters(
         found = read_parameters(python.tree, cell.code) if isinstance(python, Python) else {}
         for name, each in found.items():
             schema: Mapping[str, Any] = each.schema
-            if name in schemas and not each.declared:  # a cell that papermill has injected sets the value alone
+            # A cell that papermill has injected sets only the value, so the schema stays.
+            if name in schemas and not each.declared:
                 schema = {**schemas[name], "default": schema["default"]} if "default" in schema else schemas[name]
             defaults[name], schemas[name] = each.default, schema
             place = cell.at(each.line)

@@ -1,8 +1,8 @@
-"""Edges that follow from other edges: those of groups, and those of teardown tasks.
+"""Derive edges between tasks from the declared edges of groups and of teardown tasks.
 
-The tasks `eu.extract` and `eu.load` form the group `eu`. A task after a group runs after the leaves of the group, and a
-group after a task begins with its roots after the task. A teardown task runs after its setup tasks and, unless its
-header names other tasks with --after, after every task above it that depends on them.
+The tasks `eu.extract` and `eu.load` form the group `eu`. If a task is declared after a group, it runs after the leaves
+of the group. If a group is declared after a task, the roots of the group run after the task. A teardown task runs after
+its setup tasks and, unless its header names other tasks with --after, after every task above it that depends on them.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from dataclasses import dataclass
 from ..model.dag import groups_of
 from ..options.options import TaskOptions
 
-Pair = tuple[str, str]  # upstream task, downstream task
+Pair = tuple[str, str]  # (upstream task, downstream task)
 
 
 @dataclass(frozen=True, slots=True)
 class Dependent:
-    """The edges that follow from other edges, as declared."""
+    """Declarations from which edges between tasks follow."""
 
-    groups: tuple[Pair, ...] = ()  # edges of which one end or both are groups
-    teardowns: tuple[str, ...] = ()  # teardown tasks that follow everything that depends on their setup tasks
+    groups: tuple[Pair, ...] = ()  # declared edges in which at least one end is a group
+    teardowns: tuple[str, ...] = ()  # teardown tasks that run after every task that depends on their setup tasks
 
 
 def derived(
     tasks: Sequence[str], options: Mapping[str, TaskOptions], known: Iterable[Pair], dependent: Dependent
 ) -> list[Pair]:
-    """Return the edges between tasks that follow from the `known` ones. `tasks` are in notebook order."""
+    """Return the edges between tasks that follow from `known` edges. `tasks` are in notebook order."""
     if not (dependent.groups or dependent.teardowns):
         return []
     downstream: dict[str, set[str]] = {task: set() for task in tasks}
@@ -43,7 +43,7 @@ def derived(
             downstream[source].add(target)
             found[source, target] = None
 
-    # The innermost groups come first, because their edges decide which tasks are the leaves of the groups around.
+    # The innermost groups come first, because their edges determine the leaves of the enclosing groups.
     for source, target in sorted(dependent.groups, key=_depth, reverse=True):
         before = (source,) if source in downstream else _leaves(groups[source], downstream, setups, teardowns)
         after = (target,) if target in downstream else _roots(groups[target], downstream)
@@ -82,7 +82,9 @@ def _roots(members: Sequence[str], downstream: Mapping[str, Collection[str]]) ->
 def _scope_leaves(
     task: str, setups: Iterable[str], tasks: Sequence[str], downstream: Mapping[str, Collection[str]]
 ) -> list[str]:
-    """Return the tasks above a teardown task that depend on its setup tasks, without those that others follow."""
+    """Return the tasks above a teardown task that depend on its setup tasks, except tasks that another such task
+    follows.
+    """
     above = set(tasks[: tasks.index(task)])
     scope = (_reachable(setups, downstream) & above) - _reachable([task], downstream)
     return [each for each in tasks if each in scope and not scope.intersection(downstream[each])]

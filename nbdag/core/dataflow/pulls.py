@@ -2,8 +2,8 @@
 
 A pull names a task, and perhaps a key. The named task runs first, wherever its cell is. The key is a variable that the
 task sets, or a key of its `ti.xcom_push`. Without a key, the pull takes the task's result: the variable of `--out`, or
-the only variable that the task sets. If the code computes the task or the key, the pull may be of any task that runs
-before for other reasons.
+the only variable that the task sets. If the task or the key is known only at run time, the pull may be from any task
+that already runs before for another reason.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def analyse_cells(
         mapped = _mapped(own, cell, found.problems)
         after = _expressions(own.check, cell, found.problems, "--check")
         if own.retry_if:
-            # `error` is the cell's exception, and not a name of the notebook.
+            # In --retry-if, `error` is the exception of the cell, not a name of the notebook.
             of_error = _expressions([own.retry_if], cell, found.problems, "--retry-if")
             after += [_with_local(each, "error") for each in of_error]
         unseen: dict[str, int] = {}
@@ -263,7 +263,7 @@ def _expressions(texts: Iterable[str], cell: Cell, problems: list[Problem], opti
 
 
 def _with_local(expression: ast.expr, name: str) -> ast.expr:
-    """Return an expression that reads what this one reads, except for one name."""
+    """Return an expression that reads the same names as this expression, except for one name."""
     around = ast.parse(f"[None for {name} in ()]", mode="eval").body
     assert isinstance(around, ast.ListComp)
     around.elt = expression

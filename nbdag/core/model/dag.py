@@ -19,13 +19,13 @@ from ..options.options import DagOptions, TaskOptions
 class CellKind(StrEnum):
     """The role of a cell in a headless run."""
 
-    PARAMETERS = "parameters"  # runs first in every task's kernel
-    SETUP = "setup"  # runs in every task's kernel, before the task
+    PARAMETERS = "parameters"  # a parameters cell, which runs first in every task's kernel
+    SETUP = "setup"  # a setup cell, which runs in every task's kernel before the task
     TASK = "task"
-    CONTROL = "control"  # contains only nbdag's magics (%load_ext nbdag, %dag, %edges, %nbdag); does not run
+    CONTROL = "control"  # a cell with only nbdag's magics (%load_ext nbdag, %dag, %edges, %nbdag), which does not run
     BUILDER = "builder"  # a %%dag cell whose tasks are not built yet; once they are, the cell is CONTROL
-    SCRATCH = "scratch"  # does not run
-    PROSE = "prose"  # a markdown or raw cell
+    SCRATCH = "scratch"  # a code cell that does not run
+    PROSE = "prose"  # a markdown or raw cell, which does not run
 
 
 def group_of(task: str) -> str:
@@ -35,7 +35,7 @@ def group_of(task: str) -> str:
 
 
 def groups_of(tasks: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return every group, nested groups too, with its tasks; tasks are in the given order."""
+    """Return every group, including nested groups, with its tasks in the given order."""
     found: dict[str, list[str]] = {}
     for task in tasks:
         group = group_of(task)
@@ -239,11 +239,14 @@ class Dag:
 
     @cached_property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Return every group of tasks, nested groups too, with its tasks in notebook order."""
+        """Return every group, including nested groups, with its tasks in notebook order."""
         return groups_of(self.tasks)
 
     def members(self, *names: str) -> tuple[str, ...]:
-        """Return the tasks that these names of tasks and groups stand for; unknown names stand for none."""
+        """Return the tasks with these names, and the tasks of the groups with these names.
+
+        Unknown names are ignored.
+        """
         return tuple(
             dict.fromkeys(
                 task for name in names for task in ((name,) if name in self.tasks else self.groups.get(name, ()))
@@ -251,16 +254,16 @@ class Dag:
         )
 
     def choices(self, branch: str) -> tuple[str, ...]:
-        """Return what a branch task may choose: its direct downstream tasks, and the groups that contain any."""
+        """Return what a branch task may choose: its direct downstream tasks, and the groups that contain them."""
         direct = self.downstream[branch]
         return (*direct, *(group for group in groups_of(direct) if group not in self.tasks))
 
     def followed(self, branch: str, chosen: Iterable[str]) -> frozenset[str]:
         """Return the direct downstream tasks that run after a branch that chose these tasks and groups.
 
-        As in Airflow, these are also the tasks downstream of a chosen one, such as the join of two branches. But an
-        alternative, which is declared to follow the branch or is named in its cell, does not run only because it reads
-        or changes a variable of the chosen task.
+        As in Airflow, these include direct downstream tasks that are also downstream of a chosen task, such as the join
+        of two branches. An exception is a task that is declared to follow the branch, or is named in the branch's cell:
+        it is not run if it only reads or changes a variable of the chosen task.
         """
         named = self.members(*chosen)
         below, declared_below = self.descendants(*named), _reachable(self._declared_downstream, named)
@@ -280,7 +283,7 @@ class Dag:
         )
 
     def only_inferred(self, task: str, among: Collection[str]) -> frozenset[str]:
-        """Return those of these tasks that the task follows because of variables alone."""
+        """Return which of these tasks the task follows only because of variables."""
         return frozenset(
             other for other in self.upstream[task] if other in among and task not in self._declared_downstream[other]
         )

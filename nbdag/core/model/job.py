@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from .dag import Task
 from .states import TaskState
 
-# Kinds of errors that no cell raised, for --retry-on.
+# Names for --retry-on of errors that no cell raises.
 KERNEL_DIED: tuple[str, ...] = ("KernelDied",)
 TIMED_OUT: tuple[str, ...] = ("TimeoutError",)
 PUSHED = "ti."  # `ti.xcom_push` stores a value under a name with this prefix, which no variable can have
@@ -74,7 +74,8 @@ class Job:
     parameters: Mapping[str, Any] = field(default_factory=dict)  # values injected after the parameters cell
     # For an instance of a mapped task; key: variable of --map; value: digest of the element.
     element: Mapping[str, str] = field(default_factory=dict)
-    expand: bool = False  # True: evaluate the --map expressions and save their elements, but do not run the cell
+    # Whether to evaluate the --map expressions and save their elements instead of running the cell.
+    expand: bool = False
     mark: str = ""  # attempt id in the environment of the attempt's processes, by which any scheduler finds them
     context: Mapping[str, Any] = field(default_factory=dict)  # attributes of `dag_run`: logical_date, params, …
     # Key: name that the task reads; value: names of the same object in tasks that would miss a hidden change of the
@@ -142,14 +143,15 @@ class Outcome:
     files: tuple[FileUse, ...] = ()  # files that the cell read or wrote; see kernels.runtime.file_watch
     error: str | None = None  # why the attempt failed or was skipped: one sentence, or the last line of the traceback
     final: bool = False  # whether the failure must not be retried, as after --check or nbdag.Fail
-    kinds: tuple[str, ...] = ()  # for --retry-on: full names of the error's class and of its base classes
-    retry: bool | None = None  # value of --retry-if; None: it has none, or it could not be evaluated
+    kinds: tuple[str, ...] = ()  # full names of the error's class and base classes, which --retry-on compares
+    retry: bool | None = None  # value of --retry-if; None if the option is not set or could not be evaluated
     short_circuit: bool = False  # whether the condition of --short-circuit was false, so that descendants are skipped
-    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None: the task is no branch
-    length: int | None = None  # after an expansion: the number of instances
-    # Asset of --produces → what `nbdag.produced` recorded about its new version.
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the task is no branch
+    length: int | None = None  # number of instances, if the attempt evaluated --map
+    # Key: asset of --produces; value: facts that `nbdag.produced` recorded about the new version.
     assets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    elements: tuple[Mapping[str, str], ...] = ()  # after an expansion, for each instance: variable → digest
+    # For each instance, the digest of each variable's element, if the attempt evaluated --map.
+    elements: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

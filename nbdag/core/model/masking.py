@@ -1,4 +1,4 @@
-"""Hide passwords and tokens in results, reports and logs: values that are secret by their names.
+"""Hide passwords and tokens in results, reports and logs. A name such as `password` makes a value secret.
 
 A value is hidden because of its name (`password`, `api_key`, `db_token`), or because it is a URL with a password.
 `secret_forms` hides the values of known secrets in texts. Numbers are hidden too, since a command line turns

@@ -43,7 +43,7 @@ class _Needle:
     at: int  # position of the piece in the form
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield, for each occurrence of the piece, the span of the text around it that equals the form."""
+        """Yield, for each occurrence of the piece, the longest span around it in which the text equals the form."""
         form, start = self.form, text.find(self.piece)
         while start >= 0:
             first, before = start, self.at
@@ -161,7 +161,10 @@ def _needles_of(value: str) -> Iterator[_Needle]:
 
 
 def _parts(value: str) -> Iterator[str]:
-    """Yield the value without lines such as -----BEGIN KEY-----, and the secret values in it if it is JSON."""
+    """Yield the value without lines such as -----BEGIN KEY-----.
+
+    If the value is JSON, yield also the secret values in it.
+    """
     if len(value) < SHORTEST or value.strip().lower() in _TRIVIAL or not value.strip():
         return
     lines = value.splitlines()
@@ -179,7 +182,7 @@ def _parts(value: str) -> Iterator[str]:
 
 
 def _lines(value: str) -> Iterator[str]:
-    """Yield the lines of a value with several lines, since they are often shown one by one."""
+    """Yield the lines of a value with several lines, because programs often show single lines."""
     lines = [line.strip() for line in value.splitlines()]
     if len(lines) > 1:
         yield from (line for line in lines if len(line) >= _SHORTEST_LINE and not line.startswith(_FRAME))

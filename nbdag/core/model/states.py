@@ -1,8 +1,8 @@
 """The states of runs and tasks, and the moves between them.
 
-The states are those of Airflow 3, so that a state means the same in both programs. There are two kinds of moves: those
-of the scheduler, and those that only a user requests (clear, mark, run again). All other moves are rejected, so a
-finished task stays finished unless a user requests another state. A move from a state to itself is rejected, too.
+nbdag has the states of Airflow 3, with the same meanings. There are two kinds of moves: moves of the scheduler, and
+moves that only a user can request (clear, mark, run again). All other moves are rejected, so a finished task stays
+finished unless a user requests another state. A move from a state to itself is rejected, too.
 """
 
 from __future__ import annotations

@@ -281,7 +281,7 @@ def _read_zone(text: str) -> str:
 def _span_of_schedule(words: Sequence[Word]) -> int:
     """Return how many of the words form a schedule.
 
-    So `0 6 * * *`, `every 15m` and `on s3://lake/orders and after churn` need no quotes.
+    Because of this, `0 6 * * *`, `every 15m` and `on s3://lake/orders and after churn` need no quotes.
     """
     first = words[0].raw
     if first.lower() in ("on", "after"):

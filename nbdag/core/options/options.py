@@ -153,7 +153,7 @@ class TaskOptions:
         False,
         option_types.FLAG,
         _AROUND,
-        "a failure of this teardown fails the run, too",
+        "fail the run if this teardown fails",
         affects_result=False,
         per_task=True,
     )
@@ -182,7 +182,7 @@ class TaskOptions:
         option_types.ERRORS,
         _ATTEMPTS,
         "retry only after these errors or their subclasses, such as ConnectionError or requests.HTTPError; a try that "
-        "reached --timeout is a TimeoutError, and one whose kernel died is a KernelDied; default all errors",
+        "exceeds --timeout is a TimeoutError, a try whose kernel dies is a KernelDied; default all errors",
         affects_result=False,
     )
     retry_if: str | None = _option(
@@ -274,8 +274,8 @@ class TaskOptions:
         None,
         option_types.DEADLINE,
         _DEADLINE,
-        "notify the recipients of %dag --on-deadline if the task has not ended at this time of day or so long after "
-        "the run was due, such as 08:00 or +2h; the task goes on",
+        "notify the recipients of %dag --on-deadline if the task has not ended at a time of day, such as 08:00, or "
+        "some time after the run was due, such as +2h; the task continues",
         affects_result=False,
         per_task=True,
     )
@@ -290,7 +290,7 @@ class TaskOptions:
         option_types.ASSETS,
         _ASSETS,
         "assets, such as s3://lake/orders, that have a new version when the task succeeds; starts the pipelines whose "
-        "--schedule names them (a result that --cache reuses is no new version)",
+        "--schedule names them (a result that --cache reuses creates no version)",
         affects_result=False,
         per_task=True,
     )
@@ -333,8 +333,8 @@ class DagOptions:
         None,
         option_types.DEADLINE,
         _LIMITS,
-        "notify the recipients of --on-deadline if a run has not ended at this time of day or so long after it was "
-        "due, such as 08:00 or +2h; the run goes on",
+        "notify the recipients of --on-deadline if a run has not ended at a time of day, such as 08:00, or some "
+        "time after it was due, such as +2h; the run continues",
     )
     fail_fast: bool = _dag_option(False, option_types.FLAG, _LIMITS, "fail the whole run as soon as one task fails")
     weight_rule: str = _dag_option(

@@ -34,8 +34,8 @@ def is_cached(job: Job) -> bool:
     """Return whether a cached result may replace this attempt.
 
     Never replace the attempt of a sensor, because it polls external state, nor the attempt that computes the elements
-    of a mapped task, because it is cheap, nor that of a task that decides which tasks follow, because the decision is
-    not a value.
+    of a mapped task, because it is cheap, nor the attempt of a branch or short circuit, because its decision is not a
+    stored value.
     """
     options = job.task.options
     decides = options.branch or options.short_circuit
@@ -92,7 +92,7 @@ def normalized(code: str) -> str:
     lines = code.split("\n")
     head = next((n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines))
     if head < len(lines) and lines[head].startswith("%%"):
-        return "\n".join(lines[head:])  # for a cell magic, layout and comments may have a meaning
+        return "\n".join(lines[head:])  # not normalized: below a cell magic, layout and comments may have a meaning
     python = to_python(code)
     return f"{ast.dump(python.tree)}{python.shown}" if isinstance(python, Python) else "\n".join(lines[head:])
 

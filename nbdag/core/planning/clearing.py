@@ -1,4 +1,4 @@
-"""Which setup and teardown tasks belong to a task, so that they run again together with it, as in Airflow."""
+"""Find the setup and teardown tasks that must run again if a task runs again, as in Airflow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from ..model.dag import Dag
 
 
 def relevant_setups(dag: Dag, task: str) -> tuple[str, ...]:
-    """Return the setup tasks above a task that it uses: those without a teardown, or with a teardown below the task."""
+    """Return the setup tasks above a task that the task uses.
+
+    These are setup tasks without a teardown, or with a teardown below the task.
+    """
     below = dag.descendants(task)
     found = []
     for name in dag.ancestors(task):
@@ -22,7 +25,8 @@ def relevant_setups(dag: Dag, task: str) -> tuple[str, ...]:
 def with_setups(dag: Dag, tasks: Iterable[str]) -> tuple[str, ...]:
     """Return the setup and teardown tasks that run again together with these tasks, in notebook order.
 
-    These are, for each task, the setup tasks that it uses and their teardowns; and for each setup task its teardowns.
+    For each task, these are the setup tasks that it uses, with their teardowns. For each setup task, these are its
+    teardowns.
     """
     found: set[str] = set()
     for name in tasks:

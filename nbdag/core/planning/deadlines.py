@@ -1,7 +1,8 @@
 """Deadlines of runs and tasks.
 
-A deadline is a time of day in the DAG's time zone, the first one at or after the time when the run was due, or a
-duration after that time. A deadline is missed if the run or the task has not ended then. Nothing ends because of it.
+A deadline is a time of day or a duration. A time of day is in the DAG's time zone, and means the first such time at or
+after the time when the run was due. A duration begins when the run was due. A deadline is missed if the run or the task
+has not ended by then. A missed deadline ends nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..options.option_types import read_duration
 class MissedDeadline:
     """A deadline that has passed before the run or the task ended."""
 
-    task: str | None  # None: the deadline of the whole run
+    task: str | None  # the task with the deadline; None for the deadline of the whole run
     at: datetime
     option: str  # the deadline as in the header, such as 08:00 or +2h
 
@@ -31,7 +32,7 @@ class MissedDeadline:
 
 
 def deadline_of(option: str, due: datetime, tz: str) -> datetime:
-    """Return the moment of a deadline for a run that was due at `due`."""
+    """Return the time of a deadline for a run that was due at `due`."""
     if option.startswith("+"):
         return due + timedelta(seconds=read_duration(option[1:]))
     hour, minute = map(int, option.split(":"))
@@ -48,7 +49,7 @@ def deadline_of(option: str, due: datetime, tz: str) -> datetime:
 def deadlines(
     dag: Dag, due: datetime | None, unfinished: Collection[str], now: datetime
 ) -> tuple[tuple[MissedDeadline, ...], list[datetime]]:
-    """Return the missed deadlines of a run that has not ended, and the times of those to come."""
+    """Return the missed deadlines of a run that has not ended, and the times of its future deadlines."""
     if due is None:
         return (), []
     wanted: list[tuple[str | None, str | None]] = [(None, dag.options.deadline)]

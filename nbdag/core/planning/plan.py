@@ -41,8 +41,9 @@ class Instance:
     state: TaskState = TaskState.NONE
     tries: int = 0  # number of attempts since the instance was last cleared
     ready_at: datetime | None = None  # earliest time of the next start, in state up_for_retry or up_for_reschedule
-    short_circuit: bool = False  # True: its condition was false, and so all its descendants are skipped
-    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None: it has chosen nothing yet
+    # Whether the condition of --short-circuit was false, so that all descendants are skipped.
+    short_circuit: bool = False
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None before the branch has chosen
 
     @property
     def key(self) -> InstanceKey:
@@ -63,13 +64,13 @@ class RunView:
     logical_date: datetime | None  # logical date; None for a run without a date
     state: RunState
     created: datetime | None = None
-    started: datetime | None = None  # when the run became running, from which its timeout is measured
+    started: datetime | None = None  # start of the run, from which the run's timeout is measured
     kind: str = "manual"  # how the run was created: "scheduled", "manual" or "backfill"
     selection: frozenset[str] | None = None  # ids of the tasks that a partial run executes; None: all tasks
 
     @property
     def due(self) -> datetime | None:
-        """Return when the run was due, from which deadlines count: its tick, or when a person created it."""
+        """Return when the run was due: its tick or, for a manual run, its creation. Deadlines count from this time."""
         return self.logical_date if self.kind == "scheduled" else self.created or self.started
 
 
@@ -100,7 +101,8 @@ class Plan:
     # Key: waiting instance; value: its unmet conditions; filled only with `explain`.
     waiting: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)
     next_check: datetime | None = None  # time at which to plan again if no event happens before
-    missed: tuple[MissedDeadline, ...] = ()  # deadlines that have passed, also those that were missed long ago
+    # All deadlines that were missed, including deadlines that an earlier plan reported.
+    missed: tuple[MissedDeadline, ...] = ()
     waits_for_previous: bool = False  # whether the run must wait for tasks of the previous run
 
 
@@ -178,11 +180,12 @@ def _move(instance: Instance, state: TaskState, reason: str) -> Move:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Positions and weights of a notebook's tasks, and the relations that a plan needs."""
+    """Positions and weights of a notebook's tasks, and other properties of the notebook that a plan needs."""
 
     position: Mapping[str, int]  # key: task id; value: position in the notebook, from 0
     weights: Mapping[str, int]  # key: task id; value: priority weight
-    indirect_setups: Mapping[str, tuple[str, ...]]  # task → setup tasks further above, without which it does not run
+    # Key: task; value: setup tasks further upstream that must succeed before the task runs.
+    indirect_setups: Mapping[str, tuple[str, ...]]
     has_deadlines: bool  # whether the DAG or any task has a deadline
 
 
@@ -299,7 +302,7 @@ def _timeout(dag: Dag, run: RunView) -> datetime | None:
 
 
 def _failed(dag: Dag, table: _Instances) -> list[Instance]:
-    """Return the failed instances, except for those whose failure does not fail the run."""
+    """Return the failed instances, except instances whose failure does not fail the run."""
     return [
         instance
         for task, mine in table.of.items()
@@ -316,7 +319,7 @@ def _is_forgiven(task: Task) -> bool:
 def _leaves(dag: Dag, table: _Instances) -> list[Instance]:
     """Return the instances that decide whether the run has succeeded.
 
-    Teardown tasks do not count, so a task that only teardown tasks follow is a leaf, too.
+    Teardown tasks do not count, so a task that is followed only by teardown tasks is a leaf.
     """
 
     def is_leaf(task: str, *, forgiven: bool) -> bool:
@@ -337,15 +340,16 @@ class _TaskWalk:
         self.dag, self.run, self.table, self.early_end, self.inputs = dag, run, table, early_end, inputs
         self.zone = ZoneInfo(dag.options.tz)
         self.ends: dict[str, Counts] = {}  # key: task id; value: the number of instances with each outcome
-        self.cut_short: dict[str, str] = {}  # task that --short-circuit skips → why, as a sentence
-        self.not_chosen: dict[str, str] = {}  # task that a branch skips → why, as a sentence
-        # Chosen task → upstream tasks that the same branch did not choose, and that only share variables with it.
+        self.cut_short: dict[str, str] = {}  # key: task that --short-circuit skips; value: the reason, as a sentence
+        self.not_chosen: dict[str, str] = {}  # key: task that a branch skips; value: the reason, as a sentence
+        # Key: chosen task; value: upstream tasks that the same branch did not choose and that only share variables with
+        # it.
         self.ignored: dict[str, frozenset[str]] = {}
         self.indirect_setups = layout(dag).indirect_setups
         self.ready: list[Instance] = []
         self.cancel: list[Instance] = []
         self.waiting: dict[InstanceKey, tuple[str, ...]] = {}
-        self.times: list[datetime] = []  # when retries and polls are due
+        self.times: list[datetime] = []  # times at which retries and polls are due
         self.waits_for_past = False
         for task in dag.order:
             self._visit(task)
@@ -411,7 +415,7 @@ class _TaskWalk:
                 self._free(task, mine, n)
 
     def _decide(self, task: Task, counts: Counts) -> Decision:
-        """Return what the setup tasks further above allow, and else what the trigger rule says."""
+        """Return the decision that follows from setup tasks further upstream, or else from the trigger rule."""
         states = [self.ends[setup] for setup in self.indirect_setups.get(task.id, ()) if setup in self.ends]
         if any(ends.bad for ends in states):
             return TaskState.UPSTREAM_FAILED
@@ -448,7 +452,8 @@ class _TaskWalk:
     def _settled(self, task: Task, counts: Counts, decision: Decision) -> tuple[TaskState, str] | None:
         """Return the final state of a task that will not run, and the reason. Return None if the task may still run."""
         skipped_by = self.cut_short.get(task.id) or self.not_chosen.get(task.id)
-        if skipped_by and not task.options.teardown_for:  # a teardown releases what was prepared, in any case
+        # A teardown is never skipped here, because it must release what setup has prepared.
+        if skipped_by and not task.options.teardown_for:
             return TaskState.SKIPPED, skipped_by
         if isinstance(decision, TaskState) and (self.early_end is None or self.early_end.rules_apply):
             return decision, self._cause(task, counts, decision)
@@ -457,7 +462,10 @@ class _TaskWalk:
         return None
 
     def _outlives_early_end(self, task: Task) -> bool:
-        """Return whether a task runs although the run fails fast: a teardown releases what was prepared."""
+        """Return whether a task runs although the run fails fast.
+
+        A teardown does, to release what setup has prepared.
+        """
         return bool(task.options.teardown_for) and self.early_end is not None and self.early_end.rules_apply
 
     def _cause(self, task: Task, counts: Counts, decision: TaskState) -> str:

@@ -176,8 +176,8 @@ def runs_to_start(
 ) -> tuple[RunView, ...]:
     """Return the queued runs that may start: the oldest logical dates first, up to each limit.
 
-    The keys of both mappings are (DAG, whether the runs belong to a backfill). The values of `running` are the numbers
-    of running runs, those of `limits` are `max_active_runs`. `backwards` are the DAGs whose backfill begins with the
+    The keys of both mappings are (DAG, whether the runs belong to a backfill). The values of `running` are numbers of
+    running runs; the values of `limits` are `max_active_runs`. `backwards` are the DAGs whose backfill begins with the
     latest date.
     """
     latest = datetime.max.replace(tzinfo=UTC)

@@ -34,10 +34,10 @@ def delay(options: TaskOptions, *, dag: str, task: str, logical_date: datetime |
 
 
 def why_not_retried(options: TaskOptions, kinds: Sequence[str], wanted: bool | None) -> str:
-    """Explain why a failed try is not retried whatever the number of tries, or return "".
+    """Explain why a failed try is never retried, or return "" if it may be retried.
 
-    `kinds` are the names of the classes of the error: `ConnectionError` or `requests.exceptions.ConnectionError`.
-    `wanted` is the value of `--retry-if`, None if it could not be evaluated because the kernel did not live to do so.
+    `kinds` are the names of the error's classes, such as `ConnectionError` or `requests.exceptions.ConnectionError`.
+    `wanted` is the value of `--retry-if`, or None if the kernel died before it could evaluate the option.
     """
     if options.retry_on and not any(_is_named(kind, name) for kind in kinds for name in options.retry_on):
         return f"--retry-on {' '.join(options.retry_on)} does not name this error"

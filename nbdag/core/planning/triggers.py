@@ -4,8 +4,8 @@ Each rule is a row of the table below. First, its conditions for a final state w
 order; then its condition for running the task. If no condition holds, the task waits. Every instance of an upstream
 task counts separately. A task without upstream tasks runs. A rule depends only on the counts.
 
-`all_done_setup_success` is the rule of teardown tasks (`--teardown-for`): they run once a setup task has succeeded,
-whatever the outcomes of the tasks in between.
+`all_done_setup_success` is the rule of teardown tasks (`--teardown-for`): they run if a setup task has succeeded and
+the tasks in between have ended, with any outcome.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..options.option_types import nearest
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The number of all upstream instances, and of those with each outcome."""
+    """The number of all upstream instances, and the number of instances with each outcome."""
 
     all: int
     success: int = 0

@@ -2,8 +2,8 @@
 
 An asset is a piece of data, named by a URL or any other word. A task with `--produces ASSET` that succeeds creates an
 event of the asset; a run that succeeds creates an event of the asset `dag:ID`, which a schedule names as `after ID`. A
-schedule's condition is met when the named assets have new events, as in Airflow: each event counts once for each
-pipeline, and a run consumes all events that are new to its pipeline.
+schedule's condition is met when the named assets have new events, as in Airflow: each pipeline uses an event only once,
+and a run uses all events that its pipeline has not used yet.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Condition:
 
     name: str = ""
     parts: tuple[Condition, ...] = ()
-    any: bool = False  # whether one of `parts` is enough
+    any: bool = False  # whether it is enough that one of `parts` is met
 
     @property
     def assets(self) -> tuple[str, ...]:
-        """Return the names of the assets, each once, in the order of the text."""
+        """Return the names of the assets in the order of the text, without duplicates."""
         return tuple(dict.fromkeys(self._names()))
 
     def met(self, new: Collection[str]) -> bool:
@@ -38,7 +38,7 @@ class Condition:
         return (any if self.any else all)(part.met(new) for part in self.parts)
 
     def missing(self, new: Collection[str]) -> tuple[str, ...]:
-        """Return the assets without a new event that the condition still needs, for people to read."""
+        """Return, as text for a message, the assets whose new events the condition still needs."""
         return tuple(name for name in self.assets if name not in new) if not self.met(new) else ()
 
     def _names(self) -> Iterator[str]:
@@ -54,7 +54,7 @@ def is_condition(schedule: str) -> bool:
 
 
 def parse(schedule: str) -> tuple[Condition, str | None]:
-    """Return the condition of a schedule, and the schedule by time that `or at …` adds (None without it).
+    """Return the condition of a schedule, and the schedule by time after `or at`, or None if it has no `or at`.
 
     Raise `ValueError` with the problem and the advice, separated by "; ".
     """
@@ -68,7 +68,10 @@ def label(asset: str) -> str:
 
 
 def cycles(edges: Mapping[str, Collection[str]]) -> list[list[str]]:
-    """Return the cycles among pipelines, one for each first member; `edges` maps a pipeline to those that it starts."""
+    """Return the cycles among pipelines, at most one for each pipeline as first member.
+
+    `edges` maps a pipeline to the pipelines that it starts.
+    """
     found, done = [], set[str]()
 
     def visit(dag: str, path: list[str]) -> None:
@@ -99,7 +102,7 @@ class _Parser:
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = tokens
         self._at = 0
-        self._dags = False  # whether names are those of pipelines
+        self._dags = False  # whether the next names are names of pipelines, as after `after`
 
     def whole(self) -> Condition:
         condition = self._any()

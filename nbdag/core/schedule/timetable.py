@@ -2,7 +2,7 @@
 
 A schedule is a cron expression, a preset, an interval, a condition on assets (module `assets`), or none. A scheduled
 run starts at a tick, which is the run's logical date. Its data interval lasts from the previous tick to this tick.
-`cron` computes the ticks in a time zone. A `Timetable` selects the ticks that create a run: those between the start
+`cron` computes the ticks in a time zone. A `Timetable` selects the ticks that create a run: ticks between the start
 date and the end date, after the last run and after the deployment. Without catchup, only the last of several missed
 ticks creates a run. An invalid schedule is rejected when it is declared, not at its first tick.
 
@@ -62,10 +62,11 @@ class Timetable:
 
     schedule: str | None  # the text of the schedule in the header; None: runs are created only on request
     zone: ZoneInfo
-    start: datetime | None  # in UTC; ticks before this moment create no run
-    end: datetime | None  # in UTC; ticks after this moment create no run
+    start: datetime | None  # start date, in UTC: earlier ticks create no run
+    end: datetime | None  # end date, in UTC: later ticks create no run
     catchup: bool  # whether every missed tick creates a run, instead of only the last one
-    ticks: Ticks | None  # None for @once, for @continuous, for a condition without a time, and without a schedule
+    # The ticks; None for @once, for @continuous, for a condition without a time, and without a schedule.
+    ticks: Ticks | None
     condition: Condition | None = None  # the assets whose new events create a run
 
     @classmethod

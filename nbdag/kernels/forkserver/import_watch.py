@@ -209,7 +209,7 @@ def _is_scan(caller: types.FrameType) -> bool:
 
 
 def _module_of(frame: types.FrameType | None) -> str:
-    """Return the name of the nearest calling module that is not in the standard library, or ""."""
+    """Return the name of the nearest calling module outside of the standard library, or "" if there is none."""
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         top = name.partition(".")[0]

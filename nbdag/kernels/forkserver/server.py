@@ -50,7 +50,7 @@ _SPARE_DELAY = (
     # processors first.
     0.1
 )
-_FEW_SPARES = 1  # with this many spares or fewer, a missing spare is forked at once
+_FEW_SPARES = 1  # a missing spare is forked immediately if at most this many spares are requested
 
 
 @dataclass(slots=True, eq=False)
@@ -518,7 +518,7 @@ class ExitHook:
             del sys.modules[name]
         gc.collect()  # run the finalizers of unreferenced objects
         for obj in gc.get_objects():
-            # not `isinstance(obj, …)`, because that may read an attribute and so trigger a lazy import.
+            # `isinstance` is not used, because it may read an attribute of the object and so trigger a lazy import.
             if issubclass(type(obj), io.IOBase):
                 with contextlib.suppress(Exception):
                     obj.flush()

@@ -1,4 +1,6 @@
-"""Evaluate the expressions of headers, and the decision of a cell's last expression, in kernels and live notebooks."""
+"""Evaluate the expressions of headers, and the last expressions of branches and short circuits, in kernels and live
+notebooks.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,10 @@ def check(expression: str, names: dict[str, Any]) -> None:
 
 
 def choice(value: object, choices: Sequence[str], task: str) -> tuple[str, ...]:
-    """Return the tasks and groups that the last expression of a branch names; raise `Fail` if they do not follow it."""
+    """Return the tasks and groups that the last expression of a branch names.
+
+    Raise `Fail` if they do not follow the branch.
+    """
     if isinstance(value, str):
         value = [value]
     if value is None:
@@ -69,7 +74,10 @@ def describe_choice(chosen: Sequence[str]) -> str:
 
 
 def is_true(value: object, task: str) -> bool:
-    """Return whether the last expression of a task with --short-circuit is true; raise `Fail` if it has no truth."""
+    """Return whether the last expression of a task with --short-circuit is true.
+
+    Raise `Fail` if `bool()` of it fails.
+    """
     try:
         return bool(value)
     except Exception as error:
@@ -80,9 +88,10 @@ def is_true(value: object, task: str) -> bool:
 
 
 def error_kinds(error: BaseException, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return the full names of an error's class and of its bases, and those of the `wanted` names that refer to one.
+    """Return the full names of an error's class and base classes, and the `wanted` names that refer to one of these
+    classes.
 
-    A name such as `requests.HTTPError` refers to a class whose module has another name.
+    A wanted name may differ from the full name: `requests.HTTPError` is a class of another module.
     """
     classes = [each for each in type(error).__mro__ if each not in (object, BaseException)]
     names = [f"{each.__module__}.{each.__qualname__}" for each in classes]

@@ -166,8 +166,8 @@ def size_notes(saved: Saved) -> list[Note]:
             code="NB420",
             name=name,
             message=(
-                f"{name} is too large to find out whether it shares objects with the other values of its task; if it "
-                f"does, name all of them in the `--change` of a task that changes one"
+                f"{name} is too large to find out whether it shares objects with other values of its task; if it "
+                "does, name all these values in the `--change` of a task that changes one of them"
             ),
         )
         for name in saved.too_large

@@ -145,7 +145,7 @@ class Runtime:
         self._in_own_step = True
         if self._published:
             raise Fail("a cell above the task ended with an error")
-        secrets.hide_known_values()  # setup may have set variables
+        secrets.hide_known_values()  # setup may have set environment variables that contain secrets
         self._replay()
         made_before = self._made_before()
         self._origins.add_setup(made_before)
@@ -257,7 +257,7 @@ class Runtime:
         self._publish(Outcome(state=TaskState.SUCCESS, length=len(given), elements=given, notes=tuple(notes.values())))
 
     def _element(self, name: str, value: object, notes: dict[str, Note]) -> str:
-        """Store an element and return its digest; add a note if it is the first one that holds a secret."""
+        """Store an element and return its digest; add a note if it is the first element that contains a secret."""
         saved = self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins)
         for note in secret_notes(self._request, saved):
             notes.setdefault(name, note)

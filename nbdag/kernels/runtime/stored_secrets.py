@@ -1,6 +1,7 @@
-"""Report stored values that hold a secret: other tasks and the value store get it in plain text.
+"""Report stored values that contain a secret, because the value store and other tasks get the secret in plain text.
 
-Only pickles are searched, not the memory of arrays, and only for secrets that the task has looked up or could have.
+Only pickles are searched, not the memory of arrays. The search is for secrets that the task has looked up or could look
+up.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from ...secrets.masker import known
 from ...values import Saved
 from .messages import KernelRequest
 
-_MAX_SEARCHED = 10_000_000  # bytes of a pickle that is searched
+_MAX_SEARCHED = 10_000_000  # maximum number of bytes of a pickle that are searched
 
 
 def secret_notes(request: KernelRequest, saved: Saved) -> list[Note]:
-    """Return a note for each stored value that holds a secret."""
+    """Return a note for each stored value that contains a secret."""
     if not known:
         return []
     return [
@@ -26,4 +27,4 @@ def secret_notes(request: KernelRequest, saved: Saved) -> list[Note]:
 
 def _message(name: str, reader: str | None) -> str:
     where = f"in {reader}" if reader else "in the task that needs it"
-    return f"{name} holds a secret, so the value store has it in plain text: look it up {where} instead (nbdag.secret)"
+    return f"{name} contains a secret, which is stored in plain text: look it up {where} instead (nbdag.secret)"

@@ -1,7 +1,7 @@
-"""Papermill's translation of parameters into the code of the injected cell, for values that JSON does not have.
+"""Let papermill write parameters whose values JSON does not have into the injected cell.
 
-A date, path, tuple, set or member of an enum arrives as `KernelCode`: a text in papermill's metadata, and source code
-in the injected cell.
+A date, path, tuple, set or member of an enum is a `KernelCode`. Papermill writes its text into the metadata, and its
+source code into the injected cell.
 """
 
 from __future__ import annotations

@@ -27,16 +27,18 @@ class AssetNameError(NbdagError):
 
 @error
 class AssetExtraError(NbdagError):
-    """The facts about an event cannot be stored."""
+    """The facts about a new version of an asset cannot be stored."""
 
     exit_code = 2
 
     problem: str
-    template = "the facts about the event cannot be stored as JSON ({problem}); pass numbers, texts, lists and dicts"
+    template = (
+        "the facts about the new version cannot be stored as JSON ({problem}); pass numbers, texts, lists and dicts"
+    )
 
 
 def emit_asset(asset: str, extra: Mapping[str, Any] | None = None, *, home: Home | None = None) -> tuple[str, ...]:
-    """Record a new version of an asset, which starts the pipelines that wait for it; return those pipelines.
+    """Record a new version of an asset. Return the pipelines that wait for the asset, which this starts.
 
     `extra` are facts about the version, such as {"rows": 10}; a task finds them in `dag_run.asset_events`.
     """

@@ -104,7 +104,8 @@ def clear(
             digest, dag = pin_built(here, source, row.path, row.cwd, row.parameters, row.kernel)
             before = pinned_dag(here, row.digest, row.path).parameters
             lost = {name: value for name, value in row.parameters.items() if name in before or name in dag.parameters}
-            record_parameters(dag, lost)  # they were checked by the rules of the notebook that the run has had
+            # Checked again, because the parameters were checked by the rules of the run's previous notebook.
+            record_parameters(dag, lost)
             change, chosen = clearing(store, dag, replace(row, digest=digest), selection)
             return replace(change, built=dag.built), chosen
         return clearing(store, run_dag(here, row), row, selection)
@@ -208,7 +209,7 @@ def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple
         for each in instances
         if _matches(each, wanted) and (selection.only is None or each.state in selection.only)
     ]
-    # What a task uses is prepared and released again, whatever the state of the setup and teardown tasks.
+    # Setup and teardown tasks are cleared in any state, because the cleared tasks need the prepared resources again.
     around = with_setups(dag, dict.fromkeys(each.task for each in named))
     chosen = [
         each

@@ -41,7 +41,7 @@ class Cleaned:
 def clean_db(keep: float, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
     """Delete the records of runs that ended more than `keep` seconds ago. The next `gc` deletes their files.
 
-    If there is such a run, events of assets that are older are deleted too.
+    If a run is deleted, events of assets that are older than `keep` seconds are deleted too.
     """
     here = the_home(home)
     with open_recovered_store(here) as store:

@@ -267,10 +267,11 @@ def plain_parameters(said: Mapping[str, Any]) -> dict[str, Any]:
 def record_parameters(
     dag: Dag, said: Mapping[str, Any], *, allow_unknown: bool = False, stays_here: bool = False
 ) -> tuple[dict[str, Any], tuple[Note, ...]]:
-    """Return parameters as they are recorded (secret ones by name), and notes about doubtful ones.
+    """Return the parameters in the form that a run records (secrets by name), and notes about parameters that are
+    probably mistakes.
 
-    `stays_here`: this process executes the run, so a secret may be given by its value. Raises `UnknownParameterError`,
-    unless unknown ones are allowed, `ParameterRuleError`, `ParameterTypeError`, and `SecretParameterError`.
+    With `stays_here`, this process executes the run, so a secret may be given as a value. Raises `ParameterRuleError`,
+    `ParameterTypeError`, `SecretParameterError`, and `UnknownParameterError` unless unknown parameters are allowed.
     """
     plain = plain_parameters(said)
     for name in plain:
@@ -400,7 +401,7 @@ class _Plain:
         if depth > _MAX_DEPTH:
             raise ParameterSizeError(self._name, f"contains itself or is nested more than {_MAX_DEPTH} levels deep")
         if self._count > _MAX_VALUES:
-            raise ParameterSizeError(self._name, f"holds more than {_MAX_VALUES:,} values")
+            raise ParameterSizeError(self._name, f"contains more than {_MAX_VALUES:,} values")
         # Convert a number of numpy first, because some are also instances of float.
         scalar = getattr(value, "item", None)
         if scalar is not None and getattr(value, "ndim", None) == 0:

@@ -183,7 +183,7 @@ class Daemon:
             raise SchedulerRunningError(self._store.where, other)
         self._store.listen()
         self._say(f"the scheduler starts: {self._executor.slots} tasks at once, {self._store.where}")
-        why = "the scheduler was stopped; the next one executes the task again"
+        why = "the scheduler was stopped; the next scheduler executes the task again"
         # Signals are handled until all results are recorded, so that a second signal cannot interrupt the recording.
         with self._stop_on_signals():
             try:

@@ -1,7 +1,7 @@
 """Record the outcome of runs and attempts whose process has died. No other module starts a recovery.
 
 `run`, `resume`, `backfill`, `scheduler` and `doctor` recover orphaned runs. `clear`, `mark`, `cancel` and `gc` do so
-too, because they cannot change an orphaned run. Queries never recover: they show an orphaned run as it is recorded.
+too, because they cannot change an orphaned run. Queries never recover: they show the recorded state of an orphaned run.
 """
 
 from __future__ import annotations

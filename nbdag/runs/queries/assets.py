@@ -36,12 +36,12 @@ class AssetVersion:
 
     asset: str
     at: datetime
-    extra: Mapping[str, Any]  # what its producer recorded
-    dag: str | None  # the pipeline that produced it; None: a person or a watched file
+    extra: Mapping[str, Any]  # facts that the producer recorded about the version
+    dag: str | None  # the pipeline that produced the version; None if a person or a watched file did
     run: str | None
-    task: str | None  # None: the whole run
+    task: str | None  # the task that produced the version; None if the whole run did
     map_index: int | None
-    started: Mapping[str, str]  # the runs that it started: pipeline → run id
+    started: Mapping[str, str]  # the runs that the version started; key: pipeline; value: run id
 
     def to_dict(self) -> dict[str, Any]:
         """Return the event as `assets events -o json` prints it."""
@@ -62,10 +62,10 @@ class Asset:
     """An asset, with the deployed pipelines that produce and need it."""
 
     name: str
-    versions: int  # number of recorded events
-    latest: datetime | None  # time of the newest event
-    producers: tuple[tuple[str, str], ...]  # (pipeline, task)
-    consumers: tuple[str, ...]  # pipelines
+    versions: int  # number of recorded versions
+    latest: datetime | None  # time of the newest version
+    producers: tuple[tuple[str, str], ...]  # tasks that produce the asset, each as (pipeline, task)
+    consumers: tuple[str, ...]  # pipelines whose schedules need the asset
 
     def to_dict(self) -> dict[str, Any]:
         """Return the asset as `assets list -o json` prints it."""
@@ -84,7 +84,7 @@ class Lineage:
 
     dags: tuple[str, ...]
     assets: tuple[str, ...]
-    edges: tuple[tuple[str, str], ...]  # (from, to); pipelines as `dag:ID`, assets by name
+    edges: tuple[tuple[str, str], ...]  # edges, each as (from, to); a pipeline is `dag:ID`, an asset is its name
 
     def to_dict(self) -> dict[str, Any]:
         """Return the graph as `assets graph -o json` prints it."""
@@ -93,7 +93,7 @@ class Lineage:
 
 
 def list_assets(*, home: Home | None = None) -> list[Asset]:
-    """Return every asset that has an event, or that a deployed pipeline produces or needs, by name."""
+    """Return all assets that have an event, or that a deployed pipeline produces or needs, sorted by name."""
     with open_store(the_home(home)) as store:
         return [] if store is None else [
             Asset(
@@ -131,7 +131,7 @@ def asset_events(asset: str | None = None, *, limit: int | None = 20, home: Home
 
 
 def waits_for(dag: str, *, home: Home | None = None) -> tuple[str, ...]:
-    """Return the assets without a new event that the schedule of a deployed pipeline waits for."""
+    """Return the assets for whose new events the schedule of a deployed pipeline still waits."""
     with open_store_and_dag(home, dag) as (store, row):
         condition = timetable_of(row).condition
         if condition is None:
@@ -143,7 +143,7 @@ def lineage(*, home: Home | None = None) -> Lineage:
     """Return the graph of all deployed pipelines and the assets between them."""
     edges, names, dags = [], [], set[str]()
     for each in list_assets(home=home):
-        # The asset `dag:ID` stands for the runs of a pipeline, so the pipeline itself is its node.
+        # The asset `dag:ID` represents the runs of a pipeline, so the node of the pipeline is used for it.
         node = each.name
         if not node.startswith(DAG_PREFIX):
             names.append(node)

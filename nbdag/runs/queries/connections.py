@@ -16,7 +16,7 @@ from ...errors import NbdagError
 from ...secrets import Connection, mask
 from ...secrets.sources import Kind, names
 
-TIMEOUT = 10.0  # seconds
+TIMEOUT = 10.0  # time limit of one connection test, in seconds
 _MEMORY = ":memory:"
 
 
@@ -25,12 +25,15 @@ class KnownConnection:
     """A connection that a source lists."""
 
     name: str
-    source: str  # environment, the path of a .env, or the name of a backend
-    connection: Connection | None  # None if its text is malformed
+    source: str  # the source: "environment", the path of a .env, or the name of a backend
+    connection: Connection | None  # the connection; None if its text is malformed
     error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields for display; the password, and extra values with names of secrets, are masked."""
+        """Return the fields for display.
+
+        The password is masked, and so are extra values whose names are those of secrets.
+        """
         shown = self.connection.to_dict() if self.connection is not None else {"id": self.name}
         found: dict[str, Any] = secrets.masked({**shown, "source": self.source, "error": self.error})
         return found
@@ -42,19 +45,19 @@ class TestedConnection:
 
     name: str
     conn_type: str
-    state: str  # ok, failed, or untested if the type is unknown
+    state: str  # result of the test: "ok", "failed", or "untested" if the type of the connection is unknown
     message: str
-    seconds: float | None = None  # how long it took to connect
+    seconds: float | None = None  # seconds that connecting took; None if the connection was not tested
 
 
 class _Untested(Exception):
-    """The type of a connection is unknown; the message has the reason and the next step."""
+    """A connection is not tested because its type is unknown; the message has the reason and the next step."""
 
 
 def list_connections() -> list[KnownConnection]:
     """Return the connections of the environment, of `.env` and of backends that list their names, sorted by name.
 
-    A keyring cannot list its names, so its connections are missing, but work.
+    Connections in a keyring work but are not listed, because a keyring cannot list its names.
     """
     found = []
     for name, source in sorted(names(Kind.CONNECTION).items()):
@@ -66,9 +69,10 @@ def list_connections() -> list[KnownConnection]:
 
 
 def test_connections(names: Sequence[str] = ()) -> list[TestedConnection]:
-    """Connect to these connections, or to all that are listed, and return the results, without passwords.
+    """Test these connections, or all listed connections, and return the results without passwords.
 
-    A database must answer a query, a web service any request except with a refusal of the login or a server error.
+    A database passes if it answers a query. A web service passes if it answers a request, unless the answer rejects the
+    login or reports a server error.
     """
     return [_test(name) for name in names or [each.name for each in list_connections()]]
 
@@ -88,7 +92,7 @@ def _test(name: str) -> TestedConnection:
         lines = str(getattr(reason, "orig", None) or reason).strip().splitlines()
         state, message = "failed", f"{type(reason).__name__}: {lines[0]}" if lines else type(reason).__name__
     seconds = time.monotonic() - started if state == "ok" else None
-    # A name that is not valid may be the secret itself.
+    # The name is not shown, because an invalid name may be the secret itself.
     return TestedConnection(name=mask(name), conn_type=kind, state=state, message=mask(message), seconds=seconds)
 
 
@@ -117,7 +121,7 @@ def _test_database(made: Connection) -> str:
     if made.conn_type in ("sqlite", "duckdb"):
         file = made.schema or made.host
         if file and not file.startswith(_MEMORY) and not Path(file).is_file():
-            raise FileNotFoundError(f"no file {file}")  # connecting would create it
+            raise FileNotFoundError(f"no file {file}")  # rejected here, because connecting would create the file
     more = {"connect_timeout": int(TIMEOUT)} if made.conn_type in ("postgres", "mysql") else {}
     try:
         engine = sqlalchemy.create_engine(made.url, poolclass=NullPool, connect_args=more)

@@ -220,12 +220,15 @@ def logs(
 def rendered(
     run: Run | str, task: str, try_number: int | None = None, map_index: int = -1, *, home: Home | None = None
 ) -> dict[str, str]:
-    """Return the texts whose templates an attempt (default: the last) has rendered, by name; secrets are masked."""
+    """Return the texts whose templates an attempt (default: the last attempt) has rendered, by name.
+
+    Secrets are masked.
+    """
     return rendered_in(_attempt(run, task, try_number, map_index, home))
 
 
 def rendered_in(notebook: Path) -> dict[str, str]:
-    """Return the rendered texts in the notebook of an attempt; none if it has none or cannot be read."""
+    """Return the rendered texts in the notebook of an attempt, or no texts if the notebook cannot be read."""
     try:
         found = nbdag_metadata(json.loads(notebook.read_bytes())).get(RENDERED)
     except (OSError, ValueError, AttributeError):
