@@ -75,11 +75,12 @@ class BaseOperator(Operator):
     """A task of Airflow. A subclass writes the statements of its cell."""
 
     own: ClassVar[frozenset[str]] = frozenset()  # keywords that only this class has
+    shown_name: ClassVar[str] = ""  # for messages, if it is not that of the class
     mappable: ClassVar[frozenset[str]] = frozenset()  # keywords that expand accepts
 
     def __init__(self, task_id: str | None = None, **given: Any) -> None:
         build, here = current_build(), state()
-        who = type(self).__name__
+        who = self.shown_name or type(self).__name__
         if type(self) is BaseOperator or "statements" not in dir(type(self)):
             raise OperatorError(f"{who} is not supported: it has no cell", hint="write a function, and @task above it")
         self.mapped: Mapping[str, Any] = given.pop("_mapped", {})

@@ -105,7 +105,7 @@ class FunctionTask(BaseOperator):
             return []
         unknown = isinstance(args, TaskOutput) or isinstance(named, TaskOutput) or "op_args" in self.mapped
         unknown |= bool({"op_kwargs", "expand_kwargs"} & self.mapped.keys())
-        given = {*(() if unknown else named), *self.mapped} | (
+        given = {*(named if isinstance(named, Mapping) else ()), *self.mapped} | (
             {"templates_dict"} if self.templates is not None else set()
         )
         positional = [

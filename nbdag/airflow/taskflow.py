@@ -25,6 +25,7 @@ _ALL = 1_000  # decorators of a function that its copy omits, unless the functio
 
 
 class _Decorated(PythonOperator):
+    shown_name = "@task"
     own = PythonOperator.own | {"_holder"}
 
     def prepare(self, build: Builder) -> None:
@@ -37,14 +38,17 @@ class _Decorated(PythonOperator):
         return super()._name(build, function)
 
 
-class _DecoratedBranch(BranchTask, _Decorated): ...
+class _DecoratedBranch(BranchTask, _Decorated):
+    shown_name = "@task.branch"
 
 
 class _DecoratedShortCircuit(ShortCircuitTask, _Decorated):
+    shown_name = "@task.short_circuit"
     own = _Decorated.own | {"ignore_downstream_trigger_rules"}
 
 
 class _DecoratedSensor(_Decorated, PythonSensor):
+    shown_name = "@task.sensor"
     own = _Decorated.own | PythonSensor.own
 
     def prepare(self, build: Builder) -> None:
@@ -55,6 +59,7 @@ class _DecoratedSensor(_Decorated, PythonSensor):
 
 
 class _DecoratedBash(_Decorated, BashOperator):
+    shown_name = "@task.bash"
     own = _Decorated.own | BashOperator.own - {"bash_command"}
 
     def prepare(self, build: Builder) -> None:
