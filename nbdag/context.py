@@ -265,7 +265,10 @@ class DagRun:
             return value
         from .templates.rendering import render_nested
 
-        return render_nested(value, self.context, what=what)
+        made = render_nested(value, self.context, what=what)
+        if self.on_rendered is not None:
+            self.on_rendered(what, made if isinstance(made, str) else repr(made))
+        return made
 
     def pieces(self, text: str, *, what: str, marks: Mapping[str, str] | None = None) -> list[str | Slot]:
         """Return a text in pieces, with a `Slot` for each value of a template. Record the rendered text for display.

@@ -34,6 +34,7 @@ from .core.model.dag import Cell, CellKind, Dag, Problem
 from .core.model.problems import problem
 from .core.options.option_types import ID, nearest
 from .errors import NbdagError, error
+from .templates import is_template
 
 _TYPES = ("code", "markdown", "raw")
 _MAX_SIZE = 512 << 20  # maximum size of a file in bytes; reading JSON takes several times as much memory
@@ -335,6 +336,7 @@ def _names_of(cells: Sequence[Cell], found: ClassifiedCells) -> frozenset[str]:
 def _generated(found: ClassifiedCells, known: frozenset[str] | None) -> tuple[list[Cell], list[Problem]]:
     made: list[Cell] = []
     problems: list[Problem] = []
+    parameters = [name for cell in found.cells if cell.kind is CellKind.PARAMETERS for name in _bound(cell)]
     for cell in found.cells:
         options = found.task_options.get(cell.index)
         if options is None or options.operator == "python":
@@ -354,6 +356,32 @@ def _generated(found: ClassifiedCells, known: frozenset[str] | None) -> tuple[li
             problems.append(problem("NB109", failure.message, hint=failure.hint, task=cell.task, place=place))
             source = "pass"
         made.append(replace(cell, code="\n".join([*head, source]), polls=operators.is_sensor(options.operator)))
+        if known and source != "pass" and options.operator in operators.BUILT_IN and options.operator != "sensor":
+            problems += _unknown_params(cell, body, start, parameters)
         for line, message, hint in operators.body_warnings(body, options, known) if known and source != "pass" else ():
             problems.append(problem("NB116", message, hint=hint, task=cell.task, place=cell.at(start + line - 1)))
     return made, problems
+
+
+def _bound(cell: Cell) -> frozenset[str]:
+    python = to_python(cell.code)
+    return names_of(python.tree.body).bound if isinstance(python, Python) else frozenset()
+
+
+def _unknown_params(cell: Cell, body: str, start: int, parameters: Sequence[str]) -> Iterator[Problem]:
+    """Yield an error for each `params.x` in the templates of a body whose parameter no cell sets."""
+    if not is_template(body):
+        return
+    from .templates.names import read_template
+    from .templates.rendering import TemplateError
+
+    try:
+        used = read_template(body).params
+    except TemplateError:
+        return  # the operator has reported it
+    for name, line in used:
+        if name not in parameters:
+            similar = nearest(name, parameters)
+            hint = f"did you mean params.{similar}?" if similar else f"set {name} in a cell with %%params"
+            message = f"the template reads params.{name}, but no parameters cell sets {name}"
+            yield problem("NB109", message, hint=hint, task=cell.task, place=cell.at(start + line - 1))

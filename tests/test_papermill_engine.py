@@ -64,6 +64,14 @@ def test_a_tagged_notebook_runs_as_a_dag_with_papermills_parameters(notebook, tm
     assert nb.metadata.papermill.output_path == "out.ipynb"
 
 
+def test_an_unknown_parameter_and_a_broken_rule_are_errors(notebook, tmp_path: Path) -> None:
+    notebook(CELLS[0], "alpha: float = 0.5  # in (0, 1)", *CELLS[2:])
+    for name, value, message in (("alpah", "0.1", "did you mean 'alpha'?"), ("alpha", "5", "must be less than 1")):
+        done = papermill(tmp_path, "in.ipynb", "out.ipynb", "-p", name, value)
+        assert done.returncode != 0
+        assert message in done.stderr
+
+
 def test_a_failure_is_papermills_failure_and_marked_once(notebook, tmp_path: Path) -> None:
     notebook(*CELLS[:3], "%%task two\n1 / 0", CELLS[4])
     done = papermill(tmp_path, "in.ipynb", "out.ipynb")

@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 from .. import runs as api
 from ..core.model.masking import masked
 from ..core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
-from ..core.model.text import run_selector, task_label
+from ..core.model.text import join_names, run_selector, task_label
 from ..core.options.option_types import nearest
 from . import complete
 from ._group import examples
@@ -215,8 +215,9 @@ def _note(task: api.TaskRun, never: Mapping[tuple[str, int], str]) -> str:
         return f"marked {task.state.value} by hand"
     if (task.id, task.map_index) in never:
         return never[task.id, task.map_index]
-    cached = [f"cached: result of run {task.cached}"] if task.cached else []
-    text = task.error or "; ".join([*cached, *(note.message for note in task.warnings)])
+    notes = [f"cached: result of run {task.cached}"] if task.cached else []
+    notes += [f"chose {join_names(task.chosen) or 'no task'}"] if task.chosen is not None else []
+    text = task.error or "; ".join([*notes, *(note.message for note in task.warnings)])
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 

@@ -76,8 +76,8 @@ class Python(Operator):
         asked, everything = context_arguments(function, args, keywords)
         _check(function, args, {**dict.fromkeys(asked), **keywords})
         write = current_build().writer
-        parts = [_argument(each) for each in args]
-        parts += [f"{name}={_argument(each)}" for name, each in keywords.items()]
+        parts = [_argument(each, f"argument {n}") for n, each in enumerate(args, 1)]
+        parts += [f"{name}={_argument(each, f'argument {name}')}" for name, each in keywords.items()]
         parts += [f"{name}={_context_source(name)}" for name in asked]
         if everything:
             given = (*keywords, *asked, *_positional(function, args))
@@ -125,7 +125,7 @@ def _context_source(name: str) -> str:
     return f"dag_run.context[{name!r}]" if name in _DATES else f"dag_run.{name}" if name != "dag_run" else name
 
 
-def _argument(value: Any) -> str:
+def _argument(value: Any, what: str) -> str:
     """Return the source of an argument. Templates in the argument are rendered when the task runs."""
     source: str = current_build().writer.expression(value)
     texts = [each for each in _texts(value) if is_template(each)]
@@ -135,11 +135,11 @@ def _argument(value: Any) -> str:
     from ..templates.rendering import TemplateError
 
     try:
-        names = [read_template(text, what="the argument") for text in texts]
+        names = [read_template(text, what=what) for text in texts]
     except TemplateError as error:
         raise OperatorError(f"{error.what}: {error.message}", hint=error.hint) from None
     pulls = dict.fromkeys(pull_source(each) for found in names for each in found.pulls)
-    return f"dag_run.render({', '.join([source, *pulls])})"
+    return f"dag_run.render({', '.join([source, *pulls, f'what={what!r}'])})"
 
 
 def _texts(value: Any) -> Iterator[str]:

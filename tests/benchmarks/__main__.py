@@ -29,6 +29,7 @@ from .measure import Place, Timing, place, timings
 from .peers import Peers
 
 HEAVY = "import pandas, sklearn.linear_model"
+JOBS = os.cpu_count() or 1
 IDEAL = 1.5  # seconds: 20 tasks of half a second, eight at a time
 
 
@@ -119,6 +120,22 @@ def fan(at: Place, by: Settings) -> Iterator[Row]:
             yield Row(what.format("whole process, cold"), "", from_nothing, peer.name, timings(by.peer_times, run))
 
 
+def mapped(at: Place, by: Settings) -> Iterator[Row]:
+    """Measure the overhead per instance of a mapped task with 1,000 instances, of which every one is recorded."""
+    size = 1_000
+    cells = [f"%load_ext nbdag\n%dag mapped --max-active-tasks {JOBS}", f"%%task xs\nxs = range({size})"]
+    notebook = at.notebook("mapped", [*cells, "%%task one --map x=xs\ny = 1", "%%task last\nprint(len(y))"])
+
+    def measure() -> float:
+        run = at.nbdag(notebook, "--jobs", str(JOBS))
+        ended = [task for task in run["tasks"] if task["id"] == "one" and task["state"] == "success"]
+        if len(ended) != size or {task["map_index"] for task in ended} != set(range(size)):
+            raise RuntimeError(f"{len(ended)} of {size} instances are recorded")
+        return float(run["duration"]) / size
+
+    yield Row(f"one of 1,000 mapped instances of `x = 1`, {JOBS} at a time", "≤ 0.10 s", timings(1, measure))
+
+
 def array(at: Place, by: Settings) -> Iterator[Row]:
     """Measure how long passing a large array between tasks takes."""
     make = "%%task make\nimport numpy as np; a = np.ones(12_500_000)"
@@ -136,6 +153,8 @@ def array(at: Place, by: Settings) -> Iterator[Row]:
 def rules(at: Place, by: Settings) -> Iterator[Row]:
     """Measure pure rules, which need no kernel and no process."""
     yield Row("plan of 5,000 tasks", "≤ 0.1 s", timings(by.times, inside.plan_of(5_000)))
+    mapped = timings(by.times, inside.plan_of_mapped(10_000))
+    yield Row("10,000 mapped instances: expanded, planned, slots assigned", "≤ 1 s", mapped)
     yield Row("`check` of 1,000 cells", "≤ 1 s", timings(by.times, inside.check_of(1_000, at.folder)))
 
 
@@ -194,7 +213,7 @@ def full(at: Place, by: Settings) -> Iterator[Row]:
 
 ROWS: dict[str, Callable[[Place, Settings], Iterator[Row]]] = {
     each.__name__.replace("_", "-"): each
-    for each in (overhead, heavy_overhead, cold, heavy_cold, fan, array, trigger, full, rules, commands, graph)
+    for each in (overhead, heavy_overhead, cold, heavy_cold, fan, mapped, array, trigger, full, rules, commands, graph)
 }
 
 

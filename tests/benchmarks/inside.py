@@ -11,7 +11,8 @@ from nbdag import notebooks
 from nbdag.core.model.dag import Dag, Edge, Task
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
-from nbdag.core.planning.plan import Instance, RunView, plan
+from nbdag.core.planning.plan import Instance, RunView, expansion_of, plan
+from nbdag.core.planning.pools import assign_slots, claims
 
 
 def plan_of(size: int) -> Callable[[], None]:
@@ -31,6 +32,31 @@ def plan_of(size: int) -> Callable[[], None]:
 
     def action() -> None:
         plan(dag, run, instances, now=now)
+
+    return action
+
+
+def plan_of_mapped(size: int) -> Callable[[], None]:
+    """Return a function that expands a mapped task, plans a run with its instances, and assigns slots to them."""
+    map_options = TaskOptions(map=(("x", "xs"),))
+    names = ("first", "mapped", "last")
+    tasks = {
+        name: Task(id=name, cell=n, options=map_options if name == "mapped" else TaskOptions(), code="")
+        for n, name in enumerate(names)
+    }
+    edges = (Edge(source="first", target="mapped"), Edge(source="mapped", target="last"))
+    dag = Dag(id="mapped", options=DagOptions(), cells=(), tasks=tasks, edges=edges, order=names)
+    now = datetime.now(UTC)
+    run = RunView(run_id="r", dag_id="mapped", logical_date=now, state=RunState.RUNNING, started=now)
+    first, last = Instance(task="first", state=TaskState.SUCCESS), Instance(task="last")
+    placeholder = Instance(task="mapped", state=TaskState.RUNNING)
+
+    def action() -> None:
+        grown = expansion_of("mapped", size, [first, placeholder, last])
+        planned = plan(dag, run, [first, *grown.add, last], now=now)
+        started = assign_slots(claims(dag, run, planned.ready), [], pools={}, jobs=8).start
+        if len(planned.ready) != size or len(started) != 8:
+            raise RuntimeError(f"{len(planned.ready)} instances are ready and {len(started)} start")
 
     return action
 

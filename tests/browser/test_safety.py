@@ -92,7 +92,16 @@ def show(bare, mime, data, number):
         {"kind": "task", "task": "a", "run": "r", "doc": "", "cell": 0, "source": [], "attempts": [attempt], **empty}
     )
     bare.page.wait_for_function(f"bare.sent.some((asked) => asked.kind === 'attempt' && asked.try_number === {number})")
-    message = {"kind": "attempt", "run": "r", "task": "a", "map_index": -1, "try_number": number, "log": "", "path": ""}
+    message = {
+        "kind": "attempt",
+        "run": "r",
+        "task": "a",
+        "map_index": -1,
+        "try_number": number,
+        "rendered": [],
+        "log": "",
+        "path": "",
+    }
     bare.receive({**message, "outputs": [{"mime": mime, "data": data}]})
 
 

@@ -288,6 +288,24 @@ def test_a_reader_takes_the_value_of_the_last_writer_that_a_branch_may_skip() ->
     assert not dag.errors
 
 
+@pytest.mark.parametrize(
+    ("rule", "sources"),
+    [
+        ("all_success", ("work",)),
+        ("all_done", ("work", "start")),
+        ("one_done", ("work",)),
+        ("teardown", ("work", "start")),
+    ],
+)
+def test_a_task_that_runs_after_failures_takes_the_value_of_the_last_writer_that_succeeded(
+    rule: str, sources: tuple[str, ...]
+) -> None:
+    options = {"teardown_for": ("start",)} if rule == "teardown" else {"trigger": rule}
+    dag = notebook(("start", "x = 1"), ("work", "x = 2"), ("last", "print(x)"), last=options)
+    assert dag.tasks["last"].inputs[0].sources == sources
+    assert set(sources) <= set(dag.upstream["last"])
+
+
 # -- short circuits ------------------------------------------------------------------------------------------------------
 
 STOP = {"stop": {"short_circuit": True}}

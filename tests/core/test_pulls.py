@@ -20,7 +20,10 @@ PULLS = [
     (("%%task a --out rows\nx = rows = 2", "%%task b\ny = dag_run.ti.xcom_pull('a')"), [("a", "return_value", "rows")]),
     ((TWO, "%%task b\ny = dag_run.ti.xcom_pull('a', key='rows')"), [("a", "rows", "rows")]),
     ((PUSHES, "%%task b\ny = dag_run.ti.xcom_pull('a', key='rows')"), [("a", "rows", None)]),
-    ((PUSHES, "%%task b\ny = dag_run.ti.xcom_pull('a')"), [("a", "return_value", None)]),
+    (
+        ("%%task a\ndag_run.ti.xcom_push('return_value', 2)", "%%task b\ny = dag_run.ti.xcom_pull('a')"),
+        [("a", "return_value", None)],
+    ),
     (
         (ONE, "%%task c\nz = 1", "%%task b\ny = dag_run.ti.xcom_pull(['a', 'c'])"),
         [("a", "return_value", "x"), ("c", "return_value", "z")],
@@ -69,6 +72,13 @@ def test_a_pull_without_a_value_is_an_error_at_its_line(
     (found,) = read(*cells).problems
     assert (found.code, found.place and found.place.line) == ("NB209", line)
     assert message in found.message and hint in found.hint
+
+
+@pytest.mark.parametrize("writer", [PUSHES, "%%task a\nprint(1)", "%%task a --operator bash\necho 1"])
+def test_a_pull_that_returns_none_is_a_warning(writer: str) -> None:
+    (found,) = read(writer, "%%task b\ny = dag_run.ti.xcom_pull('a')").problems
+    assert (found.code, found.severity) == ("NB210", "warning")
+    assert "returns None" in found.message and "--out NAME" in found.hint
 
 
 def test_tasks_that_pull_from_each_other_are_a_cycle() -> None:

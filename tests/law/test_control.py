@@ -154,7 +154,8 @@ def test_every_task_below_a_branch_sees_the_last_writer_that_succeeded(flow: Flo
     dag = notebook(*flow.cells, options=flow.options)
     note(told(flow.cells))
     note(repr({task: (each.after, each.trigger, each.branch) for task, each in flow.options.items()}))
-    assume(not dag.errors)
+    # NB305: a task uses setup from below it, so a run from top to bottom fails, as the warning says.
+    assume(not dag.errors and not any(each.code == "NB305" for each in dag.problems))
     with tempfile.TemporaryDirectory() as root:
         try:
             found, error = by_plan(dag, flow, chance, root)

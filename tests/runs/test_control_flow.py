@@ -47,6 +47,7 @@ def test_a_branch_decides_which_tasks_run_and_whose_value_the_join_reads(
         "validate": "success", "choose": "success", chosen: "success", skipped: "skipped", "report": "success",
     }  # fmt: skip
     assert run.value("said") == said
+    assert run["choose"].chosen == ("ship",) if chosen == "ship.deploy" else ("notify",)
     group = "ship" if chosen.startswith("ship") else "notify"
     assert why(run, skipped, home=home)[0].reasons == (f"was skipped: choose chose {group}",)
     assert why(run, "choose", home=home)[0].reasons == (f"succeeded (try 1), and chose {group}",)
@@ -106,6 +107,20 @@ def test_clearing_a_task_runs_its_setup_and_teardown_again(write: Write, home: H
     assert runs.clear(run, ["work"], home=home).tasks == ("start", "work", "stop")
     assert runs.resume(run, home=home).state is RunState.SUCCESS
     assert (tmp_path / "log.txt").read_text() == "start work c1 stop c1 " * 2
+
+
+def test_a_partial_run_prepares_and_releases_what_its_task_uses(write: Write, home: Home, tmp_path: Path) -> None:
+    planned = runs.plan_run(write(*CLUSTER), only=["work"], home=home)
+    assert [each.task for each in planned] == ["start", "work", "stop"]
+    run = nbdag.run(write(*CLUSTER), only=["work"], parameters={"folder": str(tmp_path)}, home=home)
+    assert (run.state, (tmp_path / "log.txt").read_text()) == (RunState.SUCCESS, "start work c1 stop c1 ")
+
+
+def test_a_group_can_be_run_and_cleared_as_a_whole(write: Write, home: Home) -> None:
+    path = write("%%task a\nx = 1", "%%task eu.b\ny = x", "%%task eu.c\nprint(y)", "%%task us.d --after eu\n1")
+    run = nbdag.run(path, home=home)
+    assert runs.clear(run, ["eu"], home=home).tasks == ("eu.b", "eu.c")
+    assert states(nbdag.run(path, only=["eu"], home=home)) == {"eu.b": "success", "eu.c": "success"}
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ def _add_names(versions: Versions, edges: Edges, infer: bool) -> None:
         if reader.kind is not CellKind.TASK or reader.task is None:
             continue
         for name, read in flow.reads.items():
-            for version in versions.sources(read.version):
+            for version in versions.sources(read.version, flow.analysis):
                 if version.task is not None and version.task != reader.task:
                     names[version.task, reader.task][name] = NameUse(
                         name=name,
@@ -296,7 +296,7 @@ def _inputs(flow: CellFlow, versions: Versions, shipped: ShippedDefinitions) -> 
     for name, read in sorted(flow.reads.items()):
         if shipped.definition_of(read.version) is not None:
             continue
-        chain = list(versions.sources(read.version))
+        chain = list(versions.sources(read.version, flow.analysis))
         sources = tuple(version.task for version in chain if version.task is not None)
         if sources:
             # The last source may have no value: either no task binds the name, or setup binds it instead.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from ..analysis.objects import Note
 from ..analysis.scopes import Bound
 from ..model.dag import Cell, Edge, NameUse, Problem, Pull
 from ..model.problems import problem
@@ -67,7 +68,7 @@ class Pulls:
         return tuple(found.values())
 
     def problems(self, ancestors: Mapping[str, Collection[str]]) -> Iterator[Problem]:
-        """Yield an error for each pull that can return no value."""
+        """Yield an error for each pull that can return no value, and a warning for one that may return none."""
         for name, pulls in self._named.items():
             for source, key, line, alone in dict.fromkeys(pulls):
                 place = self._tasks[name].at(line)
@@ -83,6 +84,10 @@ class Pulls:
                     yield problem("NB209", message, hint=hint, task=name, place=place)
                 elif alone and (found := self._missing(source, key)):
                     yield problem("NB209", found[0], hint=found[1], task=name, place=place)
+                elif alone and key == RESULT and self._has_no_result(source):
+                    hint = f"write --out NAME in the header of {source}, or name a key that it pushes"
+                    message = f"{source} sets no variable, so ti.xcom_pull({source!r}) returns None"
+                    yield problem("NB210", message, hint=hint, task=name, place=place)
 
     def _of(self, flow: CellFlow) -> Iterator[tuple[str, str, int, bool]]:
         """Yield (source, key, line, whether the pull names only one task) for each pull."""
@@ -111,6 +116,15 @@ class Pulls:
         similar = nearest(key, known)
         hint = f"did you mean {similar!r}?" if similar else f"the keys of {task} are {', '.join(known) or 'none'}"
         return f"{task} neither sets nor pushes {key!r}", hint
+
+    def _has_no_result(self, task: str) -> bool:
+        """Return whether a task sets no variable and, as far as its code shows, does not push its result."""
+        if task not in self._flows or self._variables(task):
+            return False
+        return not any(note.kind == "push" and note.text in (RESULT, COMPUTED) for note in self._notes(task))
+
+    def _notes(self, task: str) -> Sequence[Note]:
+        return self._flows[task].analysis.uses.notes
 
     def _variables(self, task: str) -> Sequence[str]:
         """Return the variables that a task sets, without functions, classes and modules."""

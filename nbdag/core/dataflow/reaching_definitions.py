@@ -18,6 +18,10 @@ from ..analysis.scopes import Bound
 from ..model.dag import CellKind
 from .read_cells import CellAnalysis, NamesAbove, NotebookAnalysis
 
+# Trigger rules that run a task once all upstream tasks have ended, even if some failed. An earlier writer among the
+# upstream tasks neither delays nor skips a task with one of these rules.
+RUNS_AFTER_FAILURES = frozenset({"all_done", "all_done_setup_success", "none_skipped"})
+
 
 @dataclass(slots=True, eq=False)
 class Version:
@@ -83,11 +87,15 @@ class Versions:
             self.flows.append(self._flow(analysis, above))
         self._settle_uncertain()
 
-    def sources(self, version: Version | None) -> Iterator[Version]:
-        """Yield the versions that a reader may get, the nearest first. Only the last version may come from setup."""
+    def sources(self, version: Version | None, reader: CellAnalysis | None = None) -> Iterator[Version]:
+        """Yield the versions that a reader may get, the nearest first; only the last may come from setup.
+
+        A task that may be skipped gives no version, and a task that may fail gives none to a reader that runs anyway.
+        """
+        tolerant = reader is not None and reader.options.trigger in RUNS_AFTER_FAILURES
         while version is not None:
             yield version
-            if version.task is None or version.maker.cell.index not in self.skippable:
+            if version.task is None or not (tolerant or version.maker.cell.index in self.skippable):
                 return
             version = version.before
 
@@ -210,7 +218,7 @@ class Versions:
         ahead = [(flow, read) for flow in self.flows for read in flow.reads.values()]
         while ahead:
             reader, read = ahead.pop()
-            for version in self.sources(read.version):
+            for version in self.sources(read.version, reader.analysis):
                 maker = flows[version.maker]
                 if version.certain or version.before is None or maker is reader:
                     continue

@@ -47,6 +47,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB207": ProblemKind("error", "a task depends on itself"),
     "NB208": ProblemKind("error", "a syntax error"),
     "NB209": ProblemKind("error", "ti.xcom_pull of a value that no task has"),
+    "NB210": ProblemKind("warning", "ti.xcom_pull of a task that has no result"),
     "NB230": ProblemKind("error", "a branch that names no task that follows it"),
     "NB231": ProblemKind("error", "a teardown for an unknown task"),
     "NB232": ProblemKind("error", "a teardown with another trigger rule"),

@@ -23,6 +23,9 @@ Examples
   %%task validate --check "accuracy >= 0.9"
   %%task deploy --after validate --when "accuracy > best"
   %%task score --map fold=folds
+  %%task choose --branch              # its last expression: "deploy" if better else "notify"
+  %%task eu.load --after eu.extract   # a dot makes a group; --after eu means the end of the group
+  %%task stop --teardown-for start
   %%task fetch --operator bash --doc "copies last night's files"
 
 The body of a cell with another operator than python is in that operator's language, see the end.

@@ -125,6 +125,7 @@ _DERIVED = {
     "conf": "params",
     "run_type": "run_id",
 }
+_RENDERS_A_VARIABLE = re.compile(r"\bdag_run\s*\.\s*render\(\s*(?![\[({]*['\"])")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 
 
@@ -136,7 +137,7 @@ def _run_context(job: Job) -> dict[str, Any]:
     used: set[str | None] = {match[1] for each in texts for match in _RUN_ATTRIBUTE.finditer(each)}
     used |= {word for each in texts for match in _TEMPLATE.finditer(each) for word in _words(match[0])}
     used |= {_DERIVED[name] for name in used if name in _DERIVED}
-    everything = bool({None, "context", "render"} & used)
+    everything = bool({None, "context"} & used) or any(_RENDERS_A_VARIABLE.search(each) for each in texts)
     return {name: value for name, value in job.context.items() if name in used or everything}
 
 

@@ -194,7 +194,10 @@ def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple
             run=_queued_again(row), at=time.time()
         ), []  # the run has no tasks because building them failed: queue the run, so that building is retried
     instances = store.instances([row.id])[row.id]
-    wanted = _wanted(row, dag, instances, selection.tasks)
+    # A name may be that of a group, unless the run has a task of this name.
+    known = {each.task for each in instances}
+    tasks = [task for word in selection.tasks for task in ([word] if word in known else dag.groups.get(word, [word]))]
+    wanted = _wanted(row, dag, instances, tasks)
     if selection.tasks:
         wanted += [
             (other, None)

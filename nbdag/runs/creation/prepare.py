@@ -24,6 +24,7 @@ from ...core.model.job import Note
 from ...core.model.masking import masked_value
 from ...core.model.text import plural
 from ...core.options.option_types import nearest
+from ...core.planning.clearing import with_setups
 from ...errors import NbdagError, error
 from ...home import absolute
 from ...secrets.parameters import without_secrets
@@ -291,12 +292,15 @@ def choose(
 ) -> Choice:
     """Return all tasks that `--only`, `--upto` or `--from` selects; without these options, return all tasks.
 
+    The options take tasks and groups. The setup and teardown tasks of a selected task are selected, too.
+
     An empty selection raises `EmptySelectionError`: a script that computes an empty selection does not mean all tasks.
     """
     only, upto, from_ = (_names("--only", only), _names("--upto", upto), _names("--from", from_))
     for task in (*only, *upto, *from_):
-        if task not in dag.tasks:
+        if not dag.members(task):
             raise UnknownTaskError(task, tuple(dag.tasks))
+    only, upto, from_ = dag.members(*only), dag.members(*upto), dag.members(*from_)
     if not (only or upto or from_):
         return Choice(tasks=dict.fromkeys(dag.tasks, "the whole notebook runs"), partial=False)
     why: dict[str, str] = {}
@@ -310,6 +314,9 @@ def choose(
         why.setdefault(first, "selected by --from")
         for task in dag.descendants(first):
             why.setdefault(task, f"it follows {first}")
+    for task in with_setups(dag, tuple(why)):
+        role = "releases" if dag.tasks[task].options.teardown_for else "prepares"
+        why.setdefault(task, f"it {role} what a selected task uses")
     return Choice(tasks={task: why[task] for task in dag.tasks if task in why}, partial=len(why) < len(dag.tasks))
 
 

@@ -126,6 +126,7 @@ class TaskRun:
     traceback: str | None = None  # the traceback of the last attempt, as plain text
     cached: str | None = None  # id of the run whose result the task reuses; None if the task was executed
     by_hand: bool = False  # whether a user set this state with `mark`
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None: the task is no branch
 
     @property
     def duration(self) -> float | None:
@@ -150,6 +151,7 @@ class TaskRun:
             "notebook": None if self.notebook is None else str(self.notebook),
             "error": self.error,
             "cached": self.cached,
+            "chosen": None if self.chosen is None else list(self.chosen),
         }
 
 

@@ -348,6 +348,7 @@ def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | 
         traceback=None if by_hand else attempt.traceback,
         cached=attempt.cached,
         by_hand=by_hand,
+        chosen=instance.chosen,
     )
 
 

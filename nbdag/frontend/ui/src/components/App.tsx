@@ -125,13 +125,14 @@ export function App({ store, host }: { store: Store; host: Host }) {
           {view === 'timeline' ? (
             <Timeline
               store={store}
+              picture={picture}
               run={run || (store.runs[0]?.id ?? '')}
               selected={task}
               critical={critical?.tasks}
               onSelect={selectTask}
             />
           ) : view === 'grid' ? (
-            <Grid store={store} run={run} onRun={selectRun} onSelect={selectCell} />
+            <Grid store={store} picture={picture} run={run} onRun={selectRun} onSelect={selectCell} />
           ) : order.length ? (
             <>
               <Graph

@@ -1,20 +1,22 @@
-// The grid of the latest runs: a column for each run, a row for each task.
+// The grid of the latest runs: a column for each run, a row for each task or folded group.
 import { memo } from 'preact/compat'
-import type { DisplayState, RunSummary } from '../messages'
+import type { DisplayState, Picture, RunSummary } from '../messages'
 import { moment, seconds } from './format'
 import { Sign, stateStyle } from './Sign'
 import { useAnswer, useTopics } from './state/hooks'
+import { combinedState, rowsOf } from './state/rows'
 import { isActive } from './state/states'
 import { RUNS, runTopic, type Store } from './state/store'
 
 interface Props {
   store: Store
+  picture: Picture
   run: string
   onRun: (run: string) => void
   onSelect: (task: string, run?: string) => void
 }
 
-export function Grid({ store, run, onRun, onSelect }: Props) {
+export function Grid({ store, picture, run, onRun, onSelect }: Props) {
   const active = store.runs.filter(isActive).map((each) => each.id)
   useTopics(store, [RUNS, ...active.map(runTopic)])
   const answer = useAnswer(
@@ -63,19 +65,20 @@ export function Grid({ store, run, onRun, onSelect }: Props) {
           </tr>
         </thead>
         <tbody>
-          {store.picture.order.map((task) => (
-            <tr key={task}>
+          {rowsOf(picture).map(({ id, members }) => (
+            <tr key={id}>
               <th scope="row">
-                <button type="button" title={task} onClick={() => onSelect(task)}>
-                  {task}
+                <button type="button" title={members.join(', ')} onClick={() => onSelect(members[0] ?? id)}>
+                  {id}
                 </button>
               </th>
               {runs.map((each) => (
                 <Cell
                   key={each.id}
                   run={each.id}
-                  task={task}
-                  state={state(each.id, task)}
+                  row={id}
+                  task={members[0] ?? id}
+                  state={combinedState(members.map((task) => state(each.id, task)))}
                   when={moment(each.created)}
                   selected={each.id === run}
                 />
@@ -116,16 +119,17 @@ function ColumnHeader({ summary, longest, selected, onRun }: ColumnHeaderProps) 
 
 interface CellProps {
   run: string
-  task: string
+  row: string
+  task: string // the task that a click selects
   state: DisplayState
   when: string
   selected: boolean
 }
 
-const Cell = memo(function Cell({ run, task, state, when, selected }: CellProps) {
+const Cell = memo(function Cell({ run, row, task, state, when, selected }: CellProps) {
   const { word, colour } = stateStyle(state)
   return (
-    <td class={selected ? 'nbdag-chosen' : ''} data-run={run} data-task={task} title={`${task}, ${when}: ${word}`}>
+    <td class={selected ? 'nbdag-chosen' : ''} data-run={run} data-task={task} title={`${row}, ${when}: ${word}`}>
       {state === 'none' ? (
         <span class="nbdag-screen-reader">not run</span>
       ) : (

@@ -1,9 +1,10 @@
-// The timeline of a run: a row for each task, a bar for each attempt. Bars that overlap are drawn in separate lanes.
+// The timeline of a run: a row for each task or folded group, a bar for each attempt. Bars that overlap are drawn in separate lanes.
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import type { Bar, TimelineMessage } from '../messages'
+import type { Bar, Picture, TimelineMessage } from '../messages'
 import { plural, seconds } from './format'
 import { stateStyle } from './Sign'
 import { useAnswer, useNow, useTopics } from './state/hooks'
+import { rowsOf } from './state/rows'
 import { isActive } from './state/states'
 import { latestBars, RUNS, runTopic, type Store } from './state/store'
 
@@ -54,13 +55,14 @@ export function laneOf(bars: readonly Bar[], now: number): number[] {
 
 interface Props {
   store: Store
+  picture: Picture
   run: string
   selected: string
   critical: ReadonlySet<string> | undefined
   onSelect: (task: string) => void
 }
 
-export function Timeline({ store, run, selected, critical, onSelect }: Props) {
+export function Timeline({ store, picture, run, selected, critical, onSelect }: Props) {
   useTopics(store, [RUNS, runTopic(run)])
   const summary = store.run(run)
   const active = isActive(summary)
@@ -82,7 +84,7 @@ export function Timeline({ store, run, selected, critical, onSelect }: Props) {
     const timer = setTimeout(() => setRound((before) => before + 1), REFRESH)
     return () => clearTimeout(timer)
   }, [answer, active])
-  const order = store.picture.order
+  const { order } = picture
   const rows = mergeBars(
     stored,
     latestBars(order, (task) => store.status(run, task)),
@@ -105,22 +107,22 @@ export function Timeline({ store, run, selected, critical, onSelect }: Props) {
         ))}
       </div>
       <ul>
-        {order
-          .filter((task) => rows.has(task))
-          .map((task) => (
+        {rowsOf(picture)
+          .filter(({ members }) => members.some((task) => rows.has(task)))
+          .map(({ id, members }) => (
             <li
-              key={task}
-              class={`${task === selected ? 'nbdag-chosen' : ''}${critical?.has(task) ? ' nbdag-critical' : ''}`}
+              key={id}
+              class={`${members.includes(selected) ? 'nbdag-chosen' : ''}${members.some((task) => critical?.has(task)) ? ' nbdag-critical' : ''}`}
             >
-              <button type="button" onClick={() => onSelect(task)} title={task}>
-                {task}
+              <button type="button" onClick={() => onSelect(members[0] ?? id)} title={members.join(', ')}>
+                {id}
               </button>
               <Row
-                bars={rows.get(task) ?? []}
+                bars={members.flatMap((task) => rows.get(task) ?? [])}
                 begin={begin}
                 length={length}
                 now={active ? now : undefined}
-                onSelect={() => onSelect(task)}
+                onSelect={() => onSelect(members[0] ?? id)}
               />
             </li>
           ))}
@@ -155,7 +157,7 @@ function Row({ bars, begin, length, now, onSelect }: RowProps) {
         const label = `${bar.task}${bar.map_index < 0 ? '' : `[${bar.map_index}]`}, try ${bar.try_number}: ${stateStyle(bar.state).word}, ${seconds(duration)}, after ${seconds(bar.started - begin)}`
         return (
           <span
-            key={`${bar.map_index} ${bar.try_number}`}
+            key={`${bar.task} ${bar.map_index} ${bar.try_number}`}
             class={`nbdag-bar nbdag-is-${bar.state}`}
             role="img"
             aria-label={label}

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import type { Bar } from '../messages'
+import { node, picture } from './fixtures'
 import { bytes, plural, seconds } from './format'
 import { curve, fitCamera, nearest, neighbourIn, opening, reveal, visible, zoom } from './graph/geometry'
 import { Links } from './graph/links'
+import { combinedState, rowsOf } from './state/rows'
 import { laneOf, mergeBars, ticks } from './Timeline'
 
 describe('a number', () => {
@@ -179,5 +181,22 @@ describe('the timeline', () => {
       [1, 1],
       [2, 5],
     ])
+  })
+})
+
+describe('the rows of the grid and the timeline', () => {
+  it('have one for each task, and one for each folded group', () => {
+    const drawn = picture([node('a'), { ...node('eu', 0, 0, ['eu.load', 'eu.clean']), group: true }, node('b')])
+    expect(rowsOf(drawn)).toEqual([
+      { id: 'a', members: ['a'] },
+      { id: 'eu', members: ['eu.load', 'eu.clean'] },
+      { id: 'b', members: ['b'] },
+    ])
+    expect(rowsOf(picture([node('a … c #0', 0, 0, ['a', 'b', 'c'])])).map((row) => row.id)).toEqual(['a', 'b', 'c'])
+  })
+
+  it('show the state with the highest precedence', () => {
+    expect(combinedState(['success', 'failed', 'skipped'])).toBe('failed')
+    expect(combinedState([])).toBe('none')
   })
 })
