@@ -29,6 +29,10 @@ Examples
   %%task fetch --operator bash --doc "copies last night's files"
 
 The body of a cell with another operator than python is in that operator's language, see the end.
+There, and in texts among the operator's options, templates of Airflow are rendered: {{ ds }},
+{{ data_interval_start }}, {{ params.x }}, {{ var.value.x }}, {{ conn.x.host }}, and the result of
+another task, {{ ti.xcom_pull('extract') }}. A Python cell has the same in dag_run: dag_run.ds,
+dag_run.params, dag_run.ti. `nbdag logs TASK --rendered` shows the rendered texts.
 
 A task runs after the tasks whose variables it reads; --after adds dependencies that no variable
 shows. In the notebook the cell runs once, and a mapped cell once per element: retries, timeouts,
@@ -84,6 +88,14 @@ like any other cell.
 Makes this cell the pipeline's parameters and their defaults. A run can override them:
   nbdag run churn.ipynb -p alpha 0.5
 It equals papermill's cell tag `parameters`.
+
+Types and rules are checked before a run starts, whichever way it starts. A comment describes the
+parameter, and may begin with a rule. JSON Schema is allowed, too
+  alpha: float = 0.5                 # in (0, 1): the learning rate
+  region: Literal["EU", "US"] = "EU"
+  day: date = date(2026, 1, 31)      # -p day 2026-02-01 is a date, too
+  name: Annotated[str, {"pattern": "^[a-z]+$"}] = "orders"
+nbdag run churn.ipynb --help-notebook prints them, nbdag check --json as JSON Schema.
 """,
     "skip": """\
 %%skip

@@ -142,7 +142,7 @@ export interface InitialState {
   actions: Action[]
 }
 
-/** A name that one task writes and another task reads, and so the reason for an edge. */
+/** The reason for an edge: a name that one task writes and another task reads. */
 export interface Use {
   name: string
   read_cell: number
