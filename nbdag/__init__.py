@@ -15,6 +15,8 @@ headlessly with papermill, in parallel and on a schedule.
     nbdag.runs                                       # the whole API: every verb of the command line
 
     nbdag.secret("API_TOKEN")                        # in a cell: looked up by name, masked in all outputs
+    nbdag.state["cursor"] = 5                        # in a task: kept for its next try, or across runs
+    nbdag.wait_for("incoming/orders.csv")            # in a task: end the attempt, and go on when the file exists
     nbdag.produced("s3://lake/orders", rows=10)      # in a task with --produces: facts about the new version
     nbdag.connection("warehouse").url, nbdag.variable("region", "eu-west-1")
 
@@ -37,7 +39,8 @@ Imports point down (checked by a test):
     kernels                                   forkserver < runtime < jupyter < worker
     processes, graphs, notebooks, reports     processes of this machine; pictures; files
     airflow                                   Airflow's names for the code of a %%dag cell
-    operators, values, context, asset_facts            kinds of tasks; stored values; a task's view of its run
+    operators, values                         kinds of tasks; stored values
+    context, asset_facts, task_state, waiting a task's view of its run, and what it reports about itself
     secrets                                   secrets and connections by name, and their masking in outputs
     home                                      the state folder
     core, writing                             pure rules (no file, kernel, clock or database); atomic file writes
@@ -60,6 +63,8 @@ if TYPE_CHECKING:
     from .errors import Fail, NbdagError, Skip
     from .runs import Run, backfill, clear, deploy, load, run, trigger
     from .secrets import Secret, connection, secret, variable
+    from .task_state import state
+    from .waiting import wait_for
 
 __all__ = [
     "Dag",
@@ -78,8 +83,10 @@ __all__ = [
     "run",
     "runs",
     "secret",
+    "state",
     "trigger",
     "variable",
+    "wait_for",
 ]
 
 _MODULE_OF = {
@@ -99,7 +106,9 @@ _MODULE_OF = {
     "run": "runs",
     "secret": "secrets",
     "trigger": "runs",
+    "state": "task_state",
     "variable": "secrets",
+    "wait_for": "waiting",
 }
 
 

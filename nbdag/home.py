@@ -173,6 +173,11 @@ class Home:
         folder = self.run_folder(key.dag, key.run) / "tasks" / _instance(key.task, key.map_index)
         return folder / f"{int(key.try_number)}.ipynb"
 
+    def state_files(self, key: Key) -> tuple[Path, Path]:
+        """Return the files of `nbdag.state`: of a task in one run, and of the task across all runs of its pipeline."""
+        instance = _instance(key.task, key.map_index)
+        return self.attempt(key).with_name("state.json"), self.root / "state" / key.dag / f"{instance}.json"
+
     def mark(self, key: Key) -> str:
         """Return the mark (unique id) of an attempt's processes.
 

@@ -37,6 +37,7 @@ main = Commands(
             "status": ("history", "Show the state of a run and of its tasks."),
             "logs": ("history", "Print the output and the traceback of a task."),
             "why": ("operate", "Explain a task's state: its unmet conditions, or its outcome."),
+            "approve": ("approve", "Answer the question of a task that waits for a person."),
             "cancel": ("history", "Cancel a run and terminate its tasks."),
             "clear": ("operate", "Reset tasks of a run so that they run again."),
             "mark": ("operate", "Set the state of tasks without running them."),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import io
 import os
 import re
 import sys
@@ -105,12 +106,15 @@ class Commands(click.Group):
     ) -> Any:
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, **extra)
-        _open_standard_streams()
+        closed = _open_standard_streams()
         words = sys.argv[1:] if args is None else list(args)
         try:
             _reject_invalid_text(words)
             code = super().main(words, prog_name, complete_var, False, **extra)
             sys.stdout.flush()
+            if closed is not None and closed.is_used and not code:
+                _print_message("cannot write to standard output (it is closed); redirect it to a file or to /dev/null")
+                code = 1
         except Exception as error:
             if isinstance(error, click.UsageError) and error.ctx is None:
                 error.ctx = self._context_of(words)
@@ -130,12 +134,25 @@ class Commands(click.Group):
         return context if command is None else click.Context(command, parent=context, info_name=args[0])
 
 
-def _open_standard_streams() -> None:
-    """Open the null device in place of a closed standard stream (`>&-`).
+class _ClosedOutput(io.FileIO):
+    """The null device in place of a closed standard output."""
+
+    is_used = False  # whether output was lost
+
+    def write(self, data: Any) -> int:
+        """Discard the output, and record that output was lost."""
+        self.is_used = True
+        return super().write(data)
+
+
+def _open_standard_streams() -> _ClosedOutput | None:
+    """Open the null device in place of a closed standard stream (`>&-`); return the replacement of standard output, or
+    None if it was open.
 
     Otherwise the next file to be opened, such as the database, would get the stream's file descriptor. Text printed to
     the stream would then be written into that file.
     """
+    closed = None
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is not None:
             continue
@@ -144,8 +161,11 @@ def _open_standard_streams() -> None:
         except OSError:
             # `os.open` uses the lowest free file descriptor.
             os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)
-        stream = Path(os.devnull).open("w" if number else "r", encoding="utf-8")  # noqa: SIM115
-        setattr(sys, name, stream)
+        raw = _ClosedOutput(os.devnull, "w" if number else "r")
+        closed = raw if number == 1 else closed
+        buffer = io.BufferedWriter(raw) if number else io.BufferedReader(raw)
+        setattr(sys, name, io.TextIOWrapper(buffer, encoding="utf-8"))
+    return closed
 
 
 def _reject_invalid_text(words: Sequence[str]) -> None:

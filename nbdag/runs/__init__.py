@@ -7,7 +7,8 @@ one function of this module and shows the result. Nothing outside this package i
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
                        remember_files  list_assets  asset_events  waits_for  lineage
-    change             emit_asset  clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
+                       questions
+    change             answer  emit_asset  clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
     maintain           list_connections  test_connections
                        gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ..building import read
     from ..core.model.events import Event
     from ..store.rows import AttemptRow, SchedulerRow
+    from .actions.approve import NoQuestionError, NotApproverError, Question, answer, questions
     from .actions.assets import AssetExtraError, AssetNameError, emit_asset
     from .actions.backfill import REPROCESS, Backfill, BackfillError, BackfillRunningError, BackfillTick, backfill
     from .actions.cancel import RunEndedError, cancel
@@ -133,8 +135,10 @@ __all__ = [
     "Line",
     "Lineage",
     "NoLogError",
+    "NoQuestionError",
     "NoSchedulerError",
     "NoStoredValueError",
+    "NotApproverError",
     "NotDeployedError",
     "NotebookProblemsError",
     "NothingToClearError",
@@ -149,6 +153,7 @@ __all__ = [
     "PoolSizeError",
     "PoolTooSmallError",
     "PreviousRunError",
+    "Question",
     "Run",
     "RunBusyError",
     "RunEndedError",
@@ -169,6 +174,7 @@ __all__ = [
     "UnknownTaskError",
     "ValueNotStoredError",
     "Why",
+    "answer",
     "asset_events",
     "backfill",
     "cancel",
@@ -203,6 +209,7 @@ __all__ = [
     "pause",
     "plain_parameters",
     "plan_run",
+    "questions",
     "read",
     "remember_files",
     "remove",
@@ -256,6 +263,7 @@ _MODULES = {
     ".execution.foreground": "JobsError PreviousRunError run",
     ".execution.daemon": "Line SchedulerRunningError schedule",
     ".actions.deploy": "deploy pause remove trigger unpause",
+    ".actions.approve": "NoQuestionError NotApproverError Question answer questions",
     ".actions.assets": "AssetExtraError AssetNameError emit_asset",
     ".actions.backfill": "REPROCESS Backfill BackfillError BackfillRunningError BackfillTick backfill",
     ".actions.child": "ChildRunError NoSchedulerError run_child trigger_child",

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..core.dataflow.file_order import conflicts_of_run
-from ..core.model.dag import Dag
+from ..core.model.dag import Dag, Task
 from ..core.model.events import Event
 from ..core.model.job import FilesOfAttempt, Key, Note, Result
 from ..core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..store.store import Store
 
 MISSED = "NB480"  # problem code of the note about a missed deadline
+NEVER = 253_370_764_800.0  # the year 9999, in seconds since the epoch: until a person has answered
 # Key: task; value: stored outputs of the task's instances by map index.
 TaskOutputs = dict[str, dict[int, StoredOutputs]]
 
@@ -191,7 +192,7 @@ class RunStep:
                 self._move(key, TaskState.SKIPPED, result.error or "", short_circuit=result.short_circuit)
             case TaskState.UP_FOR_RESCHEDULE:
                 self.paused[key] = result.started
-                self._move(key, TaskState.UP_FOR_RESCHEDULE, wake=result.ended + task.options.poke)
+                self._postpone(key, task, result)
             case _:
                 retry = retry_at(
                     task.options,
@@ -208,6 +209,19 @@ class RunStep:
                     wait = f"next try in {write_duration(round(retry.timestamp() - result.ended))}"
                     message = f"{result.error} ({wait})" if result.error else wait
                     self._move(key, TaskState.UP_FOR_RETRY, message, wake=retry.timestamp())
+
+    def _postpone(self, key: InstanceKey, task: Task, result: Result) -> None:
+        """Let a task wait for its next poll, or for the answer of a person."""
+        if result.question is None:
+            wake = result.ended + task.options.poke if result.wake is None else result.wake
+            self._move(key, TaskState.UP_FOR_RESCHEDULE, wake=wake)
+            return
+        timeout = task.options.approve_timeout
+        until = None if timeout is None else result.ended + timeout
+        answer = {"question": result.question, "asked": result.ended, "until": until}
+        self.instances[key] = replace(self.instances[key], answer=answer)
+        message = f"asks: {result.question}"
+        self._move(key, TaskState.UP_FOR_RESCHEDULE, message, wake=NEVER if until is None else until)
 
     def _record_assets(self, instance: InstanceRow, result: Result) -> None:
         """Record a new version of each asset that a task produced, if the task has succeeded."""
@@ -353,6 +367,7 @@ class RunStep:
             wake=wake,
             tries_before_reset=tries_before_reset,
             short_circuit=short_circuit,
+            answer={} if state is TaskState.NONE else instance.answer,
             chosen=chosen,
         )
         if reason:
@@ -490,6 +505,7 @@ def planning_instance(row: InstanceRow) -> Instance:
         tries=row.tries - row.tries_before_reset,
         ready_at=None if row.wake is None else utc_datetime(row.wake),
         short_circuit=row.short_circuit,
+        question=str(row.answer.get("question", "")) if "approved" not in row.answer else "",
         chosen=row.chosen,
     )
 

@@ -329,7 +329,7 @@ class Scheduler:
         wanted = step.row.cache and not instance.tries_before_reset
         return self._cache.earlier(step.run.dag, job, wanted=wanted)
 
-    def _save(self, step: RunStep, results: Iterable[Result]) -> bool | None:
+    def _save(self, step: RunStep, results: Sequence[Result]) -> bool | None:
         """Save a step; return whether it changed anything, or None if another process saved first.
 
         If another process saved first, the results are kept for the next step.
@@ -358,9 +358,12 @@ class Scheduler:
         self._on_saved(step.run)
         return True
 
-    def _mark_ended(self, results: Iterable[Result]) -> None:
+    def _mark_ended(self, results: Sequence[Result]) -> None:
         for result in results:
             self._submitted.pop(result.key, None)
+        # A result must not be used again: a sensor whose next poll is due at once has been submitted with the same key.
+        used = {id(result) for result in results}
+        self._received = [result for result in self._received if id(result) not in used]
 
     def _submit_pending(self) -> None:
         while self._pending:
@@ -399,6 +402,8 @@ class Scheduler:
                 "data_interval_end": utc_datetime(row.interval_end).isoformat(),
                 "params": dict(row.parameters),
                 "asset_events": list(row.events or ()),
+                "answer": dict(instance.answer),
+                "state_files": [str(path) for path in self._home.state_files(key)],
             },
         )
 

@@ -158,6 +158,8 @@ class InstanceRow:
     # Whether the condition of --short-circuit was false, so that all descendants are skipped.
     short_circuit: bool = field(metadata=UPDATED)
     element: Mapping[str, str] = field(metadata=UPDATED)
+    # For a task with --approve: question, asked, until, and then approved, by, why, at.
+    answer: Mapping[str, Any] = field(default_factory=dict, metadata=UPDATED)
     # Tasks and groups that a branch chose; None if the task is no branch or has not ended.
     chosen: tuple[str, ...] | None = field(default=None, metadata=UPDATED)
     # Number of tries before the last reset, which do not count as retries.

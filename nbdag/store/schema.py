@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from ..core.model.states import RunState, TaskState
 
-HEAD = "0010"  # revision of the newest migration
+HEAD = "0011"  # revision of the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -223,6 +223,7 @@ instances = Table(
     Column("chosen", JsonTuple),  # tasks and groups that a branch chose; NULL if the task is no branch or has not ended
     # For an instance of a mapped task: a JSON object of variables and digests of their elements.
     Column("element", JsonMapping),
+    Column("answer", JsonMapping),  # for a task with --approve: question, asked, until, then approved, by, why, at
     UniqueConstraint("run_id", "task", "map_index"),
     Index(None, "state"),
 )

@@ -29,7 +29,7 @@ from ..core.model.job import StoredOutput
 from ..errors import NbdagError, error
 from . import files
 from .files import LostValueError, Region, StoreWriteError
-from .fingerprints import fingerprint
+from .fingerprints import fingerprint, is_same, small_fingerprint
 from .pickling import (
     MissingDefinitionError,
     Namespace,
@@ -67,6 +67,8 @@ __all__ = [
     "find_sharing",
     "fingerprint",
     "is_safe",
+    "is_same",
+    "small_fingerprint",
     "summarise",
     "type_name",
 ]

@@ -3,7 +3,7 @@
 A fingerprint is computed before a task's cell and after it. If the two differ, the cell changed the object.
 Fingerprints of different kernels cannot be compared. Caches do not count as part of an object, such as cached
 properties and the layout of pandas' blocks. An object that cannot be pickled is fingerprinted by its attributes if the
-notebook defines its class, else by the rule of its type. If the type has no rule, only the identity of the object
+user defines its class, else by the rule of its type. If the type has no rule, only the identity of the object
 counts, because libraries may change such objects implicitly.
 """
 
@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import math
 import pickle
+import pickletools
 import types
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cloudpickle
@@ -23,13 +25,20 @@ import xxhash
 
 from .definitions import definition_digest
 from .files import Region
+from .libraries import is_users_class
 from .pickling import MAX_CAPTURED, dump, is_definition, user_namespace
 from .types import rule_of
 
+_MAX_COMPARED = 10_000_000  # maximum size in bytes of a pickle whose operations are compared
 
-def small_fingerprint(obj: object) -> bytes | None:
-    """Return the fingerprint of an object, or None if the object is large or cannot be pickled."""
-    return _attempt(_Fingerprinter, obj, (), MAX_CAPTURED)
+
+def small_fingerprint(obj: object, *, tolerant: bool = False) -> bytes | None:
+    """Return the fingerprint of an object, or None if the object is large or cannot be pickled.
+
+    If `tolerant`, an object that cannot be pickled is fingerprinted as `fingerprint` does.
+    """
+    found = _attempt(_Fingerprinter, obj, (), MAX_CAPTURED)
+    return _attempt(_Tolerant, obj, (), MAX_CAPTURED) if found is None and tolerant else found
 
 
 def fingerprint(obj: object, regions: Sequence[Region] = ()) -> bytes | None:
@@ -39,6 +48,57 @@ def fingerprint(obj: object, regions: Sequence[Region] = ()) -> bytes | None:
     """
     found = _attempt(_Fingerprinter, obj, regions)
     return found if found is not None else _attempt(_Tolerant, obj, regions)
+
+
+def is_same(one: object, other: object) -> bool:
+    """Return whether two objects have the same content.
+
+    Unlike fingerprints, this comparison ignores whether equal texts and numbers are the same object, because a library
+    may replace a text by an equal text. Large contents with different fingerprints count as different.
+    """
+    print = fingerprint(one)
+    if print is None or print == fingerprint(other):
+        return print is not None
+    try:
+        return all(a == b for a, b in itertools.zip_longest(_operations(one), _operations(other)))
+    except Exception:  # the object cannot be pickled, or is too large
+        return False
+
+
+def _operations(obj: object) -> Iterator[object]:
+    """Yield the operations of an object's pickle. For an operation that refers to an earlier text, yield the text."""
+    data, buffers = io.BytesIO(), xxhash.xxh3_128()
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        buffers.update(buffer.raw())
+        return False
+
+    _Fingerprinter(data, keep).dump(obj)
+    if data.tell() > _MAX_COMPARED:
+        raise OverflowError
+    yield buffers.digest()
+    texts: dict[int, object] = {}  # key: number in the memo
+    numbers: dict[int, int] = {}  # key: number of an object in the memo; value: its number if texts are not counted
+    last: object = None  # the object that the last operation created or named
+    for operation, argument, _ in pickletools.genops(data.getvalue()):
+        name = operation.name
+        if name == "FRAME":
+            continue
+        if name == "MEMOIZE":
+            number = len(texts) + len(numbers)
+            if isinstance(last, str | bytes):
+                texts[number] = last
+            else:
+                numbers[number] = len(numbers)
+            continue
+        last = argument
+        if name in ("BINGET", "LONG_BINGET"):
+            number = int(argument or 0)
+            yield ("text", texts[number]) if number in texts else ("again", numbers[number])
+        elif isinstance(argument, str | bytes):
+            yield "text", argument
+        else:
+            yield name, repr(argument)  # as text, because NaN does not equal itself
 
 
 def _attempt(
@@ -122,7 +182,7 @@ class _Tolerant(_Fingerprinter):
         """Return what to hash in place of an object that cannot be pickled."""
         if isinstance(obj, types.FunctionType | type) or rule_of(obj).fingerprint is not None:
             return super().reducer_override(obj)
-        if type(obj).__module__ == "__main__" and _is_plain(type(obj)):
+        if is_users_class(type(obj)) and _is_plain(type(obj)):
             return _Content, (type(obj).__qualname__, dict(vars(obj)))
         try:
             dump(obj)

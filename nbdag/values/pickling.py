@@ -182,6 +182,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
             return self._function(obj)
         if isinstance(obj, type):
             return self._class(obj)
+        if isinstance(obj, functools._lru_cache_wrapper) and obj.__module__ == "__main__":
+            return _caching_function_by_value(obj)
         if type(obj) not in self._classes:
             self._classes.add(type(obj))
             self.state.unshared.update(_of_the_class(type(obj)))
@@ -419,6 +421,29 @@ def _definition(name: str, shape: str, value: bytes | None, outside: Sequence[ob
     if value is None:
         raise MissingDefinitionError(name)
     return _by_value_cache.get(namespace, value, outside)
+
+
+def _caching_function_by_value(function: Any) -> Any:
+    """Return how to pickle a function of `functools.lru_cache` by value. Python itself would pickle only its name."""
+    wrapped, parameters = function.__wrapped__, function.cache_parameters()
+    attributes = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
+    shape = definition_digest(wrapped)
+    return (
+        _caching_function,
+        (function.__qualname__, shape, wrapped, parameters["maxsize"], parameters["typed"]),
+        attributes,
+    )
+
+
+def _caching_function(name: str, shape: str, wrapped: Any, maxsize: int | None, typed: bool) -> Any:
+    """Return the notebook's function of this name, with its cached results.
+
+    If the notebook does not define it, return a new function without results.
+    """
+    here: Any = user_namespace().get(name)
+    if isinstance(here, functools._lru_cache_wrapper) and definition_digest(here.__wrapped__) == shape:
+        return here
+    return functools.lru_cache(maxsize, typed)(wrapped)
 
 
 def _restore_function(function: types.FunctionType, state: tuple[Any, ...]) -> None:

@@ -89,6 +89,10 @@ class Origins:
         """Return whether setup set this name to this object."""
         return name in self.setup and self.setup[name] is value
 
+    def print_of(self, name: str) -> bytes | None:
+        """Return the fingerprint that an object of setup had before the cell, or None if it was not computed."""
+        return self._prints.get(name)
+
     # -- loading ------------------------------------------------------------------------------------------------
 
     def resolve(self, reference: Reference, nans: dict[int, float], open: Callable[[str], Loaded]) -> object:

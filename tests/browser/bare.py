@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,24 @@ const painted = () => new Promise((done) => requestAnimationFrame(() => {
   port1.onmessage = done
   port2.postMessage(0)
 }))
+// Wait until a request, a frame with a script and an idle page have had their turn, all begun after this call. So has
+// whatever an output could have begun before.
+const later = async () => {
+  await new Promise((done) => {
+    const image = new Image()
+    image.onerror = done
+    image.src = 'missing.png'
+  })
+  const frame = document.createElement('iframe')
+  frame.sandbox = 'allow-scripts'
+  frame.srcdoc = '<' + 'script>setTimeout(() => parent.postMessage("later", "*"))<' + '/script>'
+  const ran = new Promise((done) => addEventListener('message', (event) => event.data === 'later' && done()))
+  document.body.append(frame)
+  await ran
+  frame.remove()
+  await painted()
+  await new Promise((done) => requestIdleCallback(done))
+}
 const listeners = new Set(), sent = []
 function begin(text) {
   const { picture, initial_state } = JSON.parse(text)
@@ -37,7 +56,7 @@ function begin(text) {
 }
 let kernel
 window.bare = {
-  listeners, sent, painted,
+  listeners, sent, painted, later,
   async begin(text) {
     await painted()
     const start = performance.now()
@@ -107,13 +126,14 @@ class Bare:
     def settled(self) -> dict[str, float]:
         """Return the metrics once pending frames and effects no longer change them."""
         last: dict[str, float] = {}
-        while True:
+        for round in itertools.count(1):
             self.page.evaluate("async () => { for (let n = 0; n < 10; n += 1) await bare.painted() }")
             self.collect_garbage()
             now = self.metrics()
-            if all(now[each] == last.get(each) for each in ("Nodes", "JSEventListeners")):
-                return now
+            if round >= 3 and all(now[each] == last[each] for each in ("Nodes", "JSEventListeners")):
+                break
             last = now
+        return now
 
     def collect_garbage(self) -> None:
         for _ in range(3):  # one round can release objects that only the next collects

@@ -111,7 +111,7 @@ def test_no_output_runs_code_or_sends_requests(bare, mime, data):
     before = len(bare.page.context.pages)
     bare.page.wait_for_selector(".nbdag-outputs > *")
     bare.page.wait_for_function(LOADED)
-    bare.page.evaluate("bare.painted()")
+    bare.page.evaluate("bare.later()")
     if mime == "text/html":
         frame = bare.page.frame_locator(".nbdag-outputs iframe")
         frame.locator("body").wait_for(state="attached")
@@ -120,7 +120,7 @@ def test_no_output_runs_code_or_sends_requests(bare, mime, data):
                 each.hover(force=True)
                 each.click(force=True, no_wait_after=True)
         bare.page.wait_for_function(LOADED)
-        bare.page.evaluate("bare.painted()")
+        bare.page.evaluate("bare.later()")
         assert bare.page.locator(".nbdag-outputs iframe").get_attribute("sandbox") == "allow-same-origin"
     elif mime not in PICTURES:
         assert bare.page.locator(".nbdag-outputs pre").inner_text().strip() == data.strip(), "complete, and as text"

@@ -370,6 +370,7 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
     "what a cell displayed": ([("a", "40 + 2"), ("b", "print(Out.get(1))")], "NB463", "Out", "to a variable"),
     "setup that stands too low": ([("a", "f()"), ("setup", "def f(): pass")], "NB305", "cell 2", "above"),
     "setup too low for a guarded read": ([("a", "try: f()\nexcept NameError: pass"), ("setup", "def f(): pass")], "NB305", "may read f, but does not see it: setup sets it in cell 2", "above"),
+    "setup too low for a read that may not happen": ([("setup", "x = 1"), ("a", "if x > 1: print(k)\ny = x"), ("setup", "k = 2\nx = 5")], "NB305", "may read k, but does not see it: setup sets it in cell 3", "above"),
     "setup too low for a function's read": ([("setup", "def g(v): return f()"), ("a", "r = list(map(g, [1]))"), ("setup", "def f(): pass")], "NB305", "may read f, but does not see it: setup sets it in cell 3", "above"),
     "a function with a typo that nobody calls": ([("a", "limit = 1\ndef f(): return limt")], "NB306", "limt", "limit"),
 }  # fmt: skip

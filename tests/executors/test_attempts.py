@@ -102,7 +102,14 @@ def test_the_notebook_holds_the_cell_as_written(bench) -> None:
     assert cell.outputs[-1].data["text/plain"] == "2"
     assert cell.metadata.papermill.status == "completed"
     assert "hello" in bench.log()
-    assert "in setup" in bench.log()
+    assert "in setup" not in bench.log(), "setup prints it in every task"
+
+
+def test_the_log_has_what_setup_printed_before_it_failed(bench) -> None:
+    result = bench.make("x = 1", setup=("print('first')", "print('before the error')\nraise ValueError('bad')"))
+    assert (result.state, result.error) == (FAILED, "ValueError: bad")
+    assert "before the error" in bench.log()
+    assert "first" not in bench.log()
 
 
 def test_a_traceback_shows_the_users_lines(bench) -> None:

@@ -59,6 +59,11 @@ def program() -> None:
     subprocess.run([sys.executable, "-c", "open('made.txt', 'w').write('1')"], check=True)
 
 
+def program_that_reads() -> None:
+    subprocess.run(["cat", "old.txt", "none.txt"], capture_output=True)
+    subprocess.run("sort --reverse 'old.txt' > sorted.txt", shell=True, check=True)
+
+
 ACTS: dict[str, tuple[Callable[[], object], dict[str, str]]] = {
     "a read": (lambda: Path("old.txt").read_text(), {"old.txt": "r"}),
     "a failed read": (lambda: Path("none.txt").exists() or _try_to_read("none.txt"), {"none.txt": "r"}),
@@ -69,6 +74,8 @@ ACTS: dict[str, tuple[Callable[[], object], dict[str, str]]] = {
     "a move": (lambda: Path("old.txt").rename("new.txt"), {"old.txt": "c", "new.txt": "c"}),
     "a copy": (lambda: shutil.copyfile("old.txt", "new.txt"), {"old.txt": "r", "new.txt": "cw"}),
     "a removal": (lambda: Path("old.txt").unlink(), {"old.txt": "c"}),
+    "files that the arguments of programs name": (program_that_reads, {"old.txt": "r", "sorted.txt": "s"}),
+    "a command of the system": (lambda: os.system("cat --output=x old.txt > /dev/null"), {"old.txt": "r"}),
     "a listing": (lambda: list(Path().iterdir()), {".": "l"}),
     "a low-level open": (lambda: os.close(os.open("new.txt", os.O_CREAT | os.O_WRONLY)), {"new.txt": "cw"}),
     "a written database": (lambda: update("d.db"), {"d.db": "w"}),

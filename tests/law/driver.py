@@ -6,11 +6,18 @@ process. Both ways record what each task's cell leaves of the names that it look
 
 from __future__ import annotations
 
+import copy
+import decimal
+import itertools
+import os
 import random
 import sys
 import types
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nbdag.core.dataflow.graph import dag_from_cells
@@ -20,9 +27,13 @@ from nbdag.core.options.options import TaskOptions
 from nbdag.core.planning.assemble import StoredOutputs, assemble
 from nbdag.kernels.runtime.messages import MIME, PROCESSES, KernelRequest, outcome_from_dict
 from nbdag.kernels.runtime.runtime import Runtime
+from nbdag.values import UnstorableError
 
 Seen = dict[str, Any]  # name → a canonical form of its value
 UNBOUND = "unbound"
+MODULES = Path(__file__).parent / "modules"  # modules of the user, which each kernel imports for itself
+# Warnings of `check` about code whose effects it cannot see, or whose state no other task sees.
+SAID_BY_CHECK = frozenset(["NB301", "NB302", "NB303", "NB304", "NB305", "NB306", "NB460", "NB461", "NB462", "NB464"])
 
 
 def notebook(*cells: tuple[str, str], options: Mapping[str, TaskOptions] | None = None) -> Dag:
@@ -132,6 +143,47 @@ def attempts(dag: Dag, order: Sequence[str], root: str) -> Iterator[tuple[str, S
         yield task, seen, report
 
 
+@dataclass(slots=True)
+class Verdict:
+    """What a headless run of a notebook did with it, in one order."""
+
+    differing: dict[str, dict[str, tuple[Any, Any]]]  # task → name → (found, expected)
+    said: list[tuple[str, str, str]] = field(default_factory=list)  # task, code, message: of the check and of the run
+    silent: tuple[str, ...] = ()  # the tasks that differ although nothing was said of what comes before them
+
+    @property
+    def word(self) -> str:
+        return "silent" if self.silent else "said" if self.differing else "refused" if self.refused else "equal"
+
+    @property
+    def refused(self) -> bool:
+        """Whether a value was refused that cannot be stored, so that its readers did not run."""
+        return any(code == "refused" for _, code, _ in self.said)
+
+
+def judge(dag: Dag, order: Sequence[str], root: str, expected: Mapping[str, Seen]) -> Verdict:
+    """Run a notebook headlessly until a task fails, and compare each task with the plain run."""
+    found: dict[str, Seen] = {}
+    said = [(each.task or "", each.code, each.message) for each in dag.problems if each.code in SAID_BY_CHECK]
+    running = iter(attempts(dag, order, root))
+    for task in order:
+        try:
+            _, found[task], report = next(running)
+        except UnstorableError as error:
+            said.append((task, "refused", str(error)))
+            break
+        except Exception as error:
+            found[task] = {"raised": f"{type(error).__name__}: {error}"}
+            break
+        said += [(task, note.code, note.message) for note in report.notes]
+    differing = wrong(found, {task: expected[task] for task in found})
+    differing |= {task: {"": (seen["raised"], "no error")} for task, seen in found.items() if "raised" in seen}
+    place = {task: number for number, task in enumerate(dag.order)} | {"": -1}
+    first = min((place[task] for task, _, _ in said), default=len(place))
+    silent = tuple(task for task in differing if place[task] < first)
+    return Verdict(differing, said, silent)
+
+
 class Shell:
     """As much of IPython's shell as a task's kernel asks for."""
 
@@ -178,14 +230,43 @@ def attempt(job: Job) -> tuple[Seen, Outcome]:
 
 @contextmanager
 def main_namespace() -> Iterator[dict[str, Any]]:
-    """A fresh `__main__`, where a notebook's functions and classes live."""
+    """A fresh `__main__`, where a notebook's functions and classes live, and what else a kernel has for itself."""
     module = types.ModuleType("__main__")
     before = sys.modules["__main__"]
     sys.modules["__main__"] = module
     try:
-        yield module.__dict__
+        with _process_state():
+            yield module.__dict__
     finally:
         sys.modules["__main__"] = before
+
+
+@contextmanager
+def _process_state() -> Iterator[None]:
+    """Begin with the state of a fresh process, and restore that of this one."""
+    own = {path.stem for path in MODULES.glob("*.py")}
+    numpy = sys.modules.get("numpy")
+    modules = {name: sys.modules.pop(name) for name in own & sys.modules.keys()}
+    path, environment, state = list(sys.path), dict(os.environ), random.getstate()
+    numpy_state = numpy.random.get_state() if numpy is not None else None
+    sys.path.insert(0, str(MODULES))
+    random.seed()
+    if numpy is not None:
+        numpy.random.seed(random.randrange(1 << 32))
+    try:
+        with decimal.localcontext(decimal.DefaultContext):
+            yield
+    finally:
+        if numpy is not None:
+            numpy.random.set_state(numpy_state)
+        random.setstate(state)
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)
+        sys.path[:] = path
+        for name in own:
+            sys.modules.pop(name, None)
+        sys.modules.update(modules)
 
 
 def orders(dag: Dag, chance: random.Random, count: int) -> list[list[str]]:
@@ -255,8 +336,8 @@ def run_cell(code: str, names: dict[str, Any]) -> Seen:
 
 def canonical(value: Any, around: tuple[int, ...] = ()) -> Any:
     """A value as plain data that can be compared. Whether two parts are one object shows when one is changed."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
+    if value is None or isinstance(value, bool | int | float | str | bytes | bytearray):
+        return repr(value) if isinstance(value, float) and value != value else value
     if isinstance(value, types.ModuleType):
         return ("module", value.__name__)
     if isinstance(value, types.FunctionType | types.MethodType):
@@ -266,12 +347,34 @@ def canonical(value: Any, around: tuple[int, ...] = ()) -> Any:
     if id(value) in around:
         return ("itself", len(around) - around.index(id(value)))
     known = (*around, id(value))
-    if isinstance(value, list | tuple):
-        return (type(value).__name__, [canonical(each, known) for each in value])
-    if isinstance(value, dict):
-        return ("dict", [(canonical(key, known), canonical(each, known)) for key, each in value.items()])
+    name = type(value).__name__
+    if isinstance(value, random.Random):
+        return (name, hash(value.getstate()))
+    if isinstance(value, list | tuple | deque):
+        return (name, [canonical(each, known) for each in value])
+    if isinstance(value, Mapping):
+        return (name, [(canonical(key, known), canonical(each, known)) for key, each in value.items()])
     if isinstance(value, set):
-        return ("set", sorted(map(repr, value)))
-    if type(value).__module__ == "__main__":
-        return (type(value).__name__, canonical(vars(value), known))
-    return type(value).__name__
+        return (name, sorted(map(_text, value)))
+    if type(value).__module__ == "numpy":
+        return (name, value.dtype.str, canonical(value.tolist(), known))
+    if hasattr(value, "bit_generator"):
+        return (name, repr(value.bit_generator.state))
+    if name == "array":
+        return (name, value.tolist())
+    if name == "StringIO":
+        return (name, value.getvalue(), value.tell())
+    if name in ("list_iterator", "count"):
+        return (name, canonical(list(itertools.islice(copy.copy(value), 3)), known))
+    if name == "lock":
+        return (name, value.locked())
+    if type(value).__module__ in ("__main__", "types", *(path.stem for path in MODULES.glob("*.py"))):
+        slots = [each for cls in type(value).__mro__ for each in vars(cls).get("__slots__", ())]
+        parts = {each: getattr(value, each) for each in slots if hasattr(value, each)} | getattr(value, "__dict__", {})
+        return (name, canonical(parts, known))
+    return name
+
+
+def _text(value: Any) -> str:
+    """The text of a value without its address."""
+    return repr(canonical(value))

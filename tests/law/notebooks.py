@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from hypothesis import reject
 from hypothesis import strategies as st
 
 from .driver import main_namespace, notebook, rightly_refused
@@ -30,6 +31,9 @@ Cells = list[tuple[str, str]]
 class Writer:
     """Draws statements for a namespace."""
 
+    names_used = EVERY
+    statements = (1, 6)  # how many statements a cell is drawn from; those that raise are left out
+
     def __init__(self, draw: Draw, names: Mapping[str, Any]) -> None:
         self.draw = draw
         self.names = names
@@ -39,7 +43,7 @@ class Writer:
 
     def a(self, kind: type | tuple[type, ...], otherwise: tuple[str, ...]) -> str:
         """A name that is bound to such a value, if there is one."""
-        found = [name for name in EVERY if isinstance(self.names.get(name), kind)]
+        found = [name for name in self.names_used if isinstance(self.names.get(name), kind)]
         return self.pick(*(found or otherwise))
 
     def number(self) -> str:
@@ -58,15 +62,23 @@ class Writer:
         return self.a(type, CLASSES)
 
     def object(self) -> str:
-        found = [name for name in EVERY if type(self.names.get(name)).__name__ in CLASSES]
+        found = [name for name in self.names_used if type(self.names.get(name)).__name__ in CLASSES]
         return self.pick(*(found or OBJECTS))
 
     def anything(self) -> str:
-        found = [name for name in EVERY if name in self.names]
-        return self.pick(*(found or EVERY))
+        found = [name for name in self.names_used if name in self.names]
+        return self.pick(*(found or self.names_used))
 
     def target(self, usual: tuple[str, ...]) -> str:
         return self.pick(*usual, *usual, *usual, self.pick(*RESULTS))
+
+    def beginning(self) -> list[str]:
+        """Something to work with."""
+        return ["n = 1", "xs = [1]", "ys = [2]", "d = {'l': [3], 'n': 4}", self.definition(), self.class_()]
+
+    def look(self) -> str:
+        """The code of a last task that reads some of what is there; "" for none."""
+        return ""
 
     def statement(self, depth: int = 0) -> str:
         kinds = [self.numbers, self.lists, self.lists, self.dicts, self.calls, self.calls, self.objects, self.aliases]
@@ -127,7 +139,7 @@ class Writer:
     def aliases(self) -> str:
         one, other = self.anything(), self.anything()
         return self.pick(
-            f"{self.pick(*EVERY)} = {one}",
+            f"{self.pick(*self.names_used)} = {one}",
             f"{self.target(LISTS)} = {self.list()}",
             f"{self.target(LISTS)} = {self.list()} if {self.number()} else {self.list()}",
             f"{self.target(LISTS)} = {self.list()} or {self.list()}",
@@ -181,7 +193,7 @@ class Writer:
             f"def {name}(v=1):\n    return {other}(v)",
             f"def {name}(v=1):\n    def inner(w=1):\n        return [v, {free}]\n    return inner",
             f"def {name}(v=1):\n    box = [v]\n    def inner(w=1):\n        box.append({free})\n        return list(box)\n    return inner",
-            f"def {name}(v=1):\n    if v:\n        return {shared}\n    return {self.pick(*EVERY)}",
+            f"def {name}(v=1):\n    if v:\n        return {shared}\n    return {self.pick(*self.names_used)}",
             f"def {name}(v=1):\n    return {self.pick(*CLASSES)}({shared})",
             f"def {name}(v=1):\n    return {self.pick(*OBJECTS)}.add({free})",
             f"def {name}(v=1):\n    for each in list({shared}):\n        yield each",
@@ -211,7 +223,7 @@ class Writer:
     def compound(self) -> str:
         inner = self.statement(1).replace("\n", "\n    ")
         other = self.statement(1).replace("\n", "\n    ")
-        name = self.pick(*EVERY)
+        name = self.pick(*self.names_used)
         return self.pick(
             f"if {self.number()}:\n    {inner}\nelse:\n    {other}",
             f"if {self.number()} > 1:\n    {inner}",
@@ -237,45 +249,73 @@ class Writer:
 
 
 @st.composite
-def notebooks(draw: Draw) -> Cells:
-    """The cells of a notebook, as the driver takes them."""
-    cells: Cells = []
+def notebooks(draw: Draw, writer: type[Writer] = Writer, first: Sequence[tuple[str, str]] = ()) -> Cells:
+    """The cells of a notebook, as the driver takes them; `first` are the cells that each notebook begins with."""
+    cells: Cells = [*first]
     if draw(st.booleans()):
         cells.append(("parameters", "\n".join(f"{name} = {draw(st.integers(0, 3))}" for name in NUMBERS[:2])))
     if draw(st.booleans()):
-        cells.append(("setup", _cell(draw, "setup", cells)))
+        cells.append(("setup", _cell(draw, writer, "setup", cells)))
     # Something to work with, in setup or in a task.
     kind = draw(st.sampled_from(["first", "first", "setup"]))
-    cells.append((kind, _cell(draw, kind, cells, beginning=True)))
+    cells.append((kind, _cell(draw, writer, kind, cells, beginning=True)))
     for number in range(draw(st.integers(3, 8))):
-        cells.append((f"t{number}", _cell(draw, f"t{number}", cells)))
+        cells.append((f"t{number}", _cell(draw, writer, f"t{number}", cells)))
         if draw(st.integers(0, 7)) == 0:
-            cells.append(("setup", _cell(draw, "setup", cells)))
+            cells.append(("setup", _cell(draw, writer, "setup", cells)))
+    if not _runs(cells):
+        reject()  # what it does depends on chance
+    with main_namespace() as names:
+        for _, code in cells:
+            exec(code, names)
+        look = writer(draw, names).look()
+    if look and not _refused([*cells, ("look", look)]):
+        cells.append(("look", look))
     return cells
 
 
-def _cell(draw: Draw, kind: str, above: Cells, beginning: bool = False) -> str:
+def _cell(draw: Draw, writer: type[Writer], kind: str, above: Cells, beginning: bool = False) -> str:
     lines: list[str] = []
     if beginning:
-        some = Writer(draw, {})
-        lines = ["n = 1", "xs = [1]", "ys = [2]", "d = {'l': [3], 'n': 4}", some.definition(), some.class_()]
-        lines = [line for line in lines if draw(st.integers(0, 3))]
+        lines = [line for line in writer(draw, {}).beginning() if draw(st.integers(0, 3))]
     kept: list[str] = []
-    for number in range(len(lines) + draw(st.integers(1, 6))):
-        with main_namespace() as names:
-            for _, code in above:
-                exec(code, names)
-            exec("\n".join(kept), names)
-            statement = lines[number] if number < len(lines) else Writer(draw, names).statement()
+    with ExitStack() as stack:
+        names: dict[str, Any] | None = None
+        for number in range(len(lines) + draw(st.integers(*writer.statements))):
+            if names is None:  # at the beginning, and after a statement that raised
+                names = stack.enter_context(main_namespace())
+                for _, code in above:
+                    exec(code, names)
+                exec("\n".join(kept), names)
+            statement = lines[number] if number < len(lines) else writer(draw, names).statement()
             try:
                 with _little_memory():
                     exec(statement, names)
+                small = _size(list(names.values())) < 300
             except Exception:
-                continue
-            small = _size(list(names.values())) < 300
-        if small and not _refused([*above, (kind, "\n".join([*kept, statement]))]):
-            kept.append(statement)
+                small = False
+            if small:
+                kept.append(statement)
+            else:
+                stack.close()
+                names = None
+    if kept and _refused([*above, (kind, "\n".join(kept))]):
+        statements, kept = kept, []
+        for statement in statements:
+            if _runs([*above, (kind, "\n".join([*kept, statement]))]):
+                kept.append(statement)
     return "\n".join(kept) or "pass"
+
+
+def _runs(cells: Cells) -> bool:
+    """Whether a plain run reaches the end, and analysis has nothing against it."""
+    with main_namespace() as names:
+        try:
+            for _, code in cells:
+                exec(code, names)
+        except Exception:
+            return False
+    return not _refused(cells)
 
 
 @contextmanager
@@ -304,4 +344,7 @@ def _size(value: Any, depth: int = 0) -> int:
 
 def _refused(cells: Cells) -> bool:
     dag = notebook(*cells)
-    return bool(dag.errors) and rightly_refused(dag)
+    try:
+        return bool(dag.errors) and rightly_refused(dag)
+    except Exception:  # what it does depends on chance
+        return True

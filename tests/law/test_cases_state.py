@@ -199,6 +199,99 @@ QUIET: dict[str, Cells] = {
         "%%task second\nb = rng.integers(0, 9, 3)\n_, tail = b[0], b[1:]\nfor _ in range(2):\n    pass",
         "%%task third\nprint(a, b, os.environ['MODE'], rng.random())",
     ),
+    "closures, partials and decorators": (
+        "import functools, operator, time\nimport numpy as np\n"
+        "def timed(function):\n    @functools.wraps(function)\n    def wrapper(*args, **kwargs):\n"
+        "        start = time.perf_counter()\n        try:\n            return function(*args, **kwargs)\n"
+        "        finally:\n            print(function.__name__, 'took', time.perf_counter() - start > 0)\n    return wrapper\n"
+        "def scaler(mean, std):\n    def scale(x):\n        return (x - mean) / std\n    return scale\n"
+        "@timed\ndef load(n, *, step=2):\n    return np.arange(0, n, step)",
+        "%%task load\nx = load(20)",
+        "%%task fit\nscale = scaler(x.mean(), x.std())\ndouble = functools.partial(operator.mul, 2)",
+        "%%task use\ny = double(scale(x))\ntotal = functools.reduce(operator.add, y.tolist())",
+        "%%task again\nz = [scale(each) for each in x[:3]]\nprint(total, z, double(3))",
+    ),
+    "dataclasses, enums and named tuples": (
+        "import dataclasses, enum\nfrom collections import namedtuple\nfrom dataclasses import dataclass, field\n"
+        "Row = namedtuple('Row', 'name score')\n"
+        "class Level(enum.Enum):\n    LOW = 1\n    HIGH = 2\n"
+        "@dataclass\nclass Config:\n    rate: float = 0.1\n    tags: list = field(default_factory=list)\n"
+        "    level: Level = Level.LOW\nCONFIG = Config(tags=['a'])",
+        "%%task rows\nrows = [Row(f'r{n}', n * CONFIG.rate) for n in range(5)]",
+        "%%task mine\nmine = dataclasses.replace(CONFIG, rate=0.5, level=Level.HIGH)\nmine.tags = [*mine.tags, 'b']",
+        "%%task best\nbest = max(rows, key=lambda row: row.score)\nassert mine.level is Level.HIGH",
+        "%%task report\nprint(best.name, dataclasses.asdict(mine), CONFIG, Level(2) is mine.level)",
+    ),
+    "a pipeline of scikit-learn": (
+        "import numpy as np, pandas as pd\nfrom sklearn.compose import ColumnTransformer\n"
+        "from sklearn.ensemble import RandomForestClassifier\nfrom sklearn.metrics import classification_report\n"
+        "from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split\n"
+        "from sklearn.pipeline import Pipeline, make_pipeline\n"
+        "from sklearn.preprocessing import OneHotEncoder, StandardScaler\nSEED = 42",
+        "%%task data\nrng = np.random.default_rng(SEED)\n"
+        "df = pd.DataFrame({'a': rng.normal(size=80), 'b': rng.choice(['u', 'v'], 80)})\ndf['y'] = (df.a > 0).astype(int)",
+        "%%task split\ntrain, test = train_test_split(df, test_size=0.25, random_state=SEED, stratify=df.y)",
+        "%%task model\npre = ColumnTransformer([('num', StandardScaler(), ['a']), ('cat', OneHotEncoder(), ['b'])])\n"
+        "pipe = Pipeline([('pre', pre), ('rf', RandomForestClassifier(n_estimators=5, random_state=SEED))])",
+        "%%task search\ngrid = GridSearchCV(pipe, {'rf__max_depth': [2, 3]}, cv=2).fit(train[['a', 'b']], train.y)\n"
+        "best = grid.best_estimator_",
+        "%%task folds\nscores = cross_val_score(pipe, df[['a', 'b']], df.y, cv=3)\nprint(scores.mean().round(2))",
+        "%%task evaluate\npredicted = best.predict(test[['a', 'b']])\nprint(classification_report(test.y, predicted))",
+        "%%task importances\nbest.named_steps['rf'].feature_importances_\npd.Series(scores).describe()",
+    ),
+    "figures in the style of matplotlib's own examples": (
+        "import numpy as np, pandas as pd\nimport matplotlib.pyplot as plt\nfrom matplotlib.ticker import MaxNLocator\n"
+        "plt.rcParams.update({'font.size': 9, 'axes.grid': True})\n"
+        "def decorate(ax, title):\n    ax.set_title(title)\n    ax.xaxis.set_major_locator(MaxNLocator(4))\n    return ax",
+        "%%task series\nt = np.linspace(0, 6, 50)\nframe = pd.DataFrame({'t': t, 'sin': np.sin(t), 'cos': np.cos(t)})",
+        "%%task lines\nfig, axes = plt.subplots(1, 2, figsize=(6, 2))\n"
+        "for ax, name in zip(axes, ['sin', 'cos']):\n    ax.plot(frame.t, frame[name], label=name)\n"
+        "    decorate(ax, name).legend()\nfig.tight_layout()\nplt.show()",
+        "%%task styled\nwith plt.style.context('dark_background'), plt.rc_context({'lines.linewidth': 3}):\n"
+        "    frame.plot(x='t', subplots=True)\n    plt.close('all')",
+        "%%task density\nfig2 = plt.figure()\nax2 = fig2.add_subplot()\nax2.hist(frame['sin'], bins=7)\n"
+        "plt.xlabel('x')\nfig2.savefig('density.png')",
+        "%%task bars\nframe[['sin', 'cos']].abs().mean().plot(kind='bar', ax=plt.gca())\nplt.xticks(rotation=0);",
+    ),
+    "tables in the ordinary style": (
+        "import pandas as pd, numpy as np\npd.set_option('display.width', 120)\npd.set_option('display.float_format', '{:.2f}'.format)",
+        "%%task orders\norders = pd.DataFrame({'id': range(6), 'who': list('aabbcc'), 'amount': [1., 2, None, 4, 5, 6]})\n"
+        "people = pd.DataFrame({'who': list('abc'), 'city': ['X', 'Y', 'X']})",
+        "%%task clean\norders = orders.dropna().reset_index(drop=True)\norders['big'] = orders.amount > 3\n"
+        "orders.loc[orders.who == 'b', 'amount'] *= 2\norders.rename(columns={'id': 'number'}, inplace=True)",
+        "%%task joined\njoined = orders.merge(people, on='who', how='left').assign(day=pd.Timestamp('2026-01-01'))",
+        "%%task pivot\npivot = joined.pivot_table(index='city', columns='big', values='amount', aggfunc='sum').fillna(0)",
+        "%%task monthly\nby_day = joined.set_index('day').groupby('who').amount.agg(['sum', 'mean'])\nby_day.sort_values('sum')",
+        "%%task shown\ndisplay(pivot)\njoined.head().style.format(precision=1)\njoined.info()\nprint(by_day.to_string())",
+    ),
+    "a module with constants, a logger and a lazy value": (
+        "import logging\nimport toolkit\nfrom toolkit import Circle, area, model\nlogging.basicConfig(level='INFO')\n"
+        "log = logging.getLogger(__name__)",
+        "%%task make\nshapes = [Circle(r) for r in range(3)]\nlog.info('%d shapes', len(shapes))",
+        "%%task areas\nareas = [area(each) for each in shapes]\nweights = model()",
+        "%%task total\ntotal = sum(areas) * weights['w'] * toolkit.FACTOR\nlog.warning('total %s', total)",
+        "%%task check\nassert total >= 0\nprint(Circle.UNIT, model() == weights, shapes[0].scaled(2).r)",
+    ),
+    "texts and counts": (
+        "import re, json, itertools, textwrap\nfrom collections import Counter, defaultdict, deque\n"
+        "STOP = {'the', 'a'}\nWORD = re.compile(r'\\w+')\nTEXT = 'The cat and the dog and a bird'",
+        "%%task words\nwords = [each.lower() for each in WORD.findall(TEXT) if each.lower() not in STOP]",
+        "%%task counts\ncounts = Counter(words)\nby_length = defaultdict(list)\n"
+        "for word in words:\n    by_length[len(word)].append(word)",
+        "%%task pairs\npairs = list(itertools.pairwise(words))\nrecent = deque(words, maxlen=2)",
+        "%%task show\nprint(json.dumps(counts), dict(by_length), pairs[0], list(recent))\nprint(counts.most_common(1))\n"
+        "print(textwrap.fill(' '.join(words), 20))",
+        "%%task longest\nlongest = max(by_length)\nprint(longest, sorted(by_length[longest]), counts['and'])",
+    ),
+    "seeds by a function of setup, times and progress": (
+        "import random, time\nimport numpy as np\nfrom datetime import datetime\n"
+        "def seed_everything(seed=0):\n    random.seed(seed)\n    np.random.seed(seed)\nstarted = datetime.now()",
+        "%%task sample\nseed_everything(1)\nxs = np.random.rand(5)\npicked = random.sample(range(100), 3)",
+        "%%task shuffle\nseed_everything(2)\nys = xs.copy()\nnp.random.shuffle(ys)",
+        "%%task simulate\nseed_everything()\n%time total = sum(random.random() for _ in range(1000))\n"
+        "for step in range(3):\n    print('step', step, flush=True)",
+        "%%task summary\nprint(picked, ys.mean(), total, (datetime.now() - started).total_seconds() >= 0)",
+    ),
     "names that are bound again": (
         "%%task a\nxs = [1, 2]\nbox = {'xs': xs}",
         "%%task b\nxs = [n + 1 for n in xs]\nxs.append(9)",
@@ -210,6 +303,14 @@ MODULES = {
     "loc_mod2": (
         "STATE = []\nN = 0\n_cache = {}\n\ndef grow():\n    STATE.append(len(STATE))\n\n"
         "def cached(n):\n    _cache[n] = n\n    return _cache[n]\n"
+    ),
+    "toolkit": (
+        "import logging, math\nlog = logging.getLogger(__name__)\nFACTOR = 2\n_model = None\n_units = {}\n\n"
+        "class Circle:\n    UNIT = 'm'\n    names = ('circle',)\n    def __init__(self, r):\n        self.r = r\n"
+        "    def scaled(self, k):\n        return Circle(self.r * k)\n\n"
+        "def area(shape):\n    log.debug('area')\n    return math.pi * shape.r**2\n\n"
+        "def model():\n    global _model\n    if _model is None:\n        _model = {'w': 3}\n        _units['w'] = 1\n"
+        "    return _model\n"
     ),
     "hidden": (
         "import logging, os\nimport numpy, pandas\nfrom IPython import get_ipython\n\n"

@@ -247,6 +247,18 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("setup", "m += m\nk = 1"),
         ("c", "x = r[0].add() + m"),
     ],
+    "a read of setup below that does not happen": [
+        ("setup", "x = 1"),
+        ("a", "if x > 1:\n    print(k)\ny = x"),
+        ("setup", "k = 2\nx = 5"),
+        ("b", "z = x, y, k"),
+    ],
+    "a caching function that replaces another function": [
+        ("a", "from functools import lru_cache\ndef f(v=1):\n    return v\nn = 1"),
+        ("b", "@lru_cache(maxsize=5)\ndef f(v=1):\n    return [n, v]"),
+        ("c", "x = f(2), f(2) is f(2)"),
+        ("d", "fs = [f]\ny = fs[0](3)"),
+    ],
     "inheritance": [
         ("a", "class A:\n    def go(self):\n        return self.step()\n    def step(self):\n        return base"),
         ("b", "class B(A):\n    def step(self):\n        log.append(1)\n        return super().step() + 1"),

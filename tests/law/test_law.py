@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 
 from nbdag.values import UnstorableError
 
-from .driver import headless, notebook, orders, plain, rightly_refused, wrong
+from .driver import headless, judge, notebook, orders, plain, rightly_refused, wrong
 from .notebooks import Cells, notebooks
+from .wide import wide_notebooks
 
 EXAMPLES = int(os.environ.get("NBDAG_LAW_EXAMPLES", "150"))  # thousands, where somebody has the time
-
-
-@settings(
-    max_examples=EXAMPLES,
+UNHURRIED = settings(
     deadline=None,
     suppress_health_check=[
         HealthCheck.too_slow,
@@ -28,6 +26,9 @@ EXAMPLES = int(os.environ.get("NBDAG_LAW_EXAMPLES", "150"))  # thousands, where 
     ],
     derandomize="NBDAG_LAW_EXAMPLES" not in os.environ,
 )
+
+
+@settings(UNHURRIED, max_examples=EXAMPLES)
 @given(notebooks(), st.randoms(use_true_random=False))
 def test_every_task_sees_what_a_run_from_top_to_bottom_leaves(cells: Cells, chance: random.Random) -> None:
     dag = notebook(*cells)
@@ -43,6 +44,22 @@ def test_every_task_sees_what_a_run_from_top_to_bottom_leaves(cells: Cells, chan
             except UnstorableError:
                 reject()  # such as a generator: said by name, and not a matter of values
             assert not wrong(found, expected), f"in the order {order}"
+
+
+@settings(UNHURRIED, max_examples=max(EXAMPLES // 5, 1))
+@given(wide_notebooks(), st.randoms(use_true_random=False))
+def test_whatever_differs_from_a_run_from_top_to_bottom_is_said(cells: Cells, chance: random.Random) -> None:
+    dag = notebook(*cells)
+    note(told(cells))
+    assume(not rightly_refused(dag))
+    assert not dag.errors, dag.errors
+    expected = plain(dag)
+    assume(plain(dag) == expected)  # false where numbers are drawn without a seed
+    with tempfile.TemporaryDirectory() as root:
+        for number, order in enumerate(orders(dag, chance, 1)):
+            verdict = judge(dag, order, f"{root}/{number}", expected)
+            event(verdict.word)
+            assert not verdict.silent, (order, verdict)
 
 
 def told(cells: Cells) -> str:

@@ -37,6 +37,7 @@ VERBS = {
     "status": "find_run",
     "logs": "logs",
     "why": "why",
+    "approve": "answer",
     "cancel": "cancel",
     "clear": "clear",
     "mark": "mark",

@@ -352,3 +352,19 @@ def test_a_slot_claimed_by_two_processes_is_given_once(bench: Any, shape: Shape)
     mine.tick(bench.now)
     assert len(bench.executor.submitted) == 1
     other.store.close()
+
+
+def test_a_sensor_whose_next_poll_is_due_at_once_stays_in_its_try(bench: Any, shape: Callable[..., Dag]) -> None:
+    dag = shape({"wait": []}, {"wait": {"operator": "sensor", "reschedule": True, "poke": 1.0}})
+    bench.executor.script = lambda job: None
+    scheduler, row = bench.begin(dag)
+    scheduler.tick(bench.now)
+    for _ in range(5):
+        bench.executor.finish("wait", TaskState.UP_FOR_RESCHEDULE)
+        scheduler.tick(bench.later(5))  # the scheduler was busy for longer than --poke
+        scheduler.tick(bench.now)
+    bench.executor.finish("wait")
+    scheduler.tick(bench.later(5))
+    (instance,) = bench.store.instances([row.id])[row.id]
+    assert (instance.state, instance.tries) == (TaskState.SUCCESS, 1)
+    assert len(bench.executor.submitted) == 6

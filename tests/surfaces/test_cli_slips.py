@@ -104,7 +104,7 @@ def test_clearing_an_edited_task_names_the_command_for_the_new_code(nbdag: Any, 
 
 
 @pytest.mark.parametrize(
-    ("redirection", "code"), [(">&-", 0), ("2>&-", 0), (">&- 2>&- <&-", 0), ("| head -c 1", 0), (">/dev/full", 1)]
+    ("redirection", "code"), [(">&-", 1), ("2>&-", 0), (">&- 2>&- <&-", 1), ("| head -c 1", 0), (">/dev/full", 1)]
 )
 @pytest.mark.parametrize("words", ["runs -o json", "--help", "doctor", "check nb.ipynb", "db check"])
 def test_a_closed_or_full_output_is_no_bug(

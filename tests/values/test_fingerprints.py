@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from nbdag.values import ValueStore, fingerprint
+from nbdag.values import ValueStore, fingerprint, is_same
 
 
 class Thing:
@@ -170,3 +170,19 @@ def test_a_change_beside_an_array_does_not_count(loaded) -> None:
     before = fingerprint(loaded.values["table"], [loaded.region])
     loaded.values["big"][:] = 1
     assert fingerprint(loaded.values["table"], [loaded.region]) == before
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (["drop", "drop"], ["drop", "".join(["dr", "op"])], True),  # one text twice, or two equal texts
+        ([b"a", (1, 2.5)], [bytes([97]), (1, 2.5)], True),
+        ([float("nan")], [float("nan")], True),
+        (["drop", "keep"], ["drop", "drop"], False),
+        ([[1]] * 2, [[1], [1]], False),
+        (np.arange(9), np.arange(9), True),
+        (np.arange(9), np.arange(9) * 2, False),
+    ],
+)
+def test_the_same_content_may_repeat_texts_or_refer_to_them(one: object, other: object, same: bool) -> None:
+    assert is_same(one, other) is same

@@ -44,6 +44,7 @@ class NameRead(NamedTuple):
     line: int
     soft: bool  # whether the name may be missing, as in a guarded read or in a function that may not be called
     deferred: bool  # whether the read happens only if some function is called
+    certain: bool  # whether every path through the cell reads the name
 
 
 class DeletedRead(NamedTuple):
@@ -221,8 +222,11 @@ class Effects:
     def _read(self, name: str, line: int, soft: bool) -> Value:
         seen = self.log.reads.get(name)
         deferred = self.deferred_depth > 0
+        certain = (not soft and self.maybe_depth == 0) or (seen is not None and seen.certain)
         if seen is None or (seen.soft and not soft) or (seen.deferred and not deferred):
-            self.log.reads[name] = NameRead(line, soft, deferred)
+            self.log.reads[name] = NameRead(line, soft, deferred, certain)
+        elif certain:
+            self.log.reads[name] = seen._replace(certain=True)
         if self.captured is not None:
             self.captured.add(name)
         value = self.outer(name)

@@ -52,7 +52,7 @@ HARMLESS = _words(
 PLOTS = _words("plot hist boxplot bar barh line area pie kde density hexbin scatter box")
 HARMLESS_PREFIXES = ("to_", "is_", "assert_")
 # Methods that may return the object they are called on.
-RETURN_SELF = _words("fit partial_fit set_params")
+RETURN_SELF = _words("fit partial_fit set_params manual_seed")
 # Methods that store their arguments, or the elements of their arguments, in the object they are called on.
 STORE = _words("append add insert setdefault appendleft put put_nowait push register set")
 STORE_CONTENTS = _words("extend update extendleft")

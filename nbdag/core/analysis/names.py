@@ -44,6 +44,7 @@ class CellUses:
     # Key: name that the cell reads if it exists; value: line of its first read.
     optional: Mapping[str, int] = field(default_factory=dict)
     deferred: frozenset[str] = frozenset()  # optional names that are read only if some function is called
+    certain: frozenset[str] = frozenset()  # names of `reads` that every path through the cell reads
     unknown: frozenset[str] = frozenset()  # names that the cell reads and no cell above sets
     # Names that the cell binds or deletes, on all or some paths.
     bound: Mapping[str, Slot] = field(default_factory=dict)
@@ -162,6 +163,7 @@ def uses(
         optional=_lines(reads, soft=True),
         unknown=frozenset(name for name in reads if reader.outer(name) is None),
         deferred=frozenset(name for name, seen in reads.items() if seen.deferred),
+        certain=frozenset(name for name, seen in reads.items() if seen.certain),
         bound={} if python.closed else bound,
         changed=log.changed,
         mutated=log.mutated,

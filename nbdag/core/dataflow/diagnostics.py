@@ -82,7 +82,7 @@ class Diagnostics:
                 message = f"{name} is read here, but {deleter} deletes it, and setup sets it in every task"
                 yield _problem("NB205", analysis, read.line, message, f"set {name} in a task, or do not delete it")
                 continue
-            if read.optional:
+            if read.optional or name in analysis.unseen:
                 continue
             if version is None:
                 if name not in analysis.uses.values or not self._set_late(analysis, name):
@@ -109,7 +109,7 @@ class Diagnostics:
             yield _problem(
                 "NB305",
                 analysis,
-                analysis.uses.optional.get(name, 1),
+                analysis.uses.optional.get(name) or analysis.uses.reads.get(name, 1),
                 f"task {analysis.cell.task} may read {name}, but does not see it: setup sets it in cell "
                 f"{self.cells[index].in_file + 1}, which is below the task",
                 f"move that setup cell above the task if the task is meant to use {name}",

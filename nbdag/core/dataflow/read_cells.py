@@ -121,6 +121,7 @@ def analyse_cells(
             continue
 
         before = _expressions([own.when] if own.when else [], cell, found.problems, "--when")
+        before += _expressions([own.approve] if own.approve else [], cell, found.problems, "--approve")
         mapped = _mapped(own, cell, found.problems)
         after = _expressions(own.check, cell, found.problems, "--check")
         if own.retry_if:
@@ -156,9 +157,9 @@ def analyse_cells(
             result = _uses(
                 python, outer, before=before, mapped=mapped, after=after, change=own.change, future_annotations=future
             )
-            # A top-to-bottom run fails if the cell needs a name that only setup below it sets. If the cell only may
-            # read the name, it is analysed without that setup, because setup may rebind other names.
-            optional = {name: running[last].index for name, last in needed.items() if name in result.optional}
+            # A top-to-bottom run fails if the cell needs a name that only setup below it sets. If some path through the
+            # cell does not read the name, it is analysed without that setup, because setup may rebind other names.
+            optional = {name: running[last].index for name, last in needed.items() if name not in result.certain}
             if not optional:
                 break
             unseen |= optional

@@ -238,6 +238,19 @@ class Dag:
         return self._neighbours("source", "target")
 
     @cached_property
+    def value_ancestors(self) -> Mapping[str, int]:
+        """Return, for each task, the task and all tasks whose values reach it, as a bit set of positions in the
+        notebook.
+        """
+        found: dict[str, int] = {}
+        for position, (name, task) in enumerate(self.tasks.items()):
+            found[name] = 1 << position
+            for source in {source for each in task.inputs for source in each.sources}:
+                # The bits of a source are complete, because a source is above the task.
+                found[name] |= found.get(source, 0)
+        return found
+
+    @cached_property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """Return every group, including nested groups, with its tasks in notebook order."""
         return groups_of(self.tasks)

@@ -86,6 +86,11 @@ class Job:
     beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Key: name; value: the first later task that changes the name's object.
     changed_later: Mapping[str, str] = field(default_factory=dict)
+    # Values that later tasks load from other tasks above and that may contain objects of this task's inputs.
+    given_below: tuple[StoredInput, ...] = ()
+    # Key: input; value: names of such values that are not stored yet and may contain an object of that input.
+    awaited_below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    of_setup_below: tuple[str, ...] = ()  # names that later tasks read and that setup creates again for each task
     choices: tuple[str, ...] = ()  # tasks and groups that a branch may choose
     # Key: kind of state without a name (core.analysis.hidden_state), or module; value: the first later task that
     # observes it.
@@ -147,6 +152,9 @@ class Outcome:
     retry: bool | None = None  # value of --retry-if; None if the option is not set or could not be evaluated
     short_circuit: bool = False  # whether the condition of --short-circuit was false, so that descendants are skipped
     chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the task is no branch
+    # For up_for_reschedule: time of the next poll, in seconds since the epoch; None means after --poke.
+    wake: float | None = None
+    question: str | None = None  # for up_for_reschedule: the question of --approve, which a person must answer
     length: int | None = None  # number of instances, if the attempt evaluated --map
     # Key: asset of --produces; value: facts that `nbdag.produced` recorded about the new version.
     assets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

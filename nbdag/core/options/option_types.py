@@ -8,6 +8,7 @@ options themselves are declared in `options`.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import keyword
 import re
@@ -245,6 +246,20 @@ def _span_of_expression(words: Sequence[Word]) -> int:
     return 1
 
 
+def _read_question(text: str) -> str:
+    """Return a question with values, such as `Ship {accuracy:.1%}?`, as the expression of an f-string."""
+    expression = f"f{_read_text(text)!r}"
+    error = _syntax_error(expression)
+    if error is not None:
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ValueError(f"is not a text with values in braces ({reason}); write 'Ship {{accuracy:.1%}}?'")
+    return expression
+
+
+def _write_question(expression: str) -> str:
+    return str(ast.literal_eval(expression[1:]))
+
+
 def _conjunction(expressions: Sequence[str]) -> str:
     return expressions[0] if len(expressions) == 1 else " and ".join(f"({each})" for each in expressions)
 
@@ -358,6 +373,7 @@ EXPRESSIONS = Kind(metavar="EXPR", read=read_expression, repeat=True, span=_span
 CONDITION = Kind(
     metavar="EXPR", read=read_expression, repeat=True, join=_conjunction, span=_span_of_expression, expression=True
 )
+QUESTION = Kind(metavar="TEXT", read=_read_question, write=_write_question)
 MAPS = Kind(metavar="x=EXPR…", read=_read_map, write="=".join, many=True, expression=True)
 ERRORS = Kind(metavar="ERROR…", read=_read_error_name, many=True, commas=True)
 DEADLINE = Kind(metavar="TIME", read=_read_deadline, none=True)

@@ -27,8 +27,8 @@ class Option:
     group: str  # heading in the help
     affects_result: bool  # whether the values or the outcome of a task may depend on the option
     is_default: bool = False  # whether this is an option of %dag that sets a default for all tasks
-    default: Any = None  # of an operator's own option: the value if the header does not set it
-    recipients: bool = False  # whether its values are addresses that may hold tokens, and are masked
+    default: Any = None  # default value of an operator's own option
+    recipients: bool = False  # whether the values are addresses that may contain tokens, so that they are masked
 
 
 def _option(
@@ -63,6 +63,7 @@ _CONDITIONS, _VALUES, _MAPPING, _DESCRIPTION = "Conditions", "Values", "Mapping 
 _SENSOR, _AROUND = "Sensors (headless runs)", "Setup and teardown (headless runs)"
 _DEADLINE = "Deadline (headless runs)"
 _ASSETS = "Assets (headless runs)"
+_APPROVAL = "Approval by a person (headless runs)"
 _SCHEDULE, _LIMITS, _NOTICES = (
     "Schedule (headless runs)",
     "Runs and limits (headless runs)",
@@ -199,6 +200,29 @@ class TaskOptions:
         "time limit of one try, after which its processes are killed and the try fails; default none",
         affects_result=False,
     )
+    approve: str | None = _option(
+        None,
+        option_types.QUESTION,
+        _APPROVAL,
+        "ask a person before the cell runs, such as 'Ship {accuracy:.1%}?'; the task waits, without a process, for "
+        "`nbdag approve`; the answer no skips it",
+        affects_result=False,
+        per_task=True,
+    )
+    approve_timeout: float | None = _option(
+        None,
+        option_types.TIMEOUT,
+        _APPROVAL,
+        "fail the task if nobody has answered after this time; default none",
+        affects_result=False,
+    )
+    approvers: tuple[str, ...] = _option(
+        (),
+        option_types.TAGS,
+        _APPROVAL,
+        "users who may answer; default everybody who may use this home",
+        affects_result=False,
+    )
     cache: bool = _option(
         False,
         option_types.FLAG,
@@ -297,7 +321,7 @@ class TaskOptions:
     doc: str | None = _option(
         None, option_types.TEXT, _DESCRIPTION, "one sentence about the task", affects_result=False, per_task=True
     )
-    # The given options that the task's operator declares for itself (core.options.operator_options): field and value.
+    # Given options that only the task's operator declares (core.options.operator_options), as (field, value).
     operator_options: tuple[tuple[str, Any], ...] = ()
 
 
@@ -356,6 +380,9 @@ class DagOptions:
     on_success: tuple[str, ...] = _dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run succeeds", recipients=True
     )
+    on_approval: tuple[str, ...] = _dag_option(
+        (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task asks for approval", recipients=True
+    )
     on_retry: tuple[str, ...] = _dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task is retried", recipients=True
     )
@@ -370,7 +397,7 @@ class DagOptions:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-# Fields that no single option of the class sets.
+# Fields that are not set by a single option of the class.
 _NOT_IN_HEADERS = frozenset({"defaults", "operator_options"})
 
 

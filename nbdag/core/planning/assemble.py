@@ -28,6 +28,7 @@ class StoredOutputs:
     digests: Mapping[str, str] = field(default_factory=dict)
 
 
+MOST_COMPARED = 200  # maximum number of values of other tasks that a task searches for objects of its inputs
 OutputsOf = Callable[[str], Sequence[StoredOutputs]]  # returns the stored outputs of a task's succeeded instances
 
 
@@ -52,6 +53,7 @@ def assemble(
     `outputs_of` returns the outputs that a task has stored so far, in this run or in the run whose values are reused.
     """
     task = dag.tasks[key.task]
+    stored, awaited = given_below(dag, task, outputs_of)
     return Job(
         key=key,
         task=task,
@@ -75,6 +77,9 @@ def assemble(
         held=names_missing_hidden_changes(dag, task),
         beside=beside(dag, task),
         changed_later=changed_later(dag, task),
+        given_below=stored,
+        awaited_below=awaited,
+        of_setup_below=of_setup_below(dag, task),
         choices=dag.choices(task.id) if task.options.branch else (),
         state_observers=state_observers(dag, task),
         seeded_before=seeded_before(dag, task),
@@ -201,6 +206,54 @@ def changed_later(dag: Dag, task: Task) -> dict[str, str]:
             if not _bound_anew(dag, name, task, other):
                 found.setdefault(name, other.id)
     return found
+
+
+def given_below(
+    dag: Dag, task: Task, outputs_of: OutputsOf
+) -> tuple[tuple[StoredInput, ...], dict[str, tuple[str, ...]]]:
+    """Return the values that later tasks get from other tasks above and that may contain objects of the task's inputs.
+
+    The second part of the result has, by input, the names of such values that are not stored yet.
+
+    Objects pass between tasks only as inputs. So a value can contain an object of an input only in two cases: the two
+    tasks that stored them have loaded values of a common task, or one has loaded a value of the other.
+    """
+    origins = {each.name: [dag.value_ancestors[source] for source in each.sources] for each in task.inputs}
+    if not origins:
+        return (), {}
+    own = {(each.name, source) for each in task.inputs for source in each.sources}
+    stored: dict[tuple[str, str], StoredInput] = {}
+    awaited: dict[str, dict[str, None]] = {}
+    # Key: task that stored a value; value: inputs whose objects this value may contain.
+    related: dict[str, list[str]] = {}
+    for other in dag.tasks.values():
+        for each in other.inputs if other.cell > task.cell else ():
+            name, source = each.name, each.sources[0]
+            if (name, source) in stored or (name, source) in own or dag.tasks[source].cell >= task.cell:
+                continue
+            if source not in related:
+                ancestors = dag.value_ancestors[source]
+                related[source] = [given for given, found in origins.items() if any(ancestors & each for each in found)]
+            if not related[source]:
+                continue
+            instances = sorted(outputs_of(source), key=lambda instance: instance.map_index)
+            digests = tuple(instance.digests[name] for instance in instances if name in instance.digests)
+            if digests and len(stored) < MOST_COMPARED:
+                stored[name, source] = StoredInput(name=name, source=source, digests=digests, is_list=False)
+            elif not instances:
+                for given in related[source]:
+                    awaited.setdefault(given, {})[name] = None
+    return tuple(stored.values()), {given: tuple(names) for given, names in awaited.items()}
+
+
+def of_setup_below(dag: Dag, task: Task) -> tuple[str, ...]:
+    """Return the names that later tasks read but do not load, because setup creates them for every task."""
+    found: dict[str, None] = {}
+    for other in dag.tasks.values():
+        if other.cell > task.cell:
+            given = {each.name for each in other.inputs}
+            found.update((name, None) for name in other.reads if name not in given)
+    return tuple(found)
 
 
 def _bound_anew(dag: Dag, name: str, above: Task, below: Task) -> bool:

@@ -41,6 +41,7 @@ class Instance:
     state: TaskState = TaskState.NONE
     tries: int = 0  # number of attempts since the instance was last cleared
     ready_at: datetime | None = None  # earliest time of the next start, in state up_for_retry or up_for_reschedule
+    question: str = ""  # the question of --approve that nobody has answered yet
     # Whether the condition of --short-circuit was false, so that all descendants are skipped.
     short_circuit: bool = False
     chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None before the branch has chosen
@@ -523,7 +524,9 @@ class _TaskWalk:
             if instance.ready_at is not None and instance.ready_at > now:
                 self.times.append(instance.ready_at)
                 when = local_time(instance.ready_at, now, self.zone)
-                if instance.state is TaskState.UP_FOR_RETRY:
+                if instance.question:
+                    words = f"waits for approval: {instance.question}"
+                elif instance.state is TaskState.UP_FOR_RETRY:
                     words = f"is retried at {when} (try {instance.tries + 1} of {task.options.retries + 1})"
                 else:
                     words = f"polls again at {when}"

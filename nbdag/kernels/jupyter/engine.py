@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbclient.util import run_sync
 from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
-from ...core.model.cell_tags import DISPLAY_ID, DISPLAY_UPDATES, HELPER, RENDERED, tags_of
+from ...core.model.cell_tags import DISPLAY_ID, DISPLAY_UPDATES, HELPER, PARAMETERS, RENDERED, SETUP, tags_of
 from ...core.model.job import Outcome
 from ...core.model.states import TaskState
 from ..runtime.messages import MIME, PROCESSES, RENDERED_MIME, outcome_from_dict
@@ -57,6 +57,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         super().__init__(nb_man, km=execution.manager, **options)
         self.execution = execution
         self._limits = OutputLimits()
+        self._of_setup: list[str] | None = None  # text of the setup cell that is running; None in any other cell
         execution.client = self
 
     async def async_start_new_kernel(self, **options: Any) -> None:
@@ -68,13 +69,20 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
 
     async def async_execute_cell(self, cell: Any, cell_index: int, *args: Any, **options: Any) -> Any:
         """Execute a cell; only cells of the user get an execution number, as in a live notebook."""
-        options["store_history"] = HELPER not in tags_of(cell)
+        tags = tags_of(cell)
+        options["store_history"] = HELPER not in tags
+        self._of_setup = [] if SETUP in tags or PARAMETERS in tags else None
         try:
             return await super().async_execute_cell(cell, cell_index, *args, **options)
+        except CellExecutionError:
+            self._log("".join(self._of_setup or ()))  # the text of setup may explain the error
+            raise
         except DeadKernelError:
             self.execution.exit_code = await self.km.provisioner.poll()
             self.execution.died_in_cell = cell
             raise
+        finally:
+            self._of_setup = None
 
     execute_cell = run_sync(async_execute_cell)
 
@@ -96,11 +104,21 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         is_kept = excess is None or bool(msg["content"].get("text"))
         output = super().process_message(msg, cell, cell_index) if is_kept else None
         if excess is not None:
-            self.stdout_file.write(excess)
+            self._log(excess)
             note = self._limits.note(Path(self.stdout_file.name).name)
             if note is not None:
                 cell.outputs.append(NotebookNode(note))
         return output
+
+    def log_output_message(self, output: Any) -> None:
+        """Write text of the task into its log; the text of setup is omitted, because it is the same for every task."""
+        if self._of_setup is None:
+            super().log_output_message(output)
+        elif output.output_type == "stream":
+            self._of_setup.append("".join(output.text))
+
+    def _log(self, text: str) -> None:
+        self.stdout_file.write(text)
 
     def _keep_display_id(self, msg: Any) -> None:
         """Record, for the report of the run, the id of a display, or an update of a display of another task."""
@@ -127,6 +145,10 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
             if client is not None:
                 client.stop_channels()
             await asyncio.shield(self.km.cleanup_resources())
+
+
+# The exception of such a task ends its cell, and is no failure.
+_ENDED_EARLY = (TaskState.SKIPPED, TaskState.UP_FOR_RESCHEDULE)
 
 
 class TaskEngine(NBClientEngine):  # type: ignore[misc]
@@ -161,12 +183,12 @@ class TaskEngine(NBClientEngine):  # type: ignore[misc]
             stderr_file=stderr_file,
         )
         client.execute()
-        if execution.outcome is not None and execution.outcome.state is TaskState.SKIPPED:
+        if execution.outcome is not None and execution.outcome.state in _ENDED_EARLY:
             _clear_exception(nb_man.nb)
 
 
 def _clear_exception(nb: Any) -> None:
-    """Mark as completed the cell that raised `Skip`, which nbclient has recorded as an error."""
+    """Mark the cell that ended its task early as completed; nbclient has recorded its exception as an error."""
     nb.metadata.papermill["exception"] = None
     for cell in nb.cells:
         if cell.metadata.papermill["exception"]:

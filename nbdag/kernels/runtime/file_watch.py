@@ -2,7 +2,10 @@
 
 Python reports each file that it opens, moves or removes to an audit hook, whichever Python library does it. It does not
 report files of programs that the cell starts, or of libraries that open files in C. If the cell uses such programs or
-libraries, the folder of the run is searched for files that changed while the cell ran. Their reads remain unknown.
+libraries, the folder of the run is searched for files that changed while the cell ran. If the arguments of a program
+name a file, the file counts as read by the program, unless it has changed. Other reads of programs and of such
+libraries remain unknown, and so do the arguments of a shell line (`!`), which IPython passes to a pseudo-terminal. To
+order such tasks, declare it with --after.
 
 All files are watched except those of the interpreter and its packages, nbdag's own home, caches, and temporary files.
 While no cell is running, the hook costs only one lookup.
@@ -21,6 +24,7 @@ from typing import Any
 
 from ...core.model.job import FileUse, Note
 
+MAX_WORDS = 200  # maximum number of words of a command, and of files that commands name
 MAX_FILES = 2_000  # maximum number of files that are recorded for one attempt
 MAX_ENTRIES = 20_000  # maximum number of folder entries that are searched for changed files
 SEARCH_AFTER_PROGRAM = 0.5  # time limit in seconds of the search for changed files, if the cell started a program
@@ -65,6 +69,7 @@ class FileWatch:
         # Key: path of a SQLite database; value: state of the file when it was opened.
         self._databases: dict[str, tuple[Any, ...]] = {}
         self._started_programs = False
+        self._named: set[str] = set()  # files that the commands of started programs name
         self._since = 0.0
         self._overflow = False
         self.notes: list[Note] = []
@@ -96,6 +101,8 @@ class FileWatch:
             complete = self._search(SEARCH_AFTER_PROGRAM)
         elif not NATIVE.isdisjoint(sys.modules):
             self._search(SEARCH_AFTER_LIBRARY)
+        for path in self._named - self._uses.keys():
+            self._record(path, "r")
         if not complete or self._overflow:
             why = (
                 "the task used too many files" if self._overflow else f"{self._folder} contains too many files to check"
@@ -113,8 +120,22 @@ class FileWatch:
         """Record an audit event."""
         if event in _PROGRAMS:
             self._started_programs = True
+            self.named(arguments)
         else:
             _EVENTS[event](self, arguments)
+
+    def named(self, arguments: tuple[Any, ...]) -> None:
+        """Record the existing files that a command names, which its program probably reads."""
+        # The arguments of the event are the program and its arguments, or a whole command.
+        for command in arguments[:2]:
+            for part in [command] if isinstance(command, str | bytes | os.PathLike) else command or ():
+                text = os.fsdecode(part)
+                for word in {text, *text.split()[:MAX_WORDS]}:
+                    given = word.rpartition("=")[2].strip("'\"<>;&|()")
+                    if given and not given.endswith(_CODE) and len(self._named) < MAX_WORDS and Path(given).is_file():
+                        kept = self._kept(given)
+                        if kept is not None:
+                            self._named.add(kept)
 
     def opened(self, arguments: tuple[Any, ...]) -> None:
         """Record an opened file."""

@@ -52,6 +52,9 @@ class KernelRequest:
     held: Mapping[str, Sequence[str]] | None = None
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
     changed_later: Mapping[str, str] = field(default_factory=dict)
+    given_below: Sequence[StoredInput] = ()
+    awaited_below: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    of_setup_below: Sequence[str] = ()
     choices: Sequence[str] = ()
     state_observers: Mapping[str, str] = field(default_factory=dict)
     seeded_before: Mapping[str, str] = field(default_factory=dict)
@@ -85,6 +88,9 @@ class KernelRequest:
             held=job.held,
             beside=job.beside,
             changed_later=job.changed_later,
+            given_below=job.given_below,
+            awaited_below=job.awaited_below,
+            of_setup_below=job.of_setup_below,
             choices=job.choices,
             state_observers=job.state_observers,
             seeded_before=job.seeded_before,
@@ -98,7 +104,9 @@ class KernelRequest:
         """
         data = _without_defaults(self)
         data["options"] = _without_defaults(self.options)
-        data["inputs"] = [(given.name, given.source, given.digests, given.is_list) for given in self.inputs]
+        for field_name in ("inputs", "given_below"):
+            values: Sequence[StoredInput] = getattr(self, field_name)
+            data[field_name] = [(given.name, given.source, given.digests, given.is_list) for given in values]
         # `held` is not omitted if empty: an empty `held` means that no other task has the objects, a missing `held`
         # that this is unknown.
         return {name: _plain(value) for name, value in data.items() if name == "held" or not _is_empty(value)}
@@ -106,16 +114,19 @@ class KernelRequest:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> KernelRequest:
         """Return the request that a result of `to_dict` describes."""
-        inputs = [
-            StoredInput(name=name, source=source, digests=tuple(digests), is_list=is_list)
-            for name, source, digests, is_list in data.get("inputs", ())
-        ]
+        values = {
+            field_name: [
+                StoredInput(name=name, source=source, digests=tuple(digests), is_list=is_list)
+                for name, source, digests, is_list in data.get(field_name, ())
+            ]
+            for field_name in ("inputs", "given_below")
+        }
         pulled = [
             PulledInput(task, key, name, tuple(digests), is_list)
             for task, key, name, digests, is_list in data.get("pulled", ())
         ]
         options = TaskOptions(**{name: _as_tuples(value) for name, value in data.get("options", {}).items()})
-        return cls(**{**data, "inputs": inputs, "pulled": pulled, "options": options})
+        return cls(**{**data, **values, "pulled": pulled, "options": options})
 
 
 def masked_outcome(outcome: Outcome) -> Outcome:
@@ -123,6 +134,7 @@ def masked_outcome(outcome: Outcome) -> Outcome:
     return replace(
         outcome,
         error=None if outcome.error is None else mask(outcome.error),
+        question=None if outcome.question is None else mask(outcome.question),
         outputs=tuple(replace(each, summary=mask(each.summary)) for each in outcome.outputs),
         notes=tuple(replace(each, message=mask(each.message)) for each in outcome.notes),
         files=tuple(FileUse(mask(each.path), each.how) for each in outcome.files),

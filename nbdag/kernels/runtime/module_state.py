@@ -1,33 +1,21 @@
 """Read the attributes of the user's own modules, and observe imports.
 
 Only modules outside of site-packages and the standard library are read. For libraries, probes read the settings, and
-all other state is ignored. Attributes that are private or named as a cache are ignored, too.
+all other state is ignored. Private attributes and attributes named as a cache are ignored. Private counters and
+generators are not ignored: a later task would get the same numbers as an earlier task.
 """
 
 from __future__ import annotations
 
-import functools
-import os
+import itertools
+import random
 import sys
-import sysconfig
 import threading
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
-from pathlib import Path
 from typing import Any, Protocol
-
-
-@functools.cache
-def _library_folders() -> tuple[str, ...]:
-    folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return tuple({f"{folder}{os.sep}" for folder in (*folders, Path(__file__).parents[2])})
-
-
-def is_library(path: str) -> bool:
-    """Return whether a module's file belongs to a library, or to nbdag."""
-    return path.startswith(_library_folders()) or f"{os.sep}site-packages{os.sep}" in path
 
 
 class ImportListener(Protocol):
@@ -68,12 +56,41 @@ _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 
 def attributes(module: types.ModuleType | None) -> dict[str, Any]:
     """Return copies of the attributes of a module, so that later changes in place do not affect them."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in vars(module).items() if module is not None else ():
-        if name.startswith("_") or "cache" in name.lower() or isinstance(value, types.ModuleType):
+        if name.startswith("__") or "cache" in name.lower() or isinstance(value, types.ModuleType):
             continue
+        if name.startswith("_") and not _counts(value):
+            continue
+        if isinstance(value, type) and value.__module__ == module.__name__:  # type: ignore[union-attr]
+            found |= _of_class(value)
         found[name] = _frozen(value, 2)
     return found
+
+
+def _of_class(cls: type) -> dict[str, Any]:
+    """Return the attributes of a class that contain data."""
+    return {
+        f"{cls.__name__}.{name}": _frozen(value, 1)
+        for name, value in vars(cls).items()
+        if (_counts(value) if name.startswith("_") else not callable(value) and not hasattr(value, "__get__"))
+        and "cache" not in name.lower()
+        and not name.startswith("__")
+    }
+
+
+def _counts(value: object) -> bool:
+    """Return whether a value is a counter, or a generator of numbers."""
+    return (
+        type(value) is int or isinstance(value, itertools.count | random.Random) or _numpy_generator(value) is not None
+    )
+
+
+def _numpy_generator(value: object) -> Any:
+    """Return the bit generator of a numpy generator, or None for any other object."""
+    if type(value).__module__.partition(".")[0] != "numpy":
+        return None
+    return getattr(value, "bit_generator", getattr(value, "_bit_generator", None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +106,12 @@ def _frozen(value: Any, depth: int) -> Any:
     if isinstance(value, _PLAIN):
         return (type(value), value)
     same = _Same(value, id(value))
+    if isinstance(value, itertools.count):
+        return same, repr(value)
+    if isinstance(value, random.Random):
+        return same, None if isinstance(value, random.SystemRandom) else hash(value.getstate())
+    if (bits := _numpy_generator(value)) is not None:
+        return same, repr(bits.state)
     if depth == 0 or isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
         return same
     if isinstance(value, dict) and len(value) <= _LIMIT:

@@ -5,6 +5,11 @@ compared afterwards. Inputs are checked because other tasks receive the stored v
 are checked because other tasks create them again. The check compares the original object even if its name refers to
 another object after the cell, as long as other tasks have the object under some name. A change that the task declares,
 in its code or by `--change`, is not reported.
+
+A changed object may also be part of values that the task does not name: of a value that another task stored with a
+reference to the object, or of another object of setup. Later tasks that load such a value miss the change, declared or
+not. So after the cell, the stored values that later tasks load are searched for references to objects that the cell
+has changed. Small objects of setup that later tasks read are compared, too.
 """
 
 from __future__ import annotations
@@ -13,14 +18,27 @@ import contextlib
 import functools
 import gc
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...core.model.job import Note
 from ...core.model.text import join_names
-from ...values import Loaded, Pickled, Region, Saved, dump, find_sharing, fingerprint
+from ...values import (
+    Loaded,
+    Origins,
+    Pickled,
+    Region,
+    Saved,
+    ValueStore,
+    dump,
+    find_sharing,
+    fingerprint,
+    is_same,
+    small_fingerprint,
+)
 from ...values.pickling import is_definition
+from ...values.types import rule_of
 from .messages import KernelRequest
 
 _NUMBERS = (int, float, complex, bool)  # types whose hashes are the same in every process
@@ -49,18 +67,20 @@ class MutationCheck:
     request: KernelRequest
     loaded: Mapping[str, Loaded]
     regions: Sequence[Region]
-    reload: Callable[[str], Mapping[str, Any]]
+    store: ValueStore
     checked: Sequence[_Checked]
+    of_setup: Sequence[_Checked]  # small objects of setup that later tasks read and this task does not name
 
     @classmethod
     def of(
         cls,
         request: KernelRequest,
         names: Mapping[str, Any],
-        loaded: Mapping[str, Loaded],
-        reload: Callable[[str], Mapping[str, Any]],
+        origins: Origins,
+        store: ValueStore,
     ) -> MutationCheck:
         """Fingerprint every value that the task reads, except values that it declares to change."""
+        loaded = origins.loaded
         regions = [each.region for each in loaded.values()]
         digests = {
             given.name: given.digests[0] if not given.is_list and len(given.digests) == 1 else ""
@@ -81,11 +101,20 @@ class MutationCheck:
             beside = [other for other in request.beside.get(name, ()) if other in together and other not in held]
             if (held or beside) and (print := fingerprint(value, regions)) is not None:
                 checked.append(_Checked(name, value, digest, print, held, beside))
-        return cls(request, loaded, regions, reload, checked)
+        seen = {each.name for each in checked} | declared | digests.keys() | request.element.keys()
+        of_setup = []
+        for name in request.of_setup_below:
+            if name in seen or name not in names or not _may_hold_data(value := names[name]):
+                continue
+            print = origins.print_of(name) or small_fingerprint(value, tolerant=True)
+            if print is not None:
+                of_setup.append(_Checked(name, value, None, print, (name,)))
+        return cls(request, loaded, regions, store, checked, of_setup)
 
     def notes(self, names: Mapping[str, Any]) -> Iterator[Note]:
         """Yield a note for each value that the cell changed."""
         reported: set[int] = set()  # ids of reported objects, so that an object with several names gets only one note
+        stale = self._stale_values()
         for each in self.checked:
             # If the name now refers to another object, later tasks receive that object and are not affected by the
             # change.
@@ -94,11 +123,68 @@ class MutationCheck:
             if not held or id(each.value) in reported:
                 continue
             if fingerprint(each.value, self.regions) != each.print and self._is_real_change(each):
-                others = self._sharing_with(each)
+                others = [*self._sharing_with(each), *stale.pop(each.name, ())]
                 held = [name for name in held if name not in each.beside or name in others]
                 if held:
                     reported.add(id(each.value))
                     yield self._note(each, held, others)
+
+        for name, holders in stale.items():
+            yield self._stale_note(name, holders)
+        for each in self.of_setup:
+            if id(each.value) not in reported and small_fingerprint(each.value, tolerant=True) != each.print:
+                yield self._note(each, each.held, ())
+
+    def _stale_values(self) -> dict[str, list[str]]:
+        """Return, for each input that the cell changed, the names of stored values that contain the unchanged object.
+
+        Later tasks load these values. A value that is not stored yet is included if it may contain the object and the
+        change is undeclared.
+        """
+        declared = _declared_changes(self.request)
+        own = [(each.name, digest) for each in self.request.inputs for digest in each.digests]
+        own += self.request.element.items()
+        own = [(name, digest) for name, digest in own if digest in self.loaded]
+        if not own or not (self.request.given_below or self.request.awaited_below):
+            return {}
+        # Key: digest of a loaded value; value: names of stored values that refer to it.
+        parts: dict[str, list[str]] = {}
+        for given in self.request.given_below:
+            for digest in self.store.in_use(given.digests) & self.loaded.keys():
+                parts.setdefault(digest, []).append(given.name)
+        for name, digest in own:
+            if name not in declared and (awaited := self.request.awaited_below.get(name)):
+                parts.setdefault(digest, []).extend(awaited)
+        changed = {digest for digest in parts if self._is_changed(digest)}
+        found: dict[str, list[str]] = {}
+        for name, digest in sorted(own, key=lambda each: each[0] in declared):
+            for part in self.store.in_use([digest]) & changed:
+                found.setdefault(name, []).extend(each for each in parts[part] if each != name)
+                changed.remove(part)
+        return {name: list(dict.fromkeys(holders)) for name, holders in found.items() if holders}
+
+    def _is_changed(self, digest: str) -> bool:
+        """Return whether the cell has changed a loaded value, by a comparison with the stored value."""
+        now = self.loaded[digest]
+        try:
+            stored = self.store.open(digest)
+        except Exception:  # loading can fail if the stored value was deleted
+            return False
+        same_print = fingerprint(now.values, [now.region]) == fingerprint(stored.values, [stored.region])
+        return not same_print and not is_same(now.values, stored.values)
+
+    def _stale_note(self, name: str, holders: Sequence[str]) -> Note:
+        task = self.request.task
+        is_declared = name in _declared_changes(self.request)
+        remedy = f"`--change {' '.join(holders if is_declared else (name, *holders))}`"
+        return Note(
+            code="NB403" if is_declared else "NB401",
+            name=holders[0] if is_declared else name,
+            message=(
+                f"{name} was changed in place by task {task}, but {join_names(holders)} may hold the same object, and "
+                f"later tasks are given it without that change: add {remedy} to `%%task {task}`"
+            ),
+        )
 
     def _is_real_change(self, each: _Checked) -> bool:
         """Return False if only the layout of the value, or its place in memory, has changed."""
@@ -107,10 +193,10 @@ class MutationCheck:
         ):  # a stored definition cannot be compared, because loading it again returns the same object
             return True
         try:
-            before = self.reload(each.digest)[each.name]
+            before = self.store.load(each.digest)[each.name]
         except Exception:
             return True
-        return fingerprint(before) != fingerprint(each.value)
+        return not is_same(before, each.value)
 
     def _note(self, each: _Checked, held: Sequence[str], others: Sequence[str]) -> Note:
         name, task = each.name, self.request.task
@@ -149,6 +235,13 @@ class MutationCheck:
                 pickled[name] = dump({name: value}, keep_memo=True)
         pairs = [{pair.one, pair.other} for pair in find_sharing(pickled) if pair.changeable]
         return [name for name in together if name != each.name and {name, each.name} in pairs]
+
+
+def _may_hold_data(value: object) -> bool:
+    """Return whether an object of setup can change. Modules, classes, and functions without data cannot."""
+    if isinstance(value, types.FunctionType):
+        return bool(value.__defaults__ or value.__kwdefaults__ or value.__closure__ or vars(value))
+    return not isinstance(value, (*_IMMUTABLE, type)) and not rule_of(value).immutable
 
 
 def _can_cross(value: object) -> bool:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from functools import partial, reduce
 from operator import or_
 from pathlib import Path
@@ -35,7 +36,9 @@ from ...processes.identity import MARK_VARIABLE
 from ...processes.marks import adopt_mark, has_children
 from ...processes.parent_watchdog import start_parent_watchdog
 from ...secrets.parameters import resolved
+from ...task_state import state
 from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
+from ...waiting import Postponed, the_waiter
 from .expressions import check, choice, elements, error_kinds, evaluate, is_true, when_holds
 from .file_watch import FileWatch
 from .messages import MIME, PROCESSES, RENDERED_MIME, KernelRequest, masked_outcome, outcome_to_dict
@@ -98,6 +101,9 @@ class Runtime:
         self._in_own_step = False  # whether a cell of nbdag is running rather than a cell of the user
         self._ready = False  # whether the inputs are loaded, so that the next cell is the task's
         self._published = False
+        the_waiter.logical_date = datetime.fromisoformat(request.context["logical_date"])
+        if files := request.context.get("state_files"):
+            state.begin(*map(Path, files))
         self._files = FileWatch(str(Path.cwd()), str(Path(request.values).parent))
         the_produced.declared = request.options.produces
         # The run's parameters; defaults are added when the parameters cell has run.
@@ -160,12 +166,26 @@ class Runtime:
             self._names[name] = self._value(digest, name, request.task)
         if when is not None and not request.expand and not when_holds(when, self._names):
             raise Skip(f"--when {when} is false")
-        self._mutation_check = MutationCheck.of(request, self._names, self._origins.loaded, self._reload)
+        if request.options.approve is not None and not request.expand:
+            self._ask(request.options.approve)
+        self._mutation_check = MutationCheck.of(request, self._names, self._origins, self._store)
         self._state_check.before_cell()
         if request.future_annotations:
             self._shell.compile.flags |= _ANNOTATIONS
         self._in_own_step = False
         self._ready = True
+
+    def _ask(self, question: str) -> None:
+        """Return if a person has approved the task; otherwise skip, fail or postpone it."""
+        answer = self._request.context.get("answer") or {}
+        if "approved" not in answer:
+            if answer.get("until") is not None and time.time() >= answer["until"]:
+                raise Fail(f"nobody has answered {answer['question']!r} in time; clear the task to ask again")
+            raise Postponed("waits for approval", None, str(eval(question, self._names)))
+        words = f"{answer['by']}{': ' + answer['why'] if answer.get('why') else ''}"
+        if not answer["approved"]:
+            raise Skip(f"rejected by {words}")
+        print(f"approved by {words}")
 
     def _replay(self) -> None:
         pages: dict[str, list[str]] = {}
@@ -211,9 +231,6 @@ class Runtime:
         """Return the names that parameters, setup and definitions have set."""
         hidden = getattr(self._shell, "user_ns_hidden", {})
         return {name: value for name, value in self._names.items() if hidden.get(name, self) is not value}
-
-    def _reload(self, digest: str) -> Mapping[str, Any]:
-        return self._store.load(digest)
 
     # -- after the cell -----------------------------------------------------------------------------------------
 
@@ -330,7 +347,10 @@ class Runtime:
         error = result.error_before_exec or result.error_in_exec
         if error is None or self._published or _is_quiet_exit(error):
             return
-        if isinstance(error, Skip):
+        if isinstance(error, Postponed):
+            outcome = Outcome(state=TaskState.UP_FOR_RESCHEDULE, wake=error.wake, question=error.question)
+            self._publish(outcome)
+        elif isinstance(error, Skip):
             options = self._request.options
             by_when = self._in_own_step and options.when is not None
             short = by_when and options.short_circuit
@@ -385,5 +405,7 @@ def _show_error(shell: Any, kind: type[BaseException], error: BaseException, tb:
     """Make the shell show only the message of nbdag's own errors, without a traceback."""
     if isinstance(error, Skip):
         print(f"skipped: {error}")
+    elif isinstance(error, Postponed):
+        print(f"{error}; the task goes on later")
     else:
         shell._showtraceback(kind, error, [f"{kind.__name__}: {error}"])

@@ -16,8 +16,9 @@ from typing import Any
 from ...core.analysis.hidden_state import BY_KEY
 from ...core.model.job import Note
 from ...core.model.text import join_names
+from ...values.libraries import is_library
 from .messages import KernelRequest
-from .module_state import attributes, is_library, watch_imports
+from .module_state import attributes, watch_imports
 from .state_probes import Probe, TorchState, wanted_probes
 from .twister import Twister
 

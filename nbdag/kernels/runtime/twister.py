@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 _WORDS = 624  # number of words (32 bits) in one block
 _LARGEST_SEARCH = 20_000  # maximum number of blocks to search, which take 50 MB and about 50 ms
+# Maximum number of blocks to search if no word of the block was drawn, which is usual after a seed and rare otherwise.
+_SEARCH_AT_START = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Twister:
         """Return whether the generator got from `before` to this state only by drawing numbers, without a new seed.
 
         If more than 12 million words were drawn, return False, because the search would take too long.
+        Return False also for more than 0.6 million words if the last drawn word ends a block.
         """
         if self.key == before.key:
             return self.position >= before.position
@@ -32,12 +35,13 @@ class Twister:
         generator = before._at_start()
         generator.getrandbits(32 * _WORDS)
         done = 0
-        while done < _LARGEST_SEARCH:
+        most = _LARGEST_SEARCH if self.position < _WORDS else _SEARCH_AT_START
+        while done < most:
             stream = generator.getrandbits(32 * _WORDS * blocks).to_bytes(4 * _WORDS * blocks, "little")
             if any(stream.startswith(start, 4 * _WORDS * block) for block in range(blocks)):
                 return True
             done += blocks
-            blocks = min(2 * blocks, 2048)
+            blocks = min(2 * blocks, 2048, max(most - done, 1))
         return False
 
     def _first_words(self) -> bytes:

@@ -110,7 +110,7 @@ def clear(
             return replace(change, built=dag.built), chosen
         return clearing(store, run_dag(here, row), row, selection)
 
-    done = _change(run, dag, home, step, dry_run=dry_run)
+    done = change_run(run, dag, home, step, dry_run=dry_run)
     return replace(done, edited=edited_since(done.run, done.tasks))
 
 
@@ -180,7 +180,7 @@ def mark(
     def step(store: Store, here: Home, row: RunRow) -> tuple[Change, list[InstanceRow]]:
         return _marking(store, run_dag(here, row), row, tasks, to)
 
-    return _change(run, dag, home, step)
+    return change_run(run, dag, home, step)
 
 
 def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple[Change, list[InstanceRow]]:
@@ -197,7 +197,7 @@ def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple
     # A name may be that of a group, unless the run has a task of this name.
     known = {each.task for each in instances}
     tasks = [task for word in selection.tasks for task in ([word] if word in known else dag.groups.get(word, [word]))]
-    wanted = _wanted(row, dag, instances, tasks)
+    wanted = wanted_instances(row, dag, instances, tasks)
     if selection.tasks:
         wanted += [
             (other, None)
@@ -210,7 +210,7 @@ def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple
     named = [
         each
         for each in instances
-        if _matches(each, wanted) and (selection.only is None or each.state in selection.only)
+        if is_wanted(each, wanted) and (selection.only is None or each.state in selection.only)
     ]
     # Setup and teardown tasks are cleared in any state, because the cleared tasks need the prepared resources again.
     around = with_setups(dag, dict.fromkeys(each.task for each in named))
@@ -234,8 +234,8 @@ def _marking(
     store: Store, dag: Dag, row: RunRow, tasks: Sequence[str], to: TaskState
 ) -> tuple[Change, list[InstanceRow]]:
     instances = store.instances([row.id])[row.id]
-    wanted = _wanted(row, dag, instances, tasks)
-    chosen = [each for each in instances if _matches(each, wanted) and each.state is not to]
+    wanted = wanted_instances(row, dag, instances, tasks)
+    chosen = [each for each in instances if is_wanted(each, wanted) and each.state is not to]
     if not chosen:
         raise NothingToClearError(row.dag, row.name, f"among the named tasks is in another state than {to.value}")
     moved = [replace(each, state=move(each.state, to, by_user=True), wake=None) for each in chosen]
@@ -253,6 +253,7 @@ def _cleared(each: InstanceRow) -> InstanceRow:
         each,
         state=move(each.state, to, by_user=True),
         wake=None,
+        answer={},
         tries_before_reset=tries_before_reset,
         short_circuit=False,
         chosen=None,
@@ -284,7 +285,8 @@ def _placeholders(dag: Dag, instances: Sequence[InstanceRow], chosen: Sequence[I
     return found
 
 
-def _wanted(row: RunRow, dag: Dag, instances: Iterable[InstanceRow], named: Sequence[str]) -> list[Wanted]:
+def wanted_instances(row: RunRow, dag: Dag, instances: Iterable[InstanceRow], named: Sequence[str]) -> list[Wanted]:
+    """Return the named tasks and instances; all tasks if none is named. Raise `TaskNotInRunError`."""
     known = {each.task for each in instances}
     if not named:
         return [(task, None) for task in sorted(known)]
@@ -302,7 +304,8 @@ def _wanted(row: RunRow, dag: Dag, instances: Iterable[InstanceRow], named: Sequ
     return found
 
 
-def _matches(each: InstanceRow, wanted: Sequence[Wanted]) -> bool:
+def is_wanted(each: InstanceRow, wanted: Sequence[Wanted]) -> bool:
+    """Return whether an instance is among these tasks and instances."""
     return (each.task, None) in wanted or (each.task, each.map_index) in wanted
 
 
@@ -313,7 +316,7 @@ def _deployed(store: Store, dag: str) -> str:
     return row.digest
 
 
-def _change(
+def change_run(
     run: Run | str,
     dag: str | None,
     home: Home | None,
@@ -321,6 +324,7 @@ def _change(
     *,
     dry_run: bool = False,
 ) -> Cleared:
+    """Change a run by `step`, which is repeated if another process saves first. Raise `RunBusyError`."""
     here = home_of(run, home)
     with open_recovered_store(here) as store:
         if store is None:

@@ -1,9 +1,10 @@
-"""Notify the recipients of a DAG when a run ends, when a task is retried, or when a deadline is missed.
+"""Notify the recipients of a DAG: a run ended, a task is retried or asks for approval, or a deadline was missed.
 
-`%dag --on-failure`, `--on-success`, `--on-retry` and `--on-deadline` name the recipients. A recipient is an apprise URL
-or a `module:function`. The function is called with a mapping (`event`, `dag`, `run_id`, `state`, `task`, `title`,
-`message`). A separate thread starts one process per notification, in the run's folder. Tasks do not wait for a
-notification; it has a time limit and cannot change the run. A failed notification is recorded as a note on the run.
+`%dag --on-failure`, `--on-success`, `--on-retry`, `--on-approval` and `--on-deadline` name the recipients. A recipient
+is an apprise URL or a `module:function`. The function is called with a mapping (`event`, `dag`, `run_id`, `state`,
+`task`, `title`, `message`). A separate thread starts one process per notification, in the run's folder. Tasks do not
+wait for a notification; it has a time limit and cannot change the run. A failed notification is recorded as a note on
+the run.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.model.job import Note
 from ...core.model.masking import masked_recipient, without_passwords
 from ...core.model.states import ACTIVE, RunState, TaskState
-from ...core.model.text import task_label
+from ...core.model.text import run_selector, task_label
 from ...errors import NbdagError
 from ...home import Home
 from ...scheduler import OwnedRun
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 LIMIT = 30.0  # time limit for one notification, in seconds
 Message = Mapping[str, Any]
+_RECIPIENTS = ("on_failure", "on_success", "on_retry", "on_approval", "on_deadline")  # fields of DagOptions
 
 
 class Notifier:
@@ -43,12 +45,12 @@ class Notifier:
         self._pool: ThreadPoolExecutor | None = None
         self._retries: dict[
             int, set[tuple[str, int, int]]
-        ] = {}  # key: run number; value: retries that were notified, as (task, map index, try number)
+        ] = {}  # key: run number; value: retries and questions that were notified, as (task, map index, try number)
 
     def on_change(self, run: OwnedRun) -> None:
         """Notify about the changes of a run since the last call."""
         options = run.dag.options
-        if not (options.on_failure or options.on_success or options.on_retry or options.on_deadline):
+        if not any(getattr(options, name) for name in _RECIPIENTS):
             return
         for recipient, message in self._messages(run):
             self._pool = self._pool or ThreadPoolExecutor(4, thread_name_prefix="nbdag-notify")
@@ -80,6 +82,15 @@ class Notifier:
                 title = f"{task} of {row.dag} failed (try {failed}) and is retried"
                 what = {"event": "retry", **about, "state": each.state.value, "task": task, "title": title}
                 yield from ((each, {**what, "message": f"run {row.name}"}) for each in options.on_retry)
+        for each in run.instances.values() if options.on_approval else ():
+            asked = ("?" + each.task, each.map_index, each.tries)  # no name of a task begins with ?
+            if "question" in each.answer and "approved" not in each.answer and asked not in seen:
+                seen.add(asked)
+                task = task_label(each.task, each.map_index)
+                title = f"{task} of {row.dag} asks: {each.answer['question']}"
+                how = f"answer with: nbdag approve {run_selector(row.name, row.dag)} {task}"
+                what = {"event": "approval", **about, "state": each.state.value, "task": task, "title": title}
+                yield from ((recipient, {**what, "message": how}) for recipient in options.on_approval)
         for missed in run.missed_now:
             sentence = missed.describe(run.dag, missed.at)
             what = {"event": "deadline", **about, "state": row.state.value, "task": missed.task}
