@@ -35,6 +35,7 @@ from ..core.model.dag import Cell, CellKind, Dag, Place, Problem
 from ..core.model.problems import problem
 from ..core.options.option_types import nearest
 from ..home import absolute
+from ..operators import OFFERED
 from ..secrets.parameters import without_secrets
 
 if TYPE_CHECKING:
@@ -191,5 +192,5 @@ def _hint(dag: Dag, name: str) -> str:
     for task in dag.tasks.values():
         if name in task.writes:
             return f"task {task.id} sets {name}, but no task has run when %%dag runs; use {name} in the code of a task"
-    near = nearest(name, ["Python", "Bash", "Sensor", "Operator", "chain", *dag.parameters])
+    near = nearest(name, [*OFFERED, *dag.parameters])
     return f"did you mean {near}?" if near else f"set {name} in setup or in a parameters cell above"

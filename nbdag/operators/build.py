@@ -247,7 +247,7 @@ def _cell(task: Operator, after: Iterable[str]) -> str:
     if kind != "python":
         options["operator"] = kind
     if is_source:
-        options.pop("operator_options", None)  # the source contains them
+        options.pop("operator_options", None)  # removed, because the translated source already contains these options
     return f"{format(Header(kind='task', name=task.id, options=options))}\n{body}"
 
 

@@ -104,7 +104,10 @@ def classify(cells: Sequence[RawCell]) -> ClassifiedCells:
 
 
 def default_operator(cells: Sequence[RawCell]) -> str:
-    """Return the operator that `%dag` sets for tasks whose header names none; the options of a header depend on it."""
+    """Return the operator that `%dag` sets for tasks whose header names no operator.
+
+    It determines which options a header accepts.
+    """
     for cell in cells:
         if cell.type != "code" or "--operator" not in cell.source:
             continue

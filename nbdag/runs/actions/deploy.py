@@ -111,7 +111,7 @@ def trigger(
 ) -> Run:
     """Create a run of a deployed DAG, paused or not. A scheduler executes the run; see `live_scheduler`.
 
-    `name` is the id of the run (default: made from the time).
+    `name` is the id of the run (default: an id from the current time).
     `logical_date` is the time that the run is for (default: now), and determines the run's data interval. A date
     without a time zone is in the schedule's zone. With `cache=False`, tasks with --cache are executed even if
     unchanged. A parameter that the parameters cell does not set is an error, unless `allow_unknown` is set.
