@@ -180,11 +180,13 @@ def _problem(dag: Dag, error: BuildError) -> Problem:
     if error.cell is not None and error.cell not in {cell.in_file for cell in builders}:
         message = f"a setup cell that %%dag needs failed: {message}"
     name = message.partition("name '")[2].partition("'")[0] if message.startswith("NameError") else ""
-    return problem("NB114", message, hint=hint or _hint(dag, name), place=Place(cell=at, line=error.line))
+    return problem("NB114", message, hint=hint or _hint(dag, name, message), place=Place(cell=at, line=error.line))
 
 
-def _hint(dag: Dag, name: str) -> str:
+def _hint(dag: Dag, name: str, message: str) -> str:
     """Return advice about a name that is unknown in the code of %%dag."""
+    if message.startswith("ModuleNotFoundError: No module named 'airflow"):
+        return "write nbdag.airflow instead of airflow"
     if not name:
         return ""
     if name == "dag_run":

@@ -42,6 +42,7 @@ RESULTS = {
     "operators": ("orders", "totals", "loaded", "count", "files", "confirmed", "price"),
     "validation_gate": ("summary", "accuracy"),
     "secrets": ("revenue", "signature"),
+    "from_airflow": ("everything_result", "report_result"),
 }
 
 
