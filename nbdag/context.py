@@ -167,7 +167,7 @@ class DagRun:
     conf: Mapping[str, Any] = field(default_factory=dict)
     ti: TaskInstance = field(default_factory=lambda: TaskInstance(task_id="interactive"), repr=False, compare=False)
     owner: str | None = None
-    # Path of the home that holds the run; None in a live notebook.
+    # Path of the run's home; None in a live notebook.
     home: str | None = field(default=None, repr=False, compare=False)
     # Called with the name and the rendered text of each template.
     on_rendered: Callable[[str, str], None] | None = field(default=None, repr=False, compare=False)
@@ -273,7 +273,7 @@ class DagRun:
     def pieces(self, text: str, *, what: str, marks: Mapping[str, str] | None = None) -> list[str | Slot]:
         """Return a text in pieces, with a `Slot` for each value of a template. Record the rendered text for display.
 
-        The recorded text has the values of `marks` in place of its keys.
+        In the recorded text, each key of `marks` is replaced by its value.
         """
         if not is_template(text):
             return [text]

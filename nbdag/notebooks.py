@@ -378,7 +378,7 @@ def _unknown_params(cell: Cell, body: str, start: int, parameters: Sequence[str]
     try:
         used = read_template(body).params
     except TemplateError:
-        return  # the operator has reported it
+        return  # the operator has already reported the error
     for name, line in used:
         if name not in parameters:
             similar = nearest(name, parameters)

@@ -120,3 +120,18 @@ def test_tasks_made_by_code_run_too_with_papermills_parameters(papermill, notebo
     nb = nbformat.read(tmp_path / "out.ipynb", as_version=4)
     nbformat.validate(nb)
     assert [line for line in printed(nb).splitlines() if line.startswith("so")] == ["so 0", "so 1"]
+
+
+def test_a_branch_decides_which_tasks_papermill_runs(notebook, tmp_path: Path) -> None:
+    notebook(
+        *CELLS[:2],
+        "%%task choose --branch\n'eu' if alpha > 1 else 'us'",
+        "%%task eu.load --after choose\nwhere = 'europe'\nprint(where)",
+        "%%task us.load --after choose\nwhere = 'america'\nprint(where)",
+        "%%task join --after eu us --trigger none_failed_min_one_success\nprint('joined', where)",
+    )
+    done = papermill(tmp_path, "in.ipynb", "out.ipynb", "-p", "alpha", "5")
+    assert done.returncode == 0, done.stderr
+    nb = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert "joined europe" in printed(nb)
+    assert "america" not in printed(nb)

@@ -140,13 +140,14 @@ class _ClosedOutput(io.FileIO):
     is_used = False  # whether output was lost
 
     def write(self, data: Any) -> int:
-        """Discard output, and record that there was some."""
+        """Discard the output, and record that output was lost."""
         self.is_used = True
         return super().write(data)
 
 
 def _open_standard_streams() -> _ClosedOutput | None:
-    """Open the null device in place of a closed standard stream (`>&-`); return what replaces standard output, if any.
+    """Open the null device in place of a closed standard stream (`>&-`); return the replacement of standard output, or
+    None if it was open.
 
     Otherwise the next file to be opened, such as the database, would get the stream's file descriptor. Text printed to
     the stream would then be written into that file.

@@ -111,7 +111,7 @@ class NbdagMagics(Magics):
 
 for _kind in header.MAGICS:
     _magic = getattr(NbdagMagics, _kind)
-    # IPython calls `getdoc` for `%%task?`. The help of a task names all operators, which are slow to find.
+    # IPython calls `getdoc` for `%%task?`. The help is created only then, because finding all operators is slow.
     _magic.getdoc = partial(header.help, _kind)
     if _kind != "task":
         _magic.__doc__ = header.help(_kind)
@@ -129,7 +129,7 @@ class _Extension:
         self.builder = Builder(shell, session, self.running, self.display.draw)
         self.header_transformer = HeaderTransformer(self.running.options_of)
         self.body_transformer = BodyTransformer(self.running.options_of, session.skip_reason)
-        self.matcher = matcher(lambda: session.dag().tasks, operators.names)
+        self.matcher = matcher(lambda: (*(dag := session.dag()).tasks, *dag.groups), operators.names)
         self.magics = NbdagMagics(shell, self.running, self.display)
 
     def load(self) -> None:

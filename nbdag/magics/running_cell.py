@@ -99,7 +99,7 @@ class RunningCell:
 
     def _print_warnings(self) -> None:
         body = split(self._source)[1]
-        with contextlib.suppress(OperatorError):  # the body does not run, and the reason is shown instead of it
+        with contextlib.suppress(OperatorError):  # the body is replaced by code that shows the reason
             for line, message, hint in body_warnings(body, self.options, user_names(self.options)):
                 print(f"line {line} below the header: {message}; {hint}", file=sys.stderr)
 

@@ -70,7 +70,7 @@ class HeaderTransformer:
 
 
 def user_names(options: TaskOptions) -> set[str]:
-    """Return the names that cells have set in this kernel, and those that the task's --map sets."""
+    """Return the names that cells have set in this kernel, and the names that the task's --map sets."""
     shell = get_ipython()
     found = set() if shell is None else {name for name in shell.user_ns if name not in shell.user_ns_hidden}
     return found | {name for name, _ in options.map}

@@ -1,8 +1,8 @@
 """Operators translate the body of a task's cell (the text below the header) into Python source.
 
 `python` returns the body unchanged, `sensor` polls until its last expression is true, `bash` runs a script, `sql` runs
-statements. Each operator is one module of this package. A new one needs few lines. This one, `shout`, prints its body,
-as often as its own option says:
+statements. Each operator is one module of this package. A new one needs few lines. For example, the operator `shout`
+prints its body several times, as its own option sets:
 
     from nbdag.operators import Operator, kinds, option
 
@@ -27,10 +27,10 @@ need not be installed; the notebook itself may define it. Module `tasks` impleme
 
 Rules for an operator: Line n of the returned source corresponds to line n of the body, so that tracebacks show the
 user's lines. The source is Python with IPython's extensions and is analysed like any cell: other tasks may provide the
-names that it reads. A value never becomes a part of a text that something else parses: `calls` passes it separately.
-The source imports what it needs from the operator's package, because it runs in another process. If a body cannot be
-translated, the operator raises `OperatorError` with the line. An operator is called whenever a notebook is read, so
-it must access neither files nor the network, and import little.
+names that it reads. A value must never become part of a text that another program parses: `calls` passes values
+separately. The source imports what it needs from the operator's package, because it runs in another process. If a body
+cannot be translated, the operator raises `OperatorError` with the line. An operator is called whenever a notebook is
+read, so it must access neither files nor the network, and import little.
 """
 
 from __future__ import annotations
@@ -240,7 +240,9 @@ def find(name: str) -> OperatorProtocol:
 
 
 def options_of(name: str) -> tuple[Option, ...]:
-    """Return the options that an operator declares for itself; none if it is unknown or cannot be loaded."""
+    """Return the options that only this operator declares, or no options if the operator is unknown or cannot be
+    loaded.
+    """
     try:
         return tuple(getattr(find(name), "own_options", ()))
     except OperatorError:
@@ -248,7 +250,7 @@ def options_of(name: str) -> tuple[Option, ...]:
 
 
 def help_of(name: str) -> OperatorHelp | None:
-    """Return what `%%task?` shows of an operator, or None if it cannot be loaded."""
+    """Return what `%%task?` shows about an operator, or None if the operator cannot be loaded."""
     try:
         operator = find(name)
     except OperatorError:
@@ -331,7 +333,7 @@ def _instance(operator: object) -> OperatorProtocol:
         return cast(OperatorProtocol, operator)
     from .tasks import set_build
 
-    build = set_build(None)  # in a %%dag cell, an instance without an id would be a mistake of its author
+    build = set_build(None)  # inside a %%dag cell, creating an operator without an id would be reported as a mistake
     try:
         return cast(OperatorProtocol, operator())
     finally:
@@ -339,7 +341,7 @@ def _instance(operator: object) -> OperatorProtocol:
 
 
 class _Registry:
-    """Tells the parser, the help and the completion of headers which operators and options exist."""
+    """Provides operators and their options to the parser, the help and the completion of headers."""
 
     names = staticmethod(names)
     options_of = staticmethod(options_of)

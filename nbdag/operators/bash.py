@@ -5,10 +5,10 @@
     wc -l "${files[@]}"
 
 The shell gets values of the notebook as variables, never as a part of its text. `$name` or `${name}` is a read of
-`name` if parameters, setup or tasks set that name; write it in double quotes, as in any script. A text arrives as it
-is, a list as a bash array, anything else as JSON (dates as ISO texts). Numbers have no format of their own:
-compute a text in a Python cell. A name that the script itself sets before it uses it, and variables such as PATH and
-HOME, belong to the shell. Programs that the script starts see all of these variables except arrays.
+`name` if parameters, setup or tasks set that name; write it in double quotes, as in any script. A text is passed
+unchanged, a list as a bash array, any other value as JSON (dates as ISO texts). To format a number, compute a text in a
+Python cell. Names that the script sets before it uses them, and variables such as PATH and HOME, are variables of the
+shell. Programs that the script starts see all of these variables except arrays.
 
 The script runs in bash under `set -e`, so it ends at the first command that fails (`set +e` turns this off). Output
 appears without delay. As in Airflow, exit status 99 skips the task, and any other status except 0 fails it. With
@@ -38,10 +38,10 @@ from .calls import Piece, Read, assigned, is_field, named, only_name, without_te
 from .plain import list_of, plain_value
 from .tasks import Operator
 
-SKIP = 99  # the exit status that skips the task
+SKIP = 99  # exit status of a script that skips the task
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _READ = re.compile(rf"(?<![\\$])\$(?:(?P<plain>{_NAME})|\{{[#!]?(?P<braced>{_NAME}))")
-# Finds the variables that a script itself sets, and the value of an assignment, which may read the variable.
+# Finds the variables that a script sets, and the assigned text, which may read the same variable.
 _ASSIGNED = re.compile(
     rf"(?:^|(?<=[\s;&|(`]))(?P<name>{_NAME})(?:\[[^\]\n]*\])?\+?="
     r"""(?P<value>(?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s;&|"'\\])*)"""
@@ -50,9 +50,9 @@ _ASSIGNED = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _SHELL_VARIABLES = frozenset({"BASH_ENV", "HOME", "IFS", "LANG", "PATH", "PWD", "SHELL", "TMPDIR", "USER"})
-_ALWAYS = frozenset({"dag_run"})  # names that every kernel sets
+_ALWAYS = frozenset({"dag_run"})  # names that exist in every kernel
 _OLD_FIELD = re.compile(r"(?<![$\\{])\{(?P<field>(?P<name>[^\W\d]\w*)[^{}\n]*)\}")
-_ITEM = "_nbdag_item_"  # prefix of the variables that hold the elements of an array
+_ITEM = "_nbdag_item_"  # prefix of the environment variables that contain the elements of an array
 
 
 @error
@@ -101,8 +101,8 @@ class Bash(Operator):
 
     summary = (
         "The body is a bash script that ends at the first command that fails (set -e). $name is a variable of the "
-        "notebook, if a cell sets that name: a list is a bash array, anything else than a text is JSON. --out NAME is "
-        "the standard output."
+        "notebook if a cell sets that name: a text is passed unchanged, a list as a bash array, any other value as "
+        "JSON. --out NAME is the standard output."
     )
     example = '%%task fetch --operator bash\ncurl -fsS "$url" -o "data/$day.csv"'
 
@@ -136,7 +136,7 @@ class Bash(Operator):
 
 
 def reads(script: str, known: Collection[str] | None) -> list[Read]:
-    """Return the first place of each `$name` in a script that reads a name which a cell sets."""
+    """Return, for each name that a cell sets and the script reads as `$name`, the first place of the read."""
     names = {*(known or ()), *_ALWAYS} - _SHELL_VARIABLES
     own = _own(script)
     found: dict[str, Read] = {}
@@ -149,7 +149,7 @@ def reads(script: str, known: Collection[str] | None) -> list[Read]:
 
 
 def _own(script: str) -> dict[str, int]:
-    """Return the variables that a script sets, each with the position after which they belong to the script."""
+    """Return the variables that a script sets, each with the position from which the script's own value is used."""
     found: dict[str, int] = {}
     for match in _ASSIGNED.finditer(script):
         if match["name"]:
@@ -181,17 +181,36 @@ def run(*pieces: Piece) -> str:
     parts, values = named(pieces, what="the script")
     script = "".join(map(str, parts))
     if not all(isinstance(each, str) for each in parts):
-        from ..templates.quoting import shell  # imports Jinja, and most scripts have no template
+        # Imported here because it imports Jinja, and most scripts have no template.
+        from ..templates.quoting import shell
 
         made = shell(parts)
         script, values = made.text, {**values, **made.values}
+    return run_script(script, values)
+
+
+def run_script(
+    script: str,
+    values: Mapping[str, Any],
+    *,
+    environment: Mapping[Any, Any] | None = None,
+    cwd: str | None = None,
+    errexit: bool = True,
+    skips: Collection[int] = (SKIP,),
+) -> str:
+    """Run a script with these variables, forward its output at once, and return its standard output; see `run`.
+
+    `environment` replaces that of this process. With `errexit`, the first command that fails ends the script. An exit
+    status in `skips` skips the task.
+    """
     arrays, variables = shell_variables(values)
     if "\0" in script:
         raise NbdagError("the script contains a NUL character, which bash cannot read; remove it")
     try:
         process = subprocess.Popen(
-            ["bash", "-e", "-c", arrays + script, "bash"],
-            env={**os.environb, **variables},
+            ["bash", *(["-e"] if errexit else []), "-c", arrays + script, "bash"],
+            env={**(os.environb if environment is None else environment), **variables},
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -216,8 +235,8 @@ def run(*pieces: Piece) -> str:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-    if status == SKIP:
-        raise Skip(f"the script exited with status {SKIP}")
+    if status in skips:
+        raise Skip(f"the script exited with status {status}")
     if status:
         lines = errors.split("\n")
         raise ScriptError(status, next((line.strip() for line in reversed(lines) if line.strip()), ""))
@@ -225,10 +244,10 @@ def run(*pieces: Piece) -> str:
 
 
 def shell_variables(values: Mapping[str, Any]) -> tuple[str, dict[bytes, bytes]]:
-    """Return the environment variables for these values, and shell text that makes the arrays of them.
+    """Return the environment variables for these values, and shell text that creates arrays from them.
 
-    The shell text has no line break and contains no value. An environment has no arrays, so each element is a variable
-    of its own, which the shell text moves into the array.
+    The shell text has no line break and contains no value. Environment variables cannot be arrays, so each element is a
+    separate variable, which the shell text moves into the array.
     """
     variables: dict[bytes, bytes] = {}
     arrays = ""
@@ -251,7 +270,7 @@ def _encoded(name: str, value: Any) -> bytes:
     try:
         encoded = value if isinstance(value, bytes) else os.fsencode(_text(value))
     except (TypeError, ValueError) as failure:
-        hint = "pass what the script needs of it as a text, or write it to a file in a Python cell"
+        hint = "pass the data that the script needs as a text, or write the value to a file in a Python cell"
         raise ShellValueError(name, str(failure), hint) from None
     if b"\0" in encoded:
         raise ShellValueError(name, "it contains a NUL character", "write it to a file in a Python cell")
@@ -259,7 +278,7 @@ def _encoded(name: str, value: Any) -> bytes:
 
 
 def _text(value: Any) -> str:
-    """Return a value as a script gets it: a text, path or date as it is, anything else as JSON."""
+    """Return the text that a script gets for a value: a text, path or date unchanged, any other value as JSON."""
     if isinstance(value, date | time | os.PathLike):
         value = plain_value(value)
     return value if isinstance(value, str) else json.dumps(value, default=plain_value, ensure_ascii=False)

@@ -5,10 +5,10 @@ The call has the text of the body as literals, on the same lines, and the values
     __import__("nbdag.operators.sql", fromlist=["run"]).run("""SELECT *
     FROM orders WHERE day = :day""", ("day", day))
 
-So the analysis sees an ordinary read of `day`, and the value never becomes a part of the text. There are two kinds of
-reads. A *named* value stays a name in the text (`$day` in bash, `:day` in SQL), and the shell or the database gets it
-separately. A *field* `{day:%Y-%m-%d}` is replaced by its formatted value, which the operator escapes for its place.
-'''
+So the analysis sees an ordinary read of `day`, and the value never becomes part of the text. There are two kinds of
+reads. A *named* value remains a name in the text (`$day` in bash, `:day` in SQL), and the shell or the database gets
+the value separately. A *field* `{day:%Y-%m-%d}` is replaced by the formatted value, which the operator escapes as its
+position requires.'''
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .rendering import rendered_pieces
 if TYPE_CHECKING:
     from ..templates import Slot
 
-Piece = str | tuple[str, Any]  # a text of the body, or the name of a value and the value
+Piece = str | tuple[str, Any]  # a text of the body, or (name of a value, value)
 
 _TEMPLATE = (
     r"\{\{.*?\}\}|(?<!\$)\{\#.*?\#\}|\{%[-+]?\s*(?:end)?"
@@ -37,36 +37,36 @@ _TEMPLATED = re.compile(_TEMPLATE, re.DOTALL)
 _FIELD = re.compile(rf"(?P<template>{_TEMPLATE})|(?<!\\)\{{(?P<field>[^\W\d][^{{}}\n]*)\}}", re.DOTALL)
 
 
-# How a text reads a variable of the notebook, where not by {name}.
+# How a text reads a variable of the notebook, for operators that do not use {name}.
 _VARIABLES = {"the script": "$%s", "the SQL": ":%s"}
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A place of a text that reads a value."""
+    """A place in a text that reads a value."""
 
     start: int
-    end: int  # equal to `start` for a named value, which stays in the text
+    end: int  # end of the place; equals `start` for a named value, because its name remains in the text
     name: str
-    expression: str  # Python that evaluates to the value
+    expression: str  # Python expression of the value
 
 
 def write_call(function: str, pieces: Iterable[str], **arguments: Any) -> str:
-    """Return the call of `module:function`; `pieces` are sources, and arguments are written by `repr`."""
+    """Return the source of a call of `module:function`. `pieces` are source code; arguments are written with `repr`."""
     module, _, name = function.partition(":")
     keywords = [f"{key}={value if isinstance(value, Source) else repr(value)}" for key, value in arguments.items()]
     return f"__import__({module!r}, fromlist=[{name!r}]).{name}({', '.join([*pieces, *keywords])})"
 
 
 class Source(str):
-    """Python source for an argument of `write_call`, where other texts are written as literals."""
+    """An argument of `write_call` that is Python source. Other texts are written as literals."""
 
 
 def write_pieces(text: str, reads: Iterable[Read], *, what: str) -> list[str]:
     """Return the sources of a text's pieces, on the lines of the text. `what` names the text in errors of templates.
 
-    A template may pull values of other tasks. These pulls become pieces without a name, which only the analysis needs.
-    Raise `OperatorError` for an invalid template.
+    A template may pull values of other tasks. Each pull becomes a piece without a name, which exists only for the
+    analysis. Raise `OperatorError` for an invalid template.
     """
     made, at = [], 0
     for read in sorted([*pulls(text, what), *reads], key=lambda each: each.start):
@@ -81,7 +81,8 @@ def pulls(text: str, what: str) -> list[Read]:
     """Return the pulls of a text's templates, at the start of their lines. Raise `OperatorError`."""
     if not is_template(text):
         return []
-    from ..templates.names import read_template  # imports Jinja, and most texts have no template
+    # Imported here because it imports Jinja, and most texts have no template.
+    from ..templates.names import read_template
     from ..templates.rendering import TemplateError
 
     try:
@@ -105,7 +106,10 @@ def literal(text: str) -> str:
 
 
 def fields(text: str) -> list[Read]:
-    """Return the `{expression:format}` fields of a text. Templates, and braces around anything else, are text."""
+    """Return the `{expression:format}` fields of a text.
+
+    Templates are not fields, and neither are braces around other text.
+    """
     found = []
     for match in _FIELD.finditer(text):
         if match["field"] and is_field(match["field"]):
@@ -189,9 +193,10 @@ def filled(
 ) -> str:
     """Return the rendered text with a value in place of each field and each template.
 
-    `escape(value, before)` returns the value as the text needs it after the text `before`.
+    `escape(value, before)` returns the text to insert for a value after the text `before`.
     """
-    # Marks stand for the values of fields until the text is rendered, so that no value is taken for a template.
+    # Placeholders replace the values of fields until the text is rendered, so that a value is never rendered as a
+    # template.
     mark = secrets.token_hex(8)
     text, values, marks = "", list[str](), dict[str, str]()
     for piece in pieces:
@@ -213,14 +218,14 @@ def filled(
 
 
 def assigned(names: tuple[str, ...], call: str, *, sensor: bool = False) -> str:
-    """Return a statement that assigns the call's result; without names, an expression."""
+    """Return a statement that assigns the result of the call to the names. Without names, return the call itself."""
     if not names:
         return call
     return f"({names[0]} := {call})" if sensor else f"{', '.join(names)} = {call}"
 
 
 def only_name(out: tuple[str, ...], result: str) -> tuple[str, ...]:
-    """Return the names of `--out`, of which there may be one. Raise `OperatorError`."""
+    """Return the name of `--out`, if any. Raise `OperatorError` if `--out` has several names."""
     if len(out) > 1:
         raise OperatorError(f"--out has several variables, but {result}", hint="write one variable after --out")
     return out

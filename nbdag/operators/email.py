@@ -3,9 +3,10 @@
     %%task report --operator email --to team@example.com --subject "Accuracy {accuracy:.1%}" --connection smtp
     The model of {day} is trained. Its accuracy is {accuracy:.1%}.
 
-`{name}` and `{name:format}` are values of the notebook, in the body, --subject and --to. --to has addresses, which need
---connection (a connection with the host and login of an SMTP server), or URLs of apprise, such as slack://… or mailto://…,
-which reach any of its services. The message is sent whenever the cell runs, in the notebook as well.
+`{name}` and `{name:format}` are values of the notebook, in the body, --subject and --to. --to accepts addresses and
+URLs of apprise. Addresses need --connection, a connection with the host and login of an SMTP server. URLs of apprise,
+such as slack://… or mailto://…, send to any service that apprise supports. The message is sent whenever the cell runs,
+also in the notebook.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class EmailError(NbdagError):
     template = "{reason}; {hint}"
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls this method. The traceback is omitted, because the user did not write the Python code in it.
+        # IPython calls this method. It omits the traceback, because the traceback shows no code of the user.
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -126,7 +127,7 @@ def send(
         raise EmailError("apprise is not installed", "pip install 'nbdag[notify]'") from None
     text = filled(pieces, lambda value, before: html.escape(value) if format == "html" else value, what="the message")
     given = filled(subject, what="--subject") if subject else current().dag_id
-    title = " ".join(given.split())  # a line break would end the header of a mail
+    title = " ".join(given.split())  # on one line, because a line break would end the header of a mail
     files = _files(attach)
     for recipient in (filled(each, what="--to") for each in to):
         service = apprise.Apprise()
@@ -137,14 +138,16 @@ def send(
             body=text, title=title, body_format=format, attach=apprise.AppriseAttachment(files) if files else None
         )
         if not sent:
-            raise EmailError(f"{masked_recipient(recipient)} was not reached", "check the address and the server")
+            raise EmailError(
+                f"the message to {masked_recipient(recipient)} was not sent", "check the address and the server"
+            )
         print(f"sent to {masked_recipient(recipient)}")
 
 
 def _files(patterns: tuple[str, ...]) -> list[str]:
     found = []
     for pattern in (rendered(each, "--attach") for each in patterns):
-        paths = sorted(glob.glob(pattern))  # noqa: PTH207  # the pattern may be absolute
+        paths = sorted(glob.glob(pattern))  # noqa: PTH207  # `Path.glob` accepts no absolute pattern
         if not paths:
             raise EmailError(f"no file matches {pattern!r} of --attach", "check the path")
         found += paths

@@ -5,8 +5,8 @@
     s3://lake/orders/{day}/_SUCCESS
 
 Each line is a path or a pattern (`*`, `?`, `[ab]`, `**` for folders); all lines must match. A relative path begins at
-the notebook's folder, as in any cell. A path with `://` is opened by fsspec. `{name}` is a value of the notebook, which
-matches as it is: a `*` in it is no pattern. With `--out NAME`, NAME is the sorted list of the found paths.
+the notebook's folder, as in any cell. fsspec finds paths with `://`. `{name}` is a value of the notebook, which is
+matched literally: a `*` in the value is no pattern. With `--out NAME`, NAME is the sorted list of the found paths.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def _one_line(value: str) -> str:
 
 def _matching(pattern: str) -> Iterator[str]:
     if "://" in pattern:
-        import fsspec  # slow to import, and most files are local
+        import fsspec  # imported here because it is slow to import and most files are local
 
         system, path = fsspec.core.url_to_fs(pattern)
         yield from (system.unstrip_protocol(each) for each in system.glob(path))
     else:
-        yield from glob.iglob(str(Path(pattern).expanduser()), recursive=True)  # noqa: PTH207  # it may be absolute
+        yield from glob.iglob(str(Path(pattern).expanduser()), recursive=True)  # noqa: PTH207  # `Path.glob` accepts no absolute pattern

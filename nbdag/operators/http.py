@@ -7,14 +7,14 @@
     {"limit": 100, "ids": ids}
 
 The first line is the method and the URL, then come headers. Below an empty line is the body of the request: a Python
-expression, of which a dict, list or number is sent as JSON, a text or bytes as it is. `{name}` is a value of the
-notebook: percent-encoded in the URL (unless it is the host, or begins the URL as in `{base}/orders`), and a part of one
-header.
+expression. A dict, list or number is sent as JSON, a text or bytes unchanged. `{name}` is a value of the notebook. In
+the URL, the value is percent-encoded, unless it is the host or begins the URL, as in `{base}/orders`. In a header, the
+value must be part of one line.
 
-A response with status 429 or 5xx is requested again, after the time in its header Retry-After, else after 1, 2, 4 …
-seconds. A lost connection is tried again for methods that may be repeated (GET, HEAD, PUT, DELETE, OPTIONS). Any other
-status from 400 fails the task. The result is the decoded JSON, or else the text, of the response: the variable in
---out, else it is displayed.
+After a response with status 429 or 5xx, the request is repeated: after the time in the response's header Retry-After,
+or else after 1, 2, 4 … seconds. After a lost connection, the request is repeated if its method may be repeated (GET,
+HEAD, PUT, DELETE, OPTIONS). Any other status from 400 fails the task. The result is the decoded JSON of the response,
+or else its text. It is assigned to the variable of --out, or else displayed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _REPEATABLE = frozenset(METHODS) - {"POST", "PATCH"}
 _REQUEST_LINE = re.compile(r"\s*(?:(?P<method>[A-Z]+)\s+)?(?P<url>\S.*)", re.DOTALL)
 _HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>.*)")
-_LONGEST_BACKOFF = 60.0  # seconds
+_LONGEST_BACKOFF = 60.0  # longest wait before a repeated request, in seconds
 
 
 @error
@@ -56,7 +56,7 @@ class HttpError(NbdagError):
     url: str
     status: int
     reason: str
-    body: str  # the first line of the response
+    body: str  # the body of the response
     template = "{method} {url} failed with status {status} {reason}{detail}"
 
     @property
@@ -65,13 +65,13 @@ class HttpError(NbdagError):
         return f": {self.body}" if self.body else ""
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls this method. The traceback is omitted, because the user did not write the Python code in it.
+        # IPython calls this method. It omits the traceback, because the traceback shows no code of the user.
         return [f"{type(self).__name__}: {self}"]
 
 
 @error
 class RequestError(NbdagError):
-    """A request cannot be sent, or gets no answer."""
+    """A request cannot be sent, or gets no response."""
 
     reason: str
     hint: str
@@ -155,13 +155,13 @@ class Http(Operator):
 
 
 def _head_lines(head: str) -> list[tuple[int, str]]:
-    """Return the lines of the head with their numbers, without blank lines and comments."""
+    """Return the request line and headers with their line numbers, without blank lines and comments."""
     lines = ((number, line.strip()) for number, line in enumerate(head.split("\n"), 1))
     return [(number, line) for number, line in lines if line and not line.startswith("#")]
 
 
 def _parts(body: str) -> tuple[str, str, str]:
-    """Return the request line with the headers, the line breaks below them, and the body of the request."""
+    """Return the head (request line and headers), the line breaks below it, and the body of the request."""
     lines = body.split("\n")
     first = next((n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines))
     end = next((n for n in range(first, len(lines)) if not lines[n].strip()), len(lines))
@@ -204,7 +204,7 @@ def request(
     accept: tuple[int, ...] = (),
     wait: Callable[[float], None] = time.sleep,
 ) -> Any:
-    """Send a request, again after a status 429 or 5xx, and return the decoded response.
+    """Send a request and return the decoded response. Repeat the request after a status 429 or 5xx.
 
     Raise `HttpError` for a status from 400 that is not in `accept`, `RequestError` if there is no answer.
     """
@@ -255,9 +255,9 @@ def request(
 
 
 def _escaped(value: str, before: str) -> str:
-    """Return a value as the URL or a header needs it."""
+    """Return a value, escaped for its position in the URL or in a header."""
     line = before.rpartition("\n")[2]
-    if _head_lines(before.rpartition("\n")[0]):  # below the request line
+    if _head_lines(before.rpartition("\n")[0]):  # the value is below the request line, so it is in a header
         if re.search(r"[\r\n\0]", value):
             raise RequestError(f"the value {value!r} cannot be a part of a header", "remove its line breaks and NULs")
         return value
@@ -265,7 +265,7 @@ def _escaped(value: str, before: str) -> str:
         if not re.fullmatch(r"https?://[^\s\0]+", value):
             raise RequestError(f"the URL begins with {value!r}", "pass a value such as https://api.example.com")
         return value
-    if re.search(r"https?://[^/?#]*\Z", line):  # the value belongs to the host
+    if re.search(r"https?://[^/?#]*\Z", line):  # the value is part of the host
         if not re.fullmatch(r"[\w.~-]*(?::\d+)?", value, re.ASCII):
             raise RequestError(f"the value {value!r} cannot be a part of a host", "pass a value such as example.com")
         return value
@@ -275,7 +275,7 @@ def _escaped(value: str, before: str) -> str:
 
 
 def _of_connection(name: str, path: str) -> tuple[str, tuple[str, str] | None]:
-    """Return the URL of a path at a connection's host, and the login, which belongs to that host only."""
+    """Return the URL of a path at a connection's host, and the login, which is sent only to this host."""
     found = secrets.connection(name)
     if not found.is_http:
         hint = f"set it to a URL such as https://{found.host or 'api.example.com'}"
@@ -287,7 +287,7 @@ def _of_connection(name: str, path: str) -> tuple[str, tuple[str, str] | None]:
 
 
 def _content(body: Any) -> tuple[bytes, str]:
-    """Return the bytes of a request's body, and their type."""
+    """Return the bytes of a request's body, and their content type."""
     if isinstance(body, bytes):
         return body, "application/octet-stream"
     if isinstance(body, str):
@@ -295,7 +295,9 @@ def _content(body: Any) -> tuple[bytes, str]:
     try:
         return json.dumps(body, default=plain_value, allow_nan=False).encode(), "application/json"
     except (TypeError, ValueError) as failure:
-        raise RequestError(f"the body has no JSON ({failure})", "send a dict, a list, a text or bytes") from None
+        raise RequestError(
+            f"the body cannot be sent as JSON ({failure})", "send a dict, a list, a text or bytes"
+        ) from None
 
 
 def _decoded(response: Any) -> Any:
@@ -313,7 +315,10 @@ def _backoff(tries: int) -> float:
 
 
 def _retry_after(text: str, now: datetime) -> float | None:
-    """Return the seconds of a header Retry-After, which holds seconds or a date; None if it holds neither."""
+    """Return the seconds to wait by a header Retry-After, which contains seconds or a date.
+
+    Return None if it contains neither.
+    """
     if re.fullmatch(r"\d{1,9}", text.strip()):
         return float(text)
     try:

@@ -6,10 +6,10 @@
     alpha = best_alpha
 
 The first line is a notebook's file (relative to this notebook), or the id of a deployed pipeline, with `{name}` for a
-value of this notebook. Below it are parameters: the value of each is Python. The other notebook runs as a run of its
-own, with its own report, here and now; in the live notebook as well. If it fails, this task fails. A notebook without
-tasks runs as one task. Each name in --out is the value of that name at the end of the other run. That run must store
-it: one of its later tasks reads the name, or the task that sets it has --out.
+value of this notebook. The lines below are parameters, whose values are Python expressions. The task executes the other
+notebook immediately, as a separate run with its own report, also in the live notebook. If that run fails, this task
+fails. A notebook without tasks runs as one task. Each name in --out gets the value of that name from the other run.
+That run must store the value: a later task must read the name, or the task that sets the name must have --out.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ class Notebook(Operator):
 
     summary = (
         "The first line of the body is a notebook or the id of a deployed pipeline, the lines below are its "
-        "parameters, name = value. It runs now, with a report of its own. --out NAME… are values of that run."
+        "parameters, name = value. The task executes this pipeline as a separate run with its own report. --out NAME… "
+        "are values of that run."
     )
     example = '%%task train_eu --operator notebook --out accuracy\ntrain.ipynb\nregion = "eu"'
     own_options = (
-        operator_option("jobs", option_types.integer(1), "tasks of that run at once; default the number of cores"),
+        operator_option(
+            "jobs", option_types.integer(1), "maximum number of tasks of that run at once; default the number of cores"
+        ),
     )
 
     def source(self, body: str, options: TaskOptions) -> str:

@@ -1,4 +1,4 @@
-"""The body of `notebook` and `trigger`: the name of a pipeline in the first line, its parameters below.
+"""Parse the body of `notebook` and `trigger`: the name of a pipeline in the first line, its parameters below.
 
     train.ipynb
     alpha = best_alpha
@@ -47,7 +47,7 @@ def _parameters(code: str) -> str:
                 seen.add(name)
             case _:
                 hint = "write name = value, one parameter in each line, each name once"
-                raise OperatorError("a line below the first is no parameter", hint=hint, line=statement.lineno)
+                raise OperatorError("a line below the first line is not a parameter", hint=hint, line=statement.lineno)
         source = render_literals(ast.get_source_segment(code, value) or "", first_line=statement.lineno)
         made += "\n" * (statement.lineno - at) + f"{name}=({source}), "
         at = statement.lineno + source.count("\n")

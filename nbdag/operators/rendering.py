@@ -1,8 +1,8 @@
-"""The one place where the text of a body is rendered, in the task's kernel, just before the operator uses it.
+"""Render the templates in a body, in the task's kernel, before the operator uses the text.
 
-An operator passes each text that the user wrote through `rendered_pieces` or `rendered`: the body, and options that are
-texts. A value of a template stays apart from the text (a `Slot`), and values of the notebook are never rendered, so a
-value that contains `{{ }}` arrives as it is.
+An operator passes each text that the user wrote to `rendered_pieces` or `rendered`: the body, and options that are
+texts. The value of a template is separated from the text as a `Slot`. Values of the notebook are never rendered, so a
+value that contains `{{ }}` does not change.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from ..context import current
 
 if TYPE_CHECKING:
-    from ..templates import Slot  # its module imports Jinja, and most texts have no template
+    from ..templates import Slot  # imported here because it imports Jinja, and most texts have no template
 
 
 def rendered_pieces(text: str, what: str, marks: Mapping[str, str] | None = None) -> list[str | Slot]:
     """Return a text of the user in pieces, with a `Slot` for each value of a template; `what` names the text.
 
-    The rendered text that is shown has the values of `marks` in place of its keys.
+    In the text that is recorded for display, each key of `marks` is replaced by its value.
     """
     return current().pieces(text, what=what, marks=marks)
 

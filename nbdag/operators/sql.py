@@ -3,14 +3,16 @@
     %%task top --operator sql --out top
     SELECT customer, sum(amount) AS total FROM orders WHERE day >= :since GROUP BY customer
 
-Without --connection, DuckDB runs the statements in memory, and a table that has the name of a variable of the notebook
-is that data frame: `orders` above is a read, so the task follows the one that makes it. With --connection, the
-statements run in that database: the name of a connection (`nbdag connections list`), a URL of SQLAlchemy, or a variable
-that holds an engine or a connection. A URL that begins with duckdb: also sees data frames.
+Without --connection, DuckDB runs the statements in memory. A table with the name of a notebook's variable is then that
+data frame: the cell above reads `orders`, so the task follows the task that sets `orders`. With --connection, the
+statements run in another database. Its value is the name of a connection (`nbdag connections list`), a URL of
+SQLAlchemy, or a variable with an engine or a connection. With a URL that begins with duckdb:, tables can be data frames
+as well.
 
-`:name` is the value of the variable `name`. The database gets the value separately, so it is never a part of the text;
-after IN, a list gives one value for each element. All statements of a cell are one transaction. The rows of the last
-statement that returns any are a pandas data frame: the variable in --out, else the displayed result.
+`:name` is the value of the variable `name`. The database gets the value separately, so the value is never part of the
+text. After IN, a list becomes one value for each element. All statements of a cell are one transaction. The result is a
+pandas data frame with the rows of the last statement that returns rows. It is assigned to the variable of --out, or
+else displayed.
 """
 
 from __future__ import annotations
@@ -39,12 +41,12 @@ _DUCKDB = re.compile(r"duckdb:(?://(?:/(?P<path>.*))?)?", re.DOTALL)
 class SqlError(NbdagError):
     """The database rejected a statement."""
 
-    line: int  # line of the body at which the statement begins
+    line: int  # line of the body in which the statement begins
     reason: str
     template = "the statement in line {line} failed: {reason}"
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls this method. The traceback is omitted, because the user did not write the Python code in it.
+        # IPython calls this method. It omits the traceback, because the traceback shows no code of the user.
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -72,8 +74,9 @@ class Sql(Operator):
     """Translates SQL into a call of `run`, with the names that it binds and the data frames that it reads."""
 
     summary = (
-        "The body is SQL, one or more statements. :name is the value of a variable, bound and never pasted. --out NAME "
-        "is the last result, a data frame. Without --connection, DuckDB reads data frames of the notebook by name."
+        "The body is SQL, one or more statements. :name is the value of a variable, passed separately from the text. "
+        "--out NAME is the last result, a data frame. Without --connection, DuckDB reads data frames of the notebook "
+        "by name."
     )
     example = "%%task top --operator sql --out top\nSELECT * FROM orders WHERE day >= :since"
     own_options = (
@@ -84,7 +87,7 @@ class Sql(Operator):
         operator_option(
             "autocommit",
             option_types.FLAG,
-            "commit each statement by itself, as VACUUM and CREATE DATABASE need; default: one transaction",
+            "commit each statement separately, which VACUUM and CREATE DATABASE require; default: one transaction",
             default=False,
         ),
     )
@@ -94,7 +97,7 @@ class Sql(Operator):
         return assigned(out, sql_call("nbdag.operators.sql:run", body, self.given(options)))
 
     def body_warnings(self, body: str) -> Iterator[BodyWarning]:
-        """Yield a warning for text that pastes a value into SQL by `{name}`, which stays as it is."""
+        """Yield a warning for each `{name}`, which SQL does not replace by a value."""
         known = known_names() or ()
         for match in re.finditer(r"(?<![\w{])\{([^\W\d]\w*)\}(?!\})", without_templates(body)):
             if match[1] in known:
@@ -130,7 +133,10 @@ def sql_call(function: str, body: str, given: Mapping[str, Any]) -> str:
 
 
 def run(*pieces: Piece, connection: Any = None, split: bool = True, autocommit: bool = False) -> Any:
-    """Execute the statements; return the rows of the last one that returns any as a data frame, else None."""
+    """Execute the statements.
+
+    Return the rows of the last statement that returns rows as a data frame, or None if no statement does.
+    """
     result = execute(*pieces, connection=connection, split=split, autocommit=autocommit)
     if result is None:
         return None
@@ -141,12 +147,16 @@ def run(*pieces: Piece, connection: Any = None, split: bool = True, autocommit: 
 def execute(
     *pieces: Piece, connection: Any = None, split: bool = True, autocommit: bool = False
 ) -> tuple[list[str], list[tuple[Any, ...]], Any] | None:
-    """Execute the statements; return the columns and rows of the last one that returns any, and DuckDB's data frame."""
+    """Execute the statements.
+
+    Return columns and rows of the last statement that returns rows, and DuckDB's data frame of them.
+    """
     parts, given = named(pieces, what="the SQL")
     text = "".join(map(str, parts))
     values = {name[1:]: _scalar(value) for name, value in given.items() if name.startswith(":")}
     if not all(isinstance(each, str) for each in parts):
-        from ..templates.quoting import sql  # imports Jinja, and most statements have no template
+        # Imported here because it imports Jinja, and most statements have no template.
+        from ..templates.quoting import sql
 
         made = sql(parts)
         text = made.text
@@ -160,7 +170,7 @@ def execute(
 
 
 def _target(connection: Any) -> Any:
-    """Return what to connect to: a URL, an engine or a connection; the name of a connection is looked up."""
+    """Return the database to use: a URL, an engine or a connection. The name of a connection is looked up."""
     if connection is None:
         return "duckdb:"
     if isinstance(connection, secrets.Connection):
@@ -189,7 +199,7 @@ def _in_duckdb(
         path = (match["path"] if match else "") or ":memory:"
         db = duckdb.connect(path)
     else:
-        db = target.cursor()  # the connection itself belongs to the notebook
+        db = target.cursor()  # a cursor, because the notebook may use the connection at the same time
     result = None
     line = 1
     try:
@@ -214,7 +224,10 @@ def _in_duckdb(
 
 
 def _fetched(relation: Any) -> tuple[list[tuple[Any, ...]], Any]:
-    """Return the rows of a result; as a data frame if pandas is installed, because DuckDB makes one without a copy."""
+    """Return the rows of a result.
+
+    If pandas is installed, return a data frame, which DuckDB creates without copying.
+    """
     try:
         import_module("pandas")
     except ImportError:
@@ -286,7 +299,7 @@ def _begun(engine: Any, autocommit: bool) -> Any:
 
 
 class _Borrowed:
-    """A connection of the notebook: its transaction is committed, and the connection stays open."""
+    """A connection of the notebook. Its transaction is committed at the end, but the connection is not closed."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -312,7 +325,7 @@ def _check_bound(statement: Statement, values: Mapping[str, Any]) -> None:
 
 
 def _scalar(value: Any) -> Any:
-    """Return a value as the drivers of databases know it: numbers of NumPy and pandas as those of Python."""
+    """Convert a value for database drivers: numbers of NumPy and pandas become numbers of Python."""
     if isinstance(value, list | tuple | set | frozenset):
         return [_scalar(each) for each in value]
     if hasattr(value, "to_pydatetime"):

@@ -4,7 +4,7 @@
     SELECT count(*) FROM orders WHERE day = :day
 
 As in Airflow, no row, NULL, 0, "0" and an empty text are false. With `--out NAME`, NAME is the first value. `:name`,
---connection and data frames are as in `sql`. In the notebook the cell runs once.
+--connection and data frames work as in `sql`. In the notebook the cell runs once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SqlSensor(Sensor):
 
 
 def first_value(*pieces: Piece, connection: Any = None) -> Any:
-    """Return the first value of the last result, or None if it is false or the result is empty."""
+    """Return the first value of the last result, or None if the value is false or the result is empty."""
     result = execute(*pieces, connection=connection)
     if result is None:
         return None

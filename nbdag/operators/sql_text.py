@@ -1,7 +1,7 @@
-"""Read the text of SQL: its statements, the values that it binds, the tables that it names.
+"""Find the statements, bound values and tables in the text of SQL.
 
 Strings, quoted names, comments and PostgreSQL's `$$…$$` are skipped, so a colon or semicolon in them is only text.
-Nothing here knows a dialect: the database parses the statements.
+This module knows no dialect of SQL: only the database parses the statements completely.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BOUND = re.compile(rf"(?<![:\w\\]):(?P<name>{_NAME})(?!:)")
 _IN = re.compile(r"\bIN\s*\Z", re.IGNORECASE)
 _TABLE = rf'(?P<table>{_NAME}|"[^"]+")(?![\w.("])'
 _FROM = re.compile(rf"\b(?:FROM|JOIN|SUMMARIZE|DESCRIBE|PIVOT|UNPIVOT|COPY|INTO)\s+{_TABLE}", re.IGNORECASE)
-# Words that may follow a table, and so are no alias of it.
+# Words that may follow the name of a table and are not an alias of the table.
 _CLAUSE = r"WHERE|JOIN|ON|USING|GROUP|ORDER|LEFT|RIGHT|FULL|INNER|CROSS|NATURAL|SELECT|LIMIT|UNION|QUALIFY"
 _NEXT = re.compile(rf"\s*(?:(?:AS\s+)?(?!(?:{_CLAUSE})\b){_NAME}\s*)?,\s*{_TABLE}", re.IGNORECASE)
 _DEFINED = re.compile(
@@ -38,11 +38,11 @@ class Statement:
     """One statement of a text."""
 
     text: str
-    line: int  # line of its first word, from 1
+    line: int  # line of the statement's first word, from 1
 
 
 def blanked(text: str, *, quoted_names: bool = True) -> str:
-    """Return the text with blanks in place of strings and comments, and of quoted names unless they are wanted."""
+    """Return the text with blanks in place of strings and comments, and of quoted names unless these are needed."""
 
     def blank(match: re.Match[str]) -> str:
         found = match.group()
@@ -71,7 +71,7 @@ def tables(text: str) -> Iterator[tuple[int, str]]:
 
 
 def statements(text: str, *, split: bool = True) -> list[Statement]:
-    """Return the statements of a text, without the empty ones."""
+    """Return the statements of a text, except empty statements."""
     plain = blanked(text, quoted_names=True)
     ends = [match.start() for match in re.finditer(";", plain)] if split else []
     found = []
@@ -86,10 +86,10 @@ def statements(text: str, *, split: bool = True) -> list[Statement]:
 
 
 def bind(text: str, values: Mapping[str, Any], mark: str) -> tuple[str, dict[str, Any]]:
-    """Return a statement with the database's marks for bound values, and the values that it uses.
+    """Return a statement in the database's syntax for bound values, and the values that it uses.
 
-    `mark` stands before a name: `:` or `$`. A list after IN becomes one value for each element. With `:`, other colons
-    are written `\\:`, because SQLAlchemy would take them for bound values.
+    `mark` is written before a name: `:` or `$`. A list after IN becomes one value for each element. With `:`, other
+    colons are written `\\:`, because SQLAlchemy would read them as bound values.
     """
     used: dict[str, Any] = {}
     made, at = "", 0

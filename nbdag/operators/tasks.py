@@ -16,6 +16,7 @@ from itertools import pairwise
 from textwrap import dedent
 from typing import Any, ClassVar, Protocol
 
+from ..core.cells.header import Header
 from ..core.options import option_types
 from ..core.options.options import Option, TaskOptions
 from . import OperatorError
@@ -26,6 +27,7 @@ class Builder(Protocol):
 
     writer: Any  # a `value_writer.ValueWriter`, which writes values of the %%dag cell as source
     tasks: dict[str, Operator]
+    header: Header | None  # the options of the pipeline, if the code declares them
     edges: dict[tuple[str, str], int]  # key: (upstream task, downstream task); value: line of the %%dag cell
     parameters: dict[str, str]  # key: parameter of the pipeline; value: assignment, such as `x: int = 3`
     state: dict[str, Any]  # storage for a library of operators while the cell runs
@@ -120,9 +122,9 @@ class Operator(Node):
                 super().__init__(task_id, f"curl -fsSO {url}", **options)
     """
 
-    summary: ClassVar[str] = ""  # for `%%task?`: what the body is, and what the operator does with it
-    example: ClassVar[str] = ""  # for `%%task?`: the text of a cell
-    own_options: ClassVar[tuple[Option, ...]] = ()  # options that only this operator has, see `nbdag.operators.option`
+    summary: ClassVar[str] = ""  # text for `%%task?` about the body and about what the operator does
+    example: ClassVar[str] = ""  # text of an example cell for `%%task?`
+    own_options: ClassVar[tuple[Option, ...]] = ()  # options that only this operator has; see `nbdag.operators.option`
     needs_body: ClassVar[bool] = True
     kind: str | None = None  # name of the operator for the built cell; None means the name of the class
     # Variables in which the task stores its results, if the subclass chooses their names.
@@ -151,7 +153,10 @@ class Operator(Node):
         return body
 
     def given(self, options: TaskOptions) -> dict[str, Any]:
-        """Return the operator's own options, by field; an option that is not given has its default."""
+        """Return the values of the operator's own options, by field.
+
+        An option that is not given has its default value.
+        """
         return {each.field: each.default for each in self.own_options} | dict(options.operator_options)
 
     def complete(self, build: Builder) -> None:

@@ -5,10 +5,10 @@
     month = f"{day:%Y-%m}"
 
 The first line is the id of a deployed pipeline, with `{name}` for a value of this notebook; below it are parameters.
-The run belongs to the scheduler, not to this task: it goes on if this task is cancelled. With --wait the task is a
-sensor: it polls every --poke until that run has succeeded, fails if the run fails, and --reschedule frees its slot
-meanwhile. A retry of this task triggers a new run. With `--out NAME`, NAME is the id of the run. To run a pipeline
-within this task instead, use the operator `notebook`.
+The scheduler executes the run, so the run continues if this task is cancelled. With --wait, the task is a sensor: it
+polls every --poke until the run has succeeded, and fails if the run fails. With --reschedule, the task frees its slot
+between two polls. A retry of this task triggers a new run. With `--out NAME`, NAME is the id of the run. To run a
+pipeline within this task instead, use the operator `notebook`.
 """
 
 from __future__ import annotations

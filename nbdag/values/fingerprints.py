@@ -29,7 +29,7 @@ from .libraries import is_users_class
 from .pickling import MAX_CAPTURED, dump, is_definition, user_namespace
 from .types import rule_of
 
-_MAX_COMPARED = 10_000_000  # bytes of a pickle whose operations are compared
+_MAX_COMPARED = 10_000_000  # maximum size in bytes of a pickle whose operations are compared
 
 
 def small_fingerprint(obj: object, *, tolerant: bool = False) -> bytes | None:
@@ -53,20 +53,20 @@ def fingerprint(obj: object, regions: Sequence[Region] = ()) -> bytes | None:
 def is_same(one: object, other: object) -> bool:
     """Return whether two objects have the same content.
 
-    Unlike their fingerprints, this ignores which equal texts and numbers are one object, as a library may replace a
-    text of an object by an equal one. Contents that are large and have different fingerprints count as different.
+    Unlike fingerprints, this comparison ignores whether equal texts and numbers are the same object, because a library
+    may replace a text by an equal text. Large contents with different fingerprints count as different.
     """
     print = fingerprint(one)
     if print is None or print == fingerprint(other):
         return print is not None
     try:
         return all(a == b for a, b in itertools.zip_longest(_operations(one), _operations(other)))
-    except Exception:  # not to be pickled, or too large
+    except Exception:  # the object cannot be pickled, or is too large
         return False
 
 
 def _operations(obj: object) -> Iterator[object]:
-    """Yield the operations of an object's pickle; one that repeats a text yields that text."""
+    """Yield the operations of an object's pickle. For an operation that refers to an earlier text, yield the text."""
     data, buffers = io.BytesIO(), xxhash.xxh3_128()
 
     def keep(buffer: pickle.PickleBuffer) -> bool:
@@ -78,8 +78,8 @@ def _operations(obj: object) -> Iterator[object]:
         raise OverflowError
     yield buffers.digest()
     texts: dict[int, object] = {}  # key: number in the memo
-    numbers: dict[int, int] = {}  # key: number in the memo; value: the same, not counting texts
-    last: object = None  # what the last operation made or named
+    numbers: dict[int, int] = {}  # key: number of an object in the memo; value: its number if texts are not counted
+    last: object = None  # the object that the last operation created or named
     for operation, argument, _ in pickletools.genops(data.getvalue()):
         name = operation.name
         if name == "FRAME":
@@ -98,7 +98,7 @@ def _operations(obj: object) -> Iterator[object]:
         elif isinstance(argument, str | bytes):
             yield "text", argument
         else:
-            yield name, repr(argument)  # NaN equals nothing
+            yield name, repr(argument)  # as text, because NaN does not equal itself
 
 
 def _attempt(

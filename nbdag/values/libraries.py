@@ -1,4 +1,4 @@
-"""Which modules belong to libraries, as opposed to the user's own modules."""
+"""Distinguish modules of libraries from the user's own modules."""
 
 from __future__ import annotations
 

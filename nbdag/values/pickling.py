@@ -424,7 +424,7 @@ def _definition(name: str, shape: str, value: bytes | None, outside: Sequence[ob
 
 
 def _caching_function_by_value(function: Any) -> Any:
-    """Return how to pickle a function of `functools.lru_cache`, which Python itself pickles as its name only."""
+    """Return how to pickle a function of `functools.lru_cache` by value. Python itself would pickle only its name."""
     wrapped, parameters = function.__wrapped__, function.cache_parameters()
     attributes = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
     shape = definition_digest(wrapped)
@@ -436,7 +436,10 @@ def _caching_function_by_value(function: Any) -> Any:
 
 
 def _caching_function(name: str, shape: str, wrapped: Any, maxsize: int | None, typed: bool) -> Any:
-    """Return the function of this name, with its results, if the notebook defines it; else one without results."""
+    """Return the notebook's function of this name, with its cached results.
+
+    If the notebook does not define it, return a new function without results.
+    """
     here: Any = user_namespace().get(name)
     if isinstance(here, functools._lru_cache_wrapper) and definition_digest(here.__wrapped__) == shape:
         return here

@@ -90,7 +90,7 @@ class Origins:
         return name in self.setup and self.setup[name] is value
 
     def print_of(self, name: str) -> bytes | None:
-        """Return the fingerprint that an object of setup had before the cell; None if there is none."""
+        """Return the fingerprint that an object of setup had before the cell, or None if it was not computed."""
         return self._prints.get(name)
 
     # -- loading ------------------------------------------------------------------------------------------------

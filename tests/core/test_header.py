@@ -62,6 +62,7 @@ VALUES = {
     ),
     option_types.ERRORS: unique(st.sampled_from(["ConnectionError", "requests.HTTPError", "a.b.C"])),
     option_types.ASSETS: unique(st.sampled_from(["s3://lake/orders", "file:///data/a.csv", "orders"])),
+    option_types.QUESTION: st.sampled_from(["Ship {accuracy:.1%}?", "Is 'it' ready?"]).map(option_types.QUESTION.read),
     option_types.DEADLINE: st.none() | st.sampled_from(["08:00", "23:59", "+2h", "+1h30m", "+0.5s"]),
     option_types.DATE: st.none() | dates,
     option_types.ZONE: st.sampled_from(["UTC", "Europe/Riga", "Australia/Lord_Howe"]),

@@ -11,9 +11,11 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbdag.core.dataflow.control_flow import TEARDOWN_RULE
 from nbdag.core.model.dag import Dag, Edge, Task
 from nbdag.core.model.states import RunState, TaskState, move
 from nbdag.core.options.options import DagOptions, TaskOptions
+from nbdag.core.planning.clearing import relevant_setups
 from nbdag.core.planning.plan import Instance, RunView, expansion_of, plan
 from nbdag.core.planning.pools import assign_slots, claims, runs_to_start
 from nbdag.core.planning.retries import retry_at
@@ -194,12 +196,15 @@ class World:
         if "timeout" in found.reason:
             assert late
             assert found.verdict is RunState.FAILED
-        elif options.fail_fast and T.FAILED in states:
+        elif options.fail_fast and any(
+            one.state is T.FAILED and not run.dag.tasks[one.task].options.teardown_for for one in run.instances.values()
+        ):
             assert found.verdict is RunState.FAILED
         else:
             part = [task for task in run.dag.tasks if run.takes_part(task)]
-            followed = {edge.source for edge in run.dag.edges if edge.target in part}
-            leaves = [one.state for task in part if task not in followed for one in run.of(task)]
+            work = [task for task in part if not run.dag.tasks[task].options.teardown_for]
+            followed = {edge.source for edge in run.dag.edges if edge.target in (work or part)}
+            leaves = [one.state for task in work or part if task not in followed for one in run.of(task)]
             bad = T.FAILED in leaves or T.UPSTREAM_FAILED in leaves
             assert found.verdict is (RunState.FAILED if bad else RunState.SUCCESS)
 
@@ -261,6 +266,16 @@ class World:
 
     def assert_may_run(self, run, task):
         rule = run.dag.tasks[task].options.trigger
+        teardown = run.dag.tasks[task].options.teardown_for
+        further_up = [each for each in relevant_setups(run.dag, task) if each not in run.dag.upstream[task]]
+        for setup in further_up if not teardown else ():
+            assert not run.takes_part(setup) or set(run.letters(setup)) <= set("SR"), f"{task} without {setup}"
+        if teardown and any(map(run.takes_part, teardown)):
+            assert "S" in "".join(map(run.letters, teardown)), f"{task} has nothing to release"
+        for branch in run.dag.upstream[task]:
+            told = [one.chosen for one in run.of(branch) if one.state is T.SUCCESS and one.chosen is not None]
+            if told and set(run.letters(branch)) <= set("SKFUR") and not teardown:
+                assert task in run.dag.followed(branch, [name for names in told for name in names])
         ends = ""
         for other in run.dag.upstream[task]:
             if run.takes_part(other):
@@ -300,6 +315,9 @@ class World:
             run.set(key, T.SKIPPED, short_circuit=options.short_circuit)
         elif options.map and one.map_index < 0:
             self.expand(run, one.task)
+        elif options.branch:
+            below = run.dag.downstream[one.task]
+            run.set(key, T.SUCCESS, chosen=tuple(each for each in below if self.dice.random() < 0.5))
         else:
             run.set(key, T.SUCCESS)
 
@@ -323,7 +341,7 @@ class World:
         if one.state in (T.QUEUED, T.RUNNING):
             run.set(key, T.RESTARTING, by_user=True)
         elif one.state in LETTERS:
-            run.set(key, T.NONE, by_user=True, tries=0, short_circuit=False, ready_at=None)
+            run.set(key, T.NONE, by_user=True, tries=0, short_circuit=False, chosen=None, ready_at=None)
             placeholder = (one.task, -1)
             if one.map_index >= 0 and placeholder not in run.instances and self.dice.random() < 0.5:
                 run.instances[placeholder] = Instance(task=one.task)  # its elements are to be worked out anew
@@ -331,7 +349,9 @@ class World:
 
 def random_dag(dice: Random, name: str) -> Dag:
     names = [f"t{n}" for n in range(dice.randint(1, 8))]
-    edges = [Edge(source=a, target=b) for n, b in enumerate(names) for a in names[:n] if dice.random() < 0.35]
+    edges = [
+        Edge(source=a, target=b, declared=True) for n, b in enumerate(names) for a in names[:n] if dice.random() < 0.35
+    ]
     options = DagOptions(
         max_active_tasks=dice.randint(1, 4),
         fail_fast=dice.random() < 0.2,
@@ -339,6 +359,14 @@ def random_dag(dice: Random, name: str) -> Dag:
         weight_rule=dice.choice(["downstream", "upstream", "absolute"]),
     )
     tasks = {task: Task(id=task, cell=n, options=random_options(dice), code="") for n, task in enumerate(names)}
+    if len(names) > 2 and dice.random() < 0.4:
+        setup, teardown = sorted(dice.sample(range(len(names)), 2))
+        pair = {"setup": {"setup": True}, "teardown": {"teardown_for": (names[setup],), "trigger": TEARDOWN_RULE}}
+        for at, said in ((setup, pair["setup"]), (teardown, pair["teardown"])):
+            task = tasks[names[at]]
+            tasks[names[at]] = replace(task, options=replace(task.options, branch=False, **said))
+        edges = [edge for edge in edges if (edge.source, edge.target) != (names[setup], names[teardown])]
+        edges.append(Edge(source=names[setup], target=names[teardown], declared=True))
     return Dag(id=name, options=options, cells=(), tasks=tasks, edges=tuple(edges), order=tuple(names))
 
 
@@ -354,6 +382,7 @@ def random_options(dice: Random) -> TaskOptions:
         map=dice.choice([(), (), (), (("x", "xs"),)]),
         short_circuit=dice.random() < 0.5,
         reschedule=dice.random() < 0.2,
+        branch=dice.random() < 0.15,
         depends_on_past=dice.random() < 0.1,
         wait_for_downstream=dice.random() < 0.05,
     )

@@ -105,9 +105,9 @@ class Odd:
 REFUSED = [
     ("a\0b", "bash cannot take 'x': it contains a NUL character; write it to a file in a Python cell"),
     (["a", "\0"], "it contains a NUL character"),
-    (Odd(), "a Odd has no JSON; pass what the script needs"),
-    (pd.DataFrame({"a": [1]}), "a DataFrame has no JSON"),
-    ({1, 2}, "a set has no JSON"),
+    (Odd(), "a Odd cannot be written as JSON; pass the data that the script needs"),
+    (pd.DataFrame({"a": [1]}), "a DataFrame cannot be written as JSON"),
+    ({1, 2}, "a set cannot be written as JSON"),
     ("x" * 3_000_000, "bash cannot take 'x': it is too large for the environment; write it to a file"),
     (["x" * 3_000_000], "bash cannot take 'x': it is too large"),
     ("\ud800", "surrogates not allowed"),
@@ -273,7 +273,7 @@ def test_an_interrupted_script_is_terminated():
     finally:
         sys.stdout = stdout
     frames = inspect.getinnerframes(caught.tb)
-    process = next(frame.frame.f_locals["process"] for frame in frames if frame.function == "run")
+    process = next(frame.frame.f_locals["process"] for frame in frames if frame.function == "run_script")
     assert process.returncode == -signal.SIGTERM
 
 

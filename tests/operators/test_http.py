@@ -157,8 +157,12 @@ REFUSED = [
     ("ftp://host/x", {}, "'ftp://host/x' is not a URL of HTTP"),
     ("http://127.0.0.1:1/{x}/y", {"x": ".."}, "the value '..' cannot be a part of a path"),
     ("http://127.0.0.1:1\nA: {x}", {"x": "a\r\nB: c"}, "cannot be a part of a header; remove its line breaks"),
-    ("POST http://127.0.0.1:1\n\nx", {"x": object()}, "the body has no JSON (a object has no JSON)"),
-    ("POST http://127.0.0.1:1\n\nx", {"x": float("nan")}, "the body has no JSON"),
+    (
+        "POST http://127.0.0.1:1\n\nx",
+        {"x": object()},
+        "the body cannot be sent as JSON (a object cannot be written as JSON)",
+    ),
+    ("POST http://127.0.0.1:1\n\nx", {"x": float("nan")}, "the body cannot be sent as JSON"),
 ]
 
 

@@ -115,4 +115,4 @@ def test_help_and_errors_know_its_options(nbdag: Callable[..., subprocess.Comple
     assert "Operator greet\n  The body is a list of names, which are greeted.\n" in text
     assert "  --times N                   how often; default once" in text
     assert "unknown option --tiems; did you mean --times?" in text
-    assert "--times is an option of the operator greet, but this operator is python" in text
+    assert "--times is an option of the operator greet, but the operator of this task is python" in text

@@ -116,7 +116,7 @@ def test_a_sensor_without_a_final_expression_is_rejected(body, line):
 
 
 def test_the_docstring_s_example_is_an_operator(capsys):
-    example = operators.__doc__.split("own option says:", 1)[1].split("An entry point", 1)[0]
+    example = operators.__doc__.split("own option sets:", 1)[1].split("An entry point", 1)[0]
     names = {}
     exec(textwrap.dedent(example), names)
     operators.register("shout")(names["Shout"])
@@ -172,8 +172,8 @@ class TestAnOptionOfAnOperator:
     @pytest.mark.parametrize(
         ("line", "message", "hint"),
         [
-            ("%%task a --times 3", "--times is an option of the operator shout, but this operator is python", "did you mean --timeout?"),
-            ("%%task a --operator bash --to-whom x", "of the operator shout, but this operator is bash", "%%task? lists all options"),
+            ("%%task a --times 3", "--times is an option of the operator shout, but the operator of this task is python", "did you mean --timeout?"),
+            ("%%task a --operator bash --to-whom x", "of the operator shout, but the operator of this task is bash", "%%task? lists all options"),
             ("%%task a --operator shout --tmies 3", "unknown option --tmies", "did you mean --times?"),
             ("%%task a --operator shout --times 0", "--times 0 is too small", "the minimum is 1"),
             ("%dag x --times 3", "unknown option --times", "--times belongs to %%task NAME --operator shout"),

@@ -26,7 +26,7 @@ def source(operator: str, body: str, *out: str, **own: Any) -> str:
 
 MISTAKES = [
     ("empty", "# only a comment\n", (), {}, None),
-    ("empty", "\nx = 1", (), {}, "line 2: the operator empty runs no code, but the cell has some; remove the code"),
+    ("empty", "\nx = 1", (), {}, "line 2: the operator empty runs no code, but the cell contains code; remove the code"),
     ("empty", "", ("x",), {}, "the operator empty has no result for --out"),
     ("file-sensor", "\n", (), {}, "the cell names no file"),
     ("file-sensor", "x", ("a", "b"), {}, "--out has several variables, but a file-sensor has one list of paths"),
@@ -34,9 +34,9 @@ MISTAKES = [
     ("email", "\n", (), {"to": ("a@b.c",)}, "the message is empty"),
     ("email", "hi", ("x",), {"to": ("a@b.c",)}, "a message has no result for --out"),
     ("notebook", "# nothing", (), {}, "the cell names no notebook; write the notebook in the first line"),
-    ("notebook", "a.ipynb\nx = 1\nprint(x)", (), {}, "line 3: a line below the first is no parameter; write name = value"),
-    ("notebook", "a.ipynb\nx = 1\nx = 2", (), {}, "line 3: a line below the first is no parameter"),
-    ("notebook", "a.ipynb\nx, y = 1, 2", (), {}, "line 2: a line below the first is no parameter"),
+    ("notebook", "a.ipynb\nx = 1\nprint(x)", (), {}, "line 3: a line below the first line is not a parameter; write name = value"),
+    ("notebook", "a.ipynb\nx = 1\nx = 2", (), {}, "line 3: a line below the first line is not a parameter"),
+    ("notebook", "a.ipynb\nx, y = 1, 2", (), {}, "line 2: a line below the first line is not a parameter"),
     ("notebook", "a.ipynb\n\nx = (", (), {}, "line 3: the parameters are not Python"),
     ("trigger", "", (), {}, "the cell names no pipeline"),
     ("trigger", "a", ("x", "y"), {}, "--out has several variables, but a trigger has one result"),
@@ -140,7 +140,9 @@ def test_a_message_is_sent_with_its_values_and_files(
 def test_a_message_that_is_not_delivered_fails_without_showing_the_address(web: WebServer) -> None:
     web.answer(500)
     to = web.url.replace("http://", "json://") + "/secret-token"
-    with pytest.raises(EmailError, match=r"^json://\*\*\* was not reached; check the address and the server$"):
+    with pytest.raises(
+        EmailError, match=r"^the message to json://\*\*\* was not sent; check the address and the server$"
+    ):
         exec(source("email", "hi", to=(to,)))
     with pytest.raises(EmailError, match=r"apprise does not know the kind of nosuch://\*\*\*"):
         exec(source("email", "hi", to=("nosuch://x",)))

@@ -93,7 +93,7 @@ def _options(options: TaskOptions | DagOptions) -> dict[str, Any]:
 
 
 def operator_options(options: TaskOptions) -> dict[str, Any]:
-    """Return the given options that the task's operator declares: field → value, with secrets masked."""
+    """Return, by field, the given options that the task's operator declares. Secrets are masked."""
     recipients = {each.field for each in options_of_operator(options.operator) if each.recipients}
     shown = {}
     for name, value in options.operator_options:

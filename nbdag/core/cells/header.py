@@ -4,7 +4,7 @@ A header is a line such as `%%task train --retries 2`. It follows the quoting ru
 and continues on the next line if it ends with a backslash. `parse(format(header)) == header` for every header that
 `parse` returns. For an invalid header, `parse` raises `HeaderError` with the column and, if a word is misspelt, the
 most similar valid word. `core.options.options` declares the options, `core.options.option_types` the types of their
-values. An operator's own options (`core.options.operator_options`) are valid in the header of a task that has this
+values. An operator's own options (`core.options.operator_options`) are valid only in headers of tasks with this
 operator.
 """
 
@@ -227,7 +227,7 @@ class _Parser:
             message, position = error.args
             raise HeaderError(message, hint="close or remove it", magic=magic, column=position + 1) from None
         self.operator = self._given_operator() or default_operator
-        # The options that the task's operator declares.
+        # Options that the task's operator declares.
         self.own = options_of_operator(self.operator) if kind == "task" else ()
         self.known |= {option.flag: option for option in self.own}
         self.name: str | None = None
@@ -268,7 +268,10 @@ class _Parser:
         return header
 
     def _given_operator(self) -> str:
-        """Return the operator that the header names, or ""; it decides which other options are valid."""
+        """Return the operator that the header names, or "" if it names none.
+
+        The operator determines which other options are valid.
+        """
         for word, following in pairwise([*self.words, Word("", "", 0)]):
             flag, equals, value = word.raw.partition("=")
             if flag == "--operator":
@@ -358,7 +361,9 @@ class _Parser:
         hint = f"did you mean --{near}?" if near else f"{self.magic}? lists all options"
         if owners:
             known_to = " and ".join(owners)
-            message = f"--{flag} is an option of the operator {known_to}, but this operator is {self.operator}"
+            message = (
+                f"--{flag} is an option of the operator {known_to}, but the operator of this task is {self.operator}"
+            )
         raise self._error(message, word, hint=hint)
 
     def _values(self, option: Option, taken: Sequence[Word]) -> list[Any]:

@@ -68,7 +68,7 @@ class Pulls:
         return tuple(found.values())
 
     def problems(self, ancestors: Mapping[str, Collection[str]]) -> Iterator[Problem]:
-        """Yield an error for each pull that can return no value, and a warning for one that may return none."""
+        """Yield an error for each pull that can never return a value, and a warning for each that may return None."""
         for name, pulls in self._named.items():
             for source, key, line, alone in dict.fromkeys(pulls):
                 place = self._tasks[name].at(line)
@@ -85,7 +85,7 @@ class Pulls:
                 elif alone and (found := self._missing(source, key)):
                     yield problem("NB209", found[0], hint=found[1], task=name, place=place)
                 elif alone and key == RESULT and self._has_no_result(source):
-                    hint = f"write --out NAME in the header of {source}, or name a key that it pushes"
+                    hint = f"write --out NAME in the header of {source}, or name a key that {source} pushes"
                     message = f"{source} sets no variable, so ti.xcom_pull({source!r}) returns None"
                     yield problem("NB210", message, hint=hint, task=name, place=place)
 

@@ -18,8 +18,8 @@ from ..analysis.scopes import Bound
 from ..model.dag import CellKind
 from .read_cells import CellAnalysis, NamesAbove, NotebookAnalysis
 
-# Trigger rules that run a task once all upstream tasks have ended, even if some failed. An earlier writer among the
-# upstream tasks neither delays nor skips a task with one of these rules.
+# Trigger rules that run a task when all upstream tasks have ended, even if some failed. With such a rule, a dependency
+# on an earlier writer neither delays nor skips the task.
 RUNS_AFTER_FAILURES = frozenset({"all_done", "all_done_setup_success", "none_skipped"})
 
 
@@ -90,7 +90,8 @@ class Versions:
     def sources(self, version: Version | None, reader: CellAnalysis | None = None) -> Iterator[Version]:
         """Yield the versions that a reader may get, the nearest first; only the last may come from setup.
 
-        A task that may be skipped gives no version, and a task that may fail gives none to a reader that runs anyway.
+        A skipped task provides no version. A failed task provides no version either, but this matters only for a reader
+        that runs in spite of the failure.
         """
         tolerant = reader is not None and reader.options.trigger in RUNS_AFTER_FAILURES
         while version is not None:

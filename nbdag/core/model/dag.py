@@ -239,12 +239,15 @@ class Dag:
 
     @cached_property
     def value_ancestors(self) -> Mapping[str, int]:
-        """Return, as bits by position in the notebook, each task with all tasks whose values reach it."""
+        """Return, for each task, the task and all tasks whose values reach it, as a bit set of positions in the
+        notebook.
+        """
         found: dict[str, int] = {}
         for position, (name, task) in enumerate(self.tasks.items()):
             found[name] = 1 << position
             for source in {source for each in task.inputs for source in each.sources}:
-                found[name] |= found.get(source, 0)  # a source is above the task
+                # The bits of a source are complete, because a source is above the task.
+                found[name] |= found.get(source, 0)
         return found
 
     @cached_property

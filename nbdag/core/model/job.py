@@ -86,11 +86,11 @@ class Job:
     beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Key: name; value: the first later task that changes the name's object.
     changed_later: Mapping[str, str] = field(default_factory=dict)
-    # Values that later tasks load from other tasks above, and that may hold objects of this task's inputs.
+    # Values that later tasks load from other tasks above and that may contain objects of this task's inputs.
     given_below: tuple[StoredInput, ...] = ()
-    # Key: input; value: names of such values that are not stored yet and may hold an object of that input.
+    # Key: input; value: names of such values that are not stored yet and may contain an object of that input.
     awaited_below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    of_setup_below: tuple[str, ...] = ()  # names that later tasks read as setup makes them
+    of_setup_below: tuple[str, ...] = ()  # names that later tasks read and that setup creates again for each task
     choices: tuple[str, ...] = ()  # tasks and groups that a branch may choose
     # Key: kind of state without a name (core.analysis.hidden_state), or module; value: the first later task that
     # observes it.

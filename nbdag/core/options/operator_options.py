@@ -1,7 +1,8 @@
 """The options that operators declare for themselves, such as --subject of the operator email.
 
-An operator is a plug-in of a higher layer, so the parser, the help and the completion of headers ask the registry here:
-`nbdag.operators` installs itself when it is imported. Without it, only the options of `options.TaskOptions` are known.
+Operators are in a higher layer, so the parser, the help and the completion of headers query a registry, which this
+module keeps. `nbdag.operators` installs the registry when it is imported. Before that, only the options of
+`options.TaskOptions` are known.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from .options import Option
 
 @dataclass(frozen=True, slots=True)
 class OperatorHelp:
-    """What `%%task?` shows of one operator."""
+    """What `%%task?` shows about one operator."""
 
     name: str
-    summary: str  # one or two sentences: what its body is, and what it does
-    example: str = ""  # the text of a cell
+    summary: str  # one or two sentences about the body of a cell and about what the operator does
+    example: str = ""  # text of an example cell
     options: tuple[Option, ...] = ()
 
 
@@ -31,7 +32,7 @@ class Registry(Protocol):
         """Return the names of all operators."""
 
     def options_of(self, operator: str) -> tuple[Option, ...]:
-        """Return the options that an operator declares; none if it is unknown or cannot be loaded."""
+        """Return the options that an operator declares, or no options if it is unknown or cannot be loaded."""
 
     def help_of(self, operator: str) -> OperatorHelp | None:
         """Return the help of an operator, or None if it cannot be loaded."""
@@ -55,8 +56,8 @@ def operator_option(flag: str, kind: Kind, help: str, *, default: Any = None, re
     """Return the declaration of an option that only one operator has.
 
     The operator writes its value into the source of the task, so the option affects the task's result. `default` is the
-    value if the header does not set the option; the help text says what it is. Values of `recipients` may hold tokens,
-    and are masked where options are shown.
+    value if the header does not set the option; the help text must mention it. `recipients`: values may contain tokens,
+    so they are masked where options are shown.
     """
     return Option(
         flag=flag,

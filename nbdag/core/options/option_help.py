@@ -28,7 +28,7 @@ Examples
   %%task stop --teardown-for start
   %%task fetch --operator bash --doc "copies last night's files"
 
-The body of a cell with another operator than python is in that operator's language, see the end.
+With an operator other than python, the text below the header is in the operator's language.
 There, and in texts among the operator's options, templates of Airflow are rendered: {{ ds }},
 {{ data_interval_start }}, {{ params.x }}, {{ var.value.x }}, {{ conn.x.host }}, and the result of
 another task, {{ ti.xcom_pull('extract') }}. A Python cell has the same in dag_run: dag_run.ds,
@@ -87,7 +87,7 @@ like any other cell.
 
 Makes this cell the pipeline's parameters and their defaults. A run can override them:
   nbdag run churn.ipynb -p alpha 0.5
-It equals papermill's cell tag `parameters`.
+The header has the same meaning as papermill's cell tag `parameters`.
 
 Types and rules are checked before a run starts, whichever way it starts. A comment describes the
 parameter, and may begin with a rule. JSON Schema is allowed, too
@@ -155,7 +155,7 @@ def _indented(text: str, by: int) -> str:
 
 
 def given_operator(text: str) -> str:
-    """Return the operator that the options of a header name, or "" if they name none."""
+    """Return the operator that the options of a header name, or "" if they name no operator."""
     found = re.search(r"(?<!\S)--operator(?:=|\s+)['\"]?([^\s'\"]+)", text)
     return found[1] if found else ""
 

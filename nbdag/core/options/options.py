@@ -27,8 +27,8 @@ class Option:
     group: str  # heading in the help
     affects_result: bool  # whether the values or the outcome of a task may depend on the option
     is_default: bool = False  # whether this is an option of %dag that sets a default for all tasks
-    default: Any = None  # of an operator's own option: the value if the header does not set it
-    recipients: bool = False  # whether its values are addresses that may hold tokens, and are masked
+    default: Any = None  # default value of an operator's own option
+    recipients: bool = False  # whether the values are addresses that may contain tokens, so that they are masked
 
 
 def _option(
@@ -321,7 +321,7 @@ class TaskOptions:
     doc: str | None = _option(
         None, option_types.TEXT, _DESCRIPTION, "one sentence about the task", affects_result=False, per_task=True
     )
-    # The given options that the task's operator declares for itself (core.options.operator_options): field and value.
+    # Given options that only the task's operator declares (core.options.operator_options), as (field, value).
     operator_options: tuple[tuple[str, Any], ...] = ()
 
 
@@ -397,7 +397,7 @@ class DagOptions:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-# Fields that no single option of the class sets.
+# Fields that are not set by a single option of the class.
 _NOT_IN_HEADERS = frozenset({"defaults", "operator_options"})
 
 

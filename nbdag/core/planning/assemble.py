@@ -211,12 +211,12 @@ def changed_later(dag: Dag, task: Task) -> dict[str, str]:
 def given_below(
     dag: Dag, task: Task, outputs_of: OutputsOf
 ) -> tuple[tuple[StoredInput, ...], dict[str, tuple[str, ...]]]:
-    """Return the values that tasks below get from other tasks above, and that may hold objects of the task's inputs.
+    """Return the values that later tasks get from other tasks above and that may contain objects of the task's inputs.
 
-    The second part has the names of those that are not stored yet, by the input.
+    The second part of the result has, by input, the names of such values that are not stored yet.
 
-    Objects pass from task to task as inputs only. So a value may hold an object of an input only if the task that
-    stored it and the one that stored the input were given values of one task, or one was given a value of the other.
+    Objects pass between tasks only as inputs. So a value can contain an object of an input only in two cases: the two
+    tasks that stored them have loaded values of a common task, or one has loaded a value of the other.
     """
     origins = {each.name: [dag.value_ancestors[source] for source in each.sources] for each in task.inputs}
     if not origins:
@@ -224,7 +224,8 @@ def given_below(
     own = {(each.name, source) for each in task.inputs for source in each.sources}
     stored: dict[tuple[str, str], StoredInput] = {}
     awaited: dict[str, dict[str, None]] = {}
-    related: dict[str, list[str]] = {}  # task that stored a value → inputs whose objects the value may hold
+    # Key: task that stored a value; value: inputs whose objects this value may contain.
+    related: dict[str, list[str]] = {}
     for other in dag.tasks.values():
         for each in other.inputs if other.cell > task.cell else ():
             name, source = each.name, each.sources[0]
@@ -246,7 +247,7 @@ def given_below(
 
 
 def of_setup_below(dag: Dag, task: Task) -> tuple[str, ...]:
-    """Return the names that tasks below read without being given them: setup makes them for every task."""
+    """Return the names that later tasks read but do not load, because setup creates them for every task."""
     found: dict[str, None] = {}
     for other in dag.tasks.values():
         if other.cell > task.cell:

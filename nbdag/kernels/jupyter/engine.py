@@ -75,7 +75,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         try:
             return await super().async_execute_cell(cell, cell_index, *args, **options)
         except CellExecutionError:
-            self._log("".join(self._of_setup or ()))  # it may explain the error
+            self._log("".join(self._of_setup or ()))  # the text of setup may explain the error
             raise
         except DeadKernelError:
             self.execution.exit_code = await self.km.provisioner.poll()
@@ -111,7 +111,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         return output
 
     def log_output_message(self, output: Any) -> None:
-        """Write text of the task into its log; setup prints the same for every task, so its text is left out."""
+        """Write text of the task into its log; the text of setup is omitted, because it is the same for every task."""
         if self._of_setup is None:
             super().log_output_message(output)
         elif output.output_type == "stream":

@@ -2,10 +2,10 @@
 
 Python reports each file that it opens, moves or removes to an audit hook, whichever Python library does it. It does not
 report files of programs that the cell starts, or of libraries that open files in C. If the cell uses such programs or
-libraries, the folder of the run is searched for files that changed while the cell ran. A file that the arguments of a
-program name counts as read by the program, unless it changed. Other reads of programs and of such libraries remain
-unknown, and so do the arguments of a shell line (`!`), which IPython passes to a pseudo-terminal. To order such tasks,
-declare it with --after.
+libraries, the folder of the run is searched for files that changed while the cell ran. If the arguments of a program
+name a file, the file counts as read by the program, unless it has changed. Other reads of programs and of such
+libraries remain unknown, and so do the arguments of a shell line (`!`), which IPython passes to a pseudo-terminal. To
+order such tasks, declare it with --after.
 
 All files are watched except those of the interpreter and its packages, nbdag's own home, caches, and temporary files.
 While no cell is running, the hook costs only one lookup.
@@ -24,7 +24,7 @@ from typing import Any
 
 from ...core.model.job import FileUse, Note
 
-MAX_WORDS = 200  # words of a command, and files that commands name
+MAX_WORDS = 200  # maximum number of words of a command, and of files that commands name
 MAX_FILES = 2_000  # maximum number of files that are recorded for one attempt
 MAX_ENTRIES = 20_000  # maximum number of folder entries that are searched for changed files
 SEARCH_AFTER_PROGRAM = 0.5  # time limit in seconds of the search for changed files, if the cell started a program
@@ -126,7 +126,8 @@ class FileWatch:
 
     def named(self, arguments: tuple[Any, ...]) -> None:
         """Record the existing files that a command names, which its program probably reads."""
-        for command in arguments[:2]:  # the program, its arguments; or a whole command
+        # The arguments of the event are the program and its arguments, or a whole command.
+        for command in arguments[:2]:
             for part in [command] if isinstance(command, str | bytes | os.PathLike) else command or ():
                 text = os.fsdecode(part)
                 for word in {text, *text.split()[:MAX_WORDS]}:

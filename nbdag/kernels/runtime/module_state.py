@@ -1,8 +1,8 @@
 """Read the attributes of the user's own modules, and observe imports.
 
 Only modules outside of site-packages and the standard library are read. For libraries, probes read the settings, and
-all other state is ignored. Attributes that are named as a cache are ignored, too, and so are private ones, except for
-counters and generators: a later task would count or draw again what another task has had.
+all other state is ignored. Private attributes and attributes named as a cache are ignored. Private counters and
+generators are not ignored: a later task would get the same numbers as an earlier task.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def attributes(module: types.ModuleType | None) -> dict[str, Any]:
 
 
 def _of_class(cls: type) -> dict[str, Any]:
-    """Return the data among the attributes of a class."""
+    """Return the attributes of a class that contain data."""
     return {
         f"{cls.__name__}.{name}": _frozen(value, 1)
         for name, value in vars(cls).items()
@@ -87,7 +87,7 @@ def _counts(value: object) -> bool:
 
 
 def _numpy_generator(value: object) -> Any:
-    """Return the generator of bits of numpy's generators; None for any other object."""
+    """Return the bit generator of a numpy generator, or None for any other object."""
     if type(value).__module__.partition(".")[0] != "numpy":
         return None
     return getattr(value, "bit_generator", getattr(value, "_bit_generator", None))

@@ -136,10 +136,10 @@ class MutationCheck:
                 yield self._note(each, each.held, ())
 
     def _stale_values(self) -> dict[str, list[str]]:
-        """Return, for each input that the cell changed, the names of stored values that hold the object unchanged.
+        """Return, for each input that the cell changed, the names of stored values that contain the unchanged object.
 
-        Later tasks are given these values. A value that is not stored yet counts if it may hold the object, and if the
-        cell does not declare the change.
+        Later tasks load these values. A value that is not stored yet is included if it may contain the object and the
+        change is undeclared.
         """
         declared = _declared_changes(self.request)
         own = [(each.name, digest) for each in self.request.inputs for digest in each.digests]
@@ -147,7 +147,8 @@ class MutationCheck:
         own = [(name, digest) for name, digest in own if digest in self.loaded]
         if not own or not (self.request.given_below or self.request.awaited_below):
             return {}
-        parts: dict[str, list[str]] = {}  # digest of a loaded value → names of values that refer to it
+        # Key: digest of a loaded value; value: names of stored values that refer to it.
+        parts: dict[str, list[str]] = {}
         for given in self.request.given_below:
             for digest in self.store.in_use(given.digests) & self.loaded.keys():
                 parts.setdefault(digest, []).append(given.name)
@@ -163,11 +164,11 @@ class MutationCheck:
         return {name: list(dict.fromkeys(holders)) for name, holders in found.items() if holders}
 
     def _is_changed(self, digest: str) -> bool:
-        """Return whether the cell has changed a loaded value, compared with what is stored."""
+        """Return whether the cell has changed a loaded value, by a comparison with the stored value."""
         now = self.loaded[digest]
         try:
             stored = self.store.open(digest)
-        except Exception:  # it was deleted meanwhile
+        except Exception:  # loading can fail if the stored value was deleted
             return False
         same_print = fingerprint(now.values, [now.region]) == fingerprint(stored.values, [stored.region])
         return not same_print and not is_same(now.values, stored.values)
@@ -237,7 +238,7 @@ class MutationCheck:
 
 
 def _may_hold_data(value: object) -> bool:
-    """Return whether an object of setup can change: unlike modules, classes, and functions without data."""
+    """Return whether an object of setup can change. Modules, classes, and functions without data cannot."""
     if isinstance(value, types.FunctionType):
         return bool(value.__defaults__ or value.__kwdefaults__ or value.__closure__ or vars(value))
     return not isinstance(value, (*_IMMUTABLE, type)) and not rule_of(value).immutable

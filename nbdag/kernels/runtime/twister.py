@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 _WORDS = 624  # number of words (32 bits) in one block
 _LARGEST_SEARCH = 20_000  # maximum number of blocks to search, which take 50 MB and about 50 ms
-_SEARCH_AT_START = 1_000  # the same if no word of the block has been drawn, as after a seed and rarely otherwise
+# Maximum number of blocks to search if no word of the block was drawn, which is usual after a seed and rare otherwise.
+_SEARCH_AT_START = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Twister:
         """Return whether the generator got from `before` to this state only by drawing numbers, without a new seed.
 
         If more than 12 million words were drawn, return False, because the search would take too long.
-        The same holds for more than 0.6 million words if they end with a block.
+        Return False also for more than 0.6 million words if the last drawn word ends a block.
         """
         if self.key == before.key:
             return self.position >= before.position

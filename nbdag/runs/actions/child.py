@@ -1,7 +1,7 @@
-"""Runs of other notebooks that a task starts: the runtime of the operators `notebook` and `trigger`.
+"""Start runs of other notebooks from a task: the code that the operators `notebook` and `trigger` call.
 
-A task calls these functions in its kernel. They use the home of the task's own run, wherever the kernel's working
-directory is. A child run is an ordinary run: it has its own report, tasks and values, and `nbdag runs` lists it.
+A task calls these functions in its kernel. They use the home of the task's run, whatever the working directory of the
+kernel is. A child run is an ordinary run: it has its own report, tasks and values, and `nbdag runs` lists it.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ from pathlib import Path
 from typing import Any
 
 from ... import notebooks
-from ...building import BuiltNotebook
+from ...building import BuiltNotebook, build
 from ...context import DagRun, current
 from ...core.cells.header import Header
 from ...core.cells.header import format as format_header
 from ...core.model import text
 from ...core.model.states import RUN_FINISHED, RunState, TaskState
 from ...errors import NbdagError, error
-from ...home import Home
+from ...home import Home, the_home
 from ...operators.calls import Piece, filled
+from ..creation.prepare import plain_parameters
 from ..execution.foreground import run
-from ..queries.deployments import live_scheduler
+from ..queries.deployments import live_scheduler, open_store_and_dag
+from ..queries.pinned import pinned_text
 from ..queries.records import Run
-from ..queries.runs import UnknownRunError, find_run, follow
+from ..queries.runs import UnknownRunError, find_run
 from .deploy import trigger
-from .resume import RunOwnedError, RunSucceededError, resume
 
 NO_TASK = "NB107"
-_POLL = 0.2  # seconds between two looks at a run that a scheduler executes
+_POLL = 0.2  # seconds between two checks of a run that a scheduler executes
 
 
 @error
@@ -67,13 +68,13 @@ class ChildRunError(NbdagError):
 
 @error
 class NoSchedulerError(NbdagError):
-    """A task waits for a run that nobody executes."""
+    """A task waits for a run that no process executes."""
 
     dag: str
     run: str
     template = (
         "no scheduler is running, so run {run} of {dag} would never end; start `nbdag scheduler`, or use --operator "
-        "notebook, which executes it itself"
+        "notebook, which executes the run in the task"
     )
 
 
@@ -100,8 +101,8 @@ def run_child(
 def trigger_child(pipeline: tuple[Piece, ...], *, wait: bool = False, parameters: Mapping[str, Any]) -> str | None:
     """Trigger a run of a deployed pipeline and return its id; with `wait`, return None until it has succeeded.
 
-    An attempt triggers one run: a second call in the same attempt asks for the run of the first one. Raise
-    `ChildRunError` if that run does not succeed, `NoSchedulerError` if nobody executes it.
+    An attempt triggers only one run: another call in the same attempt uses the run of the first call. Raise
+    `ChildRunError` if the run does not succeed, and `NoSchedulerError` if no process executes it.
     """
     home, dag = _home(), filled(pipeline, what="the pipeline")
     attempt = current()
@@ -109,7 +110,7 @@ def trigger_child(pipeline: tuple[Piece, ...], *, wait: bool = False, parameters
     name = None
     if attempt.home is not None:
         name = _name_for(attempt)
-        with contextlib.suppress(UnknownRunError):  # an earlier poll of this attempt has triggered it
+        with contextlib.suppress(UnknownRunError):  # use the run if an earlier poll of this attempt has triggered it
             made = find_run(name, dag, home=home)
     if made is None:
         made = trigger(dag, parameters=parameters, name=name, home=home)
@@ -123,7 +124,7 @@ def trigger_child(pipeline: tuple[Piece, ...], *, wait: bool = False, parameters
             return made.id
         if attempt.home is not None:
             return None  # the sensor calls again after --poke
-        time.sleep(_POLL)  # the live notebook runs a cell once
+        time.sleep(_POLL)  # wait here, because the live notebook runs a cell only once
         made = find_run(made.id, dag, home=home)
     if wait:
         _report(made)
@@ -131,30 +132,35 @@ def trigger_child(pipeline: tuple[Piece, ...], *, wait: bool = False, parameters
 
 
 def _home() -> Home | None:
-    """Return the home of the task's run; None in the live notebook, which has that of its folder."""
+    """Return the home of the task's run, or None in the live notebook, which uses the home of its folder."""
     root = current().home
     return None if root is None else Home(Path(root), os.environ.get("NBDAG_DB_URL") or None)
 
 
 def _name_for(of: DagRun) -> str:
-    """Return the id of the run that this attempt triggers, the same however often the attempt polls."""
+    """Return the id of the run that this attempt triggers. Each poll of the attempt computes the same id."""
     parts = (of.dag_id, of.run_id, of.task_id or "", str(of.map_index), str(of.try_number))
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
     return f"triggered__{(of.task_id or 'task')[:200]}_{digest}"
 
 
 def _run_deployed(dag: str, parameters: Mapping[str, Any], jobs: int | None, home: Home | None) -> Run:
-    """Run the deployed version of a pipeline here, or wait for the scheduler that has begun to execute the run."""
-    made = trigger(dag, parameters=parameters, home=home)
-    with contextlib.suppress(RunOwnedError, RunSucceededError):
-        return resume(made, jobs=jobs)
-    for _ in follow(made):
-        pass
-    return find_run(made.id, dag, home=home)
+    """Execute the deployed version of a pipeline in this process.
+
+    A scheduler does not take part, because this task may hold the last of its slots.
+    """
+    here = the_home(home)
+    with open_store_and_dag(here, dag) as (_, row):
+        source = pinned_text(here, row.digest, row.path)
+    built = build(source, name=row.path, cwd=Path(row.cwd), parameters=plain_parameters(parameters))
+    return run(row.path, parameters=parameters, jobs=jobs, cwd=row.cwd, home=here, built=built)
 
 
 def _with_a_task(path: Path, out: tuple[str, ...]) -> BuiltNotebook | None:
-    """Return a notebook without tasks with one more cell, a task above which everything is setup; else None."""
+    """Add a task at the end of a notebook without tasks, so that all its cells become setup.
+
+    Return None for a notebook with tasks.
+    """
     source = notebooks.read_file(path)
     dag = notebooks.read_text(source, name=str(path))
     if [each.code for each in dag.errors] != [NO_TASK] or dag.unbuilt or b"%%dag" in source:

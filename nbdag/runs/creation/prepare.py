@@ -292,7 +292,7 @@ def choose(
 ) -> Choice:
     """Return all tasks that `--only`, `--upto` or `--from` selects; without these options, return all tasks.
 
-    The options take tasks and groups. The setup and teardown tasks of a selected task are selected, too.
+    The options accept tasks and groups. The setup and teardown tasks of a selected task are also selected.
 
     An empty selection raises `EmptySelectionError`: a script that computes an empty selection does not mean all tasks.
     """

@@ -120,7 +120,7 @@ function ColumnHeader({ summary, longest, selected, onRun }: ColumnHeaderProps) 
 interface CellProps {
   run: string
   row: string
-  task: string // the task that a click selects
+  task: string // id of the task that a click selects
   state: DisplayState
   when: string
   selected: boolean

@@ -4,10 +4,10 @@ import { STATE_PRECEDENCE } from '../../messages'
 
 export interface TaskRow {
   id: string // id of the task, or name of the group
-  members: readonly string[] // ids of the tasks
+  members: readonly string[] // ids of the tasks of this row
 }
 
-/** Return the rows in run order; a group is in the place of its first task. */
+/** Return the rows in run order. A group has the position of its first task. */
 export function rowsOf(picture: Picture): TaskRow[] {
   const groups = new Map(
     picture.nodes.filter((node) => node.group).flatMap((node) => node.members.map((task) => [task, node] as const)),
