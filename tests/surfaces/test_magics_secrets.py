@@ -70,7 +70,7 @@ def test_a_lookup_without_the_magics_masks_too(kernel: Kernel) -> None:
         ("%nbdag connections list", "postgres"),
         ("from comm import create_comm; create_comm('x', data={'v': [t]}).send({'v': t})", '"v": "***"'),
         ("import multiprocessing as m; p = m.get_context('fork').Process(target=print, args=(t,)); p.start(); p.join()", "***"),
-        ("nbdag.secret(t + ' ')", "pass its name, not its value"),
+        ("nbdag.secret(t + ' ')", "pass the name, not the value"),
         ("t??", "***"),
         ("!echo $NBDAG_SECRET_SET_LATER", "***"),
     ],
