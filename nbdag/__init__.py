@@ -38,6 +38,7 @@ Imports point down (checked by a test):
     executors, store, building                attempts; the database; tasks that a %%dag cell creates
     kernels                                   forkserver < runtime < jupyter < worker
     processes, graphs, notebooks, reports     processes of this machine; pictures; files
+    airflow                                   Airflow's names for the code of a %%dag cell
     operators, values                         kinds of tasks; stored values
     context, asset_facts, task_state, waiting a task's view of its run, and what it reports about itself
     secrets                                   secrets and connections by name, and their masking in outputs

@@ -35,6 +35,7 @@ from ..core.model.dag import Cell, CellKind, Dag, Place, Problem
 from ..core.model.problems import problem
 from ..core.options.option_types import nearest
 from ..home import absolute
+from ..operators import OFFERED
 from ..secrets.parameters import without_secrets
 
 if TYPE_CHECKING:
@@ -179,11 +180,13 @@ def _problem(dag: Dag, error: BuildError) -> Problem:
     if error.cell is not None and error.cell not in {cell.in_file for cell in builders}:
         message = f"a setup cell that %%dag needs failed: {message}"
     name = message.partition("name '")[2].partition("'")[0] if message.startswith("NameError") else ""
-    return problem("NB114", message, hint=hint or _hint(dag, name), place=Place(cell=at, line=error.line))
+    return problem("NB114", message, hint=hint or _hint(dag, name, message), place=Place(cell=at, line=error.line))
 
 
-def _hint(dag: Dag, name: str) -> str:
+def _hint(dag: Dag, name: str, message: str) -> str:
     """Return advice about a name that is unknown in the code of %%dag."""
+    if message.startswith("ModuleNotFoundError: No module named 'airflow"):
+        return "write nbdag.airflow instead of airflow"
     if not name:
         return ""
     if name == "dag_run":
@@ -191,5 +194,5 @@ def _hint(dag: Dag, name: str) -> str:
     for task in dag.tasks.values():
         if name in task.writes:
             return f"task {task.id} sets {name}, but no task has run when %%dag runs; use {name} in the code of a task"
-    near = nearest(name, ["Python", "Bash", "Sensor", "Operator", "chain", *dag.parameters])
+    near = nearest(name, [*OFFERED, *dag.parameters])
     return f"did you mean {near}?" if near else f"set {name} in setup or in a parameters cell above"

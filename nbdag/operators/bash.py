@@ -186,13 +186,31 @@ def run(*pieces: Piece) -> str:
 
         made = shell(parts)
         script, values = made.text, {**values, **made.values}
+    return run_script(script, values)
+
+
+def run_script(
+    script: str,
+    values: Mapping[str, Any],
+    *,
+    environment: Mapping[Any, Any] | None = None,
+    cwd: str | None = None,
+    errexit: bool = True,
+    skips: Collection[int] = (SKIP,),
+) -> str:
+    """Run a script with these variables, forward its output at once, and return its standard output; see `run`.
+
+    `environment` replaces that of this process. With `errexit`, the first command that fails ends the script. An exit
+    status in `skips` skips the task.
+    """
     arrays, variables = shell_variables(values)
     if "\0" in script:
         raise NbdagError("the script contains a NUL character, which bash cannot read; remove it")
     try:
         process = subprocess.Popen(
-            ["bash", "-e", "-c", arrays + script, "bash"],
-            env={**os.environb, **variables},
+            ["bash", *(["-e"] if errexit else []), "-c", arrays + script, "bash"],
+            env={**(os.environb if environment is None else environment), **variables},
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -217,8 +235,8 @@ def run(*pieces: Piece) -> str:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-    if status == SKIP:
-        raise Skip(f"the script exited with status {SKIP}")
+    if status in skips:
+        raise Skip(f"the script exited with status {status}")
     if status:
         lines = errors.split("\n")
         raise ScriptError(status, next((line.strip() for line in reversed(lines) if line.strip()), ""))

@@ -210,8 +210,8 @@ class Build:
             return tuple(dict.fromkeys(kind.read(id) for id in task_ids(value)))
         if kind.many or kind.repeat:
             texts = [value] if isinstance(value, str) else list(value)
-            if kind.commas:
-                texts = [part for text in texts for part in str(text).replace(",", " ").split()]
+            if kind.commas and isinstance(value, str):
+                texts = value.replace(",", " ").split()
             read = [kind.read(str(text)) for text in texts]
             return kind.join(read) if kind.join else tuple(dict.fromkeys(read))
         if isinstance(value, timedelta):

@@ -63,6 +63,18 @@ def find_function(tree: ast.Module, function: FunctionType) -> FunctionSource | 
     return None
 
 
+def find_lambda(tree: ast.Module, function: FunctionType) -> ast.Lambda | None:
+    """Return a lambda of a cell's syntax tree, or None if it is not there."""
+    wanted = function.__code__
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Lambda) and node.lineno == wanted.co_firstlineno:
+            compiled = compile(ast.Expression(node), "<lambda>", "eval").co_consts
+            made = next(each for each in compiled if isinstance(each, CodeType))
+            if all(getattr(made, each) == getattr(wanted, each) for each in ("co_code", "co_names", "co_varnames")):
+                return node
+    return None
+
+
 def first_line(statement: ast.stmt) -> int:
     """Return the first line of a statement, decorators included."""
     decorators: list[ast.expr] = getattr(statement, "decorator_list", [])

@@ -16,6 +16,7 @@ from itertools import pairwise
 from textwrap import dedent
 from typing import Any, ClassVar, Protocol
 
+from ..core.cells.header import Header
 from ..core.options import option_types
 from ..core.options.options import Option, TaskOptions
 from . import OperatorError
@@ -26,6 +27,7 @@ class Builder(Protocol):
 
     writer: Any  # a `value_writer.ValueWriter`, which writes values of the %%dag cell as source
     tasks: dict[str, Operator]
+    header: Header | None  # the options of the pipeline, if the code declares them
     edges: dict[tuple[str, str], int]  # key: (upstream task, downstream task); value: line of the %%dag cell
     parameters: dict[str, str]  # key: parameter of the pipeline; value: assignment, such as `x: int = 3`
     state: dict[str, Any]  # storage for a library of operators while the cell runs

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import math
 import re
 import sys
@@ -32,7 +33,7 @@ from ..core.cells.source import Python, SyntaxProblem, to_python
 from ..secrets import Connection
 from ..secrets.lookup import name_of
 from . import OperatorError
-from .function_source import FunctionSource, find_function, first_line, source_text
+from .function_source import FunctionSource, find_function, find_lambda, first_line, source_text
 
 _COPYABLE = (
     ast.FunctionDef,
@@ -66,6 +67,8 @@ class ValueWriter:
         self._wanted: dict[str, str] = {}  # key: name; value: the function that needs the name
         # Key: name; value: the copied function of that name.
         self._definitions: dict[str, tuple[FunctionSource, FunctionType]] = {}
+        # Key: name; value: the statement that imports the name, for a library of operators.
+        self._imports: dict[str, str] = {}
         for n, statement in enumerate(self._statements):
             alone = ast.Module([statement], [])
             self._reads.append(global_reads(alone))
@@ -140,6 +143,8 @@ class ValueWriter:
         The first `decorators` decorators of the function are omitted. For a function of another cell or of a module,
         return the result of `name`.
         """
+        if function.__name__ == "<lambda>":
+            return self._inline(function)
         source = self.source_of(function)
         if source is None:
             return self.name(function)
@@ -150,12 +155,33 @@ class ValueWriter:
             raise OperatorError(message, hint="rename one of them", line=source.line)
         return name
 
+    def require(self, name: str, module: str) -> str:
+        """Import a name into the setup cell, under a name that begins with _, which is returned."""
+        self._imports[f"_{name}"] = f"from {module} import {name} as _{name}"
+        return f"_{name}"
+
+    def _inline(self, function: FunctionType) -> str:
+        """Return a lambda as an expression, with the values of its defaults."""
+        node = find_lambda(self._tree, function)
+        if node is None or function.__closure__:
+            raise _unwritable(function)
+        arguments = copy.copy(node.args)
+        arguments.defaults = [
+            ast.parse(self.expression(each), mode="eval").body for each in function.__defaults__ or ()
+        ]
+        made = ast.Expression(ast.copy_location(ast.Lambda(arguments, node.body), node))
+        for name in global_reads(ast.Module([ast.copy_location(ast.Expr(made.body), node)], [])):
+            if name in self._bound:
+                self._wanted.setdefault(name, "the lambda")
+        return f"({ast.unparse(made)})"
+
     def cells(self, made_at: Collection[int]) -> Iterator[tuple[str, int]]:
         """Yield the source of the setup cell and the line of its first statement, if tasks need any names.
 
         `made_at` are the lines that create tasks. Raise `OperatorError`.
         """
-        texts: dict[_Position, str] = {}  # key: position of a statement or literal; value: its source
+        # Key: position of a statement or literal; value: its source.
+        texts: dict[_Position, str] = {(0, 0, name): text for name, text in sorted(self._imports.items())}
         ahead = [(name, by) for name, by in self._wanted.items() if name not in self._definitions]
         copied: set[str] = set()
         while len(copied) < len(self._definitions):  # repeat, because a copied function may need another function

@@ -14,8 +14,9 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from ..core.model.masking import MASK, is_secret, masked_value
+from ..core.model.masking import MASK, masked_value
 from ..errors import NbdagError, error
+from .masker import known
 
 # Key: connection type; value: (package, SQLAlchemy's name of database and driver). The first package that is installed
 # is used.
@@ -170,12 +171,8 @@ class Connection:
         """
         data = {"id": self.id, **{name: getattr(self, name) or None for name in _SHOWN}}
         data["password"] = MASK if self.password else None
-        data["extra"] = {name: masked_value(name, each) for name, each in self.extra.items()}
+        data["extra"] = {name: known.masked(masked_value(name, each)) for name, each in self.extra.items()}
         return data
-
-    def secrets(self) -> list[Any]:
-        """Return the password and the extra values whose names are those of secrets."""
-        return [self.password, *(each for name, each in self.extra.items() if is_secret(name))]
 
     def _dialect(self) -> str:
         base = _DIALECTS.get(self.conn_type, self.conn_type.replace("_", "-"))

@@ -67,42 +67,44 @@ class _OutputMask:
             hide_looked_up(self._lookups.path)
         if not known:
             return self._send(stream, msg_or_type, content, parent, ident, *args, **more)
-        with self._lock:
-            is_message = isinstance(msg_or_type, Mapping)
-            kind = msg_or_type["header"]["msg_type"] if is_message else msg_or_type
-            content = msg_or_type["content"] if is_message else content
-            request = msg_or_type.get("parent_header") if is_message else parent
-            cell = _id_of(request)
-            if kind == "stream":
-                content = self._released(cell, content, {"stream": stream, "parent": request, "ident": ident})
-                if not content["text"]:
-                    return None
-            else:
-                self._flush(cell)
-                content = _masked_content(kind, content)
-                if kind == "status" and content.get("execution_state") == "idle":
-                    self._ended.append(cell)
-            if is_message:
-                return self._send(stream, {**msg_or_type, "content": content}, None, parent, ident, *args, **more)
-            return self._send(stream, msg_or_type, content, parent, ident, *args, **more)
+        is_message = isinstance(msg_or_type, Mapping)
+        kind = msg_or_type["header"]["msg_type"] if is_message else msg_or_type
+        content = msg_or_type["content"] if is_message else content
+        request = msg_or_type.get("parent_header") if is_message else parent
+        cell = _id_of(request)
+        if kind == "stream":
+            content = self._released(cell, content, {"stream": stream, "parent": request, "ident": ident})
+            if not content["text"]:
+                return None
+        else:
+            for held in self._taken(cell, is_end=kind == "status" and content.get("execution_state") == "idle"):
+                self._send(msg_or_type="stream", **held)
+            content = _masked_content(kind, content)
+        if is_message:
+            return self._send(stream, {**msg_or_type, "content": content}, None, parent, ident, *args, **more)
+        return self._send(stream, msg_or_type, content, parent, ident, *args, **more)
+
+    # Nothing is sent while the lock is held: sending can wait for the thread that publishes, which also sends.
 
     def _released(self, cell: str, content: Mapping[str, Any], how: dict[str, Any]) -> dict[str, Any]:
         """Return the content of a stream's message with the part of its text that can be sent now."""
         key = cell, str(content.get("name"))
-        text = self._held.pop(key, ("", how))[0] + content["text"]
-        if os.getpid() == self._pid and cell not in self._ended:
+        with self._lock:
+            text = self._held.pop(key, ("", how))[0] + content["text"]
+            if os.getpid() != self._pid or cell in self._ended:
+                return {**content, "text": known.mask(text)}
             text, rest = known.masked_part(text)
             if rest:
                 self._held[key] = rest, how
             return {**content, "text": text}
-        return {**content, "text": known.mask(text)}
 
-    def _flush(self, cell: str) -> None:
-        """Send all texts of a cell that are held back."""
-        for key in [key for key in self._held if key[0] == cell]:
-            text, how = self._held.pop(key)
-            content = {"name": key[1], "text": known.mask(text)}
-            self._send(msg_or_type="stream", content=content, **how)
+    def _taken(self, cell: str, *, is_end: bool) -> list[dict[str, Any]]:
+        """Return the texts of a cell that are held back, as arguments for sending them, and hold them no longer."""
+        with self._lock:
+            if is_end:
+                self._ended.append(cell)
+            taken = [(key[1], *self._held.pop(key)) for key in list(self._held) if key[0] == cell]
+        return [{"content": {"name": name, "text": known.mask(text)}, **how} for name, text, how in taken]
 
     def _after_fork(self) -> None:
         # A new lock, because a thread of the parent process may have held the old lock during the fork.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
+from urllib.parse import unquote
 
 from ..core.model.masking import is_secret, without_passwords
 from ..core.model.secret_forms import SecretValues
-
-T = TypeVar("T")
 
 known = SecretValues()
 _PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s]*)@")  # the match ends at the last @, because a password may contain @
@@ -21,7 +22,7 @@ def hide(value: object) -> None:
 
 
 def hide_named(name: str, value: object) -> None:
-    """Mask the whole value if its name is that of a secret; else mask only the password, if the value is a URL."""
+    """Mask the whole value if its name is that of a secret; else passwords of URLs and secrets of JSON in it."""
     if isinstance(value, Mapping):
         for key, each in value.items():
             hide_named(name if is_secret(name) else str(key), each)
@@ -33,6 +34,10 @@ def hide_named(name: str, value: object) -> None:
     elif isinstance(value, str):
         for password in _PASSWORD.findall(value):
             known.add(password)
+            known.add(unquote(password))
+        if value.lstrip().startswith(("{", "[")):
+            with contextlib.suppress(ValueError, RecursionError):
+                hide_named("", json.loads(value))
 
 
 def mask(text: str) -> str:

@@ -210,8 +210,8 @@ def hide_text(kind: Kind, name: str, text: str) -> None:
         except ConnectionFormatError:
             hide(text)  # the text may be a password by mistake
             return
-        for each in made.secrets():
-            hide_named("secret", each)
+        hide(made.password)
+        hide_named("", made.extra)
 
 
 def _mappings() -> Iterator[tuple[str, Mapping[str, str]]]:

@@ -224,7 +224,7 @@ WRONG = [
     (["%%dag\nPython('a', '1', retires=2)"], "NB114", 0, 2, "unknown keyword retires for Python", "did you mean retries?"),
     (["%%dag\n\nfor n in (1, 2): task(n)"], "NB114", 0, 3, "NameError: name 'task'", "set task in setup"),
     (["%%dag\npython('a', '1')"], "NB114", 0, 2, "NameError: name 'python'", "did you mean Python?"),
-    ([TASK, "%%dag\nfor x in X: Python('a', '1')"], "NB114", 1, 2, "NameError: name 'X'", "task extract sets it"),
+    ([TASK, "%%dag\nfor x in X: Python('a', '1')"], "NB114", 1, 2, "NameError: name 'X'", "task extract sets X"),
     (["%%dag\nprint(dag_run.logical_date)"], "NB114", 0, 2, "NameError", "cannot use dag_run"),
     (["%%dag\nfor n in (1, 2):\n    def f(): ...\n    Python(f'a{n}', f)"], "NB114", 0, 2, "f is defined in a loop", ""),
     (["%%dag x\n# nothing"], "NB114", 0, 1, "no code below %%dag", "with one percent sign"),

@@ -516,6 +516,11 @@ def test_check_reports_retries_that_cannot_be(said: dict[str, Any], code: str, h
     assert hint is None or told == hint
 
 
+def test_a_default_for_retries_is_no_mistake_of_a_task_without_retries() -> None:
+    said = {"retry_on": ("OSError",)}
+    assert not notebook(("a", "1"), dag=DagOptions(defaults=said), a=said).problems
+
+
 def test_the_names_of_a_retry_condition_are_known() -> None:
     dag = notebook(
         ("setup", "from requests import HTTPError\nclass Mine(Exception): pass"), ("first", "codes = [429]"), ("a", "1"),

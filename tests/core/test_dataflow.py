@@ -121,6 +121,16 @@ PIPELINE = [
 ]  # fmt: skip
 
 
+def test_tasks_that_draw_from_a_generator_of_torch_are_ordered() -> None:
+    dag = notebook(
+        ("setup", "import torch"),
+        ("a", "g = torch.Generator().manual_seed(0)"),
+        ("b", "x = torch.rand(2, generator=g)"),
+        ("c", "y = torch.rand(2, generator=g)"),
+    )
+    assert dag.upstream == {"a": (), "b": ("a",), "c": ("b",)}
+
+
 def test_a_machine_learning_notebook_has_the_edges_that_a_person_draws() -> None:
     dag = notebook(*PIPELINE)
     assert codes(dag) == []

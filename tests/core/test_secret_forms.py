@@ -101,6 +101,12 @@ def test_short_and_trivial_values_are_not_hidden(value):
     assert one(value).mask("abc true None null FALSE  .") == "abc true None null FALSE  ."
 
 
+def test_line_breaks_of_a_value_are_kept():
+    values = one("\n" * 30 + "hunter2secret" + "\n" * 30)
+    assert values.mask("\n" * 40) == "\n" * 40
+    assert values.mask("a\nhunter2secret\nb") == "a\n***\nb"
+
+
 def test_data_is_hidden_at_every_depth():
     values = one("hunter2secret")
     data = {"a": ["hunter2secret", 1, None, {"hunter2secret": "x hunter2secret"}]}

@@ -37,10 +37,12 @@ RESULTS = {
     "etl": ("loaded", "strange", "twice", "rejected_share", "summary"),
     "quickstart": ("ridge_error", "boosted_error", "best_model", "best_error"),
     "tuning": ("best",),
+    "hyperparameters": ("best_setting", "best_score", "accuracy"),
     "scheduling": ("longest",),
     "operators": ("orders", "totals", "loaded", "count", "files", "confirmed", "price"),
     "validation_gate": ("summary", "accuracy"),
     "secrets": ("revenue", "signature"),
+    "from_airflow": ("everything_result", "report_result"),
 }
 
 

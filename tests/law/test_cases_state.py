@@ -74,6 +74,15 @@ CASES: dict[str, tuple[Cells, set[tuple[str, str]], Mapping[str, set[tuple[str, 
         set(),
         {"a": {("NB442", "loc_mod2")}},
     ),
+    "counters and generators of a module": (
+        (
+            "import counting\nfrom counting import Ticket",
+            "%%task a\nfirst = counting.number(), counting.draw(), Ticket().made",
+            "%%task b\nprint(counting.number(), counting.draw(), Ticket.made)",
+        ),
+        set(),
+        {"a": {("NB442", "counting")}},
+    ),
     "a library that a task patches": (
         (
             "%%task a\nimport collections, math\ncollections.Counter.shout = len\nmath.tau = 6",
@@ -300,6 +309,11 @@ QUIET: dict[str, Cells] = {
 }
 
 MODULES = {
+    "counting": (
+        "import itertools, random\n_ids = itertools.count()\n_rng = random.Random(1)\n\n"
+        "class Ticket:\n    made = 0\n    def __init__(self):\n        Ticket.made += 1\n\n"
+        "def number():\n    return next(_ids)\n\ndef draw():\n    return _rng.random()\n"
+    ),
     "loc_mod2": (
         "STATE = []\nN = 0\n_cache = {}\n\ndef grow():\n    STATE.append(len(STATE))\n\n"
         "def cached(n):\n    _cache[n] = n\n    return _cache[n]\n"

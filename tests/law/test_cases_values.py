@@ -352,3 +352,15 @@ def test_cases_of_values_in_real_kernels(tmp_path: Path, monkeypatch: pytest.Mon
     assert "Hint: the file contains an object of Half" in (run["loadj"].traceback or "")
     (note,) = [note for note in run["g2"].warnings if note.code == "NB401"]
     assert "--change ax fig" in note.message
+
+
+def test_a_declared_change_that_a_stored_value_does_not_see_is_reported(tmp_path: Path) -> None:
+    dag = notebook(
+        ("a", f"{NODE}\nfrom argparse import Namespace\nbox = Namespace(nodes=[Node()])"),
+        ("b", "first = next(iter(vars(box)['nodes']))"),
+        ("c", "first.x = 1"),
+        ("d", "found = vars(box.nodes[0])"),
+    )
+    notes = [note for _, _, report in attempts(dag, dag.order, str(tmp_path)) for note in report.notes]
+    assert [(note.code, note.name) for note in notes] == [("NB403", "box")]
+    assert plain(dag)["d"]["found"] != headless(dag, dag.order, str(tmp_path))["d"]["found"]

@@ -9,7 +9,7 @@ import pytest
 
 from nbdag.core.options.options import TaskOptions
 
-from .driver import headless, notebook, plain, warnings, wrong
+from .driver import attempts, headless, notebook, plain, warnings, wrong
 
 Cells = list[tuple[str, str]]
 HIDDEN = "getattr(xs, 'app' + 'end')(2)"
@@ -35,6 +35,14 @@ SAID: dict[str, tuple[Cells, Mapping[str, list[tuple[str, str]]]]] = {
     "and only another name is read below": (
         [("a", "xs = [1]\nys = xs"), ("b", HIDDEN), ("c", "n = len(ys)")],
         {"b": [("NB401", "xs")]},
+    ),
+    "of an object of setup that only another one holds below": (
+        [
+            ("setup", "from argparse import Namespace\nxs = [1]\nbox = Namespace(xs=xs)"),
+            ("a", HIDDEN),
+            ("b", "n = len(box.xs)"),
+        ],
+        {"a": [("NB402", "box")]},
     ),
     "what setup makes": (
         [RNG, ("a", f"u = {DRAW}"), ("b", f"v = {DRAW}")],
@@ -165,3 +173,21 @@ def test_the_suggested_remedy_works(tmp_path: Path, name: str) -> None:
 def test_a_cached_result_keeps_the_warning_for_later_readers(tmp_path: Path) -> None:
     dag = notebook(("a", "xs = [1]"), ("b", HIDDEN), options={"b": TaskOptions(cache=True)})
     assert warnings(dag, str(tmp_path)) == {"b": [("NB401", "xs")]}
+
+
+@pytest.mark.parametrize("order", ["abcd", "acbd"])  # the change comes after the other value was stored, or before
+def test_a_hidden_change_of_an_object_that_another_stored_value_holds_is_reported(tmp_path: Path, order: str) -> None:
+    cells = [
+        ("a", "class Node:\n    pass\nstart = Node()"),
+        ("b", "graph = {start: 1}"),
+        ("c", "vars(start)['x'] = 1"),
+        ("d", "n = [vars(each) for each in graph]"),
+    ]
+    dag = notebook(*cells)
+    assert wrong(headless(dag, order, str(tmp_path)), plain(dag))
+    notes = {task: report.notes for task, _, report in attempts(dag, order, str(tmp_path)) if report.notes}
+    assert [(note.code, note.name) for note in notes.pop("c")] == [("NB401", "start")]
+    assert not notes
+    dag = notebook(*cells, options={"c": TaskOptions(change=("start", "graph"))})
+    assert not wrong(headless(dag, dag.order, str(tmp_path)), plain(dag))
+    assert warnings(dag, str(tmp_path)) == {}

@@ -273,7 +273,7 @@ def test_an_interrupted_script_is_terminated():
     finally:
         sys.stdout = stdout
     frames = inspect.getinnerframes(caught.tb)
-    process = next(frame.frame.f_locals["process"] for frame in frames if frame.function == "run")
+    process = next(frame.frame.f_locals["process"] for frame in frames if frame.function == "run_script")
     assert process.returncode == -signal.SIGTERM
 
 

@@ -74,8 +74,12 @@ class TestANotebook:
             runs.run_child(("nope.ipynb",), parameters={})
 
     def test_can_be_a_deployed_pipeline(self, write: Write, home: Home) -> None:
-        runs.deploy(write(*CHILD, name="child.ipynb"), home=home)
+        path = write(*CHILD, name="child.ipynb")
+        runs.deploy(path, home=home)
+        path.unlink()  # the deployed version is pinned
         assert runs.run_child(("child",), out=("acc",), parameters={"n": 4}) == "x8"
+        (made,) = runs.list_runs("child", home=home)
+        assert made.state is RunState.SUCCESS
         with pytest.raises(runs.NotDeployedError, match="did you mean child"):
             runs.run_child(("chlid",), parameters={})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -173,6 +174,17 @@ def test_passwords_and_secret_extra_values_of_connections_are_masked(monkeypatch
     monkeypatch.setenv("NBDAG_CONN_X", "aws://key:s3cr3tvalue@/?session_token=tok12345&region=eu-west")
     url = nbdag.connection("x").get_uri()
     assert nbdag.secrets.mask(f"{url} s3cr3tvalue") == "aws://key:***@/?session_token=***&region=eu-west ***"
+
+
+def test_secrets_inside_the_extra_values_of_a_connection_are_masked(monkeypatch):
+    key = {"private_key": "-----BEGIN KEY-----\nMIIEvQIBADANBg\n-----END KEY-----\n", "project_id": "sales-eu"}
+    extra = {"keyfile_dict": json.dumps(key), "options": {"api_key": "k3y-abcdef"}, "proxy": "http://u:pr0xy%40pw@h"}
+    monkeypatch.setenv("NBDAG_CONN_X", json.dumps({"conn_type": "google", "extra": extra}))
+    shown = nbdag.secrets.mask(repr(nbdag.connection("x").extra) + " pr0xy@pw")
+    assert "sales-eu" in shown
+    assert not [each for each in ("MIIEvQIBADANBg", "k3y-abcdef", "pr0xy") if each in shown]
+    listed = json.dumps(nbdag.connection("x").to_dict())
+    assert not [each for each in ("k3y-abcdef", "pr0xy") if each in listed]
 
 
 def test_backends_come_after_files_and_before_the_keyring(monkeypatch):

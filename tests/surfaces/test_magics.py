@@ -360,7 +360,7 @@ def test_the_nbdag_magic_calls_the_command_line(kernel):
 @pytest.mark.parametrize(
     ("code", "offered", "replaced"),
     [
-        ("%%task t --retry-d", {"--retry-delay"}, "--retry-d"),
+        ("%%task t --retr", {"--retries", "--retry-delay", "--retry-backoff", "--retry-on", "--retry-if"}, "--retr"),
         ("%task t --trigger all_d", {"all_done", "all_done_min_one_success", "all_done_setup_success"}, "all_d"),
         ("%dag x --schedule @da", {"@daily"}, "@da"),
         ("%%task t --operator ba", {"bash"}, "ba"),

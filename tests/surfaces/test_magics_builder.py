@@ -166,3 +166,33 @@ def test_tasks_of_a_dag_cell_run_headlessly_from_the_file(kernel):
     assert reply.status == "ok", reply.stderr
     assert "success" in reply.stdout
     assert "2 success" in reply.stdout
+
+
+AIRFLOW = """%%dag
+from nbdag.airflow import DAG, Label, task
+
+with DAG("orders", default_args={"retries": 2}):
+    @task
+    def load():
+        return [1]
+
+    @task(queue="q")
+    def total(values):
+        return sum(values)
+
+    total(load())
+"""
+
+
+def test_code_of_airflow_is_drawn_and_its_warnings_are_printed(kernel):
+    reply = kernel.run(AIRFLOW, "airflow")
+    assert reply.status == "ok"
+    assert drawn(reply) == [["○ load", "○ total  ← load (load_result)"]]
+    assert reply.stderr.strip() == (
+        "warning: line 13: queue of @task has no effect: it names workers of Airflow; remove queue"
+    )
+    wrong = kernel.run(AIRFLOW.replace('queue="q"', "sla=3"), "airflow")
+    assert (
+        "sla=3 of @task is not supported; write execution_timeout=timedelta(…), which ends the task" in wrong.traceback
+    )
+    assert "line 13" in wrong.traceback

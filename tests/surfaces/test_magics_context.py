@@ -30,6 +30,8 @@ CELLS = [
     ("%%task b\nalpha = 2\ndag_run.params['alpha'], dag_run.render('{{ params.alpha }} {{ task.task_id }}')", "(2, '2 b')"),
     ("dag_run.render('{{ var.value.region }}'), dag_run.macros.ds_add('2026-01-31', 1)", "('north', '2026-02-01')"),
     ("dag_run.ds == dag_run.logical_date.strftime('%Y-%m-%d')", "True"),
+    ("%%task g --operator bash --out text\necho {{ params.alpha }} '{{ ti.xcom_pull('a') }}' \"$x\"", None),
+    ("text", "'2 1 1'"),
     ("%%task c --map i=[1,2,3]\nsquare = i * i", None),
     ("%%task d\ndag_run.ti.xcom_pull('c'), dag_run.ti.xcom_pull('c', map_indexes=2)", "([1, 4, 9], 9)"),
 ]  # fmt: skip

@@ -36,6 +36,7 @@ _KINDS = {
 }
 _CELL_MAGIC = re.compile(r"\s*%%\w")
 _CANDIDATE = re.compile(r"^\s*%{1,2}\s*\w+", re.MULTILINE)
+_AIRFLOW = re.compile(r"\s*(?:from|import)\s+airflow\b")
 _EXTENSION = re.compile(r"\s*%(?:re|un)?load_ext\s+nbdag\s*(?:#.*)?\Z")
 _MAGIC = re.compile(r"\s*(?P<magic>%%?(?P<name>\w+))(?P<rest>.*)", re.DOTALL)
 _TASK_NAME = re.compile(r"\s*%%?task\s+([A-Za-z_][A-Za-z0-9_.-]{0,249})(?=\s|\Z)")
@@ -371,7 +372,15 @@ class _Classifier:
             if any(draft.builds for draft in self.drafts):
                 message = "the code of %%dag created no task"
                 hint = "create one there, such as Python('train', 'model = fit(X, y)')"
-            self.problems.append(problem("NB107", message, hint=hint))
+            place = None
+            for draft in self.drafts:
+                lines = enumerate(draft.lines if draft.raw.type == "code" else ())
+                line = next((n for n, text in lines if _AIRFLOW.match(text)), None)
+                if line is not None:
+                    place, message = draft.place(line), f"{message}, but imports Airflow"
+                    hint = "begin the cell of the DAG with %%dag, and write nbdag.airflow instead of airflow"
+                    break
+            self.problems.append(problem("NB107", message, hint=hint, place=place))
 
     def _check_parameters(self) -> None:
         cells = [

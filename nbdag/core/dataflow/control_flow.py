@@ -75,8 +75,10 @@ def control_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> 
         if own.fail_run and not own.teardown_for:
             message = "--fail-run is for teardown tasks"
             yield _problem(dag, task, "NB314", message, "add --teardown-for NAME, or remove --fail-run")
-        if (own.retry_on or own.retry_if) and not own.retries:
-            which = "--retry-on" if own.retry_on else "--retry-if"
+        # A default of %dag has no effect on a task without retries, which its header may have chosen.
+        useless = [name for name in ("retry_on", "retry_if") if getattr(own, name) and name not in dag.options.defaults]
+        if useless and not own.retries:
+            which = f"--{useless[0].replace('_', '-')}"
             message = f"{which} says when to retry, but the task has no retries"
             yield _problem(dag, task, "NB314", message, f"add --retries 2, or remove {which}")
         for name in own.retry_on:

@@ -52,11 +52,10 @@ class _Needle:
             end, after = start + len(self.piece), self.at + len(self.piece)
             while end < len(text) and after < len(form) and text[end] == form[after]:
                 end, after = end + 1, after + 1
-            while text[first] in "\r\n":
-                first += 1
-            while text[end - 1] in "\r\n":
-                end -= 1
-            yield first, end
+            inner = text[first:end].strip("\r\n")
+            if inner:
+                first = text.index(inner, first)
+                yield first, first + len(inner)
             start = text.find(self.piece, start + 1)
 
 

@@ -28,7 +28,7 @@ Examples
   %%task stop --teardown-for start
   %%task fetch --operator bash --doc "copies last night's files"
 
-With another operator than python, the text below the header is in the operator's language (see below).
+With an operator other than python, the text below the header is in the operator's language.
 There, and in texts among the operator's options, templates of Airflow are rendered: {{ ds }},
 {{ data_interval_start }}, {{ params.x }}, {{ var.value.x }}, {{ conn.x.host }}, and the result of
 another task, {{ ti.xcom_pull('extract') }}. A Python cell has the same in dag_run: dag_run.ds,

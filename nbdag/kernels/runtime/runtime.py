@@ -101,7 +101,8 @@ class Runtime:
         self._in_own_step = False  # whether a cell of nbdag is running rather than a cell of the user
         self._ready = False  # whether the inputs are loaded, so that the next cell is the task's
         self._published = False
-        the_waiter.logical_date = datetime.fromisoformat(request.context["logical_date"])
+        if date := request.context.get("logical_date"):
+            the_waiter.logical_date = datetime.fromisoformat(date)
         if files := request.context.get("state_files"):
             state.begin(*map(Path, files))
         self._files = FileWatch(str(Path.cwd()), str(Path(request.values).parent))

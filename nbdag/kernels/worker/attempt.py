@@ -256,6 +256,7 @@ def _manager(job: Job, folder: Path) -> TaskKernelManager:
     # Set explicitly, because the task's folder may be below another home than the run's home.
     if "://" not in job.values:
         os.environ.setdefault(ENV_FILE, str(Path(job.values).parent.parent / ".env"))
+    (folder / _LOOKED_UP).unlink(missing_ok=True)  # of this worker's earlier attempt
     os.environ[LOOKUPS] = str(folder / _LOOKED_UP)
     warm = job.kernels == "warm"
     return TaskKernelManager(

@@ -16,21 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from ... import notebooks
-from ...building import BuiltNotebook
+from ...building import BuiltNotebook, build
 from ...context import DagRun, current
 from ...core.cells.header import Header
 from ...core.cells.header import format as format_header
 from ...core.model import text
 from ...core.model.states import RUN_FINISHED, RunState, TaskState
 from ...errors import NbdagError, error
-from ...home import Home
+from ...home import Home, the_home
 from ...operators.calls import Piece, filled
+from ..creation.prepare import plain_parameters
 from ..execution.foreground import run
-from ..queries.deployments import live_scheduler
+from ..queries.deployments import live_scheduler, open_store_and_dag
+from ..queries.pinned import pinned_text
 from ..queries.records import Run
-from ..queries.runs import UnknownRunError, find_run, follow
+from ..queries.runs import UnknownRunError, find_run
 from .deploy import trigger
-from .resume import RunOwnedError, RunSucceededError, resume
 
 NO_TASK = "NB107"
 _POLL = 0.2  # seconds between two checks of a run that a scheduler executes
@@ -144,13 +145,15 @@ def _name_for(of: DagRun) -> str:
 
 
 def _run_deployed(dag: str, parameters: Mapping[str, Any], jobs: int | None, home: Home | None) -> Run:
-    """Execute the deployed version of a pipeline in this process, or wait if a scheduler has started the run."""
-    made = trigger(dag, parameters=parameters, home=home)
-    with contextlib.suppress(RunOwnedError, RunSucceededError):
-        return resume(made, jobs=jobs)
-    for _ in follow(made):
-        pass
-    return find_run(made.id, dag, home=home)
+    """Execute the deployed version of a pipeline in this process.
+
+    A scheduler does not take part, because this task may hold the last of its slots.
+    """
+    here = the_home(home)
+    with open_store_and_dag(here, dag) as (_, row):
+        source = pinned_text(here, row.digest, row.path)
+    built = build(source, name=row.path, cwd=Path(row.cwd), parameters=plain_parameters(parameters))
+    return run(row.path, parameters=parameters, jobs=jobs, cwd=row.cwd, home=here, built=built)
 
 
 def _with_a_task(path: Path, out: tuple[str, ...]) -> BuiltNotebook | None:

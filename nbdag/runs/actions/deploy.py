@@ -14,8 +14,9 @@ from ...core.schedule.timetable import Timetable
 from ...home import Home, the_home
 from ...scheduler import instances_of, new_run, next_date, timetable_of
 from ...store.rows import DagRow
+from ..creation.build import pin_built
 from ..creation.plan import pool_notes
-from ..creation.prepare import digest_of, new_name, prepare, record_parameters
+from ..creation.prepare import digest_of, new_name, plain_parameters, prepare, record_parameters
 from ..queries.deployments import Deployed, open_store_and_dag, read_deployments
 from ..queries.pinned import pinned_dag
 from ..queries.records import Run
@@ -120,7 +121,12 @@ def trigger(
     with open_store_and_dag(here, dag, to_change=True) as (store, row):
         now = datetime.now(UTC)
         notebook = pinned_dag(here, row.digest, row.path)
-        values, notes = record_parameters(notebook, parameters or {}, allow_unknown=allow_unknown)
+        known = notebook
+        if notebook.unbuilt and set(parameters or {}) - set(notebook.parameters):
+            # The code of %%dag may set parameters, too.
+            given = plain_parameters(parameters or {})
+            known = pin_built(here, row.digest, row.path, row.cwd, given)[1]
+        values, notes = record_parameters(known, parameters or {}, allow_unknown=allow_unknown)
         start = end = now
         if logical_date is not None:
             timetable = timetable_of(row)

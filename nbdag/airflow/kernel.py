@@ -1,0 +1,192 @@
+"""What the cells of tasks call in their kernels: errors, commands of bash, conditions of sensors, and lookups."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .. import secrets
+from ..context import DagRun, current
+from ..errors import Fail, NbdagError, Skip
+from ..operators import bash as bash_operator
+from ..operators import sql as sql_operator
+from ..templates.quoting import shell
+
+
+class AirflowException(Exception):
+    """The base of errors that a task raises to fail."""
+
+
+class AirflowSkipException(Skip):
+    """Raised by a task to be skipped."""
+
+
+class AirflowFailException(Fail):
+    """Raised by a task to fail without a retry."""
+
+
+class PokeReturnValue:
+    """The answer of a sensor: whether it is done, and a value for later tasks."""
+
+    def __init__(self, is_done: bool, xcom_value: Any = None) -> None:
+        self.is_done = is_done
+        self.xcom_value = xcom_value
+
+    def __bool__(self) -> bool:
+        return bool(self.is_done)
+
+
+def poked(answer: Any) -> PokeReturnValue:
+    """Return the answer of a sensor's function as a `PokeReturnValue`."""
+    return answer if isinstance(answer, PokeReturnValue) else PokeReturnValue(bool(answer))
+
+
+def run_bash(
+    dag_run: DagRun,
+    command: str,
+    *_: Any,
+    env: Mapping[str, Any] | None = None,
+    append_env: bool = False,
+    cwd: str | None = None,
+    skip_on_exit_code: int | Sequence[int] | None = bash_operator.SKIP,
+) -> str | None:
+    """Run a command, and return the last line of its output. Values of templates in it are passed as data.
+
+    Further positional arguments are ignored: they show the analysis which values of other tasks the templates pull.
+    """
+    if command.endswith((".sh", ".bash")):  # as in Airflow, the name of a file whose text is the command
+        command = Path(command).read_text(encoding="utf-8")
+    statement = shell(dag_run.pieces(command, what="the command"))
+    environment: dict[Any, Any] = {name: str(dag_run.render(value)) for name, value in (env or {}).items()}
+    if env is None or append_env:
+        environment = {**os.environ, **environment}
+    skips = (skip_on_exit_code,) if isinstance(skip_on_exit_code, int) else tuple(skip_on_exit_code or ())
+    output = bash_operator.run_script(
+        statement.text, statement.values, environment=environment, cwd=cwd, errexit=False, skips=skips
+    )
+    lines = output.splitlines()
+    return lines[-1] if lines else None
+
+
+def file_exists(path: str, *, connection: str | None = None, recursive: bool = False) -> bool:
+    """Return whether a file, or a file in a folder, matches a path, relative to that of a connection."""
+    base = "" if connection is None else str(secrets.connection(connection).extra.get("path", ""))
+    for name in glob.glob(str(Path(base) / path), recursive=recursive):  # noqa: PTH207  # the path may be absolute
+        found = Path(name)
+        if found.is_file() or any(each.is_file() for each in found.rglob("*")):
+            print(f"found {found}")
+            return True
+    return False
+
+
+def run_sql(
+    statements: str | Sequence[str],
+    *_: Any,
+    connection: str,
+    parameters: Mapping[str, Any] | Sequence[Any] | None = None,
+    autocommit: bool = False,
+) -> list[tuple[Any, ...]] | None:
+    """Execute SQL in the database of a connection; return the rows of the last statement, or None if it has none.
+
+    Values of templates and parameters are bound. Further positional arguments are ignored, as in `run_bash`.
+    """
+    result: tuple[list[str], list[tuple[Any, ...]], Any] | None = None
+    for statement in [statements] if isinstance(statements, str) else statements:
+        text = Path(statement).read_text(encoding="utf-8") if statement.endswith(".sql") else statement
+        text, values = _with_named_parameters(text, parameters or {})
+        named = ((f":{name}", value) for name, value in values.items())
+        result = sql_operator.execute(text, *named, connection=connection, autocommit=autocommit)
+    if result is None:
+        return None
+    found, frame = result[1:]
+    return found if frame is None else list(frame.itertuples(index=False, name=None))
+
+
+def _with_named_parameters(text: str, parameters: Mapping[str, Any] | Sequence[Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return SQL with `:name` in place of the drivers' own ways: `%(name)s`, and `%s` or `?` in order."""
+    if isinstance(parameters, Mapping):
+        return (re.sub(r"%\((\w+)\)s", r":\1", text) if parameters else text), parameters
+    count = itertools.count(1)
+    made = re.sub(r"'(?:[^']|'')*'|%s|\?", lambda at: at[0] if at[0][0] == "'" else f":p{next(count)}", text)
+    return made, {f"p{n}": value for n, value in enumerate(parameters, 1)}
+
+
+def run_papermill(
+    notebook: str, output: str, *, parameters: Mapping[str, Any] | None = None, kernel_name: str | None = None
+) -> str:
+    """Execute a notebook by papermill; return the path of the executed notebook."""
+    import papermill  # slow to import, and few tasks need it
+
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    papermill.execute_notebook(
+        notebook, output, parameters=dict(parameters or {}), kernel_name=kernel_name, progress_bar=False
+    )
+    return output
+
+
+def latest_only(dag_run: DagRun, following: list[str], schedule: str | None, zone: str) -> list[str]:
+    """Return these tasks if this is the run of the latest tick of the schedule, or if it is a manual run."""
+    from ..core.schedule.timetable import Timetable
+
+    if schedule is None or dag_run.run_type not in ("scheduled", "backfill"):
+        return following
+    date, now = dag_run.logical_date, datetime.now(UTC)
+    ticks = Timetable.parse(schedule, tz=zone, start_date=date, catchup=True).due(date, now, date)
+    return following if next(iter(ticks), None) is None else []
+
+
+def get_current_context() -> dict[str, Any]:
+    """Return Airflow's context of the task that is running."""
+    return current().context
+
+
+class Variable:
+    """Settings by name: `Variable.get("bucket", default="…")` reads NBDAG_VAR_BUCKET or AIRFLOW_VAR_BUCKET."""
+
+    @staticmethod
+    def get(key: str, *defaults: Any, deserialize_json: bool = False, **named: Any) -> Any:
+        """Return a variable, parsed as JSON if asked. Raise `NbdagError` if it is unknown and has no default."""
+        given = [*defaults, *(named.pop(name) for name in ("default", "default_var") if name in named)]
+        if named:
+            raise NbdagError(f"Variable.get has no argument {next(iter(named))!r}; it has default, deserialize_json")
+        if given:
+            return secrets.variable(key, given[0], json=deserialize_json)
+        return secrets.variable(key, json=deserialize_json)
+
+    @staticmethod
+    def set(*_: Any, **__: Any) -> None:
+        """Raise `NbdagError`."""
+        raise NbdagError("Variable.set is not supported; set NBDAG_VAR_NAME in the environment, or write a file")
+
+    delete = update = setdefault = set
+
+
+class Connection:
+    """Connections by id, as `BaseHook` returns them."""
+
+    @staticmethod
+    def get(conn_id: str) -> Any:
+        """Return a connection. Raise `NbdagError` if it is unknown."""
+        return secrets.connection(conn_id)
+
+    get_connection_from_secrets = get
+
+
+class BaseHook:
+    """Connections by id: `get_connection("warehouse")` reads NBDAG_CONN_WAREHOUSE or AIRFLOW_CONN_WAREHOUSE."""
+
+    @staticmethod
+    def get_connection(conn_id: str) -> Any:
+        """Return a connection. Raise `NbdagError` if it is unknown."""
+        return secrets.connection(conn_id)
+
+    @staticmethod
+    def get_hook(conn_id: str, **_: Any) -> Any:
+        """Raise `NbdagError`."""
+        raise NbdagError("hooks are not supported; use the connection: sqlalchemy.create_engine(connection.url)")
