@@ -53,7 +53,7 @@ the_produced = Produced()
 def produced(asset: str, /, **extra: Any) -> None:
     """Record facts about the new version of an asset that this task produces: `produced("s3://lake/orders", rows=10)`.
 
-    The asset must be in the task's `--produces`. A pipeline that the new version starts finds the facts in
+    The asset must be in the task's `--produces`. Pipelines that are started by the new version find the facts in
     `dag_run.asset_events`, and `nbdag assets events` shows them. In a live notebook, this has no effect.
     """
     the_produced.add(asset, extra)

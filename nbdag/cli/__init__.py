@@ -28,7 +28,7 @@ main = Commands(
             "pause": ("deploy", "Pause the schedule of a DAG."),
             "unpause": ("deploy", "Restart the paused schedule of a DAG."),
             "backfill": ("backfill", "Run a DAG for past dates of its schedule."),
-            "assets": ("assets", "Show the data that tasks produce, and start the pipelines that wait for it."),
+            "assets": ("assets", "Show the data that starts pipelines, and its versions."),
             "remove": ("deploy", "Remove a DAG from the deployed DAGs; its runs are kept."),
             "scheduler": ("scheduler", "Run the scheduler of the deployed DAGs in the foreground."),
         },

@@ -1,7 +1,7 @@
 """`dag_run` and `ti` in the live notebook: values come from the variables of this kernel.
 
 `ti.xcom_pull` returns a variable of a task whose cell has run, or a value that the cell pushed. Parameters are the
-variables that the parameters cell sets. All dates are the time at which the extension was loaded.
+variables that the parameters cell sets. The time at which the extension was loaded is used for all dates.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ class Origins:
         """
         every = list(pickled)
         skipped: set[int] = set().union(*(each.unshared for each in every))
-        # The first object of each pickle is the dict of names that `save` created, which is never shared.
+        # The first object of each pickle is skipped: the dict of names that `save` created is never shared.
         objects = {id(obj): obj for each in every for number, obj in each.numbered if number}
         wanted = {key: obj for key, obj in objects.items() if key not in skipped and _has_identity(obj)}
         found: dict[int, Reference] = {}

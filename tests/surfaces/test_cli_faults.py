@@ -83,7 +83,7 @@ def test_kernels_end_and_the_store_opens_after_a_run_is_killed(nbdag: Any, hangi
     assert f"(pid {hanging.pid}) has ended" in run["orphaned"]
     done = nbdag("status")
     assert done.returncode == 0, done.stderr
-    assert "`nbdag doctor` records it as failed" in done.stdout
+    assert "`nbdag doctor` records the run as failed" in done.stdout
     assert f"run {run['run_id']} of" in nbdag("doctor").stdout
     assert runs_of(nbdag)[0]["state"] == "failed"
 
