@@ -42,7 +42,8 @@ def test_each_commands_help_shows_examples(call: Callable[..., Result], command:
         (["why", "latest", "a"], 1, "no run in"),
         (["resume"], 1, "no run in"),
         (["mark", "lost", "latest", "a"], 2, "'lost' is not one of 'success', 'failed', 'skipped'"),
-        (["pools", "set", "gpu", "-5"], 2, "invalid number of slots -5; expected 0 or more, or -1 for no limit"),
+        (["pools", "set", "gpu", "-5"], 2, "invalid number of slots -5; expected 0 to 2147483647, or -1 for no limit"),
+        (["pools", "set", "gpu", str(2**31)], 2, "invalid number of slots 2147483648; expected 0 to 2147483647"),
         (["pools", "delete", "gpu"], 1, "unknown pool 'gpu'; the pools are default_pool"),
         (
             ["backfill", "churn", "--from", "x", "--to", "2026-01-01"],

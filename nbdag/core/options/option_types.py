@@ -138,8 +138,11 @@ def _read_positive_duration(text: str) -> float:
     return seconds
 
 
+LARGEST_INTEGER = 2**31 - 1  # of PostgreSQL's integers
+
+
 def integer(least: int | None = None) -> Kind:
-    """Return the type of integers; if `least` is given, smaller integers are rejected."""
+    """Return the type of integers that a database can hold; if `least` is given, smaller integers are rejected."""
 
     def read(text: str) -> int:
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
@@ -147,6 +150,8 @@ def integer(least: int | None = None) -> Kind:
         value = int(text)
         if least is not None and value < least:
             raise ValueError(f"is too small; the minimum is {least}")
+        if abs(value) > LARGEST_INTEGER:
+            raise ValueError(f"is out of range; the largest number is {LARGEST_INTEGER}")
         return value
 
     return Kind(metavar="N", read=read)

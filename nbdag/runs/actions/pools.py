@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ... import store as stores
+from ...core.options.option_types import LARGEST_INTEGER
 from ...core.planning.pools import DEFAULT_POOLS, INFINITE
 from ...errors import NbdagError, error
 from ...home import Home, the_home
@@ -34,7 +35,7 @@ class PoolSizeError(NbdagError):
     exit_code = 2
 
     slots: int
-    template = "invalid number of slots {slots}; expected 0 or more, or -1 for no limit"
+    template = "invalid number of slots {slots}; expected 0 to 2147483647, or -1 for no limit"
 
 
 @error
@@ -67,7 +68,7 @@ def set_pool(name: str, slots: int, *, home: Home | None = None) -> Pool:
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,249}", name):
         raise PoolNameError(name)
-    if slots < INFINITE:
+    if not INFINITE <= slots <= LARGEST_INTEGER:
         raise PoolSizeError(slots)
     here = the_home(home)
     store = stores.open(here)
