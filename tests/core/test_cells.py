@@ -62,6 +62,11 @@ def test_any_cell_is_classified_and_keeps_its_line_numbers(cells):
         assert found.cells[index].kind is CellKind.TASK
 
 
+def test_a_header_with_an_odd_indent_below_it_is_classified():
+    (cell,) = classify([RawCell("    %dag\n  --cache")]).cells
+    assert cell.source == "    %dag\n  --cache"
+
+
 def test_ipython_accepts_a_cell_magic_below_a_header():
     for source in ("%%task a\n%%time\nx = 1", "%%task a \\\n --cache\n\n# a remark\n%%time\nx = 1"):
         code = classify([RawCell(source)]).cells[0].code

@@ -425,7 +425,11 @@ def _commands(lines: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def _first_command(lines: Sequence[str]) -> tuple[int, int] | None:
-    for line in _tokens_by_line()([f"{line}\n" for line in lines]):
+    try:
+        by_line = _tokens_by_line()([f"{line}\n" for line in lines])
+    except IndentationError:  # the cell is no Python, which the parser reports
+        return None
+    for line in by_line:
         tokens = (token for token in line if token.type not in (tokenize.INDENT, tokenize.DEDENT))
         token = next(tokens, None)
         if token is not None and token.string in ("%", "!", "?", "!!"):
