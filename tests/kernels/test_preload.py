@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +16,6 @@ from patience import LONG
 
 from nbdag.kernels.forkserver import server_spec as server_spec
 from nbdag.kernels.forkserver.client import Server
-from nbdag.kernels.forkserver.importing import import_ahead
 from nbdag.kernels.forkserver.preload import preloadable
 from nbdag.kernels.forkserver.server_spec import ServerSpec
 
@@ -160,12 +161,23 @@ def test_an_import_with_side_effects_is_left_to_the_task(served, source, why):
     assert seen["threads"] == 1
 
 
+def not_preloaded_in_new_process(names: list[str], notes: Path) -> dict[str, str]:
+    """`import_ahead` forks, which is safe only in a process without threads; earlier tests have started some here."""
+    code = "import json, pathlib, sys; from nbdag.kernels.forkserver.importing import import_ahead\n"
+    code += "found = import_ahead(json.loads(sys.argv[1]), pathlib.Path(sys.argv[2]), lambda: None)[1]\n"
+    code += "print('\\n' + json.dumps(dict(found)))"  # one of the modules prints, too
+    words = [sys.executable, "-c", code, json.dumps(names), notes]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def test_an_import_that_ended_the_process_is_retried_later(tmp_path):
     notes, now = tmp_path / "notes", time.time()
     for age, believed in ((0, True), (3600, False)):
         notes.write_text(json.dumps({"csv": "its import ended the process", "this": "its import prints or warns"}))
         os.utime(notes, (now - age, now - age))
-        _, not_preloaded = import_ahead(["csv", "this"], notes, lambda: None)
+        not_preloaded = not_preloaded_in_new_process(["csv", "this"], notes)
         assert (not_preloaded.get("csv") == "its import ended the process") is believed
         assert "this" in not_preloaded
 
