@@ -9,7 +9,7 @@
     load(**dag_run.context)                    # all of it, for a function of Airflow with **context
 
 A live notebook has `dag_run` with default values, so a cell that uses `dag_run.logical_date` also runs there.
-`current()` returns the object of the running task, for code outside of the notebook such as an operator's.
+Code outside of the notebook, such as the code of an operator, gets the `dag_run` of the running task from `current()`.
 """
 
 from __future__ import annotations

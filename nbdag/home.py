@@ -129,7 +129,7 @@ class Home:
 
     @property
     def exists(self) -> bool:
-        """Return whether this home may contain records."""
+        """Return whether records can exist in this home: it uses a database URL, or its database file exists."""
         return self.url is not None or self.database.exists()
 
     def make(self) -> None:

@@ -83,7 +83,7 @@ NAMES = {
     "task": "taskflow",
     "task_group": "pipeline",
     "teardown": "taskflow",
-    # for the cells that are built
+    # The names below are helpers that only generated cells call.
     "file_exists": "kernel",
     "latest_only": "kernel",
     "poked": "kernel",

@@ -111,7 +111,9 @@ def list_(form: str) -> None:
     callback=date,
     help="Logical date of the run: the time that the run is for.",
 )
-@click.option("--no-cache", is_flag=True, help="Ignore cached results: run unchanged tasks with --cache, too.")
+@click.option(
+    "--no-cache", is_flag=True, help="Ignore cached results: also run tasks with the option --cache that are unchanged."
+)
 @ALLOW_UNKNOWN
 @output_option
 def trigger(

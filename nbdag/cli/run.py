@@ -86,7 +86,9 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     show_default="as set by %dag",
     help="End the run as soon as a task fails.",
 )
-@click.option("--no-cache", is_flag=True, help="Ignore cached results: run unchanged tasks with --cache, too.")
+@click.option(
+    "--no-cache", is_flag=True, help="Ignore cached results: also run tasks with the option --cache that are unchanged."
+)
 @click.option(
     "--kernels",
     type=click.Choice(["warm", "fresh"]),

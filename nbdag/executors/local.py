@@ -249,9 +249,7 @@ class LocalExecutor:
         return result
 
     def _release(self, attempt: _Submission, worker: _WorkerHandle) -> None:
-        """Keep a worker for the next job if it has shut its kernel down after the result; else kill the worker with all
-        its processes.
-        """
+        """Keep the worker for the next job if it has sent its result and then shut its kernel down; else kill it."""
         if not (attempt.cancelled or attempt.lost) and _is_free(worker.connection):
             with self._lock:
                 self._idle.append(worker)

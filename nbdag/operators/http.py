@@ -315,7 +315,7 @@ def _backoff(tries: int) -> float:
 
 
 def _retry_after(text: str, now: datetime) -> float | None:
-    """Return the seconds to wait by a header Retry-After, which contains seconds or a date.
+    """Return the seconds to wait that a Retry-After header asks for, in seconds or as a date.
 
     Return None if it contains neither.
     """

@@ -3,11 +3,11 @@
     render("load_{{ ds_nodash }}", context_of(dag_run))            # 'load_20260131'
     render_pieces("echo {{ params.name }}", context_of(dag_run))   # ['echo ', Slot('Zoë')]
 
-Templates are Jinja's, in its sandbox, and strict: an unknown name is a `TemplateError` with the template's line and the
-most similar name. The notebook's author writes a template, but the values in it are data from anywhere. `render`
-returns one text. For a language such as bash, an operator calls `render_pieces` instead, and passes each value, a
-`Slot`, to the language as data. `quoting` does this for bash, SQL and URLs. With `{{ value | safe }}`, a value is
-inserted like text of the author.
+Templates are Jinja templates, rendered strictly in Jinja's sandbox: an unknown name is a `TemplateError` with the
+template's line and the most similar name. The notebook's author writes a template, but the values in it are data from
+anywhere. `render` returns one text. For a language such as bash, an operator calls `render_pieces` instead, and
+passes each value, a `Slot`, to the language as data. `quoting` does this for bash, SQL and URLs. With `{{ value |
+safe }}`, a value is inserted like text of the author.
 
 `names.read_template` finds the names that a template uses, without rendering it. This package accesses no files,
 network or clock, and imports Jinja only when a text has a template.

@@ -243,8 +243,9 @@ def is_nan(value: object) -> bool:
 
 
 def _has_identity(obj: Any) -> bool:
-    """Return whether two values that contain this object must still share it after loading; an equal copy is not
-    enough.
+    """Return whether two values that share this object must share it again after loading.
+
+    An equal copy in each value would not be enough.
     """
     if isinstance(obj, types.FunctionType):
         return obj.__globals__ is user_namespace() and not is_definition(obj, user_namespace())

@@ -45,8 +45,9 @@ class StateKind:
     changed_by: frozenset[str] = frozenset()
     # Prefixes of dotted names: assigning or changing any attribute below a prefix changes the state.
     changed_below: tuple[str, ...] = ()
-    observed_by: tuple[str, ...] = ()  # uses that observe the state; a name with a final dot is a prefix of uses
-    perhaps_observed_by: tuple[str, ...] = ()  # like `observed_by`, for uses that observe the state only in some cases
+    # Functions and attributes whose use observes the state. A name that ends with a dot stands for all names below it.
+    observed_by: tuple[str, ...] = ()
+    perhaps_observed_by: tuple[str, ...] = ()  # the same, if the use observes the state only in some cases
     not_observed_by: frozenset[str] = frozenset()  # exceptions from the prefixes of `observed_by`
     restored_by: frozenset[str] = frozenset()  # context managers that restore the state at their end
     is_generator: bool = False

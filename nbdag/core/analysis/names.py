@@ -52,7 +52,7 @@ class CellUses:
     changed: Mapping[str, int] = field(default_factory=dict)
     mutated: Mapping[AbstractObject, Mutation] = field(default_factory=dict)  # objects that the cell changes in place
     compared: frozenset[AbstractObject] = frozenset()  # objects whose identity the cell compares with `is`
-    deleted_reads: tuple[DeletedRead, ...] = ()  # reads of names that the cell has deleted before
+    deleted_reads: tuple[DeletedRead, ...] = ()  # reads of names after the cell has deleted them
     definitions: tuple[Defined, ...] = ()
     notes: tuple[Note, ...] = ()
     # Key: name that the cell reads; value: the value of that name above the cell.

@@ -162,7 +162,7 @@ class TakeFromObject(NamedTuple):
 
 
 class Note(NamedTuple):
-    """The event of code that `check` should report, such as a seed."""
+    """Something that the code does and that `check` should report, such as setting a seed."""
 
     kind: str
     text: str

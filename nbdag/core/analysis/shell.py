@@ -14,7 +14,7 @@ from .objects import NOTHING, Value
 
 
 class Shell(Expressions):
-    """Interprets calls of IPython."""
+    """Interprets calls of the methods of IPython's shell."""
 
     def shell_call(self, node: ast.Call, method: str) -> Value:
         """Interpret `get_ipython().…`, the form into which IPython translates magics and shell lines."""

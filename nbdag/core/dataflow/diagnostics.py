@@ -426,8 +426,8 @@ def cache_problems(dag: Dag) -> Iterator[Problem]:
         if task.options.cache and task.id in hidden:
             yield problem(
                 "NB307",
-                f"task {task.id} runs again despite --cache: its code, or that of a task before it, changes sys.path "
-                "or runs another file, so changes of its modules cannot be detected",
+                f"task {task.id} runs again despite --cache: nbdag cannot detect changes in the modules that it "
+                "imports, because its code or an earlier task changes sys.path or runs another file",
                 hint="set PYTHONPATH, or install the modules with `pip install -e`, instead",
                 task=task.id,
                 place=Place(cell=task.cell, line=1),

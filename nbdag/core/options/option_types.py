@@ -252,7 +252,7 @@ def _span_of_expression(words: Sequence[Word]) -> int:
 
 
 def _read_question(text: str) -> str:
-    """Return a question with values, such as `Ship {accuracy:.1%}?`, as the expression of an f-string."""
+    """Return the source of an f-string for a question that has values in braces, such as `Ship {accuracy:.1%}?`."""
     expression = f"f{_read_text(text)!r}"
     error = _syntax_error(expression)
     if error is not None:

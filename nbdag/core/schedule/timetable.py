@@ -65,7 +65,7 @@ class Timetable:
     start: datetime | None  # start date, in UTC: earlier ticks create no run
     end: datetime | None  # end date, in UTC: later ticks create no run
     catchup: bool  # whether every missed tick creates a run, instead of only the last one
-    # The ticks; None for @once, for @continuous, for a condition without a time, and without a schedule.
+    # The ticks. None if there is no schedule, or if it is @once, @continuous, or a condition on assets without a time.
     ticks: Ticks | None
     condition: Condition | None = None  # the assets whose new events create a run
 
