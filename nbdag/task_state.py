@@ -47,7 +47,9 @@ class Facts(MutableMapping[str, Any]):
         self._store(name, {**self._loaded(), name: value})
 
     def __delitem__(self, name: str) -> None:
-        self._store(name, {key: value for key, value in self._loaded().items() if key != name or self._missing(name)})
+        facts = dict(self._loaded())
+        del facts[name]
+        self._store(name, facts)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._loaded())
@@ -57,11 +59,6 @@ class Facts(MutableMapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"<nbdag.state {self._loaded()!r}>"
-
-    def _missing(self, name: str) -> bool:
-        if name not in self._loaded():
-            raise KeyError(name)
-        return False
 
     def _loaded(self) -> dict[str, Any]:
         if self._facts is None:

@@ -122,7 +122,7 @@ def test_tasks_made_by_code_run_too_with_papermills_parameters(papermill, notebo
     assert [line for line in printed(nb).splitlines() if line.startswith("so")] == ["so 0", "so 1"]
 
 
-def test_a_branch_decides_which_tasks_papermill_runs(notebook, tmp_path: Path) -> None:
+def test_a_branch_decides_which_tasks_papermill_runs(papermill, notebook, tmp_path: Path) -> None:
     notebook(
         *CELLS[:2],
         "%%task choose --branch\n'eu' if alpha > 1 else 'us'",

@@ -1,7 +1,8 @@
 """Watch the files that schedules name as assets: `on file:data/orders.csv`, also with wildcards.
 
 An asset whose name begins with `file:` has a new version when its file has changed since the asset's last event. Paths
-are relative to the working directory of the pipeline that needs the asset. A changed file counts only when its last
+are relative to the working directory of the pipeline that needs the asset. Pipelines in several folders that need the
+same relative name share its events, so write whole paths there. A changed file counts only when its last
 change is two seconds old, so that a file that is still being written starts no run.
 """
 
@@ -49,14 +50,14 @@ class WatchedFiles:
                     events.append(AssetEvent(asset=name, at=now.timestamp(), extra={"path": path, "changed": changed}))
                     break
         if events:
-            store.assets.add(events)
+            store.assets.add_changed(events)
         self._next = now + timedelta(seconds=POLL_INTERVAL)
         return self._next
 
 
 def newest(asset: str, cwd: str) -> tuple[str, float]:
     """Return the file of an asset that changed last, and the time of its change. Return ("", 0.0) if no file exists."""
-    found = max(_changes(str(Path(cwd) / _path(asset))), default=(0.0, ""))
+    found = max(_changes(str(Path(glob.escape(cwd)) / _path(asset))), default=(0.0, ""))
     return found[1], found[0]
 
 
@@ -68,6 +69,8 @@ def _path(asset: str) -> str:
 def _changes(pattern: str) -> Iterator[tuple[float, str]]:
     for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207  # `Path.glob` accepts no absolute pattern
         try:
-            yield Path(path).stat().st_mtime, path
+            about = Path(path).stat()
+            # A file that is copied with its dates, or moved here, has an old date of modification.
+            yield max(about.st_mtime, about.st_ctime), path
         except OSError:
             continue

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.dataflow.file_order import conflicts_of_run
 from ..core.model.dag import Dag, Task
 from ..core.model.events import Event
-from ..core.model.job import FilesOfAttempt, Key, Note, Result
+from ..core.model.job import CANCELLED, FilesOfAttempt, Key, Note, Result
 from ..core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
 from ..core.model.text import join_names
 from ..core.options.option_types import write_duration
@@ -83,11 +83,17 @@ class OwnedRun:
             instances={(each.task, each.map_index): each for each in instances},
             outputs=task_outputs(attempts),
             borrowed=borrowed,
-            missed=frozenset(note.name if note.name != row.dag else None for note in notes if note.code == MISSED),
+            missed=frozenset(note.name or None for note in notes if note.code == MISSED),
         )
         for attempt in attempts:
             key = (attempt.task, attempt.map_index)
-            if attempt.state is TaskState.UP_FOR_RESCHEDULE:
+            instance = run.instances.get(key)
+            if (
+                attempt.state is TaskState.UP_FOR_RESCHEDULE
+                and instance is not None
+                and instance.tries == attempt.try_number
+                and not instance.is_reset
+            ):
                 run.paused[key] = attempt.started
         return run
 
@@ -141,6 +147,7 @@ class RunStep:
         self.notes: list[Note] = []  # notes about the run as a whole
         self.missed: list[MissedDeadline] = []  # deadlines that this step records as missed
         self.asset_events: list[AssetEvent] = []
+        self.given_up: list[tuple[InstanceRow, Result]] = []  # attempts that ended between two polls
         self._messages: dict[InstanceKey, str] = {}
 
     # Results
@@ -190,6 +197,11 @@ class RunStep:
                 )
             case TaskState.SKIPPED:
                 self._move(key, TaskState.SKIPPED, result.error or "", short_circuit=result.short_circuit)
+            case TaskState.UP_FOR_RESCHEDULE if _waited_too_long(task, result):
+                seconds = task.options.timeout or 0.0
+                late = replace(result, state=TaskState.FAILED, error=f"timed out after {seconds:g} s of waiting")
+                self.ended[-1] = (instance, late)
+                self._apply_result(key, instance, late)
             case TaskState.UP_FOR_RESCHEDULE:
                 self.paused[key] = result.started
                 self._postpone(key, task, result)
@@ -214,6 +226,8 @@ class RunStep:
         """Let a task wait for its next poll, or for the answer of a person."""
         if result.question is None:
             wake = result.ended + task.options.poke if result.wake is None else result.wake
+            if task.options.timeout is not None:
+                wake = min(wake, result.started + task.options.timeout)
             self._move(key, TaskState.UP_FOR_RESCHEDULE, wake=wake)
             return
         timeout = task.options.approve_timeout
@@ -291,7 +305,7 @@ class RunStep:
         for missed in self.plan.missed:
             if missed.task not in self.run.missed:
                 message = missed.describe(self.run.dag, self.now)
-                self.notes.append(Note(code=MISSED, name=missed.task or self.row.dag, message=message))
+                self.notes.append(Note(code=MISSED, name=missed.task or "", message=message))
                 self.missed.append(missed)
         verdict = self.plan.verdict
         if verdict is not None and verdict is not self.row.state:
@@ -360,6 +374,9 @@ class RunStep:
         chosen: tuple[str, ...] | None = None,
     ) -> None:
         instance = self.instances[key]
+        if instance.state is TaskState.UP_FOR_RESCHEDULE and state is not TaskState.SCHEDULED and key in self.paused:
+            result = given_up(self.run.key(instance), self.paused.pop(key), self.now.timestamp(), state, reason)
+            self.given_up.append((instance, result))
         tries_before_reset = instance.tries if state is TaskState.NONE else instance.tries_before_reset
         self.instances[key] = replace(
             instance,
@@ -429,14 +446,16 @@ class RunStep:
         The store checks that the change does not exceed the pools.
         """
         moved = [each for _, each in self._moved()]
-        if self.row is self.run.row and not (moved or self.ended or self.added or self.dropped or self.notes):
+        if self.row is self.run.row and not (
+            moved or self.ended or self.given_up or self.added or self.dropped or self.notes
+        ):
             return None
         return Change(
             run=self.row,
             instances=moved,
             begun=self.begun,
             resumed=self.resumed,
-            ended=self.ended,
+            ended=[*self.ended, *self.given_up],
             added=self.added,
             dropped=self.dropped,
             notes=self.notes,
@@ -496,6 +515,19 @@ class RunStep:
         return [(key, each) for key, each in self.instances.items() if each is not before.get(key)]
 
 
+def _waited_too_long(task: Task, result: Result) -> bool:
+    """Return whether a task that polls has used up its --timeout, which counts from its first poll."""
+    timeout = task.options.timeout
+    return timeout is not None and result.question is None and result.ended - result.started >= timeout
+
+
+def given_up(key: Key, started: float, at: float, state: TaskState, why: str) -> Result:
+    """Return the outcome of an attempt that was waiting for its next poll when its task got another state."""
+    skipped = state is TaskState.SKIPPED
+    outcome = TaskState.SKIPPED if skipped else TaskState.FAILED
+    return Result(key=key, state=outcome, started=started, ended=max(at, started), error=why or CANCELLED, final=True)
+
+
 def planning_instance(row: InstanceRow) -> Instance:
     """Convert a recorded task instance into the form that planning needs."""
     return Instance(
@@ -505,7 +537,7 @@ def planning_instance(row: InstanceRow) -> Instance:
         tries=row.tries - row.tries_before_reset,
         ready_at=None if row.wake is None else utc_datetime(row.wake),
         short_circuit=row.short_circuit,
-        question=str(row.answer.get("question", "")) if "approved" not in row.answer else "",
+        question=str(row.answer["question"]) if row.asks else "",
         chosen=row.chosen,
     )
 

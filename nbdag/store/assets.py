@@ -14,6 +14,7 @@ from .inserts import add_runs
 from .mapping import from_row, to_row
 from .rows import AssetEvent, NewInstance, NewRun, RunRow
 
+_FILES_LOCK = 7236355  # key of an advisory lock; the number itself has no meaning
 _OVERLAP = 3600.0  # maximum duration in seconds of a transaction that records an event
 
 
@@ -84,6 +85,20 @@ class Assets:
                 found.setdefault(row.asset, []).append((row.cwd, row.events_since))
         return found
 
+    def add_changed(self, events: Sequence[AssetEvent]) -> None:
+        """Record events of watched files, unless another scheduler has recorded the same change meanwhile.
+
+        The fact `changed` of an event is the time of the file's last change.
+        """
+        with self._database.writing() as connection:
+            if not self._database.sqlite:
+                connection.execute(select(func.pg_advisory_xact_lock(_FILES_LOCK)))
+            query = select(t.asset_events.c.asset, func.max(t.asset_events.c.at).label("at"))
+            names = [each.asset for each in events]
+            rows = connection.execute(query.where(t.asset_events.c.asset.in_(names)).group_by(t.asset_events.c.asset))
+            latest = {row.asset: row.at for row in rows}
+            add_events(connection, [each for each in events if latest.get(each.asset, 0.0) < each.extra["changed"]])
+
     def latest(self, assets: Collection[str]) -> dict[str, float]:
         """Return the times of the newest events of these assets."""
         query = select(t.asset_events.c.asset, func.max(t.asset_events.c.at).label("at"))
@@ -137,9 +152,25 @@ class Assets:
             return None
 
     def delete_before(self, at: float) -> int:
-        """Delete the events before this time; return their number."""
+        """Delete the events before this time; return their number.
+
+        The newest event of each asset is kept, and so are events that a schedule still waits to use.
+        """
+        newest = select(func.max(t.asset_events.c.id)).group_by(t.asset_events.c.asset)
+        used = (t.asset_uses.c.event_id == t.asset_events.c.id) & (t.asset_uses.c.dag_id == t.asset_needs.c.dag_id)
+        awaited = (
+            select(t.asset_needs.c.asset)
+            .join(t.dags, t.dags.c.id == t.asset_needs.c.dag_id)
+            .where(
+                t.asset_needs.c.asset == t.asset_events.c.asset,
+                t.dags.c.events_since <= t.asset_events.c.at,
+                ~select(t.asset_uses.c.run).where(used).exists(),
+            )
+            .exists()
+        )
+        old = select(t.asset_events.c.id).where(t.asset_events.c.at < at, t.asset_events.c.id.not_in(newest), ~awaited)
         with self._database.writing() as connection:
-            return connection.execute(delete(t.asset_events).where(t.asset_events.c.at < at)).rowcount
+            return connection.execute(delete(t.asset_events).where(t.asset_events.c.id.in_(old))).rowcount
 
 
 def add_events(connection: Connection, events: Sequence[AssetEvent]) -> None:

@@ -71,7 +71,8 @@ class Deployments:
         """
         values: dict[str, Any] = {"paused": paused, "next_date": next_date}
         if now is not None and not paused:
-            values["events_since"] = case((t.dags.c.events_since.is_not(None), now))
+            paused_here = t.dags.c.paused & t.dags.c.events_since.is_not(None)
+            values["events_since"] = case((paused_here, now), else_=t.dags.c.events_since)
         with self._database.writing() as connection:
             connection.execute(update(t.dags).where(t.dags.c.id == dag).values(values))
 
@@ -227,7 +228,7 @@ class Deployments:
             return {row.id: row.max_active_runs for row in connection.execute(query)}
 
     def previous_run(self, run: RunRow) -> RunRow | None:
-        """Return the last scheduled or backfill run before this run's date.
+        """Return the last run before this run's date that a schedule, new data or a backfill created.
 
         If several runs have that date, return the newest of them.
         """
@@ -235,7 +236,7 @@ class Deployments:
             select(t.runs)
             .where(
                 t.runs.c.dag_id == run.dag,
-                t.runs.c.kind.in_(("scheduled", "backfill")),
+                t.runs.c.kind.in_(("scheduled", "backfill", "asset")),
                 t.runs.c.logical_date < run.logical_date,
             )
             .order_by(t.runs.c.logical_date.desc(), t.runs.c.created.desc(), t.runs.c.id.desc())

@@ -170,6 +170,12 @@ class InstanceRow:
         """Return whether the instance was cleared and has had no attempt since."""
         return self.tries_before_reset == self.tries and self.tries > 0
 
+    @property
+    def asks(self) -> bool:
+        """Return whether the task has a question that nobody has answered yet."""
+        waits = self.state is TaskState.UP_FOR_RESCHEDULE
+        return waits and "question" in self.answer and "approved" not in self.answer
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveRow:

@@ -387,7 +387,8 @@ _THE_ATTEMPT: ColumnElement[bool] = (t.attempts.c.instance_id == bindparam("whic
 )
 _END = (
     update(t.attempts)
-    .where(_THE_ATTEMPT, t.attempts.c.state == TaskState.RUNNING)  # the outcome of an ended attempt never changes
+    # The outcome of an ended attempt never changes.
+    .where(_THE_ATTEMPT, t.attempts.c.state.in_((TaskState.RUNNING, TaskState.UP_FOR_RESCHEDULE)))
     .values(updates(AttemptRow))
 )
 _USED = (
@@ -436,14 +437,15 @@ def _may_start(connection: Connection, run: RunRow, most: int) -> bool:
 
 
 def _end(connection: Connection, run: int, change: Change) -> None:
-    ended = change.ended
     connection.execute(
         _END,
         [
             {"which": instance.id, "try_": result.key.try_number, **update_values(AttemptRow, result)}
-            for instance, result in ended
+            for instance, result in change.ended
         ],
     )
+    # A poll runs the cell again from its beginning, so only the last poll of a try leaves outputs, notes and files.
+    ended = [(instance, result) for instance, result in change.ended if result.state is not TaskState.UP_FOR_RESCHEDULE]
     outputs = [
         {"instance_id": instance.id, "try_number": result.key.try_number, **to_row(output)}
         for instance, result in ended

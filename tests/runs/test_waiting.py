@@ -105,3 +105,34 @@ def test_mistakes_are_said_in_one_sentence(code: str, words: str, write: Callabl
     run = runs.run(write(f"%%task a\nimport nbdag\n{code}"), home=home)
     assert run.state is RunState.FAILED
     assert words in str(run["a"].error)
+
+
+def test_a_task_that_is_cleared_or_cancelled_while_it_waits_ends_its_attempt(
+    write: Callable[..., Path], home: Home
+) -> None:
+    thread, ended = executed(write(*DEPLOY), home)
+    (question,) = until(lambda: runs.questions(home=home), "the task asks")
+    runs.clear(question.run, ["deploy"], home=home)
+    (again,) = until(
+        lambda: [each for each in runs.questions(home=home) if each.asked > question.asked], "the task asks again"
+    )
+    runs.cancel(again.run, home=home)
+    thread.join()
+    assert ended[0].state is RunState.CANCELLED
+    attempts = [each for each in runs.list_attempts(again.run, home=home) if each.task == "deploy"]
+    assert [(each.try_number, each.state) for each in attempts] == [(1, TaskState.FAILED), (2, TaskState.SKIPPED)]
+    assert "cleared while it waited" in str(attempts[0].error)
+    assert runs.questions(home=home) == []
+    with pytest.raises(runs.NoQuestionError):
+        runs.answer(again.run, "deploy", True, home=home)
+
+
+def test_a_timeout_limits_the_wait_and_each_poll_may_use_files(write: Callable[..., Path], home: Home) -> None:
+    path = write(
+        "%%task load --timeout 4s\nimport nbdag\nopen('config.json').read()\nnbdag.wait_for('orders.csv', poll='1s')"
+    )
+    (path.parent / "config.json").write_text("{}")
+    run = runs.run(path, home=home)
+    assert run["load"].state is TaskState.FAILED
+    assert "timed out after 4 s" in str(run["load"].error)
+    assert run["load"].tries == 1

@@ -177,3 +177,18 @@ def test_a_changed_file_starts_a_run(office: Any, shape: Shape, tmp_path: Path, 
     changed = datetime.fromtimestamp(run.events[0]["extra"]["changed"], UTC)
     assert run.state is RunState.SUCCESS
     assert changed < office.now
+
+
+def test_events_that_are_awaited_outlive_the_cleaning(office: Any, shape: Shape) -> None:
+    office.deploy(dag(shape, "both"), "on a and b")
+    at = office.now.timestamp()
+    office.store.assets.add([AssetEvent(asset=asset, at=at + n) for n, asset in enumerate("acca", 1)])
+    assert office.store.assets.delete_before(at + 100) == 1
+    assert sorted(event.asset for event, _ in office.store.assets.events()) == ["a", "a", "c"]
+
+
+def test_unpausing_a_pipeline_that_is_not_paused_keeps_its_events(office: Any, shape: Shape) -> None:
+    office.deploy(dag(shape, "both"), "on a and b")
+    office.store.assets.add([AssetEvent(asset="a", at=office.now.timestamp() + 1)])
+    office.store.deployments.set_paused("both", False, None, office.now.timestamp() + 2)
+    assert [event.asset for event in office.store.assets.unused()["both"]] == ["a"]

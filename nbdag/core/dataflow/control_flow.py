@@ -72,6 +72,18 @@ def control_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> 
         own = task.options
         if own.branch or (own.short_circuit and own.when is None):
             yield from _decision_problems(dag, task, parsed.get(task.cell))
+        for name in ("approve_timeout", "approvers"):
+            if getattr(own, name) and own.approve is None and name not in dag.options.defaults:
+                flag = f"--{name.replace('_', '-')}"
+                yield _problem(
+                    dag, task, "NB314", f"{flag} is for tasks with --approve", f"add --approve TEXT, or remove {flag}"
+                )
+        reason = next((name for name in ("approve", "setup", "teardown_for") if getattr(own, name)), None)
+        if own.cache and reason and "cache" not in dag.options.defaults:
+            message = (
+                f"task {task.id} runs again despite --cache: with --{reason.replace('_', '-')} it is always executed"
+            )
+            yield _problem(dag, task, "NB307", message, "remove --cache")
         if own.fail_run and not own.teardown_for:
             message = "--fail-run is for teardown tasks"
             yield _problem(dag, task, "NB314", message, "add --teardown-for NAME, or remove --fail-run")

@@ -35,11 +35,17 @@ def is_cached(job: Job) -> bool:
 
     Never replace the attempt of a sensor, because it polls external state, nor the attempt that computes the elements
     of a mapped task, because it is cheap, nor the attempt of a branch or short circuit, because its decision is not a
-    stored value.
+    stored value, nor of a task that a person approves or that prepares or removes resources.
     """
-    options = job.task.options
-    decides = options.branch or options.short_circuit
-    return options.cache and not job.task.polls and not job.expand and not decides
+    return job.task.options.cache and not job.task.polls and not job.expand and uncacheable(job.task.options) is None
+
+
+def uncacheable(options: TaskOptions) -> str | None:
+    """Return the option because of which a task is always executed, or None if its result may be reused."""
+    for name in ("branch", "short_circuit", "approve", "setup", "teardown_for"):
+        if getattr(options, name):
+            return f"--{name.replace('_', '-')}"
+    return None
 
 
 def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:

@@ -389,7 +389,9 @@ class _TaskWalk:
         skipped = [other for other in self.dag.downstream[task] if other not in run]
         self.not_chosen.update(dict.fromkeys(skipped, reason))
         for other in self.dag.members(*chosen) if skipped else ():
-            self.ignored[other] = self.dag.only_inferred(other, {*skipped, *self.dag.descendants(*skipped)})
+            self.ignored[other] = self.ignored.get(other, frozenset()) | self.dag.only_inferred(
+                other, {*skipped, *self.dag.descendants(*skipped)}
+            )
 
     def _plan_task(self, task: Task, mine: list[Instance]) -> None:
         counts = self._counts(task)
@@ -431,9 +433,10 @@ class _TaskWalk:
         setup = setup_success = setup_skipped = 0
         ignored = self.ignored.get(task.id, frozenset())
         for other in self.dag.upstream[task.id]:
-            if other in ignored:
-                continue
             ends = self.ends.get(other)
+            # A task that runs although the branch did not choose it, as its trigger rule allows, counts.
+            if other in ignored and ends is not None and ends.skipped == ends.all:
+                continue
             if ends is None:  # a partial run may not contain the upstream task
                 if task.options.trigger not in MET_BY_SUCCESS:
                     continue
@@ -550,7 +553,7 @@ class _TaskWalk:
         order = layout(self.dag)
         self.ready.sort(key=lambda one: (-order.weights[one.task], order.position[one.task], one.map_index))
         verdict, reason, deadlock = self._verdict()
-        times = self.times if verdict is None else []
+        times = [*self.times] if verdict is None else []
         timeout = _timeout(self.dag, self.run)
         if timeout is not None and verdict is None and self.early_end is None:
             times.append(timeout)

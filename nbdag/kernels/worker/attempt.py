@@ -196,6 +196,8 @@ class Attempt:
 
     def _done(self) -> Result:
         outcome = self._outcome
+        if self._termination is not None:  # the cell may have gone on because one of its processes was killed first
+            return self._failed(self._termination)
         if outcome is None:
             return self._failed("the kernel executed its cells but published no outcome")
         return self._result(outcome)

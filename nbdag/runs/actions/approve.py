@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
+import math
+import os
+import pwd
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -77,7 +78,7 @@ def questions(*, home: Home | None = None) -> list[Question]:
             return []
         rows = {row.id: row for row in store.runs(states=[RunState.RUNNING])}
         for number, instances in store.instances(list(rows)).items():
-            found += [_question(rows[number], each) for each in instances if is_open(each.answer)]
+            found += [_question(rows[number], each) for each in instances if each.asks]
     return sorted(found, key=lambda each: each.asked)
 
 
@@ -95,16 +96,20 @@ def answer(
 
     `by` is the name of the person; None: the user of this process. Raise `NoQuestionError` or `NotApproverError`.
     """
-    who = by or getpass.getuser()
+    who = by or pwd.getpwuid(os.getuid()).pw_name  # not from the environment, which anybody can set
 
     def step(store: Store, here: Home, row: RunRow) -> tuple[Change, list[InstanceRow]]:
         notebook = run_dag(here, row)
         instances = store.instances([row.id])[row.id]
         wanted = wanted_instances(row, notebook, instances, [task])
-        asking = [each for each in instances if is_wanted(each, wanted) and is_open(each.answer)]
+        at = time.time()
+        asking = [
+            each
+            for each in instances
+            if is_wanted(each, wanted) and each.asks and at < (each.answer.get("until") or math.inf)
+        ]
         if not asking:
             raise NoQuestionError(row.dag, row.name, task)
-        at = time.time()
         for each in asking:
             options = notebook.tasks[each.task].options if each.task in notebook.tasks else TaskOptions()
             if options.approvers and who not in options.approvers:
@@ -114,11 +119,6 @@ def answer(
         return Change(run=row, instances=moved, at=at), asking
 
     return change_run(run, dag, home, step)
-
-
-def is_open(answer: Mapping[str, Any]) -> bool:
-    """Return whether an instance has a question that nobody has answered."""
-    return "question" in answer and "approved" not in answer
 
 
 def _question(row: RunRow, each: InstanceRow) -> Question:

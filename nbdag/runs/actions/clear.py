@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 from ... import notebooks
 from ...core.model import text
 from ...core.model.dag import CellKind, Dag
+from ...core.model.job import Key, Result
 from ...core.model.states import ACTIVE, RUN_FINISHED, RunState, TaskState, move
 from ...core.model.text import task_label
 from ...core.planning.clearing import with_setups
 from ...errors import NbdagError, error
 from ...home import Home
 from ...scheduler import new_instance
+from ...scheduler.run_step import given_up
 from ...store.rows import Change, InstanceRow, NewInstance, RunRow
 from ..creation.build import pin_built
 from ..creation.prepare import record_parameters
@@ -224,8 +226,13 @@ def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple
         which = "among the named tasks " if selection.tasks else ""
         raise NothingToClearError(row.dag, row.name, f"{which}{'has failed' if selection.only else 'has started'}")
     moved = [_cleared(each) for each in chosen]
+    at = time.time()
     change = Change(
-        run=_queued_again(row), instances=moved, added=_placeholders(dag, instances, chosen), at=time.time()
+        run=_queued_again(row),
+        instances=moved,
+        ended=_given_up(store, row, chosen, at, "cleared"),
+        added=_placeholders(dag, instances, chosen),
+        at=at,
     )
     return change, chosen
 
@@ -238,12 +245,33 @@ def _marking(
     chosen = [each for each in instances if is_wanted(each, wanted) and each.state is not to]
     if not chosen:
         raise NothingToClearError(row.dag, row.name, f"among the named tasks is in another state than {to.value}")
-    moved = [replace(each, state=move(each.state, to, by_user=True), wake=None) for each in chosen]
+    moved = [
+        replace(each, state=move(each.state, to, by_user=True), wake=None, answer={}, short_circuit=False, chosen=None)
+        for each in chosen
+    ]
     names = {each.task for each in chosen}
     below = {other for task in names if task in dag.tasks for other in dag.descendants(task)} - names
     again = [each for each in instances if each.task in below and each.state in _FAILED]
     moved += [_cleared(each) for each in again]
-    return Change(run=_queued_again(row), instances=moved, at=time.time()), chosen
+    at = time.time()
+    ended = _given_up(store, row, [*chosen, *again], at, f"marked {to.value}")
+    return Change(run=_queued_again(row), instances=moved, ended=ended, at=at), chosen
+
+
+def _given_up(
+    store: Store, row: RunRow, chosen: Iterable[InstanceRow], at: float, why: str
+) -> list[tuple[InstanceRow, Result]]:
+    """Return the outcomes of attempts that wait for their next poll, and that a change of their task ends."""
+    waiting = [each for each in chosen if each.state is TaskState.UP_FOR_RESCHEDULE]
+    if not waiting:
+        return []
+    started = {(each.instance, each.try_number): each.started for each in store.attempts([row.id])[row.id]}
+    ended = []
+    for each in waiting:
+        key = Key(dag=row.dag, run=row.name, task=each.task, map_index=each.map_index, try_number=each.tries)
+        result = given_up(key, started.get((each.id, each.tries), at), at, TaskState.FAILED, f"{why} while it waited")
+        ended.append((each, result))
+    return ended
 
 
 def _cleared(each: InstanceRow) -> InstanceRow:

@@ -84,7 +84,7 @@ class Notifier:
                 yield from ((each, {**what, "message": f"run {row.name}"}) for each in options.on_retry)
         for each in run.instances.values() if options.on_approval else ():
             asked = ("?" + each.task, each.map_index, each.tries)  # no name of a task begins with ?
-            if "question" in each.answer and "approved" not in each.answer and asked not in seen:
+            if each.asks and asked not in seen:
                 seen.add(asked)
                 task = task_label(each.task, each.map_index)
                 title = f"{task} of {row.dag} asks: {each.answer['question']}"
