@@ -300,6 +300,69 @@ def test_bash_gets_no_value_where_it_would_evaluate_it(text):
     assert "20260131" in shell(render_pieces(text, _context("20260131"))).text  # a harmless value is inserted
 
 
+ARITHMETIC_IN_BASH = [
+    "echo ${arr[{{ params.x }}]}",
+    'echo "${arr[{{ params.x }}]}"',
+    "echo ${s:{{ params.x }}}",
+    'echo "${s:0:{{ params.x }}}"',
+    "a[{{ params.x }}]=3",
+    "a['{{ params.x }}']=3",
+    "a[b[0] + {{ params.x }}]=3",
+    "echo $[ {{ params.x }} ]",
+    "echo $(( {{ params.x }} + 1 ))",
+    "[[ {{ params.x }} -eq 1 ]]",
+    "[[ 1 -lt {{ params.x }} ]]",
+    "let n={{ params.x }}",
+]
+
+
+@pytest.mark.parametrize("text", ARITHMETIC_IN_BASH)
+def test_arithmetic_of_bash_gets_only_integers(text):
+    for value in ("a[$(echo pwned)]", "HOME", "NBDAG_VALUE_1", "1+x"):
+        with pytest.raises(UnsafeValueError, match="cannot be passed as data below"):
+            shell(render_pieces(text, _context(value)))
+    assert shell(render_pieces(text, _context("-12"))).text == text.replace("{{ params.x }}", "-12")
+
+
+RUN_BY_ANOTHER_SHELL = [
+    "bash -e -c 'echo {{ params.x }}'",
+    "bash -o pipefail -c 'echo {{ params.x }}'",
+    "/bin/sh -ec 'echo {{ params.x }}'",
+    "su - me -c 'echo {{ params.x }}'",
+    "ssh host 'echo {{ params.x }}'",
+    "echo \\{{ params.x }}",
+]
+
+
+@pytest.mark.parametrize("text", RUN_BY_ANOTHER_SHELL)
+def test_another_shell_gets_no_value_in_its_script(text):
+    with pytest.raises(UnsafeValueError, match="cannot be passed as data below"):
+        shell(render_pieces(text, _context("; echo pwned")))
+
+
+ACCEPTED_IN_BASH = [
+    "set -e; {}",
+    "bash -e run.sh {}",
+    "./run.sh -c {}",
+    "cat ~/.ssh/config; {}",
+    'for f in "${{files[@]}}"; do {}; done',
+    'echo "${{arr[0]}} ${{s:1}} ${{s:-x}}"; {}',
+    'if [ "$n" = 1 ]; then {}; fi',
+    "echo -e '\\033[31m'; {}",
+    "# load {{{{ ds }}}}, don't cache\n{}",
+    "# load {{{{ params.x }}}}, don't cache\n{}",
+    "x={{{{ params.x }}}}#'\n'; {}",
+]
+
+
+@pytest.mark.parametrize("text", ACCEPTED_IN_BASH)
+def test_other_constructs_of_bash_get_any_value(text):
+    made = shell(render_pieces(text.format('echo "{{ params.x }}"'), _context("it's; x")))
+    name = list(made.values)[-1]
+    assert f'echo "${{{name}}}"' in made.text
+    assert set(made.values.values()) == {"it's; x"}
+
+
 def test_safe_pastes_a_value_as_text_of_the_author():
     made = shell(render_pieces("{{ params.x | safe }} {{ params.x }}", _context("ls -l")))
     assert made.text.startswith("ls -l ") and list(made.values.values()) == ["ls -l"]
@@ -317,6 +380,8 @@ SQL = [
     ("SELECT 1 WHERE n IN {{ params.x }}", [1, 2], "SELECT 1 WHERE n IN (:nbdag_1, :nbdag_2)", [1, 2]),
     ("SELECT 1 WHERE n IN ({{ params.x }})", [1], "SELECT 1 WHERE n IN (:nbdag_1)", [1]),
     ('SELECT "{{ params.x }}"', "a b", 'SELECT "a b"', []),
+    ("SELECT :nbdag_1, {{ params.x }}", 4, "SELECT :nbdag_1, :nbdag__1", [4]),
+    ("SELECT $$ ' $$, $a$ $$ ' $a$, {{ params.x }}", 4, "SELECT $$ ' $$, $a$ $$ ' $a$, :nbdag_1", [4]),
 ]
 
 
@@ -333,6 +398,8 @@ def test_sql_binds_values_and_inserts_names(text, value, statement, values):
         "SELECT * FROM a_{{ params.x }}",
         'SELECT "{{ params.x }}"',
         "SELECT * FROM s.{{ params.x }}",
+        "SELECT $$ it's {{ params.x }} $$",
+        "DO $body$ BEGIN {{ params.x }} END $body$",
     ],
 )
 def test_sql_rejects_a_value_that_is_no_name_where_a_name_belongs(text):
