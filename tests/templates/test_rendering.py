@@ -13,6 +13,7 @@ import pytest
 
 from nbdag.context import DagRun
 from nbdag.errors import NbdagError
+from nbdag.secrets.sources import BackendError
 from nbdag.templates import TemplateError, context_of, is_template, read_template, render, render_nested, render_pieces
 from nbdag.templates.names import Pull
 from nbdag.templates.quoting import UnsafeValueError, shell, sql, url
@@ -123,6 +124,14 @@ def test_an_error_names_the_line_and_the_next_step(text, line, message):
 def test_a_missing_context_value_is_not_the_text_undefined():
     with pytest.raises(TemplateError, match="cannot be looked up"):
         render("{{ conn.db.host }}", context_of(RUN))
+
+
+def test_a_failed_backend_is_no_missing_variable():
+    def variable(name):
+        raise BackendError("vault", name, "it is sealed")
+
+    with pytest.raises(TemplateError, match="the secrets backend 'vault' failed for 'bucket'"):
+        render("{{ var.value.get('bucket', 'x') }}", context_of(RUN, variable=variable))
 
 
 def test_collections_are_rendered_inside():
