@@ -33,15 +33,17 @@ _PREFIX = "NBDAG_VALUE_"
 # Constructs of bash after which the quotes around a value cannot be determined, or in which bash evaluates the value of
 # a variable.
 _UNCERTAIN = re.compile(
-    r"`|<<(?!<)|\$\(\(|(?<!\$)\(\(|\[\[|\$'|\$\{[^}]*\{|\beval\b|\blet\b|\bcase\b"
+    r"`|<<(?!<)|\$\(\(|(?<!\$)\(\(|\[\[|\$'|\$\{[^}]*\{|\beval\b|\blet\b|\bcase\b|\bcompgen\b|\bPS4="
     r"|(?<![.\w-])(?:ba|da|z|k)?sh\b[^\n;|&]*\s-\w*c\b|(?<![.\w-])(?:su|ssh)\s"
-    r"|\b(?:declare|typeset|local)\s+-\w*[ni]|\bprintf\s+-v|\btrap\b|\bsource\b|\btest\s+-v|\bunset\b|\bread\b"
+    r"|\b(?:declare|typeset|local)\s+-\w*[ni]|\bprintf\s+-v|\btrap\b|\bsource\b"
+    r"|(?:\btest|(?<![\w$\[])\[)\s[^\n;|&]*-v\b|\bunset\b|\bread\b"
 )
 _INTEGER = re.compile(r"-?\d+\Z", re.ASCII)
 # The beginning of arithmetic, in which bash evaluates the variable that a name names, up to the place of a value in it.
 _ARITHMETIC = re.compile(
     r"(?:\(\((?:(?!\)\)).)*"
     r"|(?:\$|(?<![\w\\])[A-Za-z_]\w*)\[(?:[^\[\]\n]|\[[^\[\]\n]*\])*"
+    r"|\w\+?=\((?:[^()\n]*\s)?\[[^\]\n]*"
     r"|\$\{[!#]?[\w@*]+(?:\[[^\]\n]*\])?:(?![-+=?])(?:[^{}\n]|\{[^{}\n]*\})*"
     r"|\blet\b[^\n;|&]*|\b(?:declare|typeset|local)\s+-\w*i[^\n;|&]*)\Z",
     re.DOTALL,

@@ -299,6 +299,10 @@ REFUSED_IN_BASH = [
     "bash -c 'echo {{ params.x }}'",
     "echo $'{{ params.x }}'",
     '"$(echo {{ params.x }})"',
+    "[ -v {{ params.x }} ]",
+    "compgen -W {{ params.x }}",
+    "PS4={{ params.x }}; set -x",
+    "if test 1 -a -v {{ params.x }}; then echo; fi",
 ]
 
 
@@ -317,6 +321,8 @@ ARITHMETIC_IN_BASH = [
     "a[{{ params.x }}]=3",
     "a['{{ params.x }}']=3",
     "a[b[0] + {{ params.x }}]=3",
+    "a=([{{ params.x }}]=3)",
+    "a=(1 2 [{{ params.x }}]=3)",
     "echo $[ {{ params.x }} ]",
     "echo $(( {{ params.x }} + 1 ))",
     "[[ {{ params.x }} -eq 1 ]]",
