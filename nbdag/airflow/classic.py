@@ -181,7 +181,7 @@ class BranchTask(FunctionTask):
         self.result_names = (self.result,)
 
     def statements(self, build: Builder) -> list[str]:
-        return [*super().statements(build), self.result]
+        return [*super().statements(build), *self.result_names]
 
 
 class ShortCircuitTask(FunctionTask):
@@ -195,7 +195,7 @@ class ShortCircuitTask(FunctionTask):
         self.result_names = (self.result,)
 
     def statements(self, build: Builder) -> list[str]:
-        return [*super().statements(build), self.result]
+        return [*super().statements(build), *self.result_names]
 
 
 class BranchPythonOperator(BranchTask, PythonOperator):
@@ -220,7 +220,8 @@ class LatestOnlyOperator(BaseOperator):
         schedule, zone = options.get("schedule"), options.get("tz", "UTC")
         following = sorted(self.downstream_task_ids)
         latest = build.writer.require("latest_only", "nbdag.airflow")
-        return [f"{self.result} = {latest}(dag_run, {following!r}, {schedule!r}, {zone!r})", self.result]
+        call = f"{latest}(dag_run, {following!r}, {schedule!r}, {zone!r})"
+        return [f"{self.result} = {call}", self.result] if self.result_names else [call]
 
 
 class BashOperator(BaseOperator):
@@ -233,8 +234,6 @@ class BashOperator(BaseOperator):
 
     def prepare(self, build: Builder) -> None:
         given = self.arguments
-        only_if(given, "output_encoding", OnlyIf(("utf-8", None), "remove it: output is UTF-8"), self)
-        only_if(given, "output_processor", OnlyIf((None,), "process the result in a @task below"), self)
         command = given.get("bash_command")
         if not isinstance(command, str | TaskOutput) and "bash_command" not in self.mapped:
             raise OperatorError(f"{self.id} has no bash_command", hint="write bash_command='ls -l'")
@@ -246,6 +245,8 @@ class BashOperator(BaseOperator):
     def write_bash(self, build: Builder, command: str) -> None:
         """Write the call that runs a command; `command` is its source."""
         given = self.arguments
+        only_if(given, "output_encoding", OnlyIf(("utf-8", None), "remove it: output is UTF-8"), self)
+        only_if(given, "output_processor", OnlyIf((None,), "process the result in a @task below"), self)
         self.result_names = (self.result,)
         parts = ["dag_run", self.map_names.get("bash_command", command)]
         if "env" in self.mapped:
@@ -287,6 +288,8 @@ class SQLExecuteQueryOperator(BaseOperator):
         for name in ("parameters", "autocommit"):
             if given.get(name):
                 parts.append(f"{name}={self.written(given[name])}")
+        if given.get("split_statements") is False:
+            parts.append("split=False")
         self._call = f"{build.writer.require('run_sql', 'nbdag.airflow')}({', '.join(parts)})"
         self.result_names = (self.result,)
 
@@ -331,8 +334,8 @@ class TriggerDagRunOperator(BaseOperator):
             only_if(given, name, OnlyIf((None,), "pass it to the other pipeline in conf"), self)
         for name in ("reset_dag_run", "skip_when_already_exists", "fail_when_dag_is_paused"):
             only_if(given, name, OnlyIf((False, None), "remove it: each trigger makes a run of its own"), self)
-        for name in ("allowed_states", "failed_states"):
-            only_if(given, name, OnlyIf((None, ["success"], ["failed"]), "catch the failure by a trigger rule"), self)
+        for name, state in (("allowed_states", "success"), ("failed_states", "failed")):
+            only_if(given, name, OnlyIf((None, [state]), "catch the failure by a trigger rule"), self)
         if not isinstance(given.get("trigger_dag_id"), str):
             raise OperatorError(f"{self.id} has no trigger_dag_id", hint="write trigger_dag_id='reports'")
         if not isinstance(given.get("conf") or {}, dict):
@@ -391,6 +394,7 @@ class PythonSensor(SensorTask, FunctionTask):
 
     def prepare(self, build: Builder) -> None:
         super().prepare(build)
+        only_if(self.arguments, "templates_exts", OnlyIf((None, []), "read the file in the function"), self)
         self.function = self.arguments.get("python_callable")
         self.args, self.named = tuple(self.arguments.get("op_args") or ()), dict(self.arguments.get("op_kwargs") or {})
         self.templates = self.arguments.get("templates_dict")

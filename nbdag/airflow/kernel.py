@@ -58,12 +58,13 @@ def run_bash(
 ) -> str | None:
     """Run a command, and return the last line of its output. Values of templates in it are passed as data.
 
-    Further positional arguments are ignored: they show the analysis which values of other tasks the templates pull.
+    The values of `env` are data, and no templates. Further positional arguments are ignored: they show the analysis
+    which values of other tasks the templates pull.
     """
     if command.endswith((".sh", ".bash")):  # as in Airflow, the name of a file whose text is the command
         command = Path(command).read_text(encoding="utf-8")
     statement = shell(dag_run.pieces(command, what="the command"))
-    environment: dict[Any, Any] = {name: str(dag_run.render(value)) for name, value in (env or {}).items()}
+    environment: dict[Any, Any] = {name: str(value) for name, value in (env or {}).items()}
     if env is None or append_env:
         environment = {**os.environ, **environment}
     skips = (skip_on_exit_code,) if isinstance(skip_on_exit_code, int) else tuple(skip_on_exit_code or ())
@@ -91,17 +92,19 @@ def run_sql(
     connection: str,
     parameters: Mapping[str, Any] | Sequence[Any] | None = None,
     autocommit: bool = False,
+    split: bool = True,
 ) -> list[tuple[Any, ...]] | None:
     """Execute SQL in the database of a connection; return the rows of the last statement, or None if it has none.
 
-    Values of templates and parameters are bound. Further positional arguments are ignored, as in `run_bash`.
+    All texts of a list use one connection, and without `autocommit` one transaction. Values of templates and parameters
+    are bound. Further positional arguments are ignored, as in `run_bash`.
     """
-    result: tuple[list[str], list[tuple[Any, ...]], Any] | None = None
+    texts: list[Sequence[Any]] = []
     for statement in [statements] if isinstance(statements, str) else statements:
         text = Path(statement).read_text(encoding="utf-8") if statement.endswith(".sql") else statement
         text, values = _with_named_parameters(text, parameters or {})
-        named = ((f":{name}", value) for name, value in values.items())
-        result = sql_operator.execute(text, *named, connection=connection, autocommit=autocommit)
+        texts.append((text, *((f":{name}", value) for name, value in values.items())))
+    result = sql_operator.execute_all(texts, connection=connection, split=split, autocommit=autocommit)
     if result is None:
         return None
     found, frame = result[1:]

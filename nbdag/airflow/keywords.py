@@ -150,6 +150,7 @@ DAG_EQUIVALENTS: Mapping[str, Equivalent] = {
 }
 
 DAG_ONLY_IF: Mapping[str, OnlyIf] = {
+    "allowed_run_types": OnlyIf((None,), "remove it: every pipeline can be run, triggered and backfilled"),
     "access_control": OnlyIf((None, {}), "remove it: nbdag has no users of its own"),
     "deadline": OnlyIf((None,), "write dagrun_timeout=timedelta(…), which ends the run"),
     "is_paused_upon_creation": OnlyIf((False, None), "remove it, and run `nbdag pause` after `nbdag deploy`"),
@@ -169,13 +170,11 @@ DAG_IGNORED: Mapping[str, str] = {
     "dag_display_name": "the pipeline is shown by its id",
     "default_view": "it is about Airflow's page",
     "orientation": "it is about Airflow's page",
+    "template_undefined": "an unknown name in a template is always an error",
     "owner_links": "it is about Airflow's page",
 }
 
-DAG_SILENT = frozenset(
-    {"auto_register", "disable_bundle_versioning", "doc_md", "full_filepath", "rerun_with_latest_version"}
-    | {"template_undefined", "allowed_run_types"}
-)
+DAG_SILENT = frozenset({"auto_register", "disable_bundle_versioning", "full_filepath", "rerun_with_latest_version"})
 
 _TASK_FIELDS = {option.field: option for option in OPTIONS["task"]}
 _DAG_FIELDS = {option.field: option for option in OPTIONS["dag"] if not option.is_default}

@@ -21,7 +21,7 @@ from .keywords import RETRY_DELAY, date_of, read_dag, read_task, schedule_of, zo
 
 __all__ = ["DAG", "Label", "Param", "TaskGroup", "chain", "cross_downstream", "dag"]
 
-_OWN = ("schedule", "schedule_interval", "start_date", "end_date", "default_args", "params", "tags", "timetable")
+_OWN = ("schedule", "schedule_interval", "start_date", "end_date", "default_args", "params", "tags", "doc_md")
 _TO_RUN = "run the notebook with `nbdag run`, or one task with `nbdag run --only TASK`"
 
 
@@ -73,6 +73,8 @@ class DAG:
             options.setdefault("owner", owner)
         if (rule := self.default_args.get("weight_rule")) is not None:
             options.setdefault("weight_rule", rule)
+        if doc := keywords.first_line(rest.get("doc_md")):
+            options.setdefault("description", doc)
         if rest.get("tags"):
             options["tags"] = [str(tag) for tag in rest["tags"]]
         self.params = dict(rest.get("params") or {})
@@ -105,7 +107,7 @@ class DAG:
             if value is not None:
                 self.dates[name] = value
                 options[name] = date_of(value, name)
-                zone = zone or zone_of(value)
+                zone = zone or (None if isinstance(value, str) else zone_of(value))
         if (name_of_zone := zone_of(zone)) not in (None, "UTC"):
             options["tz"] = name_of_zone
         return options
@@ -364,7 +366,8 @@ def _assignment(name: str, given: Any, build: Builder) -> str:
     if annotation:
         del schema["type"]
     try:
-        rules = json.dumps(schema, ensure_ascii=False) if schema else ""
+        # Without JSON, a description such as "> 0" would be a rule.
+        rules = json.dumps(schema, ensure_ascii=False) if schema or param.description else ""
     except TypeError as error:
         raise OperatorError(
             f"the schema of the param {name} is not JSON: {error}", hint="use texts and numbers"

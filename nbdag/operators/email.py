@@ -164,5 +164,7 @@ def _mail_url(address: str, connection: str | None) -> str:
     scheme = "mailtos" if port in (_SMTP_TLS, 587) else "mailto"
     sender = found.extra.get("from")
     given = {"smtp": found.host, "to": address, "from": sender or found.login or address}
+    if port == _SMTP_TLS:
+        given["mode"] = "ssl"  # this port has TLS from the first byte, and apprise would use STARTTLS
     login = f"{quote(found.login, safe='')}:{quote(found.password or '', safe='')}@" if found.login else ""
     return f"{scheme}://{login}{found.host}:{port}?{urlencode(given)}"

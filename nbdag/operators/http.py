@@ -231,22 +231,29 @@ def request(
             response = requests.request(method, url, timeout=answer_within, **sent)
         except requests.exceptions.InvalidHeader as failure:
             raise RequestError(f"a header is invalid ({failure})", "remove line breaks from its value") from None
-        except (requests.ConnectionError, requests.Timeout) as failure:
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as failure:
+            broken = isinstance(failure, requests.exceptions.ChunkedEncodingError)
+            why = "only a part of the answer" if broken else "no answer"
             if n == tries or method not in _REPEATABLE:
-                reason = f"{method} {shown} got no answer ({_cause(failure)})"
+                reason = f"{method} {shown} got {why} ({_cause(failure)})"
                 raise RequestError(reason, "check the host, or give the task --retries") from None
-            delay, why = _backoff(n), "no answer"
+            delay = _backoff(n)
         except (requests.RequestException, ValueError) as failure:
             raise RequestError(f"{method} {shown} cannot be sent ({failure})", "check the URL") from None
         else:
             status = response.status_code
             if status < 400 or status in accept:
-                return _decoded(response)
+                try:
+                    return _decoded(response)
+                except requests.JSONDecodeError as failure:
+                    reason = f"the answer to {method} {shown} is not the JSON that its type promises ({failure})"
+                    raise RequestError(reason, "check the URL, or ask the server for another type") from None
             asked = _retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC))
             delay, why = _backoff(n) if asked is None else asked, f"status {status}"
-            if n == tries or not (status == 429 or status >= 500) or delay > longest_wait:
+            too_long = asked is not None and asked > longest_wait
+            if n == tries or not (status == 429 or status >= 500) or too_long:
                 line = next((each.strip() for each in response.text.splitlines() if each.strip()), "")[:300]
-                if delay > longest_wait and status in (429, 503):
+                if too_long and status in (429, 503):
                     line = f"{line} (it asks to wait {delay:g} s)".strip()
                 raise HttpError(method, shown, status, response.reason or "", line)
         print(f"{method} {shown}: {why}; trying again in {delay:g} s", file=sys.stderr)

@@ -127,31 +127,37 @@ def _context_source(name: str) -> str:
 
 def _argument(value: Any, what: str) -> str:
     """Return the source of an argument. Templates in the argument are rendered when the task runs."""
-    source: str = current_build().writer.expression(value)
-    texts = [each for each in _texts(value) if is_template(each)]
-    if not texts:
-        return source
+    source: str = current_build().writer.expression(_marked(value, what))
+    return source
+
+
+class _Rendered(TaskOutput):
+    """An argument that is written as this source."""
+
+    def __init__(self, source: str) -> None:
+        self.name = source
+
+
+def _marked(value: Any, what: str) -> Any:
+    """Replace each text with a template by the source that renders it.
+
+    Each text is rendered alone, because the results of other tasks beside it are data and no templates.
+    """
+    if type(value) is dict:
+        return {key: _marked(each, what) for key, each in value.items()}
+    if type(value) in (list, tuple, set, frozenset):
+        return type(value)(_marked(each, what) for each in value)
+    if not is_template(value):
+        return value
     from ..templates.names import read_template
     from ..templates.rendering import TemplateError
 
     try:
-        names = [read_template(text, what=what) for text in texts]
+        pulls = read_template(value, what=what).pulls
     except TemplateError as error:
         raise OperatorError(f"{error.what}: {error.message}", hint=error.hint) from None
-    pulls = dict.fromkeys(pull_source(each) for found in names for each in found.pulls)
-    return f"dag_run.render({', '.join([source, *pulls, f'what={what!r}'])})"
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield all texts in a value, also in nested collections."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for each in value:
-            yield from _texts(each)
+    parts = [repr(value), *dict.fromkeys(map(pull_source, pulls)), f"what={what!r}"]
+    return _Rendered(f"dag_run.render({', '.join(parts)})")
 
 
 def _taken(function: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:

@@ -18,9 +18,11 @@ else displayed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+from urllib.parse import parse_qsl
 
 from .. import secrets
 from ..core.options import option_types
@@ -34,7 +36,7 @@ from .sql_text import Statement, bind, bound_names, statements, tables
 from .tasks import Operator
 
 _URL = re.compile(r"[A-Za-z][\w+.-]*:")
-_DUCKDB = re.compile(r"duckdb:(?://(?:/(?P<path>.*))?)?", re.DOTALL)
+_DUCKDB = re.compile(r"duckdb:(?://(?:/(?P<path>[^?]*))?(?:\?(?P<query>.*))?)?", re.DOTALL)
 
 
 @error
@@ -151,6 +153,34 @@ def execute(
 
     Return columns and rows of the last statement that returns rows, and DuckDB's data frame of them.
     """
+    return execute_all([pieces], connection=connection, split=split, autocommit=autocommit)
+
+
+def execute_all(
+    texts: Iterable[Sequence[Piece]], *, connection: Any = None, split: bool = True, autocommit: bool = False
+) -> tuple[list[str], list[tuple[Any, ...]], Any] | None:
+    """Execute several texts in one connection, as `execute` does; return the result of the last text."""
+    groups, frames = [], dict[str, Any]()
+    for pieces in texts:
+        group, read = _prepared(pieces, split)
+        groups.append(group)
+        frames |= read
+    target = _target(rendered(connection, "--connection") if isinstance(connection, str) else connection)
+    if _is_duckdb(target):
+        return _in_duckdb(target, groups, frames, autocommit)
+    return _in_database(target, groups, autocommit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The statements of one text, and the values that they can bind."""
+
+    statements: list[Statement]
+    values: Mapping[str, Any]
+
+
+def _prepared(pieces: Sequence[Piece], split: bool) -> tuple[_Group, dict[str, Any]]:
+    """Return the statements of a text, and the data frames that they read."""
     parts, given = named(pieces, what="the SQL")
     text = "".join(map(str, parts))
     values = {name[1:]: _scalar(value) for name, value in given.items() if name.startswith(":")}
@@ -161,12 +191,11 @@ def execute(
         made = sql(parts)
         text = made.text
         values |= {name: _scalar(value) for name, value in made.values.items()}
+        if made.values.keys() - {name for _, name in bound_names(text)}:
+            hint = "write the template outside of it, or pass the value as a parameter"
+            raise SqlSetupError("a template is inside a text of SQL where no value can be bound", hint)
     frames = {name: value for name, value in given.items() if not name.startswith(":")}
-    found = statements(text, split=split)
-    target = _target(rendered(connection, "--connection") if isinstance(connection, str) else connection)
-    if _is_duckdb(target):
-        return _in_duckdb(target, found, values, frames, autocommit)
-    return _in_database(target, found, values, autocommit)
+    return _Group(statements(text, split=split), values), frames
 
 
 def _target(connection: Any) -> Any:
@@ -187,7 +216,7 @@ def _is_duckdb(target: Any) -> bool:
 
 
 def _in_duckdb(
-    target: Any, found: list[Statement], values: Mapping[str, Any], frames: Mapping[str, Any], autocommit: bool
+    target: Any, groups: list[_Group], frames: Mapping[str, Any], autocommit: bool
 ) -> tuple[list[str], list[tuple[Any, ...]], Any] | None:
     try:
         duckdb = import_module("duckdb")
@@ -195,9 +224,11 @@ def _in_duckdb(
         hint = "install it (pip install 'nbdag[sql]'), or name a database with --connection"
         raise SqlSetupError("this cell has no --connection, and DuckDB is not installed", hint) from None
     if isinstance(target, str):
-        match = _DUCKDB.fullmatch(target)
-        path = (match["path"] if match else "") or ":memory:"
-        db = duckdb.connect(path)
+        path, config = _duckdb_file(target)
+        try:
+            db = duckdb.connect(path, config=config)
+        except duckdb.Error as failure:
+            raise SqlSetupError(f"DuckDB cannot open {path} ({_sentence(failure)})", "correct --connection") from None
     else:
         db = target.cursor()  # a cursor, because the notebook may use the connection at the same time
     result = None
@@ -207,13 +238,15 @@ def _in_duckdb(
             db.register(name, _frame(name, frame))
         if not autocommit:
             db.begin()
-        for statement in found:
-            line = statement.line
-            text, used = bind(statement.text, values, "$")
-            _check_bound(statement, values)
-            relation = db.execute(text, used) if used else db.execute(text)
-            if relation.description and not _changes(statement.text):
-                result = ([column[0] for column in relation.description], *_fetched(relation))
+        for group in groups:
+            result = None
+            for statement in group.statements:
+                line = statement.line
+                text, used = bind(statement.text, group.values, "$")
+                _check_bound(statement, group.values)
+                relation = db.execute(text, used) if used else db.execute(text)
+                if relation.description and not _changes(statement.text):
+                    result = ([column[0] for column in relation.description], *_fetched(relation))
         if not autocommit:
             db.commit()
     except duckdb.Error as failure:
@@ -221,6 +254,17 @@ def _in_duckdb(
     finally:
         db.close()
     return result
+
+
+def _duckdb_file(url: str) -> tuple[str, dict[str, Any]]:
+    """Return the path of DuckDB's file in a URL, or :memory:, and the settings in the query of the URL."""
+    match = _DUCKDB.fullmatch(url)
+    if match is None:
+        path = url.removeprefix("duckdb:").lstrip("/").partition("?")[0]
+        raise SqlSetupError(
+            f"--connection is no URL of DuckDB, which has three slashes before {path!r}", f"write duckdb:///{path}"
+        )
+    return match["path"] or ":memory:", dict(parse_qsl(match["query"] or ""))
 
 
 def _fetched(relation: Any) -> tuple[list[tuple[Any, ...]], Any]:
@@ -256,7 +300,7 @@ def _frame(name: str, value: Any) -> Any:
 
 
 def _in_database(
-    target: Any, found: list[Statement], values: Mapping[str, Any], autocommit: bool
+    target: Any, groups: list[_Group], autocommit: bool
 ) -> tuple[list[str], list[tuple[Any, ...]], Any] | None:
     import sqlalchemy as sa
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -271,13 +315,15 @@ def _in_database(
     line = 1
     try:
         with _begun(engine, autocommit) as connection:
-            for statement in found:
-                line = statement.line
-                text, used = bind(statement.text, values, ":")
-                _check_bound(statement, values)
-                rows = connection.execute(sa.text(text), used)
-                if rows.returns_rows:
-                    result = (list(rows.keys()), [tuple(row) for row in rows.fetchall()], None)
+            for group in groups:
+                result = None
+                for statement in group.statements:
+                    line = statement.line
+                    text, used = bind(statement.text, group.values, ":")
+                    _check_bound(statement, group.values)
+                    rows = connection.execute(sa.text(text), used)
+                    if rows.returns_rows:
+                        result = (list(rows.keys()), [tuple(row) for row in rows.fetchall()], None)
     except (SQLAlchemyError, ValueError, TypeError) as failure:
         raise SqlError(line, _sentence(getattr(failure, "orig", None) or failure)) from None
     finally:

@@ -20,6 +20,9 @@ _SKIPPED = re.compile(
 )
 _BOUND = re.compile(rf"(?<![:\w\\]):(?P<name>{_NAME})(?!:)")
 _IN = re.compile(r"\bIN\s*\Z", re.IGNORECASE)
+_OPERAND = re.compile(
+    r"(?:^|[\s(,])(?P<operand>(?!(?:END|NOT)\b)(?:\w+\.)*\w+)\s+(?:NOT\s+)?IN\s*\(?\s*\Z", re.IGNORECASE
+)
 _TABLE = rf'(?P<table>{_NAME}|"[^"]+")(?![\w.("])'
 _FROM = re.compile(rf"\b(?:FROM|JOIN|SUMMARIZE|DESCRIBE|PIVOT|UNPIVOT|COPY|INTO)\s+{_TABLE}", re.IGNORECASE)
 # Words that may follow the name of a table and are not an alias of the table.
@@ -92,6 +95,7 @@ def bind(text: str, values: Mapping[str, Any], mark: str) -> tuple[str, dict[str
     colons are written `\\:`, because SQLAlchemy would read them as bound values.
     """
     used: dict[str, Any] = {}
+    elements: dict[str, list[str]] = {}  # key: name of a list; value: names of its elements
     made, at = "", 0
     for start, name in bound_names(text):
         if name not in values:
@@ -100,14 +104,33 @@ def bind(text: str, values: Mapping[str, Any], mark: str) -> tuple[str, dict[str
         at = start + 1 + len(name)
         value = values[name]
         if isinstance(value, list | tuple | set | frozenset) and _IN.search(blanked(text)[:start].rstrip(" (")):
-            names = [f"{name}_{n}" for n in range(len(value))]
+            if name not in elements:
+                elements[name] = _unused_names(name, len(value), {*values, *used})
+            names = elements[name]
             used.update(zip(names, value, strict=True))
-            inside = ", ".join(f"{mark}{each}" for each in names) or "NULL"
+            inside = ", ".join(f"{mark}{each}" for each in names) or _no_rows(text[:start])
             made += inside if blanked(text)[:start].rstrip().endswith("(") else f"({inside})"
         else:
             used[name] = value
             made += f"{mark}{name}"
     return made + _escaped(text[at:], mark), used
+
+
+def _unused_names(name: str, count: int, taken: Collection[str]) -> list[str]:
+    while True:
+        names = [f"{name}_{n}" for n in range(count)]
+        if not set(names) & set(taken):
+            return names
+        name += "_"
+
+
+def _no_rows(before: str) -> str:
+    """Return a query without rows, to follow `x IN (`. With NULL instead, NOT IN would be true for no row.
+
+    The query selects the operand left of IN, if that is one word, because its column must have the operand's type.
+    """
+    operand = _OPERAND.search(before)
+    return f"SELECT {operand['operand'] if operand else 'NULL'} WHERE 1 = 0"
 
 
 def unknown_names(text: str, known: Collection[str]) -> Iterator[tuple[int, str]]:

@@ -11,6 +11,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from ..errors import NbdagError
+from ..secrets.sources import BackendError, EnvFileError
 from . import macros
 
 _REQUIRED = object()
@@ -54,11 +55,14 @@ class Lookup(Mapping[str, Any]):
         return self._look_up(name)
 
     def get(self, name: str, default: Any = _REQUIRED) -> Any:
-        """Return the value of a name. A missing value is replaced by the default, if a default is given."""
+        """Return the value of a name. A missing value is replaced by the default, if a default is given.
+
+        A failure of a source is an error all the same, because the source may know the name.
+        """
         try:
             return self._look_up(name)
-        except (NbdagError, LookupError):
-            if default is _REQUIRED:
+        except (NbdagError, LookupError) as failure:
+            if default is _REQUIRED or isinstance(failure, BackendError | EnvFileError):
                 raise
             return default
 

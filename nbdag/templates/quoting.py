@@ -6,7 +6,8 @@ is never interpreted as syntax of the language:
 - **bash**: a value of harmless characters (letters, digits, `_ @ % + = : , . / -`) is inserted as it is. Any other
   value becomes an environment variable, and its place a reference to this variable. Bash does not parse the value of
   a variable. In plain code and in '…' and "…" the value arrives unchanged; elsewhere (backticks, here-documents,
-  `$(( ))`, `[[ ]]`, `eval` and the like) it is rejected with an error.
+  `$(( ))`, `[[ ]]`, `eval` and the like) it is rejected with an error. In arithmetic, such as `$(( ))` and `a[ ]`, only
+  a number is inserted, because bash evaluates the variable that a name names.
 - **SQL**: a value becomes a bound parameter. Inside '…', the whole literal becomes one parameter, so that
   `'{{ ds }}'` and `'s3://lake/{{ ds }}/'` work as in Airflow. In the place of a name (after FROM, or beside a letter) a
   value must be a name.
@@ -16,6 +17,7 @@ is never interpreted as syntax of the language:
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,10 +33,25 @@ _PREFIX = "NBDAG_VALUE_"
 # Constructs of bash after which the quotes around a value cannot be determined, or in which bash evaluates the value of
 # a variable.
 _UNCERTAIN = re.compile(
-    r"`|<<(?!<)|\$\(\(|(?<!\$)\(\(|\[\[|\$'|\$\{[^}]*\{|\beval\b|\blet\b|\b(?:ba|da|z|k)?sh\s+-\w*c\b|\bcase\b"
-    r"|\b(?:declare|typeset|local)\s+-\w*[ni]|\bprintf\s+-v|\btrap\b|\bsource\b|\btest\s+-v|\bunset\b|\bread\b"
+    r"`|<<(?!<)|\$\(\(|(?<!\$)\(\(|\[\[|\$'|\$\{[^}]*\{|\beval\b|\blet\b|\bcase\b|\bcompgen\b|\bPS4="
+    r"|(?<![.\w-])(?:ba|da|z|k)?sh\b[^\n;|&]*\s-\w*c\b|(?<![.\w-])(?:su|ssh)\s"
+    r"|\b(?:declare|typeset|local)\s+-\w*[ni]|\bprintf\s+-v|\btrap\b|\bsource\b"
+    r"|(?:\btest|(?<![\w$\[])\[)\s[^\n;|&]*-v\b|\bunset\b|\bread\b"
 )
+_INTEGER = re.compile(r"-?\d+\Z", re.ASCII)
+# The beginning of arithmetic, in which bash evaluates the variable that a name names, up to the place of a value in it.
+_ARITHMETIC = re.compile(
+    r"(?:\(\((?:(?!\)\)).)*"
+    r"|(?:\$|(?<![\w\\])[A-Za-z_]\w*)\[(?:[^\[\]\n]|\[[^\[\]\n]*\])*"
+    r"|\w\+?=\((?:[^()\n]*\s)?\[[^\]\n]*"
+    r"|\$\{[!#]?[\w@*]+(?:\[[^\]\n]*\])?:(?![-+=?])(?:[^{}\n]|\{[^{}\n]*\})*"
+    r"|\blet\b[^\n;|&]*|\b(?:declare|typeset|local)\s+-\w*i[^\n;|&]*)\Z",
+    re.DOTALL,
+)
+_CONDITION = re.compile(r"\[\[(?:(?!\]\]).)*\Z", re.DOTALL)
+_COMPARISON = r"\s-(?:eq|ne|lt|le|ge|gt)\s"
 _NAME = re.compile(r"[A-Za-z_][\w$]*(?:\.[A-Za-z_][\w$]*)*\Z", re.ASCII)
+_DOLLAR = re.compile(r"(?<![\w$])\$(?:[^\W\d]\w*)?\$")
 _BEFORE_NAME = re.compile(r"\b(?:from|join|into|table|update|view|index|schema|database|exists|truncate)\s+\Z", re.I)
 
 
@@ -65,27 +82,45 @@ class Statement:
 def shell(pieces: Pieces) -> Statement:
     """Return a script for bash, and the environment variables that it needs. Raise `UnsafeValueError`."""
     text, variables = "", dict[str, Any]()
+    prefix = f"{_PREFIX}{secrets.token_hex(8)}_"  # unknown to values, because a value may be the name of a variable
     scan = _ShellScan()
-    for piece in pieces:
+    for n, piece in enumerate(pieces):
         if isinstance(piece, str):
             scan.pass_text(piece)
             text += piece
             continue
         value = str(piece)
-        if _HARMLESS.match(value) and (value or scan.quote):
+        arithmetic = _arithmetic(text, pieces[n + 1 : n + 2])
+        if (_INTEGER if arithmetic else _HARMLESS).match(value) and (value or scan.quote):
             scan.pass_text(value)
             text += value
             continue
         if "\0" in value:
             raise UnsafeValueError.of(value, "to a script", "no variable of a shell can hold a NUL character")
+        if arithmetic:
+            hint = "only an integer can be inserted there, because bash evaluates names in arithmetic"
+            raise UnsafeValueError.of(value, f"below {arithmetic!r} of this script", hint)
         if scan.uncertain:
             hint = "assign it to a variable in a line above this construct, such as x='{{ … }}', and use \"$x\""
             raise UnsafeValueError.of(value, f"below {scan.uncertain!r} of this script", hint)
-        name = f"{_PREFIX}{len(variables) + 1}"
+        if scan.in_comment:
+            continue  # the value could end the comment
+        name = f"{prefix}{len(variables) + 1}"
         variables[name] = value
+        scan.pass_value()
         reference = f"${{{name}}}"
         text += {'"': reference, "'": f"'\"{reference}\"'"}.get(scan.quote, f'"{reference}"')
     return Statement(text, variables)
+
+
+def _arithmetic(before: str, after: Pieces) -> str:
+    """Return the arithmetic that is open between these texts of a script, or ""."""
+    if found := _ARITHMETIC.search(before):
+        return found[0][:20]
+    opened = _CONDITION.search(before)
+    following = "".join(each for each in after if isinstance(each, str))
+    compared = opened and (re.search(rf"{_COMPARISON}\s*\S*\Z", before) or re.match(rf"\S*{_COMPARISON}", following))
+    return "[[" if compared else ""
 
 
 class _ShellScan:
@@ -94,13 +129,21 @@ class _ShellScan:
     def __init__(self) -> None:
         self.quote = ""  # the quote that is open, or ""
         self.uncertain = ""  # the first construct after which it is uncertain how bash would interpret a value, or ""
+        self.in_comment = False
         self._before = ""  # the code so far, without texts in quotes
 
     def pass_text(self, text: str) -> None:
         n = 0
         while n < len(text):
             char = text[n]
+            if self.in_comment:
+                self.in_comment = char != "\n"
+                self._before += "" if self.in_comment else char
+                n += 1
+                continue
             if char == "\\" and self.quote != "'":
+                if n + 1 == len(text):  # it would escape the first character of the value
+                    self.uncertain = self.uncertain or char
                 n += 2
                 self._before += "\\x" if not self.quote else ""
                 continue
@@ -109,9 +152,7 @@ class _ShellScan:
                 if self.quote == '"' and (char == "`" or text[n : n + 2] == "$("):
                     self.uncertain = self.uncertain or text[n : n + 2]
             elif char == "#" and (not self._before or self._before[-1] in " \t\n;&|()"):
-                end = text.find("\n", n)
-                n = len(text) if end < 0 else end
-                continue
+                self.in_comment = True
             elif char in "'\"":
                 self.quote = char
                 self._before += char
@@ -122,6 +163,10 @@ class _ShellScan:
         if found:
             self.uncertain = self.uncertain or found[0]
 
+    def pass_value(self) -> None:
+        """Pass a reference to a value."""
+        self._before += "x"
+
 
 def sql(pieces: Pieces, prefix: str = "nbdag_") -> Statement:
     """Return SQL with `:name` for each value, and the values by name. Raise `UnsafeValueError`.
@@ -129,6 +174,8 @@ def sql(pieces: Pieces, prefix: str = "nbdag_") -> Statement:
     Colons in the author's text are not escaped, so `:name` in the text is a parameter.
     """
     text, values = "", dict[str, Any]()
+    while any(isinstance(each, str) and f":{prefix}" in each for each in pieces):
+        prefix += "_"  # the names of the author's text are other values
 
     def bound(value: Any) -> str:
         name = f"{prefix}{len(values) + 1}"
@@ -158,8 +205,9 @@ def sql(pieces: Pieces, prefix: str = "nbdag_") -> Statement:
                 raise UnsafeValueError.of(value, f"after {text.split()[-1]}", hint)
             text += str(value)
         elif isinstance(value, list | tuple | set | frozenset):
-            many = ", ".join(bound(each) for each in value) or "NULL"
-            text += many if re.search(r"\(\s*\Z", text) else f"({many})"
+            # An empty list is bound as it is: what stands for it depends on the words before it.
+            many = ", ".join(bound(each) for each in value) or bound(list(value))
+            text += many if not value or re.search(r"\(\s*\Z", text) else f"({many})"
         else:
             text += bound(value)
     return Statement(text, values)
@@ -171,12 +219,16 @@ def _sql_parts(pieces: Pieces) -> Iterator[str | list[Any]]:
     """
     literal: list[Any] | None = None  # the pieces of the literal that is open, or None
     comment = ""  # the text that ends the comment that is open, or ""
+    dollar = ""  # the tag of the $tag$…$tag$ that is open, or ""
     name_quote = ""  # the quote of the quoted name that is open, or ""
     text = ""
     for piece in pieces:
         if isinstance(piece, Slot):
             if comment:
                 continue  # a value in a comment is dropped
+            if dollar:
+                hint = "close it above the template, and write the value as a literal of its own, '{{ … }}'"
+                raise UnsafeValueError.of(piece.value, f"inside {dollar}…{dollar}", hint)
             if name_quote:
                 if not re.fullmatch(r"[^\"`\x00]*", str(piece)):
                     raise UnsafeValueError.of(piece.value, f"inside {name_quote}…{name_quote}", "remove its quotes")
@@ -197,6 +249,14 @@ def _sql_parts(pieces: Pieces) -> Iterator[str | list[Any]]:
                     text += comment
                     n += len(comment)
                     comment = ""
+                else:
+                    text += char
+                    n += 1
+            elif dollar:
+                if piece.startswith(dollar, n):
+                    text += dollar
+                    n += len(dollar)
+                    dollar = ""
                 else:
                     text += char
                     n += 1
@@ -225,6 +285,10 @@ def _sql_parts(pieces: Pieces) -> Iterator[str | list[Any]]:
                 comment = "\n" if two == "--" else "*/"
                 text += two
                 n += 2
+            elif char == "$" and (tag := _DOLLAR.match(piece, n)):
+                dollar = tag[0]
+                text += dollar
+                n += len(dollar)
             elif char == "'":
                 literal = ["'"]
                 n += 1

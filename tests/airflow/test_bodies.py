@@ -7,6 +7,8 @@ import importlib
 import pytest
 
 from nbdag import airflow
+from nbdag.airflow.kernel import run_bash, run_sql
+from nbdag.context import DagRun
 from nbdag.core.cells.cells import RawCell
 from nbdag.notebooks import read_cells
 from nbdag.operators import OperatorError
@@ -45,7 +47,9 @@ DAGS = [
      "timedelta(minutes=5), 'trigger_rule': 'all_done'}",
      "%dag etl --weight-rule absolute --trigger all_done --task-timeout 5m --priority 3 --pool gpu"),
     ("'etl', on_failure='mailto://a:b@c', fail_fast=True", "%dag etl --fail-fast --on-failure mailto://a:b@c"),
-    ("'etl', default_args={'bash_command': 'ls'}, is_paused_upon_creation=False, doc_md='# Title\\nmore'", "%dag etl"),
+    ("'etl', default_args={'bash_command': 'ls'}, is_paused_upon_creation=False, doc_md='# Title\\nmore'",
+     "%dag etl --description Title"),
+    ("'etl', start_date='2026-01-01'", "%dag etl --start-date 2026-01-01"),
 ]  # fmt: skip
 
 
@@ -120,6 +124,12 @@ TASKS = [
      ["%%task b\npass",
       "%%task a --after b --out a_result\na_result = _run_sql('SELECT {{ ti.xcom_pull(\"b\") }}', "
       "dag_run.ti.xcom_pull('b'), connection='db', parameters={'x': 1})"]),
+    ("SQLExecuteQueryOperator(task_id='a', conn_id='db', sql='SELECT 1', split_statements=False)",
+     ["%%task a --out a_result\na_result = _run_sql('SELECT 1', connection='db', split=False)"]),
+    (DEF + "BranchPythonOperator(task_id='a', python_callable=load, do_xcom_push=False) >> EmptyOperator(task_id='b')",
+     ["%%task a --branch\nload(ds=dag_run.ds)", "%%task b --after a\npass"]),
+    ("LatestOnlyOperator(task_id='a', do_xcom_push=False) >> EmptyOperator(task_id='b')",
+     ["%%task a --branch\n_latest_only(dag_run, ['b'], None, 'UTC')", "%%task b --after a\npass"]),
     ("PapermillOperator(task_id='a', input_nb='in.ipynb', output_nb='out_{{ ds }}.ipynb', parameters={'x': 1})",
      ["%%task a --out a_result\na_result = _run_papermill('in.ipynb', dag_run.render('out_{{ ds }}.ipynb'), "
       "parameters={'x': 1})"]),
@@ -165,6 +175,12 @@ REFUSED = [
     ("DAG('a', default_args={'retris': 2})", 1, "unknown keyword retris for default_args", "did you mean retries?"),
     ("DAG('a', default_args={'email': 'a@b'})", 1, "email_on_failure=True of default_args", "on_failure='…'"),
     ("DAG('a', params={'a-b': 1})", 1, "the param 'a-b' is not a variable name", "rename it"),
+    ("DAG('a', timetable=CronTriggerTimetable('0 1 * * *'))", 1, "timetable=", "write schedule="),
+    ("DAG('a', allowed_run_types=['manual'])", 1, "allowed_run_types=['manual'] of DAG", "every pipeline can be run"),
+    ("TriggerDagRunOperator(task_id='a', trigger_dag_id='b', allowed_states=['failed'])", 1, "allowed_states=['failed']", "trigger rule"),
+    ("@task.bash(output_processor=print)\ndef f(): return 'ls'\nf()", 3, "output_processor=", "process the result"),
+    ("@task.bash(output_encoding='latin-1')\ndef f(): return 'ls'\nf()", 3, "output_encoding='latin-1'", "UTF-8"),
+    ("@task.sensor(templates_exts=['.sql'])\ndef f(): return True\nf()", 3, "templates_exts=['.sql']", "read the file"),
     ("\nEmptyOperator()", 2, "a EmptyOperator needs a task_id", "task_id='load'"),
     ("EmptyOperator(task_id='a', task_idd=1)", 1, "unknown keyword task_idd for EmptyOperator", ""),
     ("EmptyOperator(task_id='a', sla=timedelta(hours=1))", 1, "sla=", "execution_timeout"),
@@ -212,6 +228,7 @@ WARNINGS = [
     ("EmptyOperator(task_id='a', queue='q')", "queue of EmptyOperator has no effect: it names workers of Airflow"),
     ("EmptyOperator(task_id='a', owner='me')", "owner of EmptyOperator has no effect: a pipeline has one owner"),
     ("EmptyOperator(task_id='a', executor_config={'x': 1})", "executor_config of EmptyOperator has no effect"),
+    ("DAG('a', template_undefined=print)", "template_undefined of DAG has no effect: an unknown name"),
     ("DAG('a', orientation='LR')", "orientation of DAG has no effect"),
     ("Label('why')", "the label 'why' of an edge is not shown"),
     ("DAG('a').test()", "dag.test() has no effect here"),
@@ -262,12 +279,14 @@ def test_a_submodule_is_an_attribute():
 def test_params_become_parameters(build):
     body = (
         "DAG('d', params={'n': Param(5, 'how many', type='integer', minimum=1), 'day': '2026-01-31',\n"
-        "    'size': Param('s', enum=['s', 'm'])})\nEmptyOperator(task_id='a')"
+        "    'size': Param('s', enum=['s', 'm']), 'limit': Param(3, '> 5 is slow')})\nEmptyOperator(task_id='a')"
     )
     cells, _ = build(f"{NAMES}\n{body}")
     lines = ['n: int = 5  # {"minimum": 1} how many', "day = '2026-01-31'", 'size = \'s\'  # {"enum": ["s", "m"]}']
+    lines.append("limit = 3  # {} > 5 is slow")
     assert cells[1].source.split("\n") == ["%%params", *lines]
     schema = read_cells([RawCell("%%dag", built=0), *cells], name="nb").parameter_schemas
+    assert (schema["limit"]["description"], "exclusiveMinimum" in schema["limit"]) == ("> 5 is slow", False)
     assert (schema["n"]["minimum"], schema["n"]["type"], schema["size"]["enum"]) == (1, "integer", ["s", "m"])
 
 
@@ -284,3 +303,15 @@ def test_functions_are_copied_without_the_decorators_that_made_tasks(build):
         "def extract(n):\n    # keeps\n    return help_(n) + offset"
     )
     assert [cell.source for cell in cells if cell.source.startswith("%%params")] == ["%%params\nlimit = 3"]
+
+
+def test_the_environment_of_a_command_is_no_template(capfd):
+    made = run_bash(DagRun.of({"task_id": "a"}), 'echo "$A $B"', env={"A": "{{ ds }}", "B": 3}, append_env=True)
+    assert made == "{{ ds }} 3"
+
+
+def test_a_list_of_sql_uses_one_connection(monkeypatch):
+    monkeypatch.setenv("NBDAG_CONN_MEMORY", "sqlite://")
+    texts = ["CREATE TABLE t (n INT)", "INSERT INTO t VALUES (%(n)s)", "SELECT n FROM t"]
+    assert run_sql(texts, connection="memory", parameters={"n": 5}) == [(5,)]
+    assert run_sql(texts[:2], connection="memory", parameters={"n": 5}) is None

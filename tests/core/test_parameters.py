@@ -205,6 +205,19 @@ def read(code: str) -> Any:
         ("x: int = 'a'", ("NB118", 2, "the default of the parameter x must be an integer")),
         ("y = 1\nx: float = 2  # in (0, 1)", ("NB118", 3, "the default of the parameter x must be less than 1")),
         ("x: Annotated[int, {'contains': 1}] = 1", ("NB119", 2, "nbdag does not check 'contains' of the parameter x")),
+        (
+            'x = \'a\'  # {"pattern": "["}',
+            (
+                "NB118",
+                2,
+                "pattern of the parameter x is '[', but must be a regular expression (unterminated character set at position 0)",
+            ),
+        ),
+        ('x = 1  # {"minimum": "0"}', ("NB118", 2, "minimum of the parameter x is '0', but must be a number")),
+        (
+            "x: str = 'a'  # {\"minLength\": null}",
+            ("NB118", 2, "minLength of the parameter x is None, but must be an integer"),
+        ),
         ("x: int = None", None),
         ("x: int = load()", None),
     ],

@@ -109,6 +109,32 @@ def test_a_lost_connection_is_tried_again_if_the_request_may_be_repeated(web: We
         run("POST {base}/x\n\n1", base=web.url)
 
 
+def test_a_part_of_an_answer_is_asked_for_again(web: WebServer, waits: list[float]) -> None:
+    web.answer(200, b"7\r\nhalf", Transfer_Encoding="chunked", Content_Length="", Connection="close")
+    web.answer(200, b"3", **JSON)
+    assert run("{base}/x", base=web.url) == 3
+    assert waits == [1]
+    web.answer(200, b"7\r\nhalf", Transfer_Encoding="chunked", Content_Length="", Connection="close")
+    with pytest.raises(RequestError, match=r"POST .* got only a part of the answer .*; check the host"):
+        run("POST {base}/x\n\n1", base=web.url)
+
+
+def test_an_answer_that_is_no_json_names_the_request(web: WebServer) -> None:
+    web.answer(200, b"<html>", **JSON)
+    with pytest.raises(RequestError, match=r"the answer to GET http://.*/x is not the JSON that its type promises"):
+        run("{base}/x", base=web.url)
+
+
+def test_only_a_wait_that_the_server_asks_for_can_be_too_long(web: WebServer, waits: list[float]) -> None:
+    for _ in range(3):
+        web.answer(500)
+    assert run("{base}/x", base=web.url, own={"longest_wait": 1.0}) is None
+    assert waits == [1, 2, 4]
+    web.answer(503, Retry_After="2")
+    with pytest.raises(HttpError, match="asks to wait 2 s"):
+        run("{base}/x", base=web.url, own={"longest_wait": 1.0})
+
+
 def test_an_error_names_the_status_and_the_first_line(web: WebServer, waits: list[float]) -> None:
     web.answer(404, b"\nno such order\nmore")
     with pytest.raises(HttpError, match=r"GET http://.*/x failed with status 404 Not Found: no such order$"):

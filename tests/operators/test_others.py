@@ -8,6 +8,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
+import apprise
 import pytest
 
 from nbdag import operators
@@ -159,3 +160,6 @@ def test_mail_goes_through_the_server_of_a_connection(monkeypatch: pytest.Monkey
     assert (urllib.parse.unquote(parts.username or ""), urllib.parse.unquote(parts.password or "")) == ("me@x.y", "p/w")
     query = dict(urllib.parse.parse_qsl(parts.query))
     assert query == {"smtp": "mail.example.com", "to": "a+b@c.d", "from": "team@x.y"}
+    monkeypatch.setenv("NBDAG_CONN_SMTPS", "smtp://me:pw@mail.example.com:465?from=team@x.y")
+    (service,) = apprise.Apprise(email._mail_url("a+b@c.d", "smtps"))
+    assert (service.port, service.secure_mode, service.smtp_host) == (465, "ssl", "mail.example.com")

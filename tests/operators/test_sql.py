@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 import nbdag
 from nbdag import operators
+from nbdag.context import DagRun, set_current
 from nbdag.core.options.options import TaskOptions
 from nbdag.errors import NbdagError
 from nbdag.operators import OperatorError
@@ -90,14 +91,18 @@ BOUND = [
     ("SELECT :a, ':a', x::int", "$", "SELECT $a, ':a', x::int", {"a": 1}),
     ("x IN :xs", ":", "x IN (:xs_0, :xs_1)", {"xs_0": 7, "xs_1": 8}),
     ("x IN (:xs)", "$", "x IN ($xs_0, $xs_1)", {"xs_0": 7, "xs_1": 8}),
-    ("x IN :none", "$", "x IN (NULL)", {}),
+    ("x IN :none", "$", "x IN (SELECT x WHERE 1 = 0)", {}),
+    ("t.x NOT IN (:none)", "$", "t.x NOT IN (SELECT t.x WHERE 1 = 0)", {}),
+    ("f(x) NOT IN :none", "$", "f(x) NOT IN (SELECT NULL WHERE 1 = 0)", {}),
+    ("x IN :t AND y = :t_0", "$", "x IN ($t__0, $t__1) AND y = $t_0", {"t__0": 5, "t__1": 6, "t_0": 9}),
+    ("x IN :t OR y IN :t", "$", "x IN ($t__0, $t__1) OR y IN ($t__0, $t__1)", {"t__0": 5, "t__1": 6}),
     ("x = ANY(:xs)", ":", "x = ANY(:xs)", {"xs": [7, 8]}),
 ]
 
 
 @pytest.mark.parametrize(("text", "mark", "made", "used"), BOUND)
 def test_values_are_bound_by_name(text: str, mark: str, made: str, used: dict[str, Any]) -> None:
-    assert bind(text, {"a": 1, "xs": [7, 8], "none": []}, mark) == (made, used)
+    assert bind(text, {"a": 1, "xs": [7, 8], "none": [], "t": [5, 6], "t_0": 9}, mark) == (made, used)
 
 
 def test_tables_are_found_once_for_each_place() -> None:
@@ -224,3 +229,39 @@ def test_a_connection_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.M
         assert run("SELECT a FROM t", own={"connection": "db"}, db=given)["a"].tolist() == [3]
     with pytest.raises(NbdagError, match="no_such_warehouse"):
         run("SELECT 1", own={"connection": "no_such_warehouse"})
+
+
+@pytest.mark.parametrize("connection", [None, "sqlite://"])
+@pytest.mark.parametrize("value", [":none", "(:none)", "{{ params.none }}", "({{ params.none }})"])
+def test_every_value_is_not_in_an_empty_list(value: str, connection: str | None) -> None:
+    set_current(DagRun.of({"task_id": "t"}, params={"none": []}))
+    try:
+        body = f"SELECT a FROM (SELECT 1 AS a) t WHERE a NOT IN {value} AND NOT (a IN {value})"
+        assert run(body, own={"connection": connection} if connection else {}, none=[])["a"].tolist() == [1]
+    finally:
+        set_current(None)
+
+
+WRONG_URLS = [
+    ("duckdb:lake.db", "write duckdb:///lake.db"),
+    ("duckdb://lake.db", "write duckdb:///lake.db"),
+    ("duckdb:///none.db?access_mode=read_only", "DuckDB cannot open none.db"),
+]
+
+
+@pytest.mark.parametrize(("url", "message"), WRONG_URLS)
+def test_another_url_of_duckdb_is_no_database_in_memory(
+    url: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SqlSetupError, match=message):
+        run("SELECT 1", own={"connection": url})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_query_of_a_url_configures_duckdb(tmp_path: Path) -> None:
+    url = f"duckdb:///{tmp_path}/x.db"
+    run("CREATE TABLE t AS SELECT 1 AS a", own={"connection": url})
+    assert run("SELECT a FROM t", own={"connection": f"{url}?access_mode=read_only"})["a"].tolist() == [1]
+    with pytest.raises(SqlError, match="read-only"):
+        run("DROP TABLE t", own={"connection": f"{url}?access_mode=read_only"})

@@ -38,6 +38,11 @@ def service() -> Iterator[int]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self.path == "/moved":
+                self.send_response(302)
+                self.send_header("Location", "/v1")
+                self.end_headers()
+                return
             right = self.headers.get("Authorization") == login
             status = {"/v1": 200 if right else 401, "/broken": 503}.get(self.path, 404)
             self.send_response(status)
@@ -60,6 +65,7 @@ def test_connections_are_tested_by_connecting(
         "right": (f"http://me:{PASSWORD}@127.0.0.1:{service}/v1", "ok", "answered 200"),
         "no_page": (f"http://127.0.0.1:{service}", "ok", "answered 404"),
         "wrong": (f"http://me:{PASSWORD}x@127.0.0.1:{service}/v1", "failed", "answered 401"),
+        "moved": (f"http://me:{PASSWORD}@127.0.0.1:{service}/moved", "failed", "answered 401"),
         "broken": (f"http://127.0.0.1:{service}/broken", "failed", "answered 503"),
         "nobody": ("http://127.0.0.1:1", "failed", "refused"),
         "file": ("sqlite:///there.db", "ok", "sqlite answered a query"),

@@ -13,6 +13,7 @@ import pytest
 
 from nbdag.context import DagRun
 from nbdag.errors import NbdagError
+from nbdag.secrets.sources import BackendError
 from nbdag.templates import TemplateError, context_of, is_template, read_template, render, render_nested, render_pieces
 from nbdag.templates.names import Pull
 from nbdag.templates.quoting import UnsafeValueError, shell, sql, url
@@ -123,6 +124,14 @@ def test_an_error_names_the_line_and_the_next_step(text, line, message):
 def test_a_missing_context_value_is_not_the_text_undefined():
     with pytest.raises(TemplateError, match="cannot be looked up"):
         render("{{ conn.db.host }}", context_of(RUN))
+
+
+def test_a_failed_backend_is_no_missing_variable():
+    def variable(name):
+        raise BackendError("vault", name, "it is sealed")
+
+    with pytest.raises(TemplateError, match="the secrets backend 'vault' failed for 'bucket'"):
+        render("{{ var.value.get('bucket', 'x') }}", context_of(RUN, variable=variable))
 
 
 def test_collections_are_rendered_inside():
@@ -290,6 +299,10 @@ REFUSED_IN_BASH = [
     "bash -c 'echo {{ params.x }}'",
     "echo $'{{ params.x }}'",
     '"$(echo {{ params.x }})"',
+    "[ -v {{ params.x }} ]",
+    "compgen -W {{ params.x }}",
+    "PS4={{ params.x }}; set -x",
+    "if test 1 -a -v {{ params.x }}; then echo; fi",
 ]
 
 
@@ -298,6 +311,71 @@ def test_bash_gets_no_value_where_it_would_evaluate_it(text):
     with pytest.raises(UnsafeValueError, match="cannot be passed as data below"):
         shell(render_pieces(text, _context("a[$(echo pwned)]")))
     assert "20260131" in shell(render_pieces(text, _context("20260131"))).text  # a harmless value is inserted
+
+
+ARITHMETIC_IN_BASH = [
+    "echo ${arr[{{ params.x }}]}",
+    'echo "${arr[{{ params.x }}]}"',
+    "echo ${s:{{ params.x }}}",
+    'echo "${s:0:{{ params.x }}}"',
+    "a[{{ params.x }}]=3",
+    "a['{{ params.x }}']=3",
+    "a[b[0] + {{ params.x }}]=3",
+    "a=([{{ params.x }}]=3)",
+    "a=(1 2 [{{ params.x }}]=3)",
+    "echo $[ {{ params.x }} ]",
+    "echo $(( {{ params.x }} + 1 ))",
+    "[[ {{ params.x }} -eq 1 ]]",
+    "[[ 1 -lt {{ params.x }} ]]",
+    "let n={{ params.x }}",
+]
+
+
+@pytest.mark.parametrize("text", ARITHMETIC_IN_BASH)
+def test_arithmetic_of_bash_gets_only_integers(text):
+    for value in ("a[$(echo pwned)]", "HOME", "NBDAG_VALUE_1", "1+x"):
+        with pytest.raises(UnsafeValueError, match="cannot be passed as data below"):
+            shell(render_pieces(text, _context(value)))
+    assert shell(render_pieces(text, _context("-12"))).text == text.replace("{{ params.x }}", "-12")
+
+
+RUN_BY_ANOTHER_SHELL = [
+    "bash -e -c 'echo {{ params.x }}'",
+    "bash -o pipefail -c 'echo {{ params.x }}'",
+    "/bin/sh -ec 'echo {{ params.x }}'",
+    "su - me -c 'echo {{ params.x }}'",
+    "ssh host 'echo {{ params.x }}'",
+    "echo \\{{ params.x }}",
+]
+
+
+@pytest.mark.parametrize("text", RUN_BY_ANOTHER_SHELL)
+def test_another_shell_gets_no_value_in_its_script(text):
+    with pytest.raises(UnsafeValueError, match="cannot be passed as data below"):
+        shell(render_pieces(text, _context("; echo pwned")))
+
+
+ACCEPTED_IN_BASH = [
+    "set -e; {}",
+    "bash -e run.sh {}",
+    "./run.sh -c {}",
+    "cat ~/.ssh/config; {}",
+    'for f in "${{files[@]}}"; do {}; done',
+    'echo "${{arr[0]}} ${{s:1}} ${{s:-x}}"; {}',
+    'if [ "$n" = 1 ]; then {}; fi',
+    "echo -e '\\033[31m'; {}",
+    "# load {{{{ ds }}}}, don't cache\n{}",
+    "# load {{{{ params.x }}}}, don't cache\n{}",
+    "x={{{{ params.x }}}}#'\n'; {}",
+]
+
+
+@pytest.mark.parametrize("text", ACCEPTED_IN_BASH)
+def test_other_constructs_of_bash_get_any_value(text):
+    made = shell(render_pieces(text.format('echo "{{ params.x }}"'), _context("it's; x")))
+    name = list(made.values)[-1]
+    assert f'echo "${{{name}}}"' in made.text
+    assert set(made.values.values()) == {"it's; x"}
 
 
 def test_safe_pastes_a_value_as_text_of_the_author():
@@ -317,6 +395,8 @@ SQL = [
     ("SELECT 1 WHERE n IN {{ params.x }}", [1, 2], "SELECT 1 WHERE n IN (:nbdag_1, :nbdag_2)", [1, 2]),
     ("SELECT 1 WHERE n IN ({{ params.x }})", [1], "SELECT 1 WHERE n IN (:nbdag_1)", [1]),
     ('SELECT "{{ params.x }}"', "a b", 'SELECT "a b"', []),
+    ("SELECT :nbdag_1, {{ params.x }}", 4, "SELECT :nbdag_1, :nbdag__1", [4]),
+    ("SELECT $$ ' $$, $a$ $$ ' $a$, {{ params.x }}", 4, "SELECT $$ ' $$, $a$ $$ ' $a$, :nbdag_1", [4]),
 ]
 
 
@@ -333,6 +413,8 @@ def test_sql_binds_values_and_inserts_names(text, value, statement, values):
         "SELECT * FROM a_{{ params.x }}",
         'SELECT "{{ params.x }}"',
         "SELECT * FROM s.{{ params.x }}",
+        "SELECT $$ it's {{ params.x }} $$",
+        "DO $body$ BEGIN {{ params.x }} END $body$",
     ],
 )
 def test_sql_rejects_a_value_that_is_no_name_where_a_name_belongs(text):

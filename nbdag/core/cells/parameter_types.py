@@ -70,6 +70,9 @@ _CHECKED = frozenset(
     }
 )  # fmt: skip
 
+_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
+_SIZES = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"})
+
 
 class FromText(str):
     """The text of a value on a command line, whose type is not known yet."""
@@ -390,6 +393,23 @@ def _example(schema: Mapping[str, Any], value: Any) -> str:
 def unknown_keywords(schema: Mapping[str, Any]) -> Iterator[str]:
     """Yield the keywords of a schema that `check_value` does not check."""
     yield from (key for key in schema if key not in _CHECKED | _DESCRIPTIVE and not key.startswith("x-"))
+
+
+def wrong_rules(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the keywords of a schema with which no value can be compared, each with what its value must be."""
+    for keyword in _BOUNDS & schema.keys():
+        bound = schema[keyword]
+        compared = not _kinds(schema) or bool(_kinds(schema) & {"integer", "number"})
+        if compared and (isinstance(bound, bool) or not isinstance(bound, int | float)):
+            yield keyword, "must be a number"
+    for keyword in _SIZES & schema.keys():
+        if type(schema[keyword]) is not int:
+            yield keyword, "must be an integer"
+    if "pattern" in schema:
+        try:
+            re.compile(schema["pattern"])
+        except (re.error, TypeError) as failure:
+            yield "pattern", f"must be a regular expression ({failure})"
 
 
 def kernel_values(schemas: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from ..analysis.hidden_state import BY_KEY, observed_keys
 from ..analysis.library_uses import library_uses
 from ..analysis.scopes import Bound
 from ..cells.parameter_schema import read_parameters
-from ..cells.parameter_types import RuleError, check_value, unknown_keywords
+from ..cells.parameter_types import RuleError, check_value, unknown_keywords, wrong_rules
 from ..cells.source import Python, SyntaxProblem, to_python
 from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Pull, Task, groups_of
 from ..model.problems import problem
@@ -500,8 +500,12 @@ def _parameters(
             # A cell that papermill has injected sets only the value, so the schema stays.
             if name in schemas and not each.declared:
                 schema = {**schemas[name], "default": schema["default"]} if "default" in schema else schemas[name]
-            defaults[name], schemas[name] = each.default, schema
             place = cell.at(each.line)
+            for keyword, why in sorted(wrong_rules(schema)):
+                message = f"{keyword} of the parameter {name} is {schema[keyword]!r}, but {why}"
+                problems.append(problem("NB118", message, hint="correct the rule", place=place))
+                schema = {key: rule for key, rule in schema.items() if key != keyword}
+            defaults[name], schemas[name] = each.default, schema
             for keyword in unknown_keywords(schema):
                 message = f"nbdag does not check {keyword!r} of the parameter {name}"
                 problems.append(problem("NB119", message, hint="check it in the cell that uses it", place=place))

@@ -36,7 +36,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB114": ProblemKind("error", "code of %%dag that failed to build its tasks"),
     "NB115": ProblemKind("warning", "a %%dag cell that has not run here"),
     "NB117": ProblemKind("warning", "code of %%dag without an effect here"),
-    "NB118": ProblemKind("error", "a parameter whose default breaks a rule of the parameter"),
+    "NB118": ProblemKind("error", "a parameter with a wrong rule, or whose default breaks a rule"),
     "NB119": ProblemKind("warning", "a rule of a parameter that is not checked"),
     "NB201": ProblemKind("error", "a name that no cell above sets"),
     "NB202": ProblemKind("error", "tasks form a cycle"),

@@ -100,7 +100,7 @@ def _test_http(made: Connection) -> str:
     request = urllib.request.Request(made.url, headers={"User-Agent": "nbdag"})
     if made.login or made.password:
         login = base64.b64encode(f"{made.login}:{made.password}".encode()).decode()
-        request.add_header("Authorization", f"Basic {login}")
+        request.add_unredirected_header("Authorization", f"Basic {login}")  # a redirect may lead to another host
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             status = answer.status
