@@ -3,7 +3,8 @@
 An asset whose name begins with `file:` has a new version when its file has changed since the asset's last event. Paths
 are relative to the working directory of the pipeline that needs the asset. Pipelines in several folders that need the
 same relative name share its events, so write whole paths there. A changed file counts only when its last
-change is two seconds old, so that a file that is still being written starts no run.
+change is two seconds old, so that a file that is still being written starts no run. A file that replaces another one
+and keeps an older date of modification, as `cp -p` and `mv` do, is not seen: touch it, or use `nbdag assets emit`.
 """
 
 from __future__ import annotations
@@ -69,8 +70,6 @@ def _path(asset: str) -> str:
 def _changes(pattern: str) -> Iterator[tuple[float, str]]:
     for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207  # `Path.glob` accepts no absolute pattern
         try:
-            about = Path(path).stat()
-            # A file that is copied with its dates, or moved here, has an old date of modification.
-            yield max(about.st_mtime, about.st_ctime), path
+            yield Path(path).stat().st_mtime, path
         except OSError:
             continue

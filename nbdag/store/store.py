@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select, update
 
 from ..core.model.job import FilesOfAttempt, FileUse, Note, StoredOutput
 from ..core.model.states import ACTIVE, RunState, TaskState
@@ -388,7 +388,10 @@ _THE_ATTEMPT: ColumnElement[bool] = (t.attempts.c.instance_id == bindparam("whic
 _END = (
     update(t.attempts)
     # The outcome of an ended attempt never changes.
-    .where(_THE_ATTEMPT, t.attempts.c.state.in_((TaskState.RUNNING, TaskState.UP_FOR_RESCHEDULE)))
+    .where(
+        _THE_ATTEMPT,
+        or_(t.attempts.c.state == TaskState.RUNNING, t.attempts.c.state == TaskState.UP_FOR_RESCHEDULE),
+    )
     .values(updates(AttemptRow))
 )
 _USED = (

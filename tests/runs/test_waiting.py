@@ -119,7 +119,7 @@ def test_a_task_that_is_cleared_or_cancelled_while_it_waits_ends_its_attempt(
     runs.cancel(again.run, home=home)
     thread.join()
     assert ended[0].state is RunState.CANCELLED
-    attempts = [each for each in runs.list_attempts(again.run, home=home) if each.task == "deploy"]
+    attempts = [each for each in runs.list_attempts(again.run, again.dag, home=home) if each.task == "deploy"]
     assert [(each.try_number, each.state) for each in attempts] == [(1, TaskState.FAILED), (2, TaskState.SKIPPED)]
     assert "cleared while it waited" in str(attempts[0].error)
     assert runs.questions(home=home) == []

@@ -140,6 +140,9 @@ class _Stream(OutStream):
         self._log = log
         self._isatty = False
         self._original_stdstream_copy = log.fileno()
+        # ipykernel 6 records the threads of each stream, also of those that start before the stream is a kernel's.
+        self._thread_to_parent: dict[int, int] = {}
+        self._thread_to_parent_header: dict[int, Any] = {}
 
     @property
     def closed(self) -> bool:
