@@ -144,9 +144,9 @@ def _marked(value: Any, what: str) -> Any:
     Each text is rendered alone, because the results of other tasks beside it are data and no templates.
     """
     if type(value) is dict:
-        return {key: _marked(each, what) for key, each in value.items()}
+        return {key: _marked(each, f"{what}[{key!r}]") for key, each in value.items()}
     if type(value) in (list, tuple, set, frozenset):
-        return type(value)(_marked(each, what) for each in value)
+        return type(value)(_marked(each, f"{what}[{n}]") for n, each in enumerate(value))
     if not is_template(value):
         return value
     from ..templates.names import read_template

@@ -93,11 +93,11 @@ CELLS = [
     ("Python('a', fit, 1, op_kwargs={'timeout': 3})", ["%%task a\na_result = fit(1, timeout=3)"]),
     ("Python('a', python_callable=fit, op_args=[1])", ["%%task a\na_result = fit(1)"]),
     ("Python('a', fit, ['{{ ds }}', {'x': (1, '{{ ts }}')}])",
-     ["%%task a\na_result = fit([dag_run.render('{{ ds }}', what='argument 1'), "
-      "{'x': (1, dag_run.render('{{ ts }}', what='argument 1'))}])"]),
+     ["%%task a\na_result = fit([dag_run.render('{{ ds }}', what='argument 1[0]'), "
+      "{'x': (1, dag_run.render('{{ ts }}', what=\"argument 1[1]['x'][1]\"))}])"]),
     ("a = Python('a', load)\nPython('b', fit, ['{{ ds }}', a.output])",
      ["%%task a\na_result = load()",
-      "%%task b --after a\nb_result = fit([dag_run.render('{{ ds }}', what='argument 1'), a_result])"]),
+      "%%task b --after a\nb_result = fit([dag_run.render('{{ ds }}', what='argument 1[0]'), a_result])"]),
     ("Python('a-b', load)", ["%%task a-b\na_b_result = load()"]),
     ("Python('a', load, out='X y')", ["%%task a --out X y\nX, y = load()"]),
     ("Python('a', math.sqrt, 2)", ["%%task a\na_result = math.sqrt(2)"]),

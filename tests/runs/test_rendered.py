@@ -41,7 +41,8 @@ def test_rendered_texts_are_kept_with_masked_secrets(
     day = runs.rendered(run, "say", home=home)["argument 1"][:10]
     assert runs.rendered(run, "say", home=home) == {
         "argument 1": f"{day} a $(b) c 5",
-        "argument where": "['s3://lake', 'lake.example ***']",
+        "argument where[0]": "s3://lake",
+        "argument where[1]": "lake.example ***",
     }
     assert runs.rendered(run, "fail", home=home) == {"argument 1": f"day {day.replace('-', '')}"}
     assert runs.rendered(run, "one", home=home) == {}
