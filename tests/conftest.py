@@ -152,6 +152,18 @@ class Postgres:
         make = [programs / "initdb", "-D", data, "-U", "nbdag", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"]
         self._do(make)
 
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Stop the server even if this process is killed: then the guard reads the end of its input."""
+        words = ["sh", "-c", 'read -r _; exec "$@"', "sh", *self._ctl, "-m", "immediate", "stop"]
+        quiet = subprocess.DEVNULL
+        options = {"stdin": subprocess.PIPE, "stdout": quiet, "stderr": quiet, "start_new_session": True, **self._who}
+        with subprocess.Popen(words, **options) as guard:  # type: ignore[call-overload]
+            try:
+                yield
+            finally:
+                guard.kill()
+
     def start(self) -> None:
         options = f"-c listen_addresses= -c unix_socket_directories={self._folder} -c fsync=off"
         self._do([*self._ctl, "-l", self._log, "-o", options, "start"])
@@ -175,7 +187,8 @@ def _postgres() -> Iterator[Postgres]:
         server = Postgres(programs, Path(name))
         server.start()
         try:
-            yield server
+            with server.guarded():
+                yield server
         finally:
             with contextlib.suppress(subprocess.CalledProcessError):  # a test may have stopped the server
                 server.stop()
