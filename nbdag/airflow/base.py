@@ -12,12 +12,13 @@ task may run although tasks above it were skipped or failed, it gets None for th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ..core.options import option_types
 from ..operators import OperatorError, pull_source
-from ..operators.tasks import Builder, Node, Operator, TaskOutput, current_build
+from ..operators.tasks import Builder, Node, Operator, TaskOutput, current_build, tasks_in
 from ..templates import TemplateError, is_template, read_template
 from .keywords import OPERATORS_OWN, RETRY_DELAY, read_task
 from .pipeline import DagParam, TaskGroup, free_id, state
@@ -81,7 +82,7 @@ class BaseOperator(Operator):
     def __init__(self, task_id: str | None = None, **given: Any) -> None:
         build, here = current_build(), state()
         who = self.shown_name or type(self).__name__
-        if type(self) is BaseOperator or "statements" not in dir(type(self)):
+        if getattr(type(self).statements, "__isabstractmethod__", False):
             raise OperatorError(f"{who} is not supported: it has no cell", hint="write a function, and @task above it")
         self.mapped: Mapping[str, Any] = given.pop("_mapped", {})
         group: TaskGroup | None = given.pop("task_group", None) or (here.groups[-1] if here.groups else None)
@@ -107,7 +108,7 @@ class BaseOperator(Operator):
         if group is not None:
             group.add(self.id)
         build.add(self)
-        for other in _tasks_in((self.arguments, self.mapped)):
+        for other in tasks_in((self.arguments, self.mapped)):
             build.connect(str(other.id), self.id)
         if self.mapped:
             self.options["map"] = tuple((self.map_names[each], self._elements(each)) for each in self.mapped)
@@ -134,9 +135,9 @@ class BaseOperator(Operator):
     def prepare(self, build: Builder) -> None:
         """Check the arguments and write them as source. Raise `OperatorError`."""
 
+    @abstractmethod
     def statements(self, build: Builder) -> list[str]:
         """Return the lines of the cell."""
-        raise NotImplementedError
 
     def written(self, value: Any) -> str:
         """Return an argument as source. Templates in it are rendered by the task; results of tasks are not."""
@@ -180,7 +181,7 @@ class BaseOperator(Operator):
         value = self.mapped[keyword]
         if isinstance(value, dict):
             value = list(value.items())
-        if self.rule != "all_success" and any(_tasks_in(value)):
+        if self.rule != "all_success" and any(tasks_in(value)):
             message = f"{self.id} maps the result of a task that may be missing with its trigger rule {self.rule}"
             raise OperatorError(message, hint="map it in a task with the rule all_success")
         text = self.written(value)
@@ -315,16 +316,3 @@ def _check_dag(given: Any, keywords: dict[str, Any], who: str) -> None:
         value = keywords.get(name)
         if value is not None and (pipeline is None or value != pipeline.dates.get(name)):
             raise OperatorError(f"{name} of {who} differs from that of the DAG", hint=f"write {name} in DAG(...)")
-
-
-def _tasks_in(values: Any) -> Iterable[Operator]:
-    if isinstance(values, Operator):
-        yield values
-    elif isinstance(values, TaskOutput):
-        yield values.task
-    elif isinstance(values, Mapping):
-        for each in values.values():
-            yield from _tasks_in(each)
-    elif isinstance(values, list | tuple | set | frozenset):
-        for each in values:
-            yield from _tasks_in(each)

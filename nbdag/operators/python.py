@@ -18,14 +18,14 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..core.options.options import OPTIONS
 from ..templates import is_template
 from ..templates.context import NAMES
 from . import OperatorError, pull_source
-from .tasks import Operator, TaskOutput, current_build
+from .tasks import Operator, TaskOutput, current_build, tasks_in
 
 _DATES = ("logical_date", "data_interval_start", "data_interval_end")
 _OPTIONS = frozenset(option.field for option in OPTIONS["task"]) - {"operator"}
@@ -64,7 +64,7 @@ class Python(Operator):
             # The result is the last expression of the cell, because that decides which tasks follow.
             call += f"\n{self.result_names[0]}"
         super().__init__(task_id, call, **options)
-        for other in _tasks((arguments, keywords)):
+        for other in tasks_in((arguments, keywords)):
             current_build().connect(str(other.id), str(self.id))
 
     @property
@@ -192,17 +192,3 @@ def _result(task_id: Any, out: Any) -> tuple[str, ...]:
     if out is None:
         return (re.sub(r"\W", "_", f"{task_id}_result"),)
     return tuple(current_build().read_options({"out": out}, "Python")["out"])
-
-
-def _tasks(values: Any) -> Iterator[Operator]:
-    """Yield the tasks whose outputs are among these values, also in nested collections."""
-    if isinstance(values, Operator):
-        yield values
-    elif isinstance(values, TaskOutput):
-        yield values.task
-    elif isinstance(values, Mapping):
-        for pair in values.items():
-            yield from _tasks(pair)
-    elif isinstance(values, list | tuple | set | frozenset):
-        for each in values:
-            yield from _tasks(each)

@@ -11,7 +11,7 @@ operators.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from textwrap import dedent
 from typing import Any, ClassVar, Protocol
@@ -213,6 +213,20 @@ def chain(*links: Any) -> None:
 def task_ids(given: Any) -> list[str]:
     """Return the ids of tasks that are given as operators, outputs, ids, or lists of these."""
     return [id for node in _nodes(given) for id in node.last_ids()]
+
+
+def tasks_in(values: Any) -> Iterator[Operator]:
+    """Yield the tasks that are, or whose outputs are, among these values, also in nested collections."""
+    if isinstance(values, Operator):
+        yield values
+    elif isinstance(values, TaskOutput):
+        yield values.task
+    elif isinstance(values, Mapping):
+        for pair in values.items():
+            yield from tasks_in(pair)
+    elif isinstance(values, list | tuple | set | frozenset):
+        for each in values:
+            yield from tasks_in(each)
 
 
 def _nodes(given: Any) -> list[Node]:
