@@ -244,22 +244,13 @@ def _sql_parts(pieces: Pieces) -> Iterator[str | list[Any]]:
         n = 0
         while n < len(piece):
             char, two = piece[n], piece[n : n + 2]
-            if comment:
-                if piece.startswith(comment, n):
-                    text += comment
-                    n += len(comment)
-                    comment = ""
-                else:
-                    text += char
-                    n += 1
-            elif dollar:
-                if piece.startswith(dollar, n):
-                    text += dollar
-                    n += len(dollar)
-                    dollar = ""
-                else:
-                    text += char
-                    n += 1
+            if end := comment or dollar:
+                found = piece.find(end, n)
+                after = len(piece) if found < 0 else found + len(end)
+                text += piece[n:after]
+                n = after
+                if found >= 0:
+                    comment = dollar = ""
             elif literal is not None:
                 if two == "''":
                     literal.append("''")

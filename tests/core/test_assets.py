@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from nbdag.core.cells.header import parse as parse_header
-from nbdag.core.schedule.assets import Condition, cycles, is_condition, label, parse
+from nbdag.core.schedule.assets import Condition, is_condition, label, parse
 from nbdag.core.schedule.timetable import ScheduleError, Timetable
 
 
@@ -90,8 +90,3 @@ def test_a_header_needs_no_quotes_for_a_condition() -> None:
 
 def test_the_asset_of_a_pipeline_reads_as_in_a_schedule() -> None:
     assert [label("dag:churn"), label("s3://lake")] == ["after churn", "s3://lake"]
-
-
-def test_cycles_of_pipelines_are_found() -> None:
-    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
-    assert cycles({"a": {"b"}, "b": set()}) == []

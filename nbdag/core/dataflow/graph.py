@@ -22,8 +22,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from ..analysis import library_uses
 from ..analysis.hidden_state import BY_KEY, observed_keys
-from ..analysis.library_uses import library_uses
 from ..analysis.scopes import Bound
 from ..cells.parameter_schema import read_parameters
 from ..cells.parameter_types import RuleError, check_value, unknown_keywords, wrong_rules
@@ -348,7 +348,7 @@ def _task(
 def _observed_state(cells: Sequence[Cell]) -> dict[str, dict[str, bool]]:
     """Return, for each task in notebook order, the kinds of hidden state that the task can observe."""
     running = executed_cells(cells)
-    uses = library_uses({cell.index: cell.code for cell in running})
+    uses = library_uses.library_uses({cell.index: cell.code for cell in running})
     tasks = [cell for cell in running if cell.kind is CellKind.TASK]
     return {cell.task: observed_keys(uses[cell.index]) for cell in tasks if cell.task is not None}
 

@@ -9,7 +9,7 @@ and a run uses all events that its pipeline has not used yet.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from ..options.option_types import SCHEDULE_WORDS, read_asset, read_id
@@ -65,26 +65,6 @@ def parse(schedule: str) -> tuple[Condition, str | None]:
 def label(asset: str) -> str:
     """Return an asset's name as a schedule writes it: `after churn` for the asset `dag:churn`."""
     return f"after {asset.removeprefix(DAG_PREFIX)}" if asset.startswith(DAG_PREFIX) else asset
-
-
-def cycles(edges: Mapping[str, Collection[str]]) -> list[list[str]]:
-    """Return the cycles among pipelines, at most one for each pipeline as first member.
-
-    `edges` maps a pipeline to the pipelines that it starts.
-    """
-    found, done = [], set[str]()
-
-    def visit(dag: str, path: list[str]) -> None:
-        if dag in path:
-            found.append(path[path.index(dag) :])
-        elif dag not in done:
-            for other in sorted(edges.get(dag, ())):
-                visit(other, [*path, dag])
-            done.add(dag)
-
-    for dag in sorted(edges):
-        visit(dag, [])
-    return found
 
 
 def _split_time(schedule: str) -> tuple[str, str | None]:
