@@ -141,7 +141,7 @@ function Input({ id, field, entry, invalid, about, onEntry }: InputProps) {
         <>
           <input
             {...common}
-            type={INPUT_TYPES[kind] ?? 'text'}
+            type={(INPUT_TYPES[kind] ?? 'text') as 'text'}
             autocomplete={kind === 'secret' ? 'new-password' : 'off'}
             {...(examples.length ? { list: `${id}-examples` } : {})}
             {...(kind === 'number' || kind === 'whole' ? { inputMode: 'decimal' as const } : {})}

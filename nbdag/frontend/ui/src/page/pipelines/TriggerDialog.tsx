@@ -101,7 +101,6 @@ export function TriggerDialog({ dag, onClose, onTriggered }: Props) {
             <button type="button" onClick={onClose}>
               Cancel
             </button>
-            {/* biome-ignore lint/a11y/noAutofocus: the dialog opens with the action that most people want */}
             <button type="submit" class="nbdag-primary" disabled={sending} autofocus={!form.fields.length}>
               <span aria-hidden="true">▶</span> {sending ? 'Starting…' : 'Run'}
             </button>
