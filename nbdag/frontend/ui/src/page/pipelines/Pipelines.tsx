@@ -1,11 +1,11 @@
 // All deployed pipelines: search, schedule in words, the latest runs, pause and trigger. The list is as long as it gets;
 // only the rows in view are in the document, and pages are loaded as the list is scrolled.
 import { useEffect, useRef, useState } from 'preact/hooks'
+import type { Pipeline, RecentRun } from '../../api'
 import { seconds } from '../../components/format'
 import { Sign, stateStyle } from '../../components/Sign'
 import { useNow } from '../../components/state/hooks'
 import { isActive } from '../../components/state/states'
-import type { RunState } from '../../messages'
 import type { Change } from '../live'
 import { path } from '../location'
 import { Link, useQuery } from '../router'
@@ -17,30 +17,14 @@ import { useNarrow, useRows } from '../useRows'
 import { DeployDialog } from './DeployDialog'
 import { FirstPipeline } from './FirstPipeline'
 import { PauseSwitch } from './PauseSwitch'
-import { type RecentRun, RunBars } from './RunBars'
+import { RunBars } from './RunBars'
 import { TriggerDialog } from './TriggerDialog'
 import { type Pages, usePages } from './usePages'
-
-export interface Pipeline {
-  id: string
-  notebook: string
-  changed: '' | 'changed' | 'gone'
-  version: number
-  digest: string
-  deployed: number
-  schedule: string | null
-  tz: string
-  paused: boolean
-  next_run: number | null
-  owner: string | null
-  tags: string[]
-  description: string | null
-  recent: RecentRun[]
-}
 
 const ROW = 48 // height of a row in pixels
 const CARD = 104 // height of a row of a narrow page
 const TYPING = 200 // milliseconds after the last key before the list is searched
+const OVERDUE = 60 // seconds after its time at which a run is called overdue
 const AHEAD = 30 // rows from the end of the loaded rows at which the next page is loaded
 
 function affected(change: Change): string | undefined {
@@ -258,7 +242,7 @@ interface RowProps {
 }
 
 function Row({ pipeline, now, onTag, onTrigger, onChanged }: RowProps) {
-  const { id, schedule, tz, paused, next_run, owner, tags, description, recent, changed } = pipeline
+  const { id, schedule, tz, paused, owner, tags, description, recent, changed } = pipeline
   const words = useScheduleWords(schedule, tz)
   return (
     <tr class={paused ? 'pg-paused' : ''} data-dag={id}>
@@ -292,17 +276,7 @@ function Row({ pipeline, now, onTag, onTrigger, onChanged }: RowProps) {
           {words}
         </div>
         <div class="pg-line pg-second">
-          {paused ? (
-            schedule === null ? (
-              ''
-            ) : (
-              'paused'
-            )
-          ) : next_run === null ? null : (
-            <>
-              next <Time at={next_run} />
-            </>
-          )}
+          <NextRun pipeline={pipeline} />
         </div>
       </td>
       <td class="pg-c-bars">
@@ -325,8 +299,21 @@ function Row({ pipeline, now, onTag, onTrigger, onChanged }: RowProps) {
   )
 }
 
+/** When the next run is due. A run that is long due has no scheduler. */
+function NextRun({ pipeline: { paused, schedule, next_run } }: { pipeline: Pipeline }) {
+  if (paused) return schedule === null ? null : <>paused</>
+  if (next_run === null) return null
+  const overdue = Date.now() / 1000 - next_run > OVERDUE
+  return (
+    <span class={overdue ? 'pg-warn' : ''} title={overdue ? 'No scheduler has started this run' : undefined}>
+      {overdue ? 'overdue since ' : 'next '}
+      <Time at={next_run} />
+    </span>
+  )
+}
+
 /** Whether the notebook's file differs from the deployed version. */
-export function Changed({ how }: { how: 'changed' | 'gone' }) {
+function Changed({ how }: { how: 'changed' | 'gone' }) {
   return how === 'changed' ? (
     <span class="pg-badge" title="The notebook has changed since it was deployed; runs use the deployed version">
       edited
@@ -345,12 +332,14 @@ function LastRun({ dag, run, now }: { dag: string; run: RecentRun | undefined; n
     <>
       <div class="pg-line">
         <Link class="pg-plain pg-state" to={path`/dags/${dag}/runs/${run.id}`} title={run.id}>
-          <Sign state={run.state as RunState} /> {stateStyle(run.state).word}
+          <Sign state={run.state} /> {stateStyle(run.state).word}
         </Link>
       </div>
       <div class="pg-line pg-second">
-        <Time at={run.started ?? run.created} />
-        {duration === undefined ? '' : `, ${seconds(duration)}`}
+        <span>
+          <Time at={run.started ?? run.created} />
+          {duration === undefined ? '' : ` · ${seconds(duration)}`}
+        </span>
       </div>
     </>
   )

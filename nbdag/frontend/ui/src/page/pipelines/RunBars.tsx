@@ -1,17 +1,10 @@
 // The latest runs as bars: the height is the duration, the colour is the state.
+
+import type { RecentRun } from '../../api'
 import { plural, seconds } from '../../components/format'
 import { stateStyle } from '../../components/Sign'
-import type { RunState } from '../../messages'
 import { navigate, path } from '../location'
 import { bothZones } from '../Time'
-
-export interface RecentRun {
-  id: string
-  state: RunState
-  created: number
-  started: number | null
-  ended: number | null
-}
 
 const COUNT = 20
 const STEP = 7 // pixels from bar to bar
