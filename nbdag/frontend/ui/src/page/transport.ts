@@ -34,14 +34,13 @@ export function runAddress(dag: string, run: string, below = ''): string {
 /** Return the address of the picture of a run's graph. */
 export function pictureAddress(dag: string, run: string, layout?: Omit<LayoutRequest, 'kind' | 'view'>): string {
   const query = new URLSearchParams()
-  if (run) query.set('run', run)
   if (layout) {
     if (layout.direction !== 'auto') query.set('direction', layout.direction)
     if (layout.collapsed) query.set('collapsed', 'true')
     for (const group of layout.folded) query.append('folded', group)
   }
   const text = query.toString()
-  return path`dags/${dag}/graph` + (text && `?${text}`)
+  return runAddress(dag, run, 'graph') + (text && `?${text}`)
 }
 
 /** The bodies of the actions that change a run. */
@@ -165,7 +164,7 @@ export class RestTransport implements Transport {
     this.pending.set(address, asked)
     asked
       .then(
-        (found) => this.publish(message(found as T)),
+        (found) => this.deliver(message(found as T)),
         (error: Error) => failed(error),
       )
       .finally(() => {
@@ -191,10 +190,11 @@ export class RestTransport implements Transport {
   private notice(error: Error): void {
     // The page's own bar reports that there is no connection.
     if (error instanceof OfflineError) return
-    this.publish({ kind: 'notice', level: 'error', text: error.message })
+    this.deliver({ kind: 'notice', level: 'error', text: error.message })
   }
 
-  private publish(message: Message): void {
+  /** Send a message to every listener, as if it had been answered. */
+  deliver(message: Message): void {
     if (this.closed) return
     for (const call of [...this.listeners]) call(message)
   }
