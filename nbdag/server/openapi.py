@@ -29,7 +29,7 @@ from typing import (
 
 import msgspec
 
-from .handlers.base import PROBLEM, Operation, Problem
+from .handlers.base import PROBLEM, ROUTES, Call, Operation, Problem
 
 _REF = "#/components/schemas/{name}"
 # Errors that any operation may report, besides those of its own arguments.
@@ -44,6 +44,17 @@ _ANYWHERE = {
 _CONFLICT = {409: "The current state does not allow this."}
 _TOO_LARGE = {413: "The body is too large."}
 _RANGE = {416: "The requested range of bytes does not exist."}
+
+
+@ROUTES.get("openapi.json")
+def get_openapi(call: Call) -> dict[str, Any]:
+    """Return the OpenAPI document of this API."""
+    return _document(call.base_url)
+
+
+@lru_cache(maxsize=1)
+def _document(base_url: str) -> dict[str, Any]:
+    return document(ROUTES.operations, base_url)
 
 
 def document(operations: Iterable[Operation], base_url: str) -> dict[str, Any]:
@@ -156,7 +167,7 @@ def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
     return found
 
 
-def _inlined(schema: dict[str, Any], hint: Any) -> dict[str, Any]:
+def _inlined(schema: Any, hint: Any) -> Any:
     """Return the schema of a query parameter with the values of its enums."""
     _, components = msgspec.json.schema_components([hint], ref_template=_REF)
     if "$ref" in schema:
