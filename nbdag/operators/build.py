@@ -25,7 +25,7 @@ from ..core.options import option_types
 from ..core.options.options import OPTIONS, Option, TaskOptions
 from ..secrets.lookup import looked_up_in
 from . import OperatorError, name_of
-from .source.value_writer import ValueWriter
+from .bodies.value_writer import ValueWriter
 from .tasks import Operator, set_build, task_ids
 
 _OPTIONS = {option.field: option for option in OPTIONS["task"] if option.field != "operator"}

@@ -20,8 +20,8 @@ from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions
 from ..errors import NbdagError
 from . import OperatorError
+from .bodies.calls import Piece, assigned, fields, filled, only_name, write_call, write_pieces
 from .sensor import Sensor
-from .source.calls import Piece, assigned, fields, filled, only_name, write_call, write_pieces
 
 
 class FileSensor(Sensor):

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.options.options import TaskOptions
+from .bodies.calls import Piece, assigned, only_name
 from .sensor import Sensor
-from .source.calls import Piece, assigned, only_name
 from .sql import CONNECTION, execute, sql_call
 
 

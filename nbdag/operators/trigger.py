@@ -16,9 +16,9 @@ from __future__ import annotations
 from ..core.options import option_types
 from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions
+from .bodies.calls import assigned, only_name
+from .bodies.parameters import pipeline_call
 from .sensor import Sensor
-from .source.calls import assigned, only_name
-from .source.parameters import pipeline_call
 
 
 class Trigger(Sensor):

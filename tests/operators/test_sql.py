@@ -19,7 +19,7 @@ from nbdag.context import DagRun, set_current
 from nbdag.core.options.options import TaskOptions
 from nbdag.errors import NbdagError
 from nbdag.operators import OperatorError
-from nbdag.operators.source.sql_text import bind, statements, tables
+from nbdag.operators.bodies.sql_text import bind, statements, tables
 from nbdag.operators.sql import SqlError, SqlSetupError
 
 KNOWN = {"orders", "customers", "day", "ids", "engine", "url", "limit"}
