@@ -5,6 +5,7 @@ one function of this module and shows the result. Nothing outside this package i
 
     create, execute    run  plan_run  trigger  resume  backfill  schedule  run_child  trigger_child (from a task)
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
+    lists              page_of_runs  page_of_dags  dag_entry
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
                        remember_files  list_assets  asset_events  waits_for  lineage
                        questions
@@ -73,6 +74,16 @@ if TYPE_CHECKING:
     from .queries.deployments import Deployed, NotDeployedError, Tick, find_dag, list_dags, live_scheduler, next_ticks
     from .queries.file_order import remember_files
     from .queries.health import Finding, health
+    from .queries.listings import (
+        CursorError,
+        DagEntry,
+        DagPage,
+        RunEntry,
+        RunPage,
+        dag_entry,
+        page_of_dags,
+        page_of_runs,
+    )
     from .queries.pinned import PinnedNotebookMissingError
     from .queries.pools import Pool, list_pools
     from .queries.records import (
@@ -121,6 +132,9 @@ __all__ = [
     "ChildRunError",
     "Cleaned",
     "Cleared",
+    "CursorError",
+    "DagEntry",
+    "DagPage",
     "DatabaseHealth",
     "DefaultPoolError",
     "Deployed",
@@ -157,7 +171,9 @@ __all__ = [
     "Run",
     "RunBusyError",
     "RunEndedError",
+    "RunEntry",
     "RunOwnedError",
+    "RunPage",
     "RunSucceededError",
     "SchedulerRow",
     "SchedulerRunningError",
@@ -182,6 +198,7 @@ __all__ = [
     "choose",
     "clean_db",
     "clear",
+    "dag_entry",
     "delete_pool",
     "deploy",
     "doctor",
@@ -206,6 +223,8 @@ __all__ = [
     "migrate_db",
     "next_ticks",
     "owner",
+    "page_of_dags",
+    "page_of_runs",
     "pause",
     "plain_parameters",
     "plan_run",
@@ -253,6 +272,7 @@ _MODULES = {
     ".queries.database": "DatabaseHealth check_db",
     ".queries.file_order": "remember_files",
     ".queries.health": "Finding health",
+    ".queries.listings": "CursorError DagEntry DagPage RunEntry RunPage dag_entry page_of_dags page_of_runs",
     ".creation.prepare": (
         "EmptySelectionError FolderMissingError KernelMissingError NotebookProblemsError OutputError "
         "OutputExistsError ParameterSizeError ParameterValueError UnknownParameterError UnknownTaskError choose "

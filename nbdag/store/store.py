@@ -21,6 +21,7 @@ from .backfills import Backfills
 from .database import Database
 from .deployments import Deployments, has_room
 from .inserts import add_instances, create_runs, note_values, record_version
+from .listings import Listings
 from .maintenance import Maintenance
 from .mapping import from_row, to_row, update_values, updates
 from .rows import ActiveRow, AttemptRow, CachedOutcome, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
@@ -42,6 +43,7 @@ class Store:
         self.deployments = Deployments(database)
         self.backfills = Backfills(database)
         self.assets = Assets(database)
+        self.listings = Listings(database)
         self.maintenance = Maintenance(database)
 
     @property
