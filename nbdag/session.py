@@ -165,6 +165,21 @@ class Session:
         )
         self._current = None
 
+    def executed(self) -> dict[str, dict[str, Any]]:
+        """Return the latest run of each cell by the frontend's id, as a page that opens the notebook later needs it."""
+        return {
+            key: {
+                "source": ran.source,
+                "order": ran.order,
+                "changed": ran.changed,
+                "state": ran.state if ran.state in (TaskState.RUNNING, TaskState.FAILED) else "success",
+                "duration": ran.duration,
+                "reason": ran.reason,
+            }
+            for key, ran in self._ran.items()
+            if not key.startswith(_GENERATED)
+        }
+
     def skip_reason(self, task: str) -> str:
         """Explain why a headless run would skip the running task, given the tasks that ran in this kernel.
 

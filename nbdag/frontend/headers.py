@@ -189,7 +189,9 @@ def _field_problems(kind: str, flag: str, words: Sequence[str], operator: str, d
     magic = MAGICS.get(kind, "")
     own = {each.flag for each in options_of_operator(operator)} if kind == "task" else set()
     chosen = {"operator": [operator]} if flag in own and operator != default else {}
-    line = " ".join([magic, *(["x"] if kind == "task" else []), *_line({**chosen, flag: words}, _options(kind, operator))])
+    line = " ".join(
+        [magic, *(["x"] if kind == "task" else []), *_line({**chosen, flag: words}, _options(kind, operator))]
+    )
     try:
         parse(line, default_operator=default)
     except HeaderError as error:

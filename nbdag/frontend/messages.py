@@ -23,6 +23,8 @@ MimeType = Literal[
     "text/plain", "text/x-stderr", "text/x-error",
 ]  # fmt: skip
 NoticeLevel = Literal["info", "error"]
+# Which tasks of a notebook to run.
+RunAction = Literal["all", "only", "upto", "from"]
 # What a person can make of a cell by pointing: `code` is a cell without a header or tag of nbdag.
 Role = Literal["task", "setup", "parameters", "skip", "code"]
 # How a headless run treats a cell: see `CellKind`.
@@ -259,6 +261,27 @@ class NotebookAnalysis(TypedDict):
     groups: list[str]
     shape: str  # digest of everything that the picture shows
     picture: Picture | None  # None if the page has the picture of this shape
+
+
+class NotebookTaskRequest(AnalyzeRequest):
+    """Ask for the details of a task of the open notebook."""
+
+    task: str
+
+
+class StartRunRequest(TypedDict):
+    """Ask for a headless run of a notebook's file."""
+
+    path: str  # path of the notebook on the Jupyter server
+    action: RunAction
+    task: str  # the task that the action names, or "" for `all`
+
+
+class StartedRun(TypedDict):
+    """A run that has begun."""
+
+    dag: str
+    run: str
 
 
 class TagRequest(TypedDict):

@@ -12,14 +12,17 @@ from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from pathlib import PurePosixPath
 
+from .. import runs
 from ..core.cells.cells import PARAMETERS_TAG, SKIP_TAG
-from ..core.cells.header import HeaderError, format, is_header, parse
 from ..core.cells.header import Header as ParsedHeader
+from ..core.cells.header import HeaderError, format, is_header, parse
 from ..core.cells.source import SyntaxProblem, to_python
 from ..core.model.cell_tags import INJECTED
 from ..core.model.dag import Cell, Dag, Problem
 from ..core.model.states import TaskState
 from ..core.options.option_types import ID
+from ..errors import NbdagError, error
+from ..graphs import Mark
 from ..session import CellRun, DocumentCell, read_document, split
 from .graph import DROPPED, picture
 from .messages import (
@@ -28,24 +31,33 @@ from .messages import (
     CellInfo,
     CellProblem,
     NotebookAnalysis,
+    NotebookTaskRequest,
     PageCell,
     Role,
     Severity,
     TagRequest,
+    TaskDetails,
 )
 from .status import session_statuses
+from .task import task_details
 
 _KINDS: dict[Role, str] = {"task": "task", "setup": "setup", "parameters": "params", "skip": "skip"}
 _STATES = {"running": TaskState.RUNNING, "success": TaskState.SUCCESS, "failed": TaskState.FAILED}
 _MAX_WORDS = 3  # maximum number of words in a suggested name
 
 
+@error
+class UnknownCellError(NbdagError):
+    """The notebook has no cell with this index."""
+
+    index: int
+    count: int
+    template = "no cell {index} among {count} cells; reload the page"
+
+
 def analyze(request: AnalyzeRequest, *, with_files: Callable[[Dag], Dag] = lambda dag: dag) -> NotebookAnalysis:
     """Return what a headless run would do with these cells. `with_files` adds the file conflicts of earlier runs."""
-    document = [_document_cell(cell) for cell in request["cells"]]
-    metadata = {"language_info": {"name": request["language"]}}
-    name = PurePosixPath(request["path"]).name
-    dag, marks = read_document(document, name=name, metadata=metadata)
+    dag, marks = _read(request)
     drawn = with_files(dag)
     direction, collapsed = request.get("direction", "auto"), request.get("collapsed", False)
     folded = request.get("folded", [])
@@ -60,14 +72,22 @@ def analyze(request: AnalyzeRequest, *, with_files: Callable[[Dag], Dag] = lambd
         "problems": [_problem(each) for each in dag.problems],
         "groups": list(dag.groups),
         "shape": shape,
-        "picture": None
-        if known
-        else picture(drawn, direction=direction, collapsed=collapsed, folded=folded),
+        "picture": None if known else picture(drawn, direction=direction, collapsed=collapsed, folded=folded),
     }
+
+
+def open_task(request: NotebookTaskRequest) -> TaskDetails:
+    """Return the details of a task of the open notebook, which has no values and no attempts."""
+    dag, _ = _read(request)
+    if request["task"] not in dag.tasks:
+        raise runs.UnknownTaskError(request["task"], tuple(dag.tasks))
+    return task_details(dag, request["task"])
 
 
 def tag(request: TagRequest) -> CellEdit:
     """Return the edit that gives a cell a role. A new task gets a name that its text suggests."""
+    if not 0 <= request["index"] < len(request["cells"]):
+        raise UnknownCellError(request["index"], len(request["cells"]))
     cell, role = request["cells"][request["index"]], request["role"]
     header, body = split(cell["source"])
     kind = _KINDS.get(role, "")
@@ -106,6 +126,12 @@ def suggested_name(cells: Sequence[PageCell], index: int) -> str:
         if name:
             return name if name not in taken else _numbered(name, taken)
     return _numbered("task", taken)
+
+
+def _read(request: AnalyzeRequest) -> tuple[Dag, dict[str, Mark]]:
+    document = [_document_cell(cell) for cell in request["cells"]]
+    metadata = {"language_info": {"name": request["language"]}}
+    return read_document(document, name=PurePosixPath(request["path"]).name, metadata=metadata)
 
 
 def _last_name(body: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import dags, runs
+from . import dags, notebooks, runs
 from .base import ROUTES
 
-__all__ = ["ROUTES", "dags", "runs"]
+__all__ = ["ROUTES", "dags", "notebooks", "runs"]

@@ -63,6 +63,12 @@ export type NoticeLevel =
   | "info"
   | "error"
 
+export type RunAction =
+  | "all"
+  | "only"
+  | "upto"
+  | "from"
+
 export type Role =
   | "task"
   | "setup"
@@ -287,6 +293,31 @@ export interface NotebookAnalysis {
   groups: string[]
   shape: string
   picture: Picture | null
+}
+
+/** Ask for the details of a task of the open notebook. */
+export interface NotebookTaskRequest {
+  path: string
+  language: string
+  cells: PageCell[]
+  shape?: string
+  direction?: DirectionChoice
+  collapsed?: boolean
+  folded?: string[]
+  task: string
+}
+
+/** Ask for a headless run of a notebook's file. */
+export interface StartRunRequest {
+  path: string
+  action: RunAction
+  task: string
+}
+
+/** A run that has begun. */
+export interface StartedRun {
+  dag: string
+  run: string
 }
 
 /** Ask for the edit that gives a cell another role. */

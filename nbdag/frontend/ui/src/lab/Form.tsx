@@ -113,7 +113,9 @@ export function CellForm({ book, cell, options, focusName, onError }: Props) {
   const rest = table?.task.filter(({ flag }) => !shown.has(flag)) ?? []
   const given = rest.filter(({ flag }) => form?.values[flag])
   const optionOf = (flag: string) => table?.task.find((each) => each.flag === flag)
-  const general = problems.filter(({ flag }) => !flag || (flag !== 'name' && ![...(table?.task ?? []), ...own].some((each) => each.flag === flag)))
+  const general = problems.filter(
+    ({ flag }) => !flag || (flag !== 'name' && ![...(table?.task ?? []), ...own].some((each) => each.flag === flag)),
+  )
   return (
     <form class="nbdag-form" onSubmit={(event) => event.preventDefault()}>
       <div class="nbdag-roles" role="radiogroup" aria-label="Role of the cell">

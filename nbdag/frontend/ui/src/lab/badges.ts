@@ -96,7 +96,11 @@ function describe(info: CellInfo, status: TaskStatus | undefined) {
   }
   if (role === 'scratch' && ignored) {
     return dropped
-      ? { name: 'not in runs', notes: ['tasks need it'], title: 'Runs ignore this cell, although tasks need its effects' }
+      ? {
+          name: 'not in runs',
+          notes: ['tasks need it'],
+          title: 'Runs ignore this cell, although tasks need its effects',
+        }
       : { name: 'not in runs', notes: [], title: 'Runs ignore this cell, because it is untagged and below a task' }
   }
   const name = ROLES[role]

@@ -1,8 +1,9 @@
 // The parts of a cell's editor: lines with problems are marked, and the words of a header show their help under the
 // pointer.
-import { EditorExtensionRegistry, type IEditorExtensionRegistry } from '@jupyterlab/codemirror'
+
 import { StateEffect, StateField } from '@codemirror/state'
 import { Decoration, type DecorationSet, EditorView, hoverTooltip } from '@codemirror/view'
+import { EditorExtensionRegistry, type IEditorExtensionRegistry } from '@jupyterlab/codemirror'
 import type { CellProblem } from '../messages'
 import { helpAt, isInHeader } from './headers'
 import type { OptionHelp } from './options'

@@ -33,7 +33,7 @@ function Labelled({ label, help, problems, children }: LabelledProps) {
 interface TextProps extends Common {
   value: string
   placeholder: string
-  field?: RefObject<HTMLInputElement>
+  field?: RefObject<HTMLInputElement | null>
   onChange: (value: string) => void
 }
 
@@ -51,7 +51,7 @@ interface InputProps {
   id?: string
   value: string
   placeholder: string
-  field?: RefObject<HTMLInputElement> | undefined
+  field?: RefObject<HTMLInputElement | null> | undefined
   onChange: (value: string) => void
 }
 
@@ -120,7 +120,6 @@ export function ListField({ value, placeholder, onChange, label, ...common }: Li
         <div class="nbdag-list">
           {[...value, ''].map((each, at) => (
             <TextInput
-              // biome-ignore lint/suspicious/noArrayIndexKey: the place is what identifies a value
               key={at}
               {...(at ? { 'aria-label': `${label} ${at + 1}` } : { id })}
               value={each}

@@ -1,7 +1,7 @@
 // The JupyterLab extension: one plugin, which connects the parts of this folder to the services of JupyterLab.
 //
 // Notebook 7 has the same notebooks without a launcher and a status bar; what an application does not have is left out.
-import { type JupyterFrontEnd, type JupyterFrontEndPlugin, ILayoutRestorer } from '@jupyterlab/application'
+import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application'
 import { ICommandPalette } from '@jupyterlab/apputils'
 import { IEditorExtensionRegistry } from '@jupyterlab/codemirror'
 import { ICompletionProviderManager } from '@jupyterlab/completer'

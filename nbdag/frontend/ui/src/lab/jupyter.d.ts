@@ -235,6 +235,7 @@ declare module '@codemirror/view' {
 declare module '@jupyterlab/codemirror' {
   import type { Extension } from '@codemirror/state'
   import type { Token } from '@lumino/coreutils'
+
   interface Factory {
     name: string
     factory(): unknown

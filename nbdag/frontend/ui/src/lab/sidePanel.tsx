@@ -65,7 +65,10 @@ export class SidePanel extends Widget {
 
   private draw(): void {
     const { book } = this
-    if (!this.isVisible) return render(null, this.node)
+    if (!this.isVisible) {
+      render(null, this.node)
+      return
+    }
     if (book && !book.wanted) {
       book.wanted = true
       if (!book.analysis) book.schedule(0)
