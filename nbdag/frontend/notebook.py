@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from pathlib import PurePosixPath
@@ -149,7 +150,9 @@ def _last_name(body: str) -> str:
 
 def _id(words: str) -> str:
     """Return these words as an id, or "" if there are no words, or too many for a name."""
-    found = re.findall(r"[A-Za-z0-9_]+", words)
+    plain = unicodedata.normalize("NFKD", words)
+    plain = "".join(character for character in plain if not unicodedata.combining(character))
+    found = re.findall(r"[A-Za-z0-9_]+", plain)
     name = "_".join(found[:_MAX_WORDS]).strip("_")
     name = name if re.search(r"[A-Z]{2}|_", words) else name.lower()
     return name if ID.fullmatch(name) and len(name) <= 40 else ""

@@ -86,7 +86,9 @@ export class Book {
   /** Return the notebook as the server analyses it. */
   request(): AnalyzeRequest {
     const { model } = this.notebook
-    return { path: this.path, language: model?.defaultKernelLanguage || 'python', cells: this.pageCells() }
+    const language = model?.defaultKernelLanguage || 'python'
+    // A panel beside the notebook is higher than wide.
+    return { path: this.path, language, cells: this.pageCells(), direction: 'TB' }
   }
 
   /** Analyse the notebook soon. */

@@ -44,7 +44,11 @@ function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: 
   const options = new OptionHelp()
   const books = new Map<NotebookPanel, Book>()
   const badges: Badges[] = []
-  const current = () => (tracker.currentWidget ? books.get(tracker.currentWidget) : undefined)
+  const current = () => {
+    const panel = tracker.currentWidget
+    if (panel) add(panel) // a tracker reports its current widget before it reports a new one
+    return panel ? books.get(panel) : undefined
+  }
   const side = new SidePanel(options)
   app.shell.add(side, 'right', { rank: 1200 })
   service(ILayoutRestorer)?.add(side, side.id)

@@ -28,6 +28,7 @@ export class SidePanel extends Widget {
     this.title.icon = pipelineIcon
     this.addClass('nbdag-side')
     this.node.dataset.lmSuppressShortcuts = 'true'
+    this.node.style.minWidth = '330px' // inline, because JupyterLab's own style sheet sets a smaller width by id
     this.draw()
   }
 
