@@ -81,9 +81,12 @@ if TYPE_CHECKING:
         RunEntry,
         RunPage,
         dag_entry,
+        latest_that_fit,
         page_of_dags,
         page_of_runs,
     )
+    from .queries.logs import LogFile, find_log
+    from .queries.notebooks import PinnedNotebook, UnknownVersionError, Version, list_versions, pinned_notebook
     from .queries.pinned import PinnedNotebookMissingError
     from .queries.pools import Pool, list_pools
     from .queries.records import (
@@ -95,6 +98,7 @@ if TYPE_CHECKING:
         UnknownInstanceError,
         ValueNotStoredError,
     )
+    from .queries.run_details import RunDetails, run_details
     from .queries.runs import (
         AmbiguousRunError,
         NoLogError,
@@ -148,6 +152,7 @@ __all__ = [
     "KnownConnection",
     "Line",
     "Lineage",
+    "LogFile",
     "NoLogError",
     "NoQuestionError",
     "NoSchedulerError",
@@ -160,6 +165,7 @@ __all__ = [
     "OutputExistsError",
     "ParameterSizeError",
     "ParameterValueError",
+    "PinnedNotebook",
     "PinnedNotebookMissingError",
     "Planned",
     "Pool",
@@ -170,6 +176,7 @@ __all__ = [
     "Question",
     "Run",
     "RunBusyError",
+    "RunDetails",
     "RunEndedError",
     "RunEntry",
     "RunOwnedError",
@@ -188,7 +195,9 @@ __all__ = [
     "UnknownRunError",
     "UnknownStateError",
     "UnknownTaskError",
+    "UnknownVersionError",
     "ValueNotStoredError",
+    "Version",
     "Why",
     "answer",
     "asset_events",
@@ -205,10 +214,12 @@ __all__ = [
     "edited_since",
     "emit_asset",
     "find_dag",
+    "find_log",
     "find_run",
     "follow",
     "gc",
     "health",
+    "latest_that_fit",
     "lineage",
     "list_assets",
     "list_attempts",
@@ -216,6 +227,7 @@ __all__ = [
     "list_dags",
     "list_pools",
     "list_runs",
+    "list_versions",
     "live_scheduler",
     "load",
     "logs",
@@ -226,6 +238,7 @@ __all__ = [
     "page_of_dags",
     "page_of_runs",
     "pause",
+    "pinned_notebook",
     "plain_parameters",
     "plan_run",
     "questions",
@@ -237,6 +250,7 @@ __all__ = [
     "resume",
     "run",
     "run_child",
+    "run_details",
     "schedule",
     "set_pool",
     "stop_servers",
@@ -272,7 +286,12 @@ _MODULES = {
     ".queries.database": "DatabaseHealth check_db",
     ".queries.file_order": "remember_files",
     ".queries.health": "Finding health",
-    ".queries.listings": "CursorError DagEntry DagPage RunEntry RunPage dag_entry page_of_dags page_of_runs",
+    ".queries.listings": (
+        "CursorError DagEntry DagPage RunEntry RunPage dag_entry latest_that_fit page_of_dags page_of_runs"
+    ),
+    ".queries.notebooks": "PinnedNotebook UnknownVersionError Version list_versions pinned_notebook",
+    ".queries.run_details": "RunDetails run_details",
+    ".queries.logs": "LogFile find_log",
     ".creation.prepare": (
         "EmptySelectionError FolderMissingError KernelMissingError NotebookProblemsError OutputError "
         "OutputExistsError ParameterSizeError ParameterValueError UnknownParameterError UnknownTaskError choose "

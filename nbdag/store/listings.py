@@ -6,6 +6,7 @@ These queries read only the columns that a list shows, so their cost follows fro
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import func, select, tuple_
 
@@ -13,7 +14,17 @@ from ..core.model.states import RunState, TaskState
 from . import schema as t
 from .database import Database
 from .mapping import from_row
-from .rows import RunRow
+from .rows import AttemptRow, RunRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionRow:
+    """A recorded version of a notebook, without the versions with built tasks that its runs have."""
+
+    digest: str
+    created: float
+    runs: int  # number of runs of this version
+    last_run: str | None  # id of the newest run of this version
 
 
 class Listings:
@@ -60,6 +71,44 @@ class Listings:
                 rows = connection.execute(query.where(t.runs.c.dag_id == dag))
                 found[dag] = [from_row(RunRow, row) for row in rows]
         return found
+
+    def last_attempts(self, runs: Sequence[int], task: str | None = None) -> dict[int, AttemptRow]:
+        """Return the last attempt of each task instance of these runs, by instance, without outputs and notes.
+
+        With `task`, consider only that task.
+        """
+        query = (
+            select(t.attempts, t.instances.c.task, t.instances.c.map_index)
+            .join(
+                t.instances,
+                (t.instances.c.id == t.attempts.c.instance_id) & (t.instances.c.tries == t.attempts.c.try_number),
+            )
+            .where(t.instances.c.run_id.in_(runs))
+        )
+        if task is not None:
+            query = query.where(t.instances.c.task == task)
+        with self._database.reading() as connection:
+            return {row.instance_id: from_row(AttemptRow, row) for row in connection.execute(query)}
+
+    def versions(self, dag: str) -> list[VersionRow]:
+        """Return the recorded versions of a DAG's notebook, in the order in which they were recorded."""
+        of_version = (t.runs.c.dag_id == t.versions.c.dag_id) & (t.runs.c.digest == t.versions.c.digest)
+        count = select(func.count()).select_from(t.runs).where(of_version).correlate(t.versions).scalar_subquery()
+        newest = (
+            select(t.runs.c.name)
+            .where(of_version)
+            .order_by(t.runs.c.created.desc(), t.runs.c.id.desc())
+            .limit(1)
+            .correlate(t.versions)
+            .scalar_subquery()
+        )
+        query = (
+            select(t.versions.c.digest, t.versions.c.created, count.label("runs"), newest.label("last_run"))
+            .where(t.versions.c.dag_id == dag, ~t.versions.c.built)
+            .order_by(t.versions.c.created, t.versions.c.digest)
+        )
+        with self._database.reading() as connection:
+            return [VersionRow(**row._mapping) for row in connection.execute(query)]
 
     def task_counts(self, runs: Sequence[int]) -> dict[int, dict[TaskState, int]]:
         """Return the numbers of task instances by run and state."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.model.states import RUN_FINISHED, RunState, TaskState
 from ...errors import NbdagError, error
 from ...home import Home, the_home
 from ...store.rows import RunRow
-from .deployments import Deployed, deployments_of, open_store_and_dag
+from .deployments import Deployed, NotDeployedError, deployments_of
 from .liveness import dead_owners, describe_orphan
-from .runs import UnknownStateError, open_store
+from .records import Run
+from .runs import UnknownStateError, open_store, read_runs
 
 if TYPE_CHECKING:
     from ...store.store import Store
@@ -58,9 +60,11 @@ class RunEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DagEntry:
-    """A deployed DAG in a list, with its latest runs."""
+    """A DAG with its latest runs."""
 
-    dag: Deployed
+    id: str
+    deployed: Deployed | None  # None: the DAG has runs only
+    path: Path  # the notebook's file when it was deployed, or when the newest run was created
     recent: tuple[RunEntry, ...]  # the latest runs, oldest first, without counts of tasks
 
 
@@ -107,7 +111,7 @@ def page_of_runs(
         shown = rows[:limit]
         more = f"{shown[-1].created!r}_{shown[-1].id}" if len(rows) > limit else None
         return RunPage(
-            items=tuple(_entries(store, shown, store.listings.task_counts([r.id for r in shown]))), next=more
+            items=tuple(run_entries(store, shown, store.listings.task_counts([r.id for r in shown]))), next=more
         )
 
 
@@ -128,23 +132,54 @@ def page_of_dags(
         shown = deployments_of(store, rows[:limit])
         recent = store.listings.latest_runs([each.id for each in shown], RECENT)
         return DagPage(
-            items=tuple(DagEntry(dag=each, recent=_recent(store, recent[each.id])) for each in shown),
+            items=tuple(
+                DagEntry(id=each.id, deployed=each, path=each.path, recent=_recent(store, recent[each.id]))
+                for each in shown
+            ),
             next=rows[limit - 1].id if len(rows) > limit else None,
         )
 
 
+def latest_that_fit(dag: str, *, limit: int, most: int, home: Home | None = None) -> list[Run]:
+    """Return the newest runs of a DAG, newest first, as long as they have at most `most` task instances together.
+
+    The newest run is always included. The records of tasks lack outputs and warnings.
+    """
+    here = the_home(home)
+    with open_store(here) as store:
+        if store is None:
+            return []
+        rows = store.runs(dag=dag, limit=limit)
+        counts = store.listings.task_counts([row.id for row in rows])
+        total, chosen = 0, list[RunRow]()
+        for row in rows:
+            total += sum(counts[row.id].values())
+            if chosen and total > most:
+                break
+            chosen.append(row)
+        return read_runs(store, here, chosen, details=False)
+
+
 def dag_entry(dag: str, *, home: Home | None = None) -> DagEntry:
-    """Return a deployed DAG with its latest runs."""
-    with open_store_and_dag(home, dag) as (store, row):
-        shown = deployments_of(store, [row])[0]
-        return DagEntry(dag=shown, recent=_recent(store, store.listings.latest_runs([row.id], RECENT)[row.id]))
+    """Return a DAG that is deployed or has runs. Raise `NotDeployedError`."""
+    with open_store(the_home(home)) as store:
+        row = None if store is None else store.deployments.get(dag)
+        latest = [] if store is None else store.listings.latest_runs([dag], RECENT)[dag]
+        if store is None or not (row or latest):
+            raise NotDeployedError(dag, () if store is None else tuple(each.id for each in store.deployments.all()))
+        return DagEntry(
+            id=dag,
+            deployed=None if row is None else deployments_of(store, [row])[0],
+            path=Path(latest[0].path if row is None else row.path),
+            recent=_recent(store, latest),
+        )
 
 
 def _recent(store: Store, rows: Sequence[RunRow]) -> tuple[RunEntry, ...]:
-    return tuple(reversed(_entries(store, rows, {})))
+    return tuple(reversed(run_entries(store, rows, {})))
 
 
-def _entries(store: Store, rows: Sequence[RunRow], counts: Mapping[int, Mapping[TaskState, int]]) -> list[RunEntry]:
+def run_entries(store: Store, rows: Sequence[RunRow], counts: Mapping[int, Mapping[TaskState, int]]) -> list[RunEntry]:
     may_be_orphaned = any(row.scheduler is not None and row.state not in RUN_FINISHED for row in rows)
     dead = dead_owners(store) if may_be_orphaned else {}
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import dags, notebooks, runs
+from . import dags, notebooks, runs, tasks
 from .base import ROUTES
 
-__all__ = ["ROUTES", "dags", "notebooks", "runs"]
+__all__ = ["ROUTES", "dags", "notebooks", "runs", "tasks"]

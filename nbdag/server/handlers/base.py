@@ -41,6 +41,7 @@ from ...home import Home
 RESOURCE = "nbdag"  # the name by which a Jupyter authorizer knows this API
 SETTING = "nbdag_server"  # key in the settings of Tornado's application; the value is a `Server`
 MAX_BODY = 4 << 20  # bytes
+_PART = 1 << 20  # bytes of a file that are read at once
 PROBLEM = "application/problem+json"
 _SEGMENT = re.compile(r"\{(\w+)\}")
 # Names of assets may contain slashes, and some proxies decode %2F, so `{asset}` matches several parts of a path.
@@ -58,7 +59,7 @@ STATUS: Mapping[str, int] = {
     "NoQuestionError": 409, "DefaultPoolError": 409, "NoSchedulerError": 409, "MoveError": 409,
     "NotApproverError": 403, "HomeError": 403, "UntrustedHomeError": 403, "StoreReadOnlyError": 403,
     "StoreBusyError": 503, "StoreError": 503,
-    "RequestSyntaxError": 400, "UnsafeIdError": 400,
+    "RequestSyntaxError": 400, "RangeError": 416, "UnsafeIdError": 400,
     "NbdagError": 422,
 }  # fmt: skip
 
@@ -78,6 +79,14 @@ class InvalidArgumentError(NbdagError):
     place: str  # "path", "query" or "body"
     problem: str
     template = "invalid {place} of the request: {problem}; see api/openapi.json"
+
+
+@error
+class RangeError(NbdagError):
+    """The header `Range` asks for bytes that do not exist."""
+
+    size: int
+    template = "the file has {size} bytes, so the requested range does not exist"
 
 
 class Problem(TypedDict):
@@ -106,10 +115,13 @@ class Call:
 class Content:
     """An answer that is not JSON."""
 
-    body: bytes
     mime: str
+    body: bytes = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    file: Path | None = None  # the file that is sent in place of `body`, in parts
+    start: int = 0  # first byte of the file that is sent
+    length: int = 0  # number of bytes of the file that are sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +142,7 @@ class Operation:
     function: Callable[..., Any]
     action: str  # "read" or "write", for Jupyter's authorizer
     mime: str | None = None  # MIME type of an answer that is not JSON
-    status: int = 200
+    statuses: tuple[int, ...] = (200,)  # statuses of answers that are no errors, the usual one first
 
     @cached_property
     def hints(self) -> dict[str, Any]:
@@ -226,7 +238,24 @@ class ApiHandler(APIHandler):
         self.set_status(found.status)
         for name, value in found.headers.items():
             self.set_header(name, value)
+        if found.file is not None:
+            await self._send_file(found.file, found.start, found.length, found.mime)
+            return
         self.finish(found.body, set_content_type=found.mime)
+
+    async def _send_file(self, path: Path, start: int, length: int, mime: str) -> None:
+        """Send a part of a file without reading all of it into memory. A file that is missing is empty."""
+        loop = asyncio.get_running_loop()
+        while length > 0:
+            part = await loop.run_in_executor(self.server.threads, _part_of, path, start, min(length, _PART))
+            if not part or len(part) == length:
+                self.finish(part, set_content_type=mime)
+                return
+            self.set_header("Content-Type", mime)
+            self.write(part)
+            await self.flush()
+            start, length = start + len(part), length - len(part)
+        self.finish(b"", set_content_type=mime)
 
     def _perform(self, operation: Operation, arguments: Mapping[str, Any]) -> Content:
         """Call the function of an operation, and encode its answer. A thread calls this."""
@@ -240,7 +269,7 @@ class ApiHandler(APIHandler):
         found = operation.function(call, **arguments)
         if isinstance(found, Content):
             return found
-        return Content(body=msgspec.json.encode(found), mime="application/json", status=operation.status)
+        return Content(body=msgspec.json.encode(found), mime="application/json", status=operation.statuses[0])
 
     def _user_name(self) -> str | None:
         """Return the name of the user, or None if Jupyter has invented a name for an unknown user."""
@@ -306,6 +335,15 @@ def http_problem(status: int, detail: str | None = None) -> Problem:
 def allowed(operations: Mapping[str, Operation]) -> list[str]:
     """Return the methods that a path answers."""
     return [*operations, *(["HEAD"] if "GET" in operations else []), "OPTIONS"]
+
+
+def _part_of(path: Path, start: int, length: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+    except OSError:
+        return b""
 
 
 def _pattern(path: str) -> str:

@@ -1,9 +1,12 @@
-"""Deployed pipelines."""
+"""Pipelines: deployed notebooks, and notebooks that only have runs."""
 
 from __future__ import annotations
 
 from ... import runs
-from ..types import Id, Pipeline, PipelinePage, PipelinesQuery
+from ...frontend.graph import picture
+from ...frontend.history import History
+from ...frontend.messages import GridMessage, Picture
+from ..types import GridQuery, Id, Pipeline, PipelineGraphQuery, PipelinePage, PipelinesQuery
 from .base import ROUTES, Call
 
 
@@ -23,27 +26,47 @@ def list_pipelines(call: Call, query: PipelinesQuery) -> PipelinePage:
 
 @ROUTES.get("dags/{dag}")
 def get_pipeline(call: Call, dag: Id) -> Pipeline:
-    """Return a deployed pipeline with its latest runs."""
+    """Return a pipeline with its latest runs."""
     return pipeline(runs.dag_entry(dag, home=call.home))
 
 
+@ROUTES.get("dags/{dag}/graph")
+def get_graph(call: Call, dag: Id, query: PipelineGraphQuery) -> Picture:
+    """Return the graph of the deployed notebook, of another version, or of the newest run if nothing is deployed."""
+    found = runs.pinned_notebook(dag, version=query.version, home=call.home)
+    return picture(
+        found.dag,
+        direction=query.direction,
+        collapsed=query.collapsed,
+        folded=tuple(query.folded),
+        notebook=found.path,
+    )
+
+
+@ROUTES.get("dags/{dag}/grid")
+def get_grid(call: Call, dag: Id, query: GridQuery) -> GridMessage:
+    """Return the states of all tasks in the latest runs, as many as the grid has room for."""
+    runs.dag_entry(dag, home=call.home)
+    return History(call.home, dag).grid(query.limit)
+
+
 def pipeline(entry: runs.DagEntry) -> Pipeline:
-    """Return a deployed DAG as an answer."""
-    dag = entry.dag
+    """Return a pipeline as an answer."""
+    dag = entry.deployed
     return {
-        "id": dag.id,
-        "notebook": str(dag.path),
-        "changed": dag.changed,
-        "version": dag.version,
-        "digest": dag.digest,
-        "deployed": dag.deployed.timestamp(),
-        "schedule": dag.schedule,
-        "tz": dag.tz,
-        "paused": dag.paused,
-        "next_run": None if dag.next_run is None else dag.next_run.timestamp(),
-        "owner": dag.owner,
-        "tags": list(dag.tags),
-        "description": dag.description,
+        "id": entry.id,
+        "notebook": str(entry.path),
+        "changed": "" if dag is None else dag.changed,
+        "version": None if dag is None else dag.version,
+        "digest": None if dag is None else dag.digest,
+        "deployed": None if dag is None else dag.deployed.timestamp(),
+        "schedule": None if dag is None else dag.schedule,
+        "tz": None if dag is None else dag.tz,
+        "paused": dag is not None and dag.paused,
+        "next_run": None if dag is None or dag.next_run is None else dag.next_run.timestamp(),
+        "owner": None if dag is None else dag.owner,
+        "tags": [] if dag is None else list(dag.tags),
+        "description": None if dag is None else dag.description,
         "recent": [
             {
                 "id": each.id,
