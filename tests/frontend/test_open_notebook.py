@@ -12,14 +12,19 @@ from nbdag.frontend import headers, notebook
 from nbdag.frontend.headers import complete_header, format_header, option_table, parse_header
 from nbdag.frontend.notebook import analyze, open_task, tag
 
-
 IDS = count()
 
 
 def cell(source, *, type="code", tags=(), **execution):
     found = {"id": f"c{next(IDS)}", "type": type, "source": source, "tags": list(tags)}
     if execution:
-        found["execution"] = {"source": source, "duration": 0.5, "reason": "", "changed": execution["order"], **execution}
+        found["execution"] = {
+            "source": source,
+            "duration": 0.5,
+            "reason": "",
+            "changed": execution["order"],
+            **execution,
+        }
     return found
 
 
@@ -95,7 +100,15 @@ class TestAnalysis:
         assert not proof.exists()
 
     def test_is_plain_json_for_any_text(self):
-        texts = ("", "%%task", "%%task a b", "%%bash\nls", "def (", "%%task ü\n\x00", "%%task a \\\n --retries 2\nx = 1")
+        texts = (
+            "",
+            "%%task",
+            "%%task a b",
+            "%%bash\nls",
+            "def (",
+            "%%task ü\n\x00",
+            "%%task a \\\n --retries 2\nx = 1",
+        )
         json.dumps(analyze(request(*map(cell, texts))), allow_nan=False)
 
     def test_describes_a_task_of_the_open_text(self):
@@ -216,7 +229,9 @@ class TestForms:
         source = "%%task tell --operator email --to ann@example.org --subject 'All well'\nHello"
         form = parse_header({"source": source})
         assert form["values"]["subject"] == ["All well"]
-        edit = format_header({"source": source, "tags": [], **{each: form[each] for each in ("kind", "name", "values")}})
+        edit = format_header(
+            {"source": source, "tags": [], **{each: form[each] for each in ("kind", "name", "values")}}
+        )
         assert parse(edit["edit"]["text"].rstrip("\n")) == parse(source.split("\n")[0])
 
     def test_the_table_has_every_option_with_its_help(self):
