@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import dags, notebooks, runs, tasks
+from . import dags, notebooks, run_actions, runs, tasks
 from .base import ROUTES
 
-__all__ = ["ROUTES", "dags", "notebooks", "runs", "tasks"]
+__all__ = ["ROUTES", "dags", "notebooks", "run_actions", "runs", "tasks"]

@@ -48,7 +48,7 @@ def tag(call: Call, body: TagRequest) -> CellEdit:
     return notebook.tag(body)
 
 
-@ROUTES.post("notebooks/run", status=201)
+@ROUTES.post("notebooks/run", statuses=(201,))
 def start_run(call: Call, body: StartRunRequest) -> StartedRun:
     """Start a run of a notebook's file, deployed or not."""
     return start.start_run(file_of(call, body["path"]), body["action"], body["task"], home=call.home)
