@@ -86,7 +86,14 @@ if TYPE_CHECKING:
         page_of_runs,
     )
     from .queries.logs import LogFile, find_log
-    from .queries.notebooks import (PinnedNotebook, UnknownVersionError, Version, find_version, list_versions, pinned_notebook)
+    from .queries.notebooks import (
+        PinnedNotebook,
+        UnknownVersionError,
+        Version,
+        find_version,
+        list_versions,
+        pinned_notebook,
+    )
     from .queries.pinned import PinnedNotebookMissingError
     from .queries.pools import Pool, list_pools
     from .queries.records import (
@@ -119,7 +126,6 @@ if TYPE_CHECKING:
     from .queries.why import Why, why, why_not_started
 
 __all__ = [
-    "find_version",
     "GRACE",
     "MARKS",
     "REPROCESS",
@@ -217,6 +223,7 @@ __all__ = [
     "find_dag",
     "find_log",
     "find_run",
+    "find_version",
     "follow",
     "gc",
     "health",

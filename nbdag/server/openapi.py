@@ -94,7 +94,11 @@ def document(operations: Iterable[Operation], base_url: str) -> dict[str, Any]:
 def _json_types(operation: Operation) -> list[Any]:
     """Return the types of the arguments and of the answer that need a schema."""
     hints = operation.hints
-    names = [*operation.segments, *(["body"] if "body" in hints else []), *([] if operation.mime is not None else ["return"])]
+    names = [
+        *operation.segments,
+        *(["body"] if "body" in hints else []),
+        *([] if operation.mime is not None else ["return"]),
+    ]
     return [hints[name] for name in names]
 
 

@@ -71,7 +71,10 @@ def trigger_run(call: Call, dag: Id, body: TriggerBody) -> RunSummary:
 
 @ROUTES.post("dags/{dag}/backfill")
 def backfill_pipeline(call: Call, dag: Id, body: BackfillBody) -> BackfillPlan:
-    """Create runs for past ticks of a schedule, or with `dry_run` only return the ticks. A scheduler executes the runs."""
+    """Create runs for past ticks of a schedule, or with `dry_run` only return the ticks.
+
+    A scheduler executes the runs.
+    """
     done = runs.backfill(
         dag,
         _moment(body.first),
