@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import dags, runs, tasks
+from . import dags, run_actions, runs, tasks
 from .base import ROUTES
 
-__all__ = ["ROUTES", "dags", "runs", "tasks"]
+__all__ = ["ROUTES", "dags", "run_actions", "runs", "tasks"]
