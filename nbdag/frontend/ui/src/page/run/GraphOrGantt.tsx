@@ -1,17 +1,13 @@
 // The graph or the timeline of a run, with a panel for the selected task beside it.
-import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { RunDetails } from '../../api'
-import { Graph, type GraphHandle } from '../../components/graph/Graph'
-import { GraphTools } from '../../components/graph/GraphTools'
-import { useCriticalPath } from '../../components/graph/useCriticalPath'
-import { ChainPanel } from '../../components/panel/ChainPanel'
-import { TaskPanel } from '../../components/panel/TaskPanel'
+import type { GraphHandle } from '../../components/graph/Graph'
 import { useTopics } from '../../components/state/hooks'
 import { runTopic } from '../../components/state/store'
 import type { Host } from '../../components/state/transport'
 import { usePicture } from '../../components/state/usePicture'
 import { useSelection } from '../../components/state/useSelection'
-import { Timeline } from '../../components/Timeline'
+import { Workspace } from '../../components/Workspace'
 import type { Action, Picture } from '../../messages'
 import { Link, useQuery } from '../router'
 import { ErrorState, Loading } from '../states'
@@ -22,6 +18,7 @@ import { taskPlace } from './links'
 import type { ShownRun } from './runStore'
 
 const HOST: Host = {}
+const NO_OTHER_RUN = () => {}
 
 interface Props {
   details: RunDetails
@@ -33,14 +30,13 @@ export function GraphOrGantt({ details, shown, tab }: Props) {
   const { dag, run, store } = shown
   const [wanted, setWanted] = useQuery('task')
   const [query, setQuery] = useState('')
-  const [showsCritical, setShowsCritical] = useState(false)
   const [intent, setIntent] = useState<Intent>()
   const graph = useRef<GraphHandle>(null)
   const first = usePictureOf(details, shown, tab === 'graph')
   const { picture, arrange } = usePicture(store)
   const drawn = useListed(shown, picture)
   const selection = useSelection(drawn)
-  const { task, chain, box, boxOf, selectBox, selectTask, clear } = selection
+  const { task, boxOf, selectTask } = selection
 
   // The address names the selected task, so that it can be sent and reached again.
   useEffect(() => {
@@ -50,65 +46,48 @@ export function GraphOrGantt({ details, shown, tab }: Props) {
   useEffect(() => {
     if (loaded && task !== wanted && (task || !wanted || drawn.order.includes(wanted))) setWanted(task)
   }, [task])
-  const showTask = useCallback(
-    (id: string) => {
-      selectTask(id)
-      const place = boxOf(id)
-      if (place) graph.current?.show(place)
-    },
-    [selectTask, boxOf],
-  )
-
-  const critical = useCriticalPath(store, drawn, run, showsCritical)
   const found = useMemo(() => {
     const text = query.trim().toLowerCase()
     return text ? drawn.order.filter((each) => each.toLowerCase().includes(text)) : []
   }, [query, drawn])
-  const highlighted = useMemo(
-    () => (found.length ? new Set(found.map(boxOf)) : critical?.boxes),
-    [found, boxOf, critical],
-  )
   const act = (action: Action, of = '') => {
     if (action === 'retry') setIntent({ kind: 'clear', tasks: [of], downstream: true })
     if (action === 'retry_only') setIntent({ kind: 'clear', tasks: [of], downstream: false })
   }
-  const open = task !== '' || chain.length > 0
+  const waits = tab === 'graph' && !picture.nodes.length
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: Escape closes the panel from any element in it
-    <div
-      class={`nbdag-body${open ? ' nbdag-open' : ''}`}
-      onKeyDown={(event) => {
-        if (event.key === 'Escape' && open) clear()
-      }}
-    >
-      <div class="nbdag-main">
-        {tab === 'gantt' ? (
-          <Timeline
+    <>
+      {waits ? (
+        <div class="run-waits">
+          {first.error ? (
+            <ErrorState error={first.error} onRetry={first.reload} />
+          ) : first.data && !first.data.nodes.length ? (
+            <p class="nbdag-empty">This run has no tasks.</p>
+          ) : (
+            <Loading what="Drawing the graph" />
+          )}
+        </div>
+      ) : (
+        <>
+          <Workspace
             store={store}
+            host={HOST}
             picture={drawn}
+            arrange={arrange}
             run={run}
-            selected={task}
-            critical={critical?.tasks}
-            onSelect={selectTask}
+            view={tab === 'graph' ? 'graph' : 'timeline'}
+            selection={selection}
+            found={found}
+            act={act}
+            onRun={NO_OTHER_RUN}
+            graph={graph}
+            more={(of) => (
+              <Link class="pg-button" to={taskPlace(dag, run, of)} title="All attempts, the log, and why">
+                Open
+              </Link>
+            )}
           />
-        ) : picture.nodes.length ? (
-          <>
-            <Graph
-              store={store}
-              picture={picture}
-              run={run}
-              selected={box}
-              highlighted={highlighted}
-              onSelect={selectBox}
-              handle={graph}
-            />
-            <GraphTools
-              picture={picture}
-              graph={graph}
-              arrange={arrange}
-              showsCritical={showsCritical}
-              onCritical={setShowsCritical}
-            />
+          {tab === 'graph' ? (
             <input
               class="run-find"
               type="search"
@@ -117,50 +96,15 @@ export function GraphOrGantt({ details, shown, tab }: Props) {
               value={query}
               onInput={(event) => setQuery(event.currentTarget.value)}
               onKeyDown={(event) => {
-                if (event.key === 'Enter' && found[0]) showTask(found[0])
+                if (event.key === 'Enter' && found[0]) graph.current?.show(boxOf(found[0]))
+                if (event.key === 'Escape') setQuery('')
               }}
             />
-          </>
-        ) : first.error ? (
-          <ErrorState error={first.error} onRetry={first.reload} />
-        ) : first.data ? (
-          <p class="nbdag-empty">This run has no tasks.</p>
-        ) : (
-          <Loading what="Drawing the graph" />
-        )}
-      </div>
-      {task ? (
-        <TaskPanel
-          key={task}
-          store={store}
-          host={HOST}
-          run={run}
-          task={task}
-          act={act}
-          onSelect={showTask}
-          onClose={clear}
-          more={
-            <Link class="pg-button" to={taskPlace(dag, run, task)} title="All attempts, the log, and why">
-              Open
-            </Link>
-          }
-        />
-      ) : chain.length ? (
-        <ChainPanel
-          store={store}
-          run={run}
-          tasks={chain}
-          onSelect={selectTask}
-          onClose={clear}
-          onUnfold={
-            picture.folded.includes(box)
-              ? () => arrange({ folded: picture.folded.filter((each) => each !== box) })
-              : undefined
-          }
-        />
-      ) : null}
+          ) : null}
+        </>
+      )}
       {intent ? <ChangeDialog shown={shown} intent={intent} onClose={() => setIntent(undefined)} /> : null}
-    </div>
+    </>
   )
 }
 
