@@ -186,6 +186,25 @@ class GridRun(TypedDict):
     states: dict[str, DisplayState]
 
 
+class NotebookCell(TypedDict):
+    """A cell of a notebook, with its role in a run."""
+
+    # The kind of the cell: a value of `CellKind`. "scratch" does not run, "prose" is text.
+    kind: Literal["parameters", "setup", "task", "control", "builder", "scratch", "prose"]
+    tasks: list[str]  # the task of the cell, or all tasks that a %%dag cell has built
+    untagged: bool  # whether a scratch cell is ignored only because it has no tag
+    source: list[list[list[str]]]  # lines of the text; each line is a list of [colour, text] pairs
+
+
+class NotebookMessage(TypedDict):
+    """The cells of a version of a notebook."""
+
+    digest: str
+    notebook: str  # path of the notebook's file when the version was pinned
+    cells: list[NotebookCell]
+    problems: list[str]
+
+
 # Requests: from the front end to Python.
 
 

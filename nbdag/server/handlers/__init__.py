@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import dags, runs, tasks
+from . import dags, pipeline_notebook, runs, tasks
 from .base import ROUTES
 
-__all__ = ["ROUTES", "dags", "runs", "tasks"]
+__all__ = ["ROUTES", "dags", "pipeline_notebook", "runs", "tasks"]
