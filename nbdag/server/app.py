@@ -15,6 +15,7 @@ from tornado import web
 
 from .. import home as homes
 from ..packages import BUNDLE
+from . import openapi  # noqa: F401  # it declares an operation
 from .handlers import ROUTES
 from .handlers.base import RESOURCE, SETTING, Server, UnknownPathHandler
 

@@ -23,6 +23,9 @@ Seconds = Annotated[float, Meta(description="Seconds since the epoch.", ge=0, le
 
 MapIndex = Annotated[int, Meta(ge=-1, le=10_000_000, description="Index of a mapped task's instance, or -1.")]
 TryNumber = Annotated[int, Meta(ge=1, le=1_000_000, description="Number of the try, from 1.")]
+# The name of a task, or of an instance of a mapped task: `train`, or `train[3]`.
+Instance = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(\[[0-9]{1,9}\])?$", min_length=1, max_length=262)]
+Instances = Annotated[list[Instance], Meta(max_length=10_000)]
 
 
 class RecentRun(TypedDict):
@@ -166,3 +169,41 @@ class LogQuery(Struct, kw_only=True):
     ] = 0
     limit: Annotated[int, Meta(ge=0, le=4 << 20, description="Most bytes.")] = 1 << 20
     download: Annotated[bool, Meta(description="Send the whole log as a file.")] = False
+
+
+class ClearBody(Struct, kw_only=True):
+    """Which tasks of a run to reset. Without `tasks`, every task is reset."""
+
+    tasks: Instances = []
+    upstream: bool = False  # whether tasks upstream of `tasks` are reset too
+    downstream: bool = False
+    only_failed: bool = False  # whether only tasks are reset that failed or could not run
+    deployed: bool = False  # whether the run is switched to the deployed version of the notebook
+    dry_run: bool = False  # whether nothing is changed
+
+
+class MarkBody(Struct, kw_only=True):
+    """Which tasks of a run get which state."""
+
+    tasks: Annotated[list[Instance], Meta(min_length=1, max_length=10_000)]
+    state: Literal["success", "failed", "skipped"]
+    dry_run: bool = False  # whether nothing is changed
+
+
+class AnswerBody(Struct, kw_only=True):
+    """The answer to the question of a task."""
+
+    task: Instance
+    approved: bool
+    why: Annotated[str, Meta(max_length=2000)] = ""
+
+
+class Affected(TypedDict):
+    """The tasks that a change of a run affects; each is `train`, or `train[3]` for an instance."""
+
+    tasks: list[str]
+    restarting: list[str]  # those among `tasks` that are running, and are terminated first
+    again: list[str]  # further tasks, downstream of marked tasks, that run again
+    queued_again: bool  # whether the run had ended, so that it is queued again
+    owner: str  # describes the process that executes the run; "" if no process does
+    edited: str  # one sentence if cells of these tasks were edited since, which the run does not notice; else ""

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from . import dags, pipeline_notebook, runs, tasks
+from . import (
+    dags,
+    pipeline_notebook,
+    run_actions,
+    runs,
+    tasks,
+)
 from .base import ROUTES
 
-__all__ = ["ROUTES", "dags", "pipeline_notebook", "runs", "tasks"]
+__all__ = [
+    "ROUTES",
+    "dags",
+    "pipeline_notebook",
+    "run_actions",
+    "runs",
+    "tasks",
+]

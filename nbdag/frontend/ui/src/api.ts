@@ -122,3 +122,37 @@ export interface LogQuery {
   limit?: number
   download?: boolean
 }
+
+/** Which tasks of a run to reset. Without `tasks`, every task is reset. */
+export interface ClearBody {
+  tasks?: string[]
+  upstream?: boolean
+  downstream?: boolean
+  only_failed?: boolean
+  deployed?: boolean
+  dry_run?: boolean
+}
+
+/** Which tasks of a run get which state. */
+export interface MarkBody {
+  tasks: string[]
+  state: "success" | "failed" | "skipped"
+  dry_run?: boolean
+}
+
+/** The answer to the question of a task. */
+export interface AnswerBody {
+  task: string
+  approved: boolean
+  why?: string
+}
+
+/** The tasks that a change of a run affects; each is `train`, or `train[3]` for an instance. */
+export interface Affected {
+  tasks: string[]
+  restarting: string[]
+  again: string[]
+  queued_again: boolean
+  owner: string
+  edited: string
+}
