@@ -93,7 +93,9 @@ class NbdagApp(ExtensionApp):
     def initialize_settings(self) -> None:
         """Share the home and the threads with the handlers."""
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="nbdag-api")
-        self.settings[SETTING] = Server(home=lambda: homes.find(Path(self._root())), threads=self.threads)
+        self.settings[SETTING] = Server(
+            home=lambda: homes.find(Path(self._root())), root=Path(self._root()), threads=self.threads
+        )
 
     def initialize_handlers(self) -> None:
         """Add the routes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     dags,
+    pipeline_actions,
     pipeline_notebook,
     run_actions,
     runs,
@@ -14,6 +15,7 @@ from .base import ROUTES
 __all__ = [
     "ROUTES",
     "dags",
+    "pipeline_actions",
     "pipeline_notebook",
     "run_actions",
     "runs",

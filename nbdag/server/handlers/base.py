@@ -105,6 +105,7 @@ class Call:
     """What an operation knows about the request besides its arguments."""
 
     home: Home
+    root: Path  # the server's folder
     user: str | None  # name of the user; None if Jupyter does not know the user, who then is the server's own user
     base_url: str  # URL path of the server, with a slash at both ends
     headers: Mapping[str, str]  # headers of the request
@@ -128,6 +129,7 @@ class Server:
     """What the handlers of one server share."""
 
     home: Callable[[], Home]  # returns the home of the server's root directory
+    root: Path  # the server's root directory
     threads: ThreadPoolExecutor
 
 
@@ -259,6 +261,7 @@ class ApiHandler(APIHandler):
         """Call the function of an operation, and encode its answer. A thread calls this."""
         call = Call(
             home=self.server.home(),
+            root=self.server.root,
             user=self._user_name(),
             base_url=self.base_url,
             headers=self.request.headers,

@@ -111,6 +111,12 @@ export interface PipelineGraphQuery {
   version?: string | null
 }
 
+/** Which version of a notebook to return. */
+export interface NotebookQuery {
+  version?: string | null
+  run?: string | null
+}
+
 /** How many runs the grid shows at most. */
 export interface GridQuery {
   limit?: number
@@ -145,6 +151,56 @@ export interface AnswerBody {
   task: string
   approved: boolean
   why?: string
+}
+
+/** Which notebook to deploy. */
+export interface DeployBody {
+  path: string
+}
+
+/** How to start a run. A date without a time zone is in the schedule's zone. */
+export interface TriggerBody {
+  parameters?: Record<string, unknown>
+  logical_date?: string | null
+  cache?: boolean
+}
+
+/** Which past ticks get a run. A date without a time zone is in the schedule's zone. */
+export interface BackfillBody {
+  first: string
+  last: string
+  reprocess?: "none" | "failed" | "completed"
+  backwards?: boolean
+  tasks?: string[]
+  parameters?: Record<string, unknown>
+  max_active_runs?: number
+  dry_run?: boolean
+}
+
+/** A tick between the dates of a backfill. */
+export interface PlannedTick {
+  at: number
+  made: boolean
+  reason: string
+  run: string
+}
+
+/** The ticks of a backfill, in the order in which their runs start. */
+export interface BackfillPlan {
+  ticks: PlannedTick[]
+  owner: string
+}
+
+/** A time at which a schedule creates a run. */
+export interface Tick {
+  at: number
+  interval_start: number
+  note: string
+}
+
+/** The next ticks of a schedule. */
+export interface TickList {
+  items: Tick[]
 }
 
 /** The tasks that a change of a run affects; each is `train`, or `train[3]` for an instance. */

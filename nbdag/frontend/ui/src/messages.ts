@@ -208,6 +208,22 @@ export interface GridRun {
   states: Record<string, DisplayState>
 }
 
+/** A cell of a notebook, with its role in a run. */
+export interface NotebookCell {
+  kind: "parameters" | "setup" | "task" | "control" | "builder" | "scratch" | "prose"
+  tasks: string[]
+  untagged: boolean
+  source: string[][][]
+}
+
+/** The cells of a version of a notebook. */
+export interface NotebookMessage {
+  digest: string
+  notebook: string
+  cells: NotebookCell[]
+  problems: string[]
+}
+
 /** Ask for the initial state again if the page has missed a change. */
 export interface HelloRequest {
   kind: "hello"
