@@ -93,9 +93,7 @@ class NbdagApp(ExtensionApp):
     def initialize_settings(self) -> None:
         """Share the home and the threads with the handlers."""
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="nbdag-api")
-        self.settings[SETTING] = Server(
-            home=lambda: homes.find(Path(self._root())), root=Path(self._root()), threads=self.threads
-        )
+        self.settings[SETTING] = Server(home=lambda: homes.find(self._root()), root=self._root, threads=self.threads)
 
     def initialize_handlers(self) -> None:
         """Add the routes."""
@@ -114,10 +112,10 @@ class NbdagApp(ExtensionApp):
         """End the threads."""
         self.threads.shutdown(wait=False, cancel_futures=True)
 
-    def _root(self) -> str:
+    def _root(self) -> Path:
         """Return the root directory of the server."""
         assert self.serverapp is not None
-        return str(self.serverapp.root_dir)
+        return Path(self.serverapp.root_dir)
 
     def _base_url(self) -> str:
         assert self.serverapp is not None

@@ -51,7 +51,10 @@ _PLAIN = {
     Any: "unknown",
 }
 _ENUMS = (TaskState, RunState)
-_ALIASES = ("Direction", "DirectionChoice", "DisplayState", "Action", "MimeType", "NoticeLevel")
+_ALIASES = (
+    "Direction", "DirectionChoice", "DisplayState", "Action", "MimeType", "NoticeLevel", "RunAction", "Role",
+    "CellRole", "Severity",
+)  # fmt: skip
 _NAME_OF_ALIAS = {getattr(messages, name): name for name in _ALIASES}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     dags,
+    notebooks,
     pipeline_actions,
     pipeline_notebook,
     run_actions,
@@ -15,6 +16,7 @@ from .base import ROUTES
 __all__ = [
     "ROUTES",
     "dags",
+    "notebooks",
     "pipeline_actions",
     "pipeline_notebook",
     "run_actions",

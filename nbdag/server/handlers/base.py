@@ -53,7 +53,7 @@ STATUS: Mapping[str, int] = {
     "UnknownRunError": 404, "NotDeployedError": 404, "TaskNotInRunError": 404, "UnknownInstanceError": 404,
     "UnknownPoolError": 404, "UnknownAssetError": 404, "NoLogError": 404, "PinnedNotebookMissingError": 404,
     "ValueNotStoredError": 404, "FailedWriterError": 404, "UnknownVersionError": 404, "UnknownTaskError": 404,
-    "UnknownAttemptError": 404, "NoReportError": 404, "NotFoundError": 404,
+    "UnknownAttemptError": 404, "NoReportError": 404, "NotFoundError": 404, "NotInRootError": 404,
     "AmbiguousRunError": 409, "AmbiguousInstanceError": 409, "RunBusyError": 409, "RunEndedError": 409,
     "RunOwnedError": 409, "RunSucceededError": 409, "BackfillRunningError": 409, "NothingToClearError": 409,
     "NoQuestionError": 409, "DefaultPoolError": 409, "NoSchedulerError": 409, "MoveError": 409,
@@ -105,7 +105,7 @@ class Call:
     """What an operation knows about the request besides its arguments."""
 
     home: Home
-    root: Path  # the server's folder
+    root: Path  # root directory of the server, to which Jupyter's paths are relative
     user: str | None  # name of the user; None if Jupyter does not know the user, who then is the server's own user
     base_url: str  # URL path of the server, with a slash at both ends
     headers: Mapping[str, str]  # headers of the request
@@ -129,7 +129,7 @@ class Server:
     """What the handlers of one server share."""
 
     home: Callable[[], Home]  # returns the home of the server's root directory
-    root: Path  # the server's root directory
+    root: Callable[[], Path]  # returns the server's root directory
     threads: ThreadPoolExecutor
 
 
@@ -261,7 +261,7 @@ class ApiHandler(APIHandler):
         """Call the function of an operation, and encode its answer. A thread calls this."""
         call = Call(
             home=self.server.home(),
-            root=self.server.root,
+            root=self.server.root(),
             user=self._user_name(),
             base_url=self.base_url,
             headers=self.request.headers,
