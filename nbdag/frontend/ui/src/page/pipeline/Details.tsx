@@ -1,8 +1,8 @@
 // Everything else about a pipeline: where it comes from, when it runs next, and addresses to share.
 import type { ComponentChildren } from 'preact'
 import type { Pipeline } from '../../api'
-import { outcomes } from '../pipelines/RunBars'
 import { BASE, path } from '../location'
+import { outcomes } from '../pipelines/RunBars'
 import { Link } from '../router'
 import { useScheduleWords } from '../schedule'
 import { Time } from '../Time'

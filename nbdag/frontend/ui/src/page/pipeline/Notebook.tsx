@@ -125,7 +125,13 @@ function Cell({ cell: { kind, tasks, untagged, source }, number, statuses, to }:
       <pre>
         {source.map((line, n) => (
           <div key={n}>
-            {line.length ? line.map(([colour, text], at) => <span key={at} class={colour ? `nbdag-c-${colour}` : ''}>{text}</span>) : '\n'}
+            {line.length
+              ? line.map(([colour, text], at) => (
+                  <span key={at} class={colour ? `nbdag-c-${colour}` : ''}>
+                    {text}
+                  </span>
+                ))
+              : '\n'}
           </div>
         ))}
       </pre>

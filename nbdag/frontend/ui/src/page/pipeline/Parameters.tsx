@@ -47,7 +47,9 @@ export function Parameters({ pipeline: { id: dag } }: { pipeline: Pipeline }) {
                     <td>
                       <code>{initialNull ? 'None' : value === undefined ? 'computed' : JSON.stringify(value)}</code>
                     </td>
-                    <td>{rules || (choices ? `one of ${choices.map((each) => JSON.stringify(each)).join(', ')}` : '')}</td>
+                    <td>
+                      {rules || (choices ? `one of ${choices.map((each) => JSON.stringify(each)).join(', ')}` : '')}
+                    </td>
                     <td class="pg-wrap">{doc}</td>
                   </tr>
                 ))}

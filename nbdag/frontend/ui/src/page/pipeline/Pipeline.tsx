@@ -5,24 +5,21 @@ import type { Pipeline as Data } from '../../api'
 import { api } from '../api'
 import { Dialog } from '../Dialog'
 import { navigate, path } from '../location'
-import { Link, type ViewProps } from '../router'
-import { useScheduleWords } from '../schedule'
-import { useShortcuts } from '../shortcuts'
-import { Empty, ErrorState, Loaded } from '../states'
-import { notify } from '../toasts'
-import { useResource } from '../useResource'
 import { DeployDialog } from '../pipelines/DeployDialog'
 import { Changed, NextRun } from '../pipelines/marks'
 import { PauseSwitch } from '../pipelines/PauseSwitch'
 import { ErrorLine, TriggerDialog } from '../pipelines/TriggerDialog'
+import { Link, type ViewProps } from '../router'
+import { useScheduleWords } from '../schedule'
+import { useShortcuts } from '../shortcuts'
+import { Empty, Loaded } from '../states'
+import { notify } from '../toasts'
+import { useResource } from '../useResource'
 import { BackfillDialog } from './BackfillDialog'
-import { Calendar } from './Calendar'
 import { Details } from './Details'
-import { GanttTab, GraphTab } from './GraphTab'
 import { Notebook } from './Notebook'
 import { Parameters } from './Parameters'
 import { RunGrid } from './RunGrid'
-import { Versions } from './Versions'
 
 export interface TabProps {
   pipeline: Data
@@ -30,11 +27,7 @@ export interface TabProps {
 
 const TABS: Record<string, { label: string; view: ComponentType<TabProps> }> = {
   grid: { label: 'Grid', view: RunGrid },
-  graph: { label: 'Graph', view: GraphTab },
-  gantt: { label: 'Gantt', view: GanttTab },
-  calendar: { label: 'Calendar', view: Calendar },
   notebook: { label: 'Notebook', view: Notebook },
-  versions: { label: 'Versions', view: Versions },
   parameters: { label: 'Parameters', view: Parameters },
   details: { label: 'Details', view: Details },
 }
@@ -111,7 +104,9 @@ function Head({ pipeline, reload }: { pipeline: Data; reload: () => void }) {
         {changed ? <Changed how={changed} /> : null}
         {isDeployed ? <PauseSwitch dag={id} paused={paused} onChanged={reload} labelled /> : null}
         <span class="pg-facts">
-          <span title={schedule === null ? undefined : `${schedule} (${tz})`}>{isDeployed ? words : 'not deployed'}</span>
+          <span title={schedule === null ? undefined : `${schedule} (${tz})`}>
+            {isDeployed ? words : 'not deployed'}
+          </span>
           <NextRun pipeline={pipeline} />
           {owner ? <span>{owner}</span> : null}
           {tags.map((each) => (

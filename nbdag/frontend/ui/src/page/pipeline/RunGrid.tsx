@@ -11,11 +11,11 @@ import { isActive } from '../../components/state/states'
 import { equalHeights, useVisible } from '../../components/virtual'
 import type { DisplayState, GridMessage, GridRun, Picture, RunSummary } from '../../messages'
 import { href, navigate, path } from '../location'
+import { heights } from '../pipelines/RunBars'
 import { useQuery } from '../router'
 import { Empty, Loaded } from '../states'
 import { bothZones } from '../Time'
 import { useResource } from '../useResource'
-import { heights } from '../pipelines/RunBars'
 
 const ROW = 24 // height of a row in pixels
 const COUNTS = ['20', '50', '100']
@@ -47,7 +47,11 @@ export function RunGrid({ pipeline: { id: dag } }: { pipeline: Pipeline }) {
                 </select>
               </label>
               {groups.length ? (
-                <button type="button" aria-pressed={folded.length > 0} onClick={() => setFolds(folded.length ? '' : 'all')}>
+                <button
+                  type="button"
+                  aria-pressed={folded.length > 0}
+                  onClick={() => setFolds(folded.length ? '' : 'all')}
+                >
                   Fold groups
                 </button>
               ) : null}
@@ -89,7 +93,7 @@ function Legend({ runs }: { runs: readonly GridRun[] }) {
     return [...found]
   }, [runs])
   return (
-    <span class="pg-legend" aria-label="Legend">
+    <span class="pg-legend">
       {states.map((state) => (
         <span key={state}>
           <Sign state={state} /> {stateStyle(state).word}
@@ -131,7 +135,6 @@ function Table({ dag, runs, rows }: TableProps) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard
     <div class="pg-grid" ref={setFrame} tabIndex={0} role="region" aria-label="Task states of the latest runs">
-      {/* biome-ignore lint/a11y/noStaticElementInteractions: arrow keys move between the links of the table */}
       <table onKeyDown={onKeyDown} onClick={follow} aria-rowcount={rows.length + 1}>
         <thead>
           <tr>
@@ -185,9 +188,7 @@ function Table({ dag, runs, rows }: TableProps) {
               <td class="pg-rest" />
             </tr>
           ))}
-          {last < rows.length ? (
-            <tr aria-hidden="true" style={{ height: `${list.total - list.top(last)}px` }} />
-          ) : null}
+          {last < rows.length ? <tr aria-hidden="true" style={{ height: `${list.total - list.top(last)}px` }} /> : null}
         </tbody>
       </table>
     </div>
@@ -216,7 +217,8 @@ function isDated(runs: readonly GridRun[], n: number): boolean {
   const day = (at: number) => new Date((runs[at]?.summary.created ?? 0) * 1000).toDateString()
   if (n === 0) return true
   if (day(n) === day(n - 1)) return false
-  for (let back = 1; back < 3 && n - back >= 0; back++) if (n - back === 0 || day(n - back) !== day(n - back - 1)) return false
+  for (let back = 1; back < 3 && n - back >= 0; back++)
+    if (n - back === 0 || day(n - back) !== day(n - back - 1)) return false
   return true
 }
 

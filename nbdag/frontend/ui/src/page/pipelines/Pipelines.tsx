@@ -291,9 +291,11 @@ function Row({ pipeline, now, onTag, onTrigger, onChanged }: RowProps) {
         </div>
       </td>
       <td class="pg-c-act">
-        {deployed === null ? null : <button type="button" aria-label={`Run ${id}`} title="Start a run now" onClick={() => onTrigger(id)}>
-          <span aria-hidden="true">▶</span> Run
-        </button>}
+        {deployed === null ? null : (
+          <button type="button" aria-label={`Run ${id}`} title="Start a run now" onClick={() => onTrigger(id)}>
+            <span aria-hidden="true">▶</span> Run
+          </button>
+        )}
       </td>
     </tr>
   )

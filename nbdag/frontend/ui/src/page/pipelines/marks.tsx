@@ -29,4 +29,3 @@ export function Changed({ how }: { how: 'changed' | 'gone' }) {
     </span>
   )
 }
-
