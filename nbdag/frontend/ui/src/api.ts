@@ -153,19 +153,21 @@ export interface AnswerBody {
   why?: string
 }
 
-/** Which notebook to deploy. */
+/** The notebook to deploy. */
 export interface DeployBody {
   path: string
 }
 
-/** How to start a run. A date without a time zone is in the schedule's zone. */
+/** The run to create. */
 export interface TriggerBody {
   parameters?: Record<string, unknown>
   logical_date?: string | null
   cache?: boolean
+  allow_unknown?: boolean
+  run?: string | null
 }
 
-/** Which past ticks get a run. A date without a time zone is in the schedule's zone. */
+/** The past ticks of a schedule that get runs. */
 export interface BackfillBody {
   first: string
   last: string
@@ -173,6 +175,7 @@ export interface BackfillBody {
   backwards?: boolean
   tasks?: string[]
   parameters?: Record<string, unknown>
+  allow_unknown?: boolean
   max_active_runs?: number
   dry_run?: boolean
 }
@@ -187,7 +190,8 @@ export interface PlannedTick {
 
 /** The ticks of a backfill, in the order in which their runs start. */
 export interface BackfillPlan {
-  ticks: PlannedTick[]
+  dag: string
+  ticks: BackfillTick[]
   owner: string
 }
 
@@ -211,4 +215,32 @@ export interface Affected {
   queued_again: boolean
   owner: string
   edited: string
+}
+
+/** A tick of a backfill. */
+export interface BackfillTick {
+  date: number
+  made: boolean
+  reason: string
+  run: string
+}
+
+/** How many ticks to list. */
+export interface TicksQuery {
+  limit?: number
+}
+
+/** A recorded version of a pipeline's notebook. */
+export interface NotebookVersion {
+  number: number
+  digest: string
+  created: number
+  deployed: boolean
+  runs: number
+  last_run: string | null
+}
+
+/** The versions of a pipeline, newest first. */
+export interface VersionList {
+  items: NotebookVersion[]
 }
