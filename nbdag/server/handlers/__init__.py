@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from . import (
     dags,
-<<<<<<< HEAD
-    notebooks,
-    pipeline_actions,
-    pipeline_notebook,
-=======
     deployments,
     files,
     notebooks,
->>>>>>> main
+    pipeline_notebook,
     run_actions,
     runs,
     tasks,
@@ -22,15 +17,10 @@ from .base import ROUTES
 __all__ = [
     "ROUTES",
     "dags",
-<<<<<<< HEAD
-    "notebooks",
-    "pipeline_actions",
-    "pipeline_notebook",
-=======
     "deployments",
     "files",
     "notebooks",
->>>>>>> main
+    "pipeline_notebook",
     "run_actions",
     "runs",
     "tasks",

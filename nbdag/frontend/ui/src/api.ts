@@ -153,9 +153,14 @@ export interface AnswerBody {
   why?: string
 }
 
-/** The notebook to deploy. */
-export interface DeployBody {
-  path: string
+/** The tasks that a change of a run affects; each is `train`, or `train[3]` for an instance. */
+export interface Affected {
+  tasks: string[]
+  restarting: string[]
+  again: string[]
+  queued_again: boolean
+  owner: string
+  edited: string
 }
 
 /** The run to create. */
@@ -165,6 +170,11 @@ export interface TriggerBody {
   cache?: boolean
   allow_unknown?: boolean
   run?: string | null
+}
+
+/** The notebook to deploy. */
+export interface DeployBody {
+  path: string
 }
 
 /** The past ticks of a schedule that get runs. */
@@ -180,9 +190,9 @@ export interface BackfillBody {
   dry_run?: boolean
 }
 
-/** A tick between the dates of a backfill. */
-export interface PlannedTick {
-  at: number
+/** A tick of a backfill. */
+export interface BackfillTick {
+  date: number
   made: boolean
   reason: string
   run: string
@@ -205,24 +215,6 @@ export interface Tick {
 /** The next ticks of a schedule. */
 export interface TickList {
   items: Tick[]
-}
-
-/** The tasks that a change of a run affects; each is `train`, or `train[3]` for an instance. */
-export interface Affected {
-  tasks: string[]
-  restarting: string[]
-  again: string[]
-  queued_again: boolean
-  owner: string
-  edited: string
-}
-
-/** A tick of a backfill. */
-export interface BackfillTick {
-  date: number
-  made: boolean
-  reason: string
-  run: string
 }
 
 /** How many ticks to list. */

@@ -177,9 +177,9 @@ function Preview({ plan, made }: { plan: BackfillPlan; made: number }) {
         <table class="pg-table">
           <tbody>
             {plan.ticks.slice(0, SHOWN).map((each) => (
-              <tr key={each.at} class={each.made ? '' : 'nbdag-muted'}>
+              <tr key={each.date} class={each.made ? '' : 'nbdag-muted'}>
                 <td>
-                  <Time at={each.at} exact />
+                  <Time at={each.date} exact />
                 </td>
                 <td>{each.made ? 'runs' : 'skipped'}</td>
                 <td class="pg-wrap">{each.reason}</td>
