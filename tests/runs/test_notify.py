@@ -150,7 +150,9 @@ def test_the_report_is_attached_for_a_service(write: Write, home: Home, service:
 def test_a_question_has_a_link_to_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
     for base in ("http://localhost:8888/nbdag", "http://localhost:8888/nbdag/"):
         monkeypatch.setenv("NBDAG_URL", base)
-        assert task_url("a.b", "x/../y", "t", 3) == "http://localhost:8888/nbdag/dags/a.b/runs/x%2F..%2Fy/tasks/t?index=3"
+        assert (
+            task_url("a.b", "x/../y", "t", 3) == "http://localhost:8888/nbdag/dags/a.b/runs/x%2F..%2Fy/tasks/t?index=3"
+        )
     for base in ("", "javascript:alert(1)", "localhost:8888"):
         monkeypatch.setenv("NBDAG_URL", base)
         assert (task_url("a", "r", "t"), run_url("a", "r")) == ("", "")

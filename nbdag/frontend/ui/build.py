@@ -15,7 +15,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 HERE = Path(__file__).parent
 DIST = HERE / "dist"
-BUILT = (DIST / "widget.js", DIST / "widget.css")
+BUILT = tuple(DIST / name for name in ("widget.js", "widget.css", "page.js", "page.css"))
 
 
 class BuildError(RuntimeError):
