@@ -15,6 +15,7 @@ from tornado import web
 
 from .. import home as homes
 from ..packages import BUNDLE
+from . import openapi  # noqa: F401  # it declares an operation
 from .handlers import ROUTES
 from .handlers.base import RESOURCE, SETTING, Server, UnknownPathHandler
 
@@ -92,7 +93,7 @@ class NbdagApp(ExtensionApp):
     def initialize_settings(self) -> None:
         """Share the home and the threads with the handlers."""
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="nbdag-api")
-        self.settings[SETTING] = Server(home=lambda: homes.find(Path(self._root())), threads=self.threads)
+        self.settings[SETTING] = Server(home=lambda: homes.find(self._root()), root=self._root, threads=self.threads)
 
     def initialize_handlers(self) -> None:
         """Add the routes."""
@@ -111,10 +112,10 @@ class NbdagApp(ExtensionApp):
         """End the threads."""
         self.threads.shutdown(wait=False, cancel_futures=True)
 
-    def _root(self) -> str:
+    def _root(self) -> Path:
         """Return the root directory of the server."""
         assert self.serverapp is not None
-        return str(self.serverapp.root_dir)
+        return Path(self.serverapp.root_dir)
 
     def _base_url(self) -> str:
         assert self.serverapp is not None

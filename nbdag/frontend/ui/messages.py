@@ -42,7 +42,10 @@ TARGET = Path(__file__).parent / "src" / "messages.ts"
 API_TARGET = Path(__file__).parent / "src" / "api.ts"
 _PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", Any: "unknown"}
 _ENUMS = (TaskState, RunState)
-_ALIASES = ("Direction", "DirectionChoice", "DisplayState", "Action", "MimeType", "NoticeLevel")
+_ALIASES = (
+    "Direction", "DirectionChoice", "DisplayState", "Action", "MimeType", "NoticeLevel", "RunAction", "Role",
+    "CellRole", "Severity",
+)  # fmt: skip
 _NAME_OF_ALIAS = {getattr(messages, name): name for name in _ALIASES}
 
 

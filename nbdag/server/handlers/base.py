@@ -53,10 +53,11 @@ STATUS: Mapping[str, int] = {
     "UnknownRunError": 404, "NotDeployedError": 404, "TaskNotInRunError": 404, "UnknownInstanceError": 404,
     "UnknownPoolError": 404, "UnknownAssetError": 404, "NoLogError": 404, "PinnedNotebookMissingError": 404,
     "ValueNotStoredError": 404, "FailedWriterError": 404, "UnknownVersionError": 404, "UnknownTaskError": 404,
-    "UnknownAttemptError": 404, "NoReportError": 404, "NotFoundError": 404,
+    "UnknownAttemptError": 404, "NoReportError": 404, "NotFoundError": 404, "NotInRootError": 404,
     "AmbiguousRunError": 409, "AmbiguousInstanceError": 409, "RunBusyError": 409, "RunEndedError": 409,
     "RunOwnedError": 409, "RunSucceededError": 409, "BackfillRunningError": 409, "NothingToClearError": 409,
-    "NoQuestionError": 409, "DefaultPoolError": 409, "NoSchedulerError": 409, "MoveError": 409,
+    "NoQuestionError": 409, "DefaultPoolError": 409, "RunExistsError": 409, "IllegalMoveError": 409,
+    "NoSchedulerError": 409,
     "NotApproverError": 403, "HomeError": 403, "UntrustedHomeError": 403, "StoreReadOnlyError": 403,
     "StoreBusyError": 503, "StoreError": 503,
     "RequestSyntaxError": 400, "RangeError": 416, "UnsafeIdError": 400,
@@ -105,6 +106,7 @@ class Call:
     """What an operation knows about the request besides its arguments."""
 
     home: Home
+    root: Path  # root directory of the server, to which Jupyter's paths are relative
     user: str | None  # name of the user; None if Jupyter does not know the user, who then is the server's own user
     base_url: str  # URL path of the server, with a slash at both ends
     headers: Mapping[str, str]  # headers of the request
@@ -128,6 +130,7 @@ class Server:
     """What the handlers of one server share."""
 
     home: Callable[[], Home]  # returns the home of the server's root directory
+    root: Callable[[], Path]  # returns the server's root directory
     threads: ThreadPoolExecutor
 
 
@@ -139,7 +142,7 @@ class Operation:
     path: str  # relative to nbdag/api/, such as dags/{dag}
     function: Callable[..., Any]
     action: str  # "read" or "write", for Jupyter's authorizer
-    mime: str | None = None  # MIME type of an answer that is not JSON
+    mime: str | None = None  # MIME type of an answer that is not JSON; "" for an answer without content
     statuses: tuple[int, ...] = (200,)  # statuses of answers that are no errors, the usual one first
 
     @cached_property
@@ -195,6 +198,8 @@ class Routes:
     def _declare(self, method: str, path: str, more: dict[str, Any]) -> Callable[[Any], Any]:
         def declare(function: Callable[..., Any]) -> Callable[..., Any]:
             action = more.pop("action", "read" if method in _READS else "write")
+            if "status" in more:
+                more["statuses"] = (more.pop("status"),)
             self.operations.append(Operation(method=method, path=path, function=function, action=action, **more))
             return function
 
@@ -236,6 +241,10 @@ class ApiHandler(APIHandler):
         self.set_status(found.status)
         for name, value in found.headers.items():
             self.set_header(name, value)
+        if not found.mime:
+            self.clear_header("Content-Type")
+            await super(APIHandler, self).finish()
+            return
         if found.file is not None:
             await self._send_file(found.file, found.start, found.length, found.mime)
             return
@@ -259,6 +268,7 @@ class ApiHandler(APIHandler):
         """Call the function of an operation, and encode its answer. A thread calls this."""
         call = Call(
             home=self.server.home(),
+            root=self.server.root(),
             user=self._user_name(),
             base_url=self.base_url,
             headers=self.request.headers,
@@ -266,6 +276,8 @@ class ApiHandler(APIHandler):
         found = operation.function(call, **arguments)
         if isinstance(found, Content):
             return found
+        if operation.mime == "":
+            return Content(mime="", status=operation.statuses[0])
         return Content(body=msgspec.json.encode(found), mime="application/json", status=operation.statuses[0])
 
     def _user_name(self) -> str | None:
