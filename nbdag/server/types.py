@@ -6,6 +6,7 @@ deployed notebook; in URLs it is called a DAG, as in Airflow.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypedDict
 
 from msgspec import Meta, Struct
@@ -158,6 +159,13 @@ class PipelineGraphQuery(GraphQuery, kw_only=True):
     version: Version | None = None
 
 
+class NotebookQuery(Struct, kw_only=True):
+    """Which version of a notebook to return."""
+
+    version: Version | None = None
+    run: Id | None = None  # the notebook that this run executes
+
+
 class GridQuery(Struct, kw_only=True):
     """How many runs the grid shows at most."""
 
@@ -199,6 +207,63 @@ class AnswerBody(Struct, kw_only=True):
     task: Instance
     approved: bool
     why: Annotated[str, Meta(max_length=2000)] = ""
+
+
+class DeployBody(Struct, kw_only=True):
+    """Which notebook to deploy."""
+
+    path: Annotated[str, Meta(min_length=1, max_length=4000, description="Path relative to the server's folder.")]
+
+
+class TriggerBody(Struct, kw_only=True):
+    """How to start a run. A date without a time zone is in the schedule's zone."""
+
+    parameters: dict[str, Any] = {}
+    logical_date: datetime | None = None  # the time that the run is for; None means now
+    cache: bool = True  # whether results of unchanged tasks with --cache are reused
+
+
+class BackfillBody(Struct, kw_only=True):
+    """Which past ticks get a run. A date without a time zone is in the schedule's zone."""
+
+    first: datetime
+    last: datetime  # inclusive
+    reprocess: Literal["none", "failed", "completed"] = "none"  # which ticks that have a run get another one
+    backwards: bool = False  # whether the latest tick runs first
+    tasks: Annotated[list[Id], Meta(max_length=10_000)] = []  # the tasks to run; [] means all
+    parameters: dict[str, Any] = {}
+    max_active_runs: Annotated[int, Meta(ge=1, le=1000)] = 10
+    dry_run: bool = False  # whether nothing is changed
+
+
+class PlannedTick(TypedDict):
+    """A tick between the dates of a backfill."""
+
+    at: float
+    made: bool  # whether the tick gets a run
+    reason: str  # why it gets a run, or not
+    run: str  # id of the new run; "" if none was created
+
+
+class BackfillPlan(TypedDict):
+    """The ticks of a backfill, in the order in which their runs start."""
+
+    ticks: list[PlannedTick]
+    owner: str  # describes the scheduler that executes the runs; "" if none is alive
+
+
+class Tick(TypedDict):
+    """A time at which a schedule creates a run."""
+
+    at: float
+    interval_start: float  # start of the data interval, which ends at the tick
+    note: str  # how a clock change moves or repeats the tick; often empty
+
+
+class TickList(TypedDict):
+    """The next ticks of a schedule."""
+
+    items: list[Tick]
 
 
 class Affected(TypedDict):

@@ -81,8 +81,12 @@ class Backfill:
 
     dag: str
     ticks: tuple[BackfillTick, ...]  # the ticks, in the order in which their runs start
+<<<<<<< HEAD
+    owner: str = ""  # describes the process that executes the runs; "" means this process, or none (`execute=False`)
+=======
     # Describes the process that executes the runs; "" means this process, or nobody yet (see `execute` of `backfill`).
     owner: str = ""
+>>>>>>> main
     runs: tuple[Run, ...] = ()
 
 
@@ -98,6 +102,7 @@ def backfill(
     allow_unknown: bool = False,
     max_active_runs: int = 10,
     dry_run: bool = False,
+    execute: bool = True,
     jobs: int | None = None,
     executor: str = "local",
     on_plan: Callable[[Backfill], None] | None = None,
@@ -110,8 +115,13 @@ def backfill(
     A date without a time zone is in the schedule's zone. `reprocess` selects ticks that already have a run: "none"
     skips them, "failed" adds a run if the latest one failed, "completed" adds a run if the latest one has ended.
     `tasks` limits the runs to these tasks; the values of all other tasks come from the latest run of the same tick.
+<<<<<<< HEAD
+    `on_plan` receives the plan before this process executes the runs. `dry_run` creates no runs. With `execute=False`,
+    the runs wait for a scheduler if none is alive.
+=======
     `on_plan` receives the plan before this process executes the runs. Without `execute`, the runs wait for a scheduler
     even if none is alive. `dry_run` creates no runs.
+>>>>>>> main
     """
     here = the_home(home)
     with open_store_and_dag(here, dag, to_change=not dry_run) as (store, row):
@@ -167,7 +177,11 @@ def backfill(
         )
         if on_plan is not None:
             on_plan(done)
+<<<<<<< HEAD
+        if not owner and execute:
+=======
         if execute and not owner:
+>>>>>>> main
             recover(store, here)
             execute_runs(store, here, rows, jobs=jobs, executor=executor, most=max_active_runs, on_event=on_event)
         return replace(done, runs=tuple(read_runs(store, here, [store.run(made.id) for made in rows])))

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from . import (
     dags,
+<<<<<<< HEAD
+    notebooks,
+    pipeline_actions,
+    pipeline_notebook,
+=======
     deployments,
     files,
     notebooks,
+>>>>>>> main
     run_actions,
     runs,
     tasks,
@@ -16,9 +22,15 @@ from .base import ROUTES
 __all__ = [
     "ROUTES",
     "dags",
+<<<<<<< HEAD
+    "notebooks",
+    "pipeline_actions",
+    "pipeline_notebook",
+=======
     "deployments",
     "files",
     "notebooks",
+>>>>>>> main
     "run_actions",
     "runs",
     "tasks",

@@ -111,6 +111,12 @@ export interface PipelineGraphQuery {
   version?: string | null
 }
 
+/** Which version of a notebook to return. */
+export interface NotebookQuery {
+  version?: string | null
+  run?: string | null
+}
+
 /** How many runs the grid shows at most. */
 export interface GridQuery {
   limit?: number
@@ -147,14 +153,9 @@ export interface AnswerBody {
   why?: string
 }
 
-/** The tasks that a change of a run affects; each is `train`, or `train[3]` for an instance. */
-export interface Affected {
-  tasks: string[]
-  restarting: string[]
-  again: string[]
-  queued_again: boolean
-  owner: string
-  edited: string
+/** The notebook to deploy. */
+export interface DeployBody {
+  path: string
 }
 
 /** The run to create. */
@@ -164,11 +165,6 @@ export interface TriggerBody {
   cache?: boolean
   allow_unknown?: boolean
   run?: string | null
-}
-
-/** The notebook to deploy. */
-export interface DeployBody {
-  path: string
 }
 
 /** The past ticks of a schedule that get runs. */
@@ -184,9 +180,9 @@ export interface BackfillBody {
   dry_run?: boolean
 }
 
-/** A tick of a backfill. */
-export interface BackfillTick {
-  date: number
+/** A tick between the dates of a backfill. */
+export interface PlannedTick {
+  at: number
   made: boolean
   reason: string
   run: string
@@ -209,6 +205,24 @@ export interface Tick {
 /** The next ticks of a schedule. */
 export interface TickList {
   items: Tick[]
+}
+
+/** The tasks that a change of a run affects; each is `train`, or `train[3]` for an instance. */
+export interface Affected {
+  tasks: string[]
+  restarting: string[]
+  again: string[]
+  queued_again: boolean
+  owner: string
+  edited: string
+}
+
+/** A tick of a backfill. */
+export interface BackfillTick {
+  date: number
+  made: boolean
+  reason: string
+  run: string
 }
 
 /** How many ticks to list. */
