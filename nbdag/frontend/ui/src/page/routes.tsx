@@ -16,4 +16,10 @@ export const routes: readonly Route[] = [
     title: ({ dag, run }) => `${run} of ${dag}`,
     load: () => import('./run/Run'),
   },
+  {
+    path: '/dags/:dag/:tab?',
+    section: 'pipelines',
+    title: ({ dag = '' }) => dag,
+    load: () => import('./pipeline/Pipeline'),
+  },
 ]

@@ -21,7 +21,14 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
         )
       }}
     >
-      <span aria-hidden="true">{copied ? '✓' : '⧉'}</span>
+      <svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true">
+        <path
+          d={copied ? 'M3 8.5l3.2 3.2L13 4.5' : 'M5.5 5.5h7v8h-7zM3.5 10.5v-8h7'}
+          fill="none"
+          stroke="currentColor"
+          stroke-width="1.4"
+        />
+      </svg>
     </button>
   )
 }

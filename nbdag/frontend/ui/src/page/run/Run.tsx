@@ -10,7 +10,6 @@ import { Loaded, Loading } from '../states'
 import { notify } from '../toasts'
 import { runAddress } from '../transport'
 import { type Resource, useResource } from '../useResource'
-import { Compare } from './Compare'
 import { Events } from './Events'
 import { GraphOrGantt } from './GraphOrGantt'
 import { dagPlace, runPlace, type Tab } from './links'
@@ -25,7 +24,6 @@ export const TABS: Record<Tab, string> = {
   report: 'Report',
   events: 'Events',
   values: 'Values',
-  compare: 'Compare',
 }
 const LARGE = 400 // tasks from which a run opens as a list of bars, because a graph of so many shows no whole
 
@@ -37,7 +35,7 @@ export function useRunDetails(dag: string, run: string): Resource<RunDetails> {
 }
 
 export default function Run({ params }: ViewProps) {
-  const { dag = '', run = '', tab: named, other } = params
+  const { dag = '', run = '', tab: named } = params
   const details = useRunDetails(dag, run)
   const shown = useRunStore(dag, run)
   const size = details.data ? taskCount(details.data) : undefined
@@ -89,8 +87,6 @@ export default function Run({ params }: ViewProps) {
               <Events details={found} />
             ) : tab === 'values' ? (
               <Values details={found} shown={shown} />
-            ) : tab === 'compare' ? (
-              <Compare details={found} shown={shown} other={other} />
             ) : (
               <Loading />
             )}

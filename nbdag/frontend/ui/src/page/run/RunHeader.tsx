@@ -7,7 +7,7 @@ import { useNow, useTopics } from '../../components/state/hooks'
 import { isActive } from '../../components/state/states'
 import { RUNS } from '../../components/state/store'
 import { api } from '../api'
-import { navigate, path } from '../location'
+import { path } from '../location'
 import { Link } from '../router'
 import { bothZones, Time } from '../Time'
 import { notify, notifyError } from '../toasts'
@@ -15,7 +15,7 @@ import { runAddress } from '../transport'
 import { ChangeDialog, type Intent } from './ChangeDialog'
 import { CopyButton } from './CopyButton'
 import { Counts } from './Counts'
-import { dagPlace, runPlace } from './links'
+import { dagPlace } from './links'
 import { Questions } from './Questions'
 import type { ShownRun } from './runStore'
 
@@ -132,9 +132,6 @@ function RunActions({ run, onIntent, reload }: ActionProps) {
   const failed = state === 'failed'
   return (
     <>
-      <button type="button" onClick={() => navigate(runPlace(dag, id, 'compare'))}>
-        Compare…
-      </button>
       <button
         type="button"
         class={state === 'success' ? '' : 'nbdag-primary'}
