@@ -211,6 +211,74 @@ class NotebookMessage(TypedDict):
     problems: list[str]
 
 
+# The values of a run, and two runs side by side.
+
+
+class StoredValue(TypedDict):
+    """A value that a task of a run has stored."""
+
+    task: str
+    map_index: int
+    name: str
+    type: str
+    bytes: int
+    summary: str
+    digest: str  # digest of the file with the value; equal digests mean equal values
+
+
+class ValueList(TypedDict):
+    """The values that a run has stored."""
+
+    items: list[StoredValue]
+
+
+class ComparedParameter(TypedDict):
+    """A parameter in two runs: its value as JSON, or the code of its default. None: the run has no such parameter."""
+
+    name: str
+    left: str | None
+    right: str | None
+
+
+class ComparedValue(TypedDict):
+    """A stored value in two runs. None: the run has not stored it."""
+
+    name: str
+    left: Value | None
+    right: Value | None
+    same: bool  # whether both runs stored the same bytes
+
+
+class ComparedSide(TypedDict):
+    """A task in one of two runs."""
+
+    status: TaskStatus
+    map_index: int  # the last attempt: the instance and the number of the try, or 0 if there was no attempt
+    try_number: int
+
+
+class ComparedTask(TypedDict):
+    """A task in two runs. None: the run has no such task."""
+
+    task: str
+    left: ComparedSide | None
+    right: ComparedSide | None
+    # The difference of the code: lines as [sign, text] pairs, in which the sign is "-", "+", " ", or "@" where equal
+    # lines are left out; [] if the code is equal.
+    code: list[list[str]]
+    values: list[ComparedValue]
+
+
+class Comparison(TypedDict):
+    """Two runs of a pipeline side by side."""
+
+    left: RunSummary
+    right: RunSummary
+    parameters: list[ComparedParameter]
+    shared: list[list[str]]  # the difference of the code of setup and parameters cells, as in `ComparedTask`
+    tasks: list[ComparedTask]  # in the order of the left run
+
+
 # The open notebook: what JupyterLab's page posts and receives while a person edits.
 
 

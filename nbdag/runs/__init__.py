@@ -7,7 +7,7 @@ one function of this module and shows the result. Nothing outside this package i
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
     lists              page_of_runs  page_of_dags  dag_entry
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
-                       remember_files  list_assets  asset_events  waits_for  lineage
+                       load_output  remember_files  list_assets  asset_events  waits_for  lineage
                        questions  report_html
     change             answer  emit_asset  clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
     maintain           list_connections  test_connections
@@ -123,7 +123,7 @@ if TYPE_CHECKING:
         rendered_in,
         watch_runs,
     )
-    from .queries.values import load
+    from .queries.values import load, load_output
     from .queries.why import Why, why, why_not_started
 
 __all__ = [
@@ -240,6 +240,7 @@ __all__ = [
     "list_versions",
     "live_scheduler",
     "load",
+    "load_output",
     "logs",
     "mark",
     "migrate_db",
@@ -289,7 +290,7 @@ _MODULES = {
     ),
     ".queries.report_page": "NoReportError report_html",
     ".queries.pinned": "PinnedNotebookMissingError",
-    ".queries.values": "load",
+    ".queries.values": "load load_output",
     ".queries.why": "Why why why_not_started",
     ".queries.deployments": "Deployed NotDeployedError Tick find_dag list_dags live_scheduler next_ticks",
     ".queries.pools": "Pool list_pools",

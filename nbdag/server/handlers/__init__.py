@@ -11,6 +11,7 @@ from . import (
     run_actions,
     runs,
     tasks,
+    values,
 )
 from .base import ROUTES
 
@@ -24,4 +25,5 @@ __all__ = [
     "run_actions",
     "runs",
     "tasks",
+    "values",
 ]

@@ -250,6 +250,62 @@ export interface NotebookMessage {
   problems: string[]
 }
 
+/** A value that a task of a run has stored. */
+export interface StoredValue {
+  task: string
+  map_index: number
+  name: string
+  type: string
+  bytes: number
+  summary: string
+  digest: string
+}
+
+/** The values that a run has stored. */
+export interface ValueList {
+  items: StoredValue[]
+}
+
+/** A parameter in two runs: its value as JSON, or the code of its default. None: the run has no such parameter. */
+export interface ComparedParameter {
+  name: string
+  left: string | null
+  right: string | null
+}
+
+/** A stored value in two runs. None: the run has not stored it. */
+export interface ComparedValue {
+  name: string
+  left: Value | null
+  right: Value | null
+  same: boolean
+}
+
+/** A task in one of two runs. */
+export interface ComparedSide {
+  status: TaskStatus
+  map_index: number
+  try_number: number
+}
+
+/** A task in two runs. None: the run has no such task. */
+export interface ComparedTask {
+  task: string
+  left: ComparedSide | null
+  right: ComparedSide | null
+  code: string[][]
+  values: ComparedValue[]
+}
+
+/** Two runs of a pipeline side by side. */
+export interface Comparison {
+  left: RunSummary
+  right: RunSummary
+  parameters: ComparedParameter[]
+  shared: string[][]
+  tasks: ComparedTask[]
+}
+
 /** The latest execution of a cell in the notebook's kernel, as the page has seen it. */
 export interface CellExecution {
   source: string
