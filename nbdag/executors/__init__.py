@@ -98,19 +98,13 @@ class ExecutorOptionError(NbdagError):
 
     name: str
     option: str
-    takes: tuple[str, ...]  # the executor's options, as flags
     exit_code = 2
-    template = "executor {name} has no option {flag}; {known}"
+    template = "executor {name} has no option {flag}; omit it, or choose another executor"
 
     @property
     def flag(self) -> str:
         """The option as it is written on the command line."""
-        return _flag(self.option)
-
-    @property
-    def known(self) -> str:
-        """The options that the executor has."""
-        return f"its options are {', '.join(self.takes)}" if self.takes else "it has no options"
+        return f"--{self.option.replace('_', '-')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +131,7 @@ def create(choice: str | Choice, slots: int | None = None) -> Executor:
         known = [each.name for each in takes if each.kind is each.KEYWORD_ONLY]
         for option in chosen.options:
             if option not in known and not any(each.kind is each.VAR_KEYWORD for each in takes):
-                raise ExecutorOptionError(chosen.name, option, tuple(map(_flag, known)))
+                raise ExecutorOptionError(chosen.name, option)
     return cast("Executor", make(slots, **chosen.options))
 
 
@@ -147,10 +141,6 @@ def find(name: str) -> EntryPoint:
     if point is None:
         raise UnknownExecutorError(name, names())
     return point
-
-
-def _flag(option: str) -> str:
-    return f"--{option.replace('_', '-')}"
 
 
 def names() -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from weakref import WeakKeyDictionary
 
 import distributed
 from distributed import Client, Future, LocalCluster, Queue, Worker
+from distributed.comm.addressing import parse_address, parse_host_port
 
 from ..core.model.job import CANCELLED, KERNEL_DIED, Job, Key, Result
 from ..core.model.states import TaskState
@@ -267,8 +268,12 @@ class DaskExecutor:
 
 def _connect(to: str) -> Client:
     try:
+        parse_host_port(parse_address(to)[1])
+    except ValueError:
+        raise NoClusterError(to, "expected a form such as tcp://host:8786") from None
+    try:
         return Client(to, timeout=CONNECT_TIMEOUT, set_as_default=False, name="nbdag")
-    except (OSError, TimeoutError, ValueError) as failure:
+    except (OSError, TimeoutError) as failure:
         reason = "no answer" if isinstance(failure, TimeoutError) or not str(failure) else str(failure)
         raise NoClusterError(to, reason) from failure
 

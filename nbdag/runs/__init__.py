@@ -5,6 +5,7 @@ one function of this module and shows the result. Nothing outside this package i
 
     create, execute    run  plan_run  trigger  resume  backfill  schedule  run_child  trigger_child (from a task)
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
+    lists              page_of_runs  page_of_dags  dag_entry
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
                        remember_files  list_assets  asset_events  waits_for  lineage
                        questions
@@ -73,6 +74,26 @@ if TYPE_CHECKING:
     from .queries.deployments import Deployed, NotDeployedError, Tick, find_dag, list_dags, live_scheduler, next_ticks
     from .queries.file_order import remember_files
     from .queries.health import Finding, health
+    from .queries.listings import (
+        CursorError,
+        DagEntry,
+        DagPage,
+        RunEntry,
+        RunPage,
+        dag_entry,
+        latest_that_fit,
+        page_of_dags,
+        page_of_runs,
+    )
+    from .queries.logs import LogFile, find_log
+    from .queries.notebooks import (
+        PinnedNotebook,
+        UnknownVersionError,
+        Version,
+        find_version,
+        list_versions,
+        pinned_notebook,
+    )
     from .queries.pinned import PinnedNotebookMissingError
     from .queries.pools import Pool, list_pools
     from .queries.records import (
@@ -84,6 +105,7 @@ if TYPE_CHECKING:
         UnknownInstanceError,
         ValueNotStoredError,
     )
+    from .queries.run_details import RunDetails, run_details
     from .queries.runs import (
         AmbiguousRunError,
         NoLogError,
@@ -121,6 +143,9 @@ __all__ = [
     "ChildRunError",
     "Cleaned",
     "Cleared",
+    "CursorError",
+    "DagEntry",
+    "DagPage",
     "DatabaseHealth",
     "DefaultPoolError",
     "Deployed",
@@ -134,6 +159,7 @@ __all__ = [
     "KnownConnection",
     "Line",
     "Lineage",
+    "LogFile",
     "NoLogError",
     "NoQuestionError",
     "NoSchedulerError",
@@ -146,6 +172,7 @@ __all__ = [
     "OutputExistsError",
     "ParameterSizeError",
     "ParameterValueError",
+    "PinnedNotebook",
     "PinnedNotebookMissingError",
     "Planned",
     "Pool",
@@ -156,8 +183,11 @@ __all__ = [
     "Question",
     "Run",
     "RunBusyError",
+    "RunDetails",
     "RunEndedError",
+    "RunEntry",
     "RunOwnedError",
+    "RunPage",
     "RunSucceededError",
     "SchedulerRow",
     "SchedulerRunningError",
@@ -172,7 +202,9 @@ __all__ = [
     "UnknownRunError",
     "UnknownStateError",
     "UnknownTaskError",
+    "UnknownVersionError",
     "ValueNotStoredError",
+    "Version",
     "Why",
     "answer",
     "asset_events",
@@ -182,16 +214,20 @@ __all__ = [
     "choose",
     "clean_db",
     "clear",
+    "dag_entry",
     "delete_pool",
     "deploy",
     "doctor",
     "edited_since",
     "emit_asset",
     "find_dag",
+    "find_log",
     "find_run",
+    "find_version",
     "follow",
     "gc",
     "health",
+    "latest_that_fit",
     "lineage",
     "list_assets",
     "list_attempts",
@@ -199,6 +235,7 @@ __all__ = [
     "list_dags",
     "list_pools",
     "list_runs",
+    "list_versions",
     "live_scheduler",
     "load",
     "logs",
@@ -206,7 +243,10 @@ __all__ = [
     "migrate_db",
     "next_ticks",
     "owner",
+    "page_of_dags",
+    "page_of_runs",
     "pause",
+    "pinned_notebook",
     "plain_parameters",
     "plan_run",
     "questions",
@@ -218,6 +258,7 @@ __all__ = [
     "resume",
     "run",
     "run_child",
+    "run_details",
     "schedule",
     "set_pool",
     "stop_servers",
@@ -253,6 +294,12 @@ _MODULES = {
     ".queries.database": "DatabaseHealth check_db",
     ".queries.file_order": "remember_files",
     ".queries.health": "Finding health",
+    ".queries.listings": (
+        "CursorError DagEntry DagPage RunEntry RunPage dag_entry latest_that_fit page_of_dags page_of_runs"
+    ),
+    ".queries.notebooks": "PinnedNotebook UnknownVersionError Version find_version list_versions pinned_notebook",
+    ".queries.run_details": "RunDetails run_details",
+    ".queries.logs": "LogFile find_log",
     ".creation.prepare": (
         "EmptySelectionError FolderMissingError KernelMissingError NotebookProblemsError OutputError "
         "OutputExistsError ParameterSizeError ParameterValueError UnknownParameterError UnknownTaskError choose "

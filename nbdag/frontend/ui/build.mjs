@@ -1,7 +1,8 @@
-// Bundle each host of the front end into dist/. `build.py` runs this when the package is built, `npm run
-// build` by hand.
+// Bundle each host of the front end: the widget and the page into dist/, the JupyterLab extension into labextension/.
+// `build.py` runs this when the package is built, `npm run build` by hand.
 import { rmSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
+import { buildLab } from './lab.mjs'
 
 const common = {
   bundle: true,
@@ -26,5 +27,6 @@ const [, page] = await Promise.all([
     metafile: true,
     chunkNames: 'chunks/[name]-[hash]',
   }),
+  buildLab(common),
 ])
 writeFileSync('node_modules/.page.meta.json', JSON.stringify(page.metafile)) // for first_load.mjs

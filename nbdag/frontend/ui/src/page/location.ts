@@ -3,10 +3,17 @@
 // A place is a path below the base with an optional query, such as "/dags/churn/grid?state=failed". Segments that
 // are ids are encoded, because an id of a run may contain ":" and "+".
 
-/** The path of the Jupyter server's root, such as "/user/ada/". The server writes it into the HTML. */
-export const SERVER_BASE = document.body?.dataset.baseUrl ?? '/'
+/** The path of the Jupyter server's root, such as "/user/ada/". The server writes it into the HTML of each host. */
+export const SERVER_BASE = document.body?.dataset.baseUrl ?? labBase() ?? '/'
 /** The path of the page's root, such as "/user/ada/nbdag/". */
 export const BASE = `${SERVER_BASE.replace(/\/$/, '')}/nbdag/`
+
+/** Return the root that JupyterLab's HTML names. */
+function labBase(): string | undefined {
+  const config = document.getElementById('jupyter-config-data')?.textContent
+  const url = config ? (JSON.parse(config) as { baseUrl?: string }).baseUrl : undefined
+  return url ? new URL(url, window.location.href).pathname : undefined
+}
 
 /** Return a path with encoded parameters: path`/dags/${dag}/grid`. */
 export function path(strings: TemplateStringsArray, ...values: (string | number)[]): string {

@@ -1,0 +1,26 @@
+"""Notebook files below the root directory of the server."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ...errors import NbdagError, error
+from .base import Call
+
+
+@error
+class NotInRootError(NbdagError):
+    """A path leads out of the server's root directory."""
+
+    path: str
+    template = "{path!r} is not below the root directory of this server; name a notebook that its file browser shows"
+
+
+def file_of(call: Call, path: str) -> Path:
+    """Return the file at a path of Jupyter, which is relative to the root directory. Raise `NotInRootError`."""
+    root = call.root.absolute()
+    file = Path(os.path.normpath(root / path.lstrip("/")))
+    if "\0" in path or root not in file.parents:
+        raise NotInRootError(path)
+    return file
