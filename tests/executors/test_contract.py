@@ -19,6 +19,9 @@ from nbdag.executors import Choice, Executor, create
 from nbdag.testing import InProcessExecutor
 from nbdag.values import ValueStore
 
+# Dask leaves sockets to the garbage collector when a connection or a cluster is closed early.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
 WAIT = 100.0  # seconds: longer than anything here takes on a slow machine
 SUCCESS, FAILED, SKIPPED = TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED
 # Ends neither by itself nor in a single call, which the fake could not interrupt.

@@ -25,6 +25,9 @@ from nbdag.core.options.options import TaskOptions
 from nbdag.executors import Choice, create
 from nbdag.executors.dask import DaskExecutor, HostsDifferError, NoClusterError, describe_host
 
+# Dask leaves sockets to the garbage collector when a connection or a cluster is closed early.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
 FOREVER = "import os, time\nwith open('begun', 'a') as f: f.write(f'{os.getpid()}\\n')\nwhile True: time.sleep(0.05)"
 
 
