@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         list_assets,
         waits_for,
     )
+    from .queries.calendar import Calendar, CalendarDay, calendar
     from .queries.connections import KnownConnection, TestedConnection, list_connections, test_connections
     from .queries.database import DatabaseHealth, check_db
     from .queries.deployments import Deployed, NotDeployedError, Tick, find_dag, list_dags, live_scheduler, next_ticks
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
         list_versions,
         pinned_notebook,
     )
+    from .queries.overview import OverdueDag, Overview, SchedulerProcess, overview
     from .queries.pinned import PinnedNotebookMissingError
     from .queries.pools import Pool, list_pools
     from .queries.records import (
@@ -106,6 +108,7 @@ if TYPE_CHECKING:
         ValueNotStoredError,
     )
     from .queries.run_details import RunDetails, run_details
+    from .queries.run_events import RunEvent, run_events
     from .queries.runs import (
         AmbiguousRunError,
         NoLogError,
@@ -140,6 +143,8 @@ __all__ = [
     "BackfillError",
     "BackfillRunningError",
     "BackfillTick",
+    "Calendar",
+    "CalendarDay",
     "ChildRunError",
     "Cleaned",
     "Cleared",
@@ -170,6 +175,8 @@ __all__ = [
     "NothingToClearError",
     "OutputError",
     "OutputExistsError",
+    "OverdueDag",
+    "Overview",
     "ParameterSizeError",
     "ParameterValueError",
     "PinnedNotebook",
@@ -186,9 +193,11 @@ __all__ = [
     "RunDetails",
     "RunEndedError",
     "RunEntry",
+    "RunEvent",
     "RunOwnedError",
     "RunPage",
     "RunSucceededError",
+    "SchedulerProcess",
     "SchedulerRow",
     "SchedulerRunningError",
     "TaskNotInRunError",
@@ -209,6 +218,7 @@ __all__ = [
     "answer",
     "asset_events",
     "backfill",
+    "calendar",
     "cancel",
     "check_db",
     "choose",
@@ -242,6 +252,7 @@ __all__ = [
     "mark",
     "migrate_db",
     "next_ticks",
+    "overview",
     "owner",
     "page_of_dags",
     "page_of_runs",
@@ -259,6 +270,7 @@ __all__ = [
     "run",
     "run_child",
     "run_details",
+    "run_events",
     "schedule",
     "set_pool",
     "stop_servers",
@@ -300,6 +312,9 @@ _MODULES = {
     ".queries.notebooks": "PinnedNotebook UnknownVersionError Version find_version list_versions pinned_notebook",
     ".queries.run_details": "RunDetails run_details",
     ".queries.logs": "LogFile find_log",
+    ".queries.overview": "OverdueDag Overview SchedulerProcess overview",
+    ".queries.calendar": "Calendar CalendarDay calendar",
+    ".queries.run_events": "RunEvent run_events",
     ".creation.prepare": (
         "EmptySelectionError FolderMissingError KernelMissingError NotebookProblemsError OutputError "
         "OutputExistsError ParameterSizeError ParameterValueError UnknownParameterError UnknownTaskError choose "

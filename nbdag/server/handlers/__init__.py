@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from . import (
+    assets,
     dags,
     deployments,
     files,
     notebooks,
+    pools,
     run_actions,
     runs,
+    scheduler,
     tasks,
 )
 from .base import ROUTES
 
 __all__ = [
     "ROUTES",
+    "assets",
     "dags",
     "deployments",
     "files",
     "notebooks",
+    "pools",
     "run_actions",
     "runs",
+    "scheduler",
     "tasks",
 ]
