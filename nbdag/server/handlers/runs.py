@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ... import runs
+from ...frontend.comparison import compare
 from ...frontend.graph import picture
 from ...frontend.history import History
-from ...frontend.messages import Picture, RunMessage, TimelineMessage
+from ...frontend.messages import Picture, RunComparison, RunMessage, TimelineMessage
 from ..types import GraphQuery, Id, Instance, ListedRun, RunDetails, RunEventList, RunList, RunsQuery, WhyList
 from .base import ROUTES, Call
 
@@ -114,3 +115,9 @@ def explain_task(call: Call, dag: Id, run: Id, instance: Instance) -> WhyList:
             for each in runs.why(run, instance, dag=dag, home=call.home)
         ]
     }
+
+
+@ROUTES.get("dags/{dag}/runs/{run}/compare/{other}")
+def compare_runs(call: Call, dag: Id, run: Id, other: Id) -> RunComparison:
+    """Compare a run with another run of the same pipeline: parameters, code, states, durations and values."""
+    return compare(dag, run, other, home=call.home)
