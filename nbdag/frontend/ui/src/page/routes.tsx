@@ -4,6 +4,12 @@ import type { Route } from './router'
 
 export const routes: readonly Route[] = [
   { path: '/', section: 'pipelines', title: () => 'Pipelines', load: () => import('./pipelines/Pipelines') },
+  {
+    path: '/dags/:dag/:tab?',
+    section: 'pipelines',
+    title: ({ dag = '' }) => dag,
+    load: () => import('./pipeline/Pipeline'),
+  },
   // Runs and tasks: src/page/run and src/page/task.
   // {
   //   path: '/dags/:dag/runs/:run/:tab?/:other?',
