@@ -1,132 +1,91 @@
-"""Two runs of a pipeline side by side: parameters, code, durations, and values by digest."""
+"""The comparison of two runs of one pipeline: parameters, code, states, durations, and values by their digests."""
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
-from ..core.model.dag import CellKind, Dag
 from ..core.model.job import StoredOutput
-from ..core.model.masking import masked, masked_assignments, masked_sources
-from ..core.model.states import TaskState
+from ..core.model.masking import masked
 from ..home import Home
-from ..runs import Run, TaskRun, find_run, pinned_notebook
-from .messages import ComparedParameter, ComparedSide, ComparedTask, ComparedValue, Comparison, TaskStatus
+from ..runs import Run, find_run, pinned_notebook
+from .differences import difference
+from .messages import ComparedTask, ComparedValue, ParameterDifference, RunComparison, StoredValue
 from .status import run_statuses, run_summary
-from .task import stored_value
-
-_CONTEXT = 3  # number of equal lines that are kept around a difference
 
 
-def compare(left: str, right: str, dag: str, *, home: Home) -> Comparison:
-    """Compare two runs of a DAG."""
-    runs = (find_run(left, dag, home=home), find_run(right, dag, home=home))
-    notebooks = tuple(pinned_notebook(dag, run=run.id, home=home).dag for run in runs)
-    statuses = tuple(run_statuses(run) for run in runs)
-    names = dict.fromkeys(each.id for run in runs for each in run)
+def compare(dag: str, run: str, other: str, *, home: Home) -> RunComparison:
+    """Return the differences between two runs; `other` is the one that came before."""
+    after, before = find_run(run, dag, home=home), find_run(other, dag, home=home)
+    new, old = pinned_notebook(dag, run=after.id, home=home), pinned_notebook(dag, run=before.id, home=home)
     return {
-        "left": run_summary(runs[0]),
-        "right": run_summary(runs[1]),
-        "parameters": _parameters(runs, notebooks),
-        "shared": difference(*(_shared_code(notebook) for notebook in notebooks)),
-        "tasks": [_task(name, runs, notebooks, statuses) for name in _ordered(names, notebooks)],
+        "run": run_summary(after),
+        "other": run_summary(before),
+        "parameters": _parameters(masked(before.parameters), masked(after.parameters)),
+        "notebook": difference(old.text, new.text, old.dag, new.dag),
+        "tasks": _tasks(before, after),
     }
 
 
-def difference(before: Sequence[str], after: Sequence[str]) -> list[list[str]]:
-    """Return the difference of two texts as lines with their signs, or [] if they are equal."""
-    found: list[list[str]] = []
-    if before == after:
-        return found
-    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
-    for n, group in enumerate(matcher.get_grouped_opcodes(_CONTEXT)):
-        if n:
-            found.append(["@", ""])
-        for tag, start, end, other_start, other_end in group:
-            if tag == "equal":
-                found += [[" ", line] for line in before[start:end]]
-                continue
-            found += [["-", line] for line in before[start:end]]
-            found += [["+", line] for line in after[other_start:other_end]]
+def _parameters(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[ParameterDifference]:
+    """Return all parameters that either run sets."""
+    return [
+        {
+            "name": name,
+            "run": after.get(name),
+            "other": before.get(name),
+            "set": name in after,
+            "other_set": name in before,
+            "same": name in after and name in before and after[name] == before[name],
+        }
+        for name in sorted({*before, *after})
+    ]
+
+
+def _tasks(before: Run, after: Run) -> list[ComparedTask]:
+    """Return all tasks of both runs, in the order of the newer run; tasks of the other run alone come last."""
+    new, old = run_statuses(after), run_statuses(before)
+    values_new, values_old = _values(after), _values(before)
+    found: list[ComparedTask] = []
+    for task in dict.fromkeys([*(each.id for each in after), *(each.id for each in before)]):
+        mine, theirs = values_new.get(task, {}), values_old.get(task, {})
+        found.append(
+            {
+                "task": task,
+                "run": new.get(task),
+                "other": old.get(task),
+                "values": [_value(name, mine.get(name, ()), theirs.get(name, ())) for name in sorted({*mine, *theirs})],
+            }
+        )
     return found
 
 
-def _ordered(names: Mapping[str, None], notebooks: Sequence[Dag]) -> Iterator[str]:
-    """Return the tasks in the run order of the first notebook that has them."""
-    order = dict.fromkeys(task for notebook in notebooks for task in (*notebook.order, *notebook.tasks))
-    return iter(dict.fromkeys([*(task for task in order if task in names), *names]))
-
-
-def _parameters(runs: Sequence[Run], notebooks: Sequence[Dag]) -> list[ComparedParameter]:
-    sides = []
-    for run, notebook in zip(runs, notebooks, strict=True):
-        values = masked_sources(notebook.parameters)
-        values |= {name: json.dumps(value, ensure_ascii=False) for name, value in masked(run.parameters).items()}
-        sides.append(values)
-    left, right = sides
-    return [{"name": name, "left": left.get(name), "right": right.get(name)} for name in dict.fromkeys([*left, *right])]
-
-
-def _shared_code(notebook: Dag) -> list[str]:
-    """Return the code that runs before every task."""
-    shared = [cell for cell in notebook.cells if cell.kind in (CellKind.PARAMETERS, CellKind.SETUP)]
-    return [line for cell in shared for line in masked_assignments(cell.code).split("\n")]
-
-
-def _task(
-    name: str, runs: Sequence[Run], notebooks: Sequence[Dag], statuses: Sequence[Mapping[str, TaskStatus]]
-) -> ComparedTask:
-    instances = [[each for each in run if each.id == name] for run in runs]
-    left, right = (
-        _side(found, status.get(name)) if found else None for found, status in zip(instances, statuses, strict=True)
-    )
-    codes = [_code(notebook, name) for notebook in notebooks]
-    return {
-        "task": name,
-        "left": left,
-        "right": right,
-        "code": difference(*codes),
-        "values": _values(name, *instances),
-    }
-
-
-def _code(notebook: Dag, task: str) -> list[str]:
-    found = notebook.tasks.get(task)
-    if found is None:
-        return []
-    return (notebook.cells[found.cell].source if found.cell < len(notebook.cells) else found.code).split("\n")
-
-
-def _side(found: Sequence[TaskRun], status: TaskStatus | None) -> ComparedSide:
-    # The outputs of a mapped task are those of an instance that failed, if any.
-    shown = next((each for each in found if each.state is TaskState.FAILED), found[0])
-    return {
-        "status": {"state": TaskState.NONE} if status is None else status,
-        "map_index": shown.map_index,
-        "try_number": shown.tries if shown.started is not None else 0,
-    }
-
-
-def _values(task: str, left: Sequence[TaskRun], right: Sequence[TaskRun]) -> list[ComparedValue]:
-    sides = [_outputs(left), _outputs(right)]
-    mapped = [any(each.map_index >= 0 for each in found) for found in (left, right)]
-    found: list[ComparedValue] = []
-    for name in dict.fromkeys([*sides[0], *sides[1]]):
-        outputs = [side.get(name, []) for side in sides]
-        values = [
-            stored_value(task, name, each, is_mapped) if each else None
-            for each, is_mapped in zip(outputs, mapped, strict=True)
-        ]
-        same = [each.digest for each in outputs[0]] == [each.digest for each in outputs[1]]
-        found.append({"name": name, "left": values[0], "right": values[1], "same": same})
+def _values(run: Run) -> dict[str, dict[str, tuple[StoredOutput, ...]]]:
+    """Return the stored outputs by task and name; a mapped task has one for each instance."""
+    found: dict[str, dict[str, tuple[StoredOutput, ...]]] = {}
+    for task in run:
+        for output in task.outputs:
+            of_task = found.setdefault(task.id, {})
+            of_task[output.name] = (*of_task.get(output.name, ()), output)
     return found
 
 
-def _outputs(found: Sequence[TaskRun]) -> dict[str, list[StoredOutput]]:
-    """Return the stored outputs of the instances of a task, by name."""
-    outputs: dict[str, list[StoredOutput]] = {}
-    for each in found:
-        for output in each.outputs:
-            outputs.setdefault(output.name, []).append(output)
-    return outputs
+def _value(name: str, mine: tuple[StoredOutput, ...], theirs: tuple[StoredOutput, ...]) -> ComparedValue:
+    return {
+        "name": name,
+        "run": _stored(mine),
+        "other": _stored(theirs),
+        # Equal digests mean equal bytes. Other digests may still belong to equal values.
+        "same": bool(mine) and [each.digest for each in mine] == [each.digest for each in theirs],
+    }
+
+
+def _stored(found: tuple[StoredOutput, ...]) -> StoredValue | None:
+    if not found:
+        return None
+    several = len(found) > 1
+    return {
+        "type": f"{len(found)} × {found[0].type}" if several else found[0].type,
+        "bytes": sum(each.bytes for each in found),
+        "summary": ", ".join(each.summary for each in found[:5]) + (", …" if len(found) > 5 else ""),
+    }

@@ -8,7 +8,7 @@ session.
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from ..core.model.states import RunState, TaskState
 
@@ -211,10 +211,10 @@ class NotebookMessage(TypedDict):
     problems: list[str]
 
 
-# The values of a run, and two runs side by side.
+# The values of a run.
 
 
-class StoredValue(TypedDict):
+class ListedValue(TypedDict):
     """A value that a task of a run has stored."""
 
     task: str
@@ -229,54 +229,7 @@ class StoredValue(TypedDict):
 class ValueList(TypedDict):
     """The values that a run has stored."""
 
-    items: list[StoredValue]
-
-
-class ComparedParameter(TypedDict):
-    """A parameter in two runs: its value as JSON, or the code of its default. None: the run has no such parameter."""
-
-    name: str
-    left: str | None
-    right: str | None
-
-
-class ComparedValue(TypedDict):
-    """A stored value in two runs. None: the run has not stored it."""
-
-    name: str
-    left: Value | None
-    right: Value | None
-    same: bool  # whether both runs stored the same bytes
-
-
-class ComparedSide(TypedDict):
-    """A task in one of two runs."""
-
-    status: TaskStatus
-    map_index: int  # the last attempt: the instance and the number of the try, or 0 if there was no attempt
-    try_number: int
-
-
-class ComparedTask(TypedDict):
-    """A task in two runs. None: the run has no such task."""
-
-    task: str
-    left: ComparedSide | None
-    right: ComparedSide | None
-    # The difference of the code: lines as [sign, text] pairs, in which the sign is "-", "+", " ", or "@" where equal
-    # lines are left out; [] if the code is equal.
-    code: list[list[str]]
-    values: list[ComparedValue]
-
-
-class Comparison(TypedDict):
-    """Two runs of a pipeline side by side."""
-
-    left: RunSummary
-    right: RunSummary
-    parameters: list[ComparedParameter]
-    shared: list[list[str]]  # the difference of the code of setup and parameters cells, as in `ComparedTask`
-    tasks: list[ComparedTask]  # in the order of the left run
+    items: list[ListedValue]
 
 
 # The open notebook: what JupyterLab's page posts and receives while a person edits.
@@ -480,6 +433,86 @@ class HeaderCompletions(TypedDict):
 
     start: int
     items: list[Completion]
+
+
+class LineDifference(TypedDict):
+    """A line of a cell."""
+
+    sign: Literal[" ", "-", "+"]  # kept, removed or added
+    text: str
+
+
+class CellDifference(TypedDict):
+    """A cell of two notebooks, and what changed. Cells count from 0, without those that %%dag built."""
+
+    kind: Literal["same", "moved", "changed", "added", "removed"]
+    type: str  # code, markdown or raw
+    before: int | None  # index in the old notebook
+    after: int | None  # index in the new notebook
+    lines: list[LineDifference]
+
+
+class TaskDifference(TypedDict):
+    """A task that two versions of a notebook do not have alike."""
+
+    task: str
+    kind: Literal["added", "removed", "changed"]
+    changed: list[str]  # what changed: code, options, upstream
+
+
+class NotebookDifference(TypedDict):
+    """The difference between two notebooks."""
+
+    same: bool  # whether all cells are equal
+    cells: list[CellDifference]  # all cells of both notebooks, in the order of the new one
+    tasks: list[TaskDifference]
+
+
+class StoredValue(TypedDict):
+    """A stored output of a task; for a mapped task, those of all instances."""
+
+    type: str
+    bytes: int
+    summary: str
+
+
+class ComparedValue(TypedDict):
+    """An output of a task in two runs."""
+
+    name: str
+    run: StoredValue | None  # None: this run did not store the value
+    other: StoredValue | None
+    same: bool  # whether both runs stored the same bytes
+
+
+class ComparedTask(TypedDict):
+    """A task in two runs."""
+
+    task: str
+    run: TaskStatus | None  # None: the task has not run, or this run does not have it
+    other: TaskStatus | None
+    values: list[ComparedValue]
+
+
+class ParameterDifference(TypedDict):
+    """A parameter that at least one of two runs sets; secrets are masked."""
+
+    name: str
+    run: Any
+    other: Any
+    set: bool  # whether the run sets the parameter, rather than using its default
+    other_set: bool
+    same: bool
+
+
+class RunComparison(TypedDict):
+    """Two runs of one pipeline."""
+
+    run: RunSummary
+    other: RunSummary
+    parameters: list[ParameterDifference]
+    notebook: NotebookDifference  # from the notebook of the other run to that of this run
+    tasks: list[ComparedTask]
 
 
 # Requests: from the front end to Python.

@@ -95,7 +95,9 @@ def _bundle(value: Any) -> dict[str, Any]:
     shell = InteractiveShell.instance()
     if "matplotlib" in sys.modules:
         select_figure_formats(shell, {"png"})
-    found, _ = shell.display_formatter.format(value)
+    formatter = shell.display_formatter
+    assert formatter is not None
+    found, _ = formatter.format(value)
     return dict(found)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from . import (
+    assets,
     dags,
     deployments,
     files,
     notebooks,
     pipeline_notebook,
+    pools,
     run_actions,
     runs,
+    scheduler,
     tasks,
     values,
 )
@@ -17,13 +20,16 @@ from .base import ROUTES
 
 __all__ = [
     "ROUTES",
+    "assets",
     "dags",
     "deployments",
     "files",
     "notebooks",
     "pipeline_notebook",
+    "pools",
     "run_actions",
     "runs",
+    "scheduler",
     "tasks",
     "values",
 ]

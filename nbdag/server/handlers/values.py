@@ -1,10 +1,9 @@
-"""Stored values of a run, and its comparison with another run."""
+"""Stored values of a run."""
 
 from __future__ import annotations
 
-from ...frontend.comparison import compare
 from ...frontend.history import History
-from ...frontend.messages import Comparison, ValueList, ValueMessage
+from ...frontend.messages import ValueList, ValueMessage
 from ..preview import preview
 from ..types import Id, Name
 from .base import ROUTES, Call
@@ -20,9 +19,3 @@ def list_values(call: Call, dag: Id, run: Id) -> ValueList:
 def get_value(call: Call, dag: Id, run: Id, task: Id, name: Name) -> ValueMessage:
     """Return a preview of a value that a task has stored; for a mapped task, of the list of its instances' values."""
     return preview(call.home, dag, run, task, name)
-
-
-@ROUTES.get("dags/{dag}/runs/{run}/compare/{other}")
-def compare_runs(call: Call, dag: Id, run: Id, other: Id) -> Comparison:
-    """Compare a run with another run of its pipeline: parameters, code, states, durations, values by digest."""
-    return compare(run, other, dag, home=call.home)

@@ -251,7 +251,7 @@ export interface NotebookMessage {
 }
 
 /** A value that a task of a run has stored. */
-export interface StoredValue {
+export interface ListedValue {
   task: string
   map_index: number
   name: string
@@ -263,47 +263,7 @@ export interface StoredValue {
 
 /** The values that a run has stored. */
 export interface ValueList {
-  items: StoredValue[]
-}
-
-/** A parameter in two runs: its value as JSON, or the code of its default. None: the run has no such parameter. */
-export interface ComparedParameter {
-  name: string
-  left: string | null
-  right: string | null
-}
-
-/** A stored value in two runs. None: the run has not stored it. */
-export interface ComparedValue {
-  name: string
-  left: Value | null
-  right: Value | null
-  same: boolean
-}
-
-/** A task in one of two runs. */
-export interface ComparedSide {
-  status: TaskStatus
-  map_index: number
-  try_number: number
-}
-
-/** A task in two runs. None: the run has no such task. */
-export interface ComparedTask {
-  task: string
-  left: ComparedSide | null
-  right: ComparedSide | null
-  code: string[][]
-  values: ComparedValue[]
-}
-
-/** Two runs of a pipeline side by side. */
-export interface Comparison {
-  left: RunSummary
-  right: RunSummary
-  parameters: ComparedParameter[]
-  shared: string[][]
-  tasks: ComparedTask[]
+  items: ListedValue[]
 }
 
 /** The latest execution of a cell in the notebook's kernel, as the page has seen it. */
@@ -489,6 +449,77 @@ export interface Completion {
 export interface HeaderCompletions {
   start: number
   items: Completion[]
+}
+
+/** A line of a cell. */
+export interface LineDifference {
+  sign: " " | "-" | "+"
+  text: string
+}
+
+/** A cell of two notebooks, and what changed. Cells count from 0, without those that %%dag built. */
+export interface CellDifference {
+  kind: "same" | "moved" | "changed" | "added" | "removed"
+  type: string
+  before: number | null
+  after: number | null
+  lines: LineDifference[]
+}
+
+/** A task that two versions of a notebook do not have alike. */
+export interface TaskDifference {
+  task: string
+  kind: "added" | "removed" | "changed"
+  changed: string[]
+}
+
+/** The difference between two notebooks. */
+export interface NotebookDifference {
+  same: boolean
+  cells: CellDifference[]
+  tasks: TaskDifference[]
+}
+
+/** A stored output of a task; for a mapped task, those of all instances. */
+export interface StoredValue {
+  type: string
+  bytes: number
+  summary: string
+}
+
+/** An output of a task in two runs. */
+export interface ComparedValue {
+  name: string
+  run: StoredValue | null
+  other: StoredValue | null
+  same: boolean
+}
+
+/** A task in two runs. */
+export interface ComparedTask {
+  task: string
+  run: TaskStatus | null
+  other: TaskStatus | null
+  values: ComparedValue[]
+}
+
+/** A parameter that at least one of two runs sets; secrets are masked. */
+export interface ParameterDifference {
+  name: string
+  run: unknown
+  other: unknown
+  set: boolean
+  other_set: boolean
+  same: boolean
+}
+
+/** Two runs of one pipeline. */
+export interface RunComparison {
+  run: RunSummary
+  other: RunSummary
+  parameters: ParameterDifference[]
+  notebook: NotebookDifference
+  tasks: ComparedTask[]
 }
 
 /** Ask for the initial state again if the page has missed a change. */
