@@ -284,6 +284,13 @@ export interface CellInfo {
   dropped: boolean
 }
 
+/** The place of the %dag line that has a name or options. */
+export interface DagLine {
+  cell: number
+  first: number
+  lines: number
+}
+
 /** What a headless run would do with the open notebook. */
 export interface NotebookAnalysis {
   dag: string
@@ -291,6 +298,7 @@ export interface NotebookAnalysis {
   statuses: Record<string, TaskStatus>
   problems: CellProblem[]
   groups: string[]
+  dag_line: DagLine | null
   shape: string
   picture: Picture | null
 }
