@@ -86,7 +86,14 @@ if TYPE_CHECKING:
         page_of_runs,
     )
     from .queries.logs import LogFile, find_log
-    from .queries.notebooks import PinnedNotebook, UnknownVersionError, Version, list_versions, pinned_notebook
+    from .queries.notebooks import (
+        PinnedNotebook,
+        UnknownVersionError,
+        Version,
+        find_version,
+        list_versions,
+        pinned_notebook,
+    )
     from .queries.pinned import PinnedNotebookMissingError
     from .queries.pools import Pool, list_pools
     from .queries.records import (
@@ -216,6 +223,7 @@ __all__ = [
     "find_dag",
     "find_log",
     "find_run",
+    "find_version",
     "follow",
     "gc",
     "health",
@@ -289,7 +297,7 @@ _MODULES = {
     ".queries.listings": (
         "CursorError DagEntry DagPage RunEntry RunPage dag_entry latest_that_fit page_of_dags page_of_runs"
     ),
-    ".queries.notebooks": "PinnedNotebook UnknownVersionError Version list_versions pinned_notebook",
+    ".queries.notebooks": "PinnedNotebook UnknownVersionError Version find_version list_versions pinned_notebook",
     ".queries.run_details": "RunDetails run_details",
     ".queries.logs": "LogFile find_log",
     ".creation.prepare": (

@@ -21,6 +21,16 @@ Limit = Annotated[int, Meta(ge=1, le=500, description="Most entries of a page.")
 Seconds = Annotated[float, Meta(description="Seconds since the epoch.", ge=0, le=1e11)]
 
 
+Moment = Annotated[
+    str,
+    Meta(
+        pattern=r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?$",
+        description="Date of ISO 8601; without a time zone it is in the schedule's.",
+    ),
+]
+FilePath = Annotated[
+    str, Meta(min_length=1, max_length=4096, description="Path of a file, relative to the server's root directory.")
+]
 MapIndex = Annotated[int, Meta(ge=-1, le=10_000_000, description="Index of a mapped task's instance, or -1.")]
 TryNumber = Annotated[int, Meta(ge=1, le=1_000_000, description="Number of the try, from 1.")]
 # The name of a task, or of an instance of a mapped task: `train`, or `train[3]`.
@@ -200,3 +210,88 @@ class Affected(TypedDict):
     queued_again: bool  # whether the run had ended, so that it is queued again
     owner: str  # describes the process that executes the run; "" if no process does
     edited: str  # one sentence if cells of these tasks were edited since, which the run does not notice; else ""
+
+
+class TriggerBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The run to create."""
+
+    parameters: dict[str, Any] = {}  # values for parameters, by name
+    logical_date: Moment | None = None  # the time that the run is for; None: now
+    cache: bool = True  # whether tasks with --cache may take earlier results
+    allow_unknown: bool = False  # whether parameters are accepted that the notebook does not have
+    run: Id | None = None  # id of the run; None: an id from the current time
+
+
+class DeployBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The notebook to deploy."""
+
+    path: FilePath
+
+
+class BackfillBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The past ticks of a schedule that get runs."""
+
+    first: Moment
+    last: Moment  # included
+    # Ticks that get another run although they have one: those whose latest run failed, or has ended.
+    reprocess: Literal["none", "failed", "completed"] = "none"
+    backwards: bool = False  # whether the newest tick runs first
+    tasks: Annotated[list[Id], Meta(max_length=10_000)] = []  # tasks to execute; []: all tasks
+    parameters: dict[str, Any] = {}
+    allow_unknown: bool = False
+    max_active_runs: Annotated[int, Meta(ge=1, le=10_000)] = 10
+    dry_run: bool = False  # whether no run is created
+
+
+class BackfillTick(TypedDict):
+    """A tick of a backfill."""
+
+    date: float  # the logical date
+    made: bool  # whether a run is created for the tick
+    reason: str  # why, such as "it has no run"
+    run: str  # id of the new run; "" if none was created
+
+
+class BackfillPlan(TypedDict):
+    """The ticks of a backfill, in the order in which their runs start."""
+
+    dag: str
+    ticks: list[BackfillTick]
+    owner: str  # describes the process that executes the runs; "" if they wait for a scheduler
+
+
+class Tick(TypedDict):
+    """A time at which a schedule creates a run."""
+
+    at: float
+    interval_start: float  # start of the run's data interval
+    note: str  # how a clock change moves or repeats the tick; often empty
+
+
+class TickList(TypedDict):
+    """The next ticks of a schedule."""
+
+    items: list[Tick]
+
+
+class TicksQuery(Struct, kw_only=True):
+    """How many ticks to list."""
+
+    limit: Annotated[int, Meta(ge=1, le=100, description="Most ticks.")] = 5
+
+
+class NotebookVersion(TypedDict):
+    """A recorded version of a pipeline's notebook."""
+
+    number: int  # from 1
+    digest: str
+    created: float
+    deployed: bool  # whether new runs use this version
+    runs: int  # number of runs of this version
+    last_run: str | None  # id of the newest run of this version
+
+
+class VersionList(TypedDict):
+    """The versions of a pipeline, newest first."""
+
+    items: list[NotebookVersion]

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from . import dags, notebooks, run_actions, runs, tasks
+from . import (
+    dags,
+    deployments,
+    files,
+    notebooks,
+    run_actions,
+    runs,
+    tasks,
+)
 from .base import ROUTES
 
-__all__ = ["ROUTES", "dags", "notebooks", "run_actions", "runs", "tasks"]
+__all__ = [
+    "ROUTES",
+    "dags",
+    "deployments",
+    "files",
+    "notebooks",
+    "run_actions",
+    "runs",
+    "tasks",
+]

@@ -156,3 +156,77 @@ export interface Affected {
   owner: string
   edited: string
 }
+
+/** The run to create. */
+export interface TriggerBody {
+  parameters?: Record<string, unknown>
+  logical_date?: string | null
+  cache?: boolean
+  allow_unknown?: boolean
+  run?: string | null
+}
+
+/** The notebook to deploy. */
+export interface DeployBody {
+  path: string
+}
+
+/** The past ticks of a schedule that get runs. */
+export interface BackfillBody {
+  first: string
+  last: string
+  reprocess?: "none" | "failed" | "completed"
+  backwards?: boolean
+  tasks?: string[]
+  parameters?: Record<string, unknown>
+  allow_unknown?: boolean
+  max_active_runs?: number
+  dry_run?: boolean
+}
+
+/** A tick of a backfill. */
+export interface BackfillTick {
+  date: number
+  made: boolean
+  reason: string
+  run: string
+}
+
+/** The ticks of a backfill, in the order in which their runs start. */
+export interface BackfillPlan {
+  dag: string
+  ticks: BackfillTick[]
+  owner: string
+}
+
+/** A time at which a schedule creates a run. */
+export interface Tick {
+  at: number
+  interval_start: number
+  note: string
+}
+
+/** The next ticks of a schedule. */
+export interface TickList {
+  items: Tick[]
+}
+
+/** How many ticks to list. */
+export interface TicksQuery {
+  limit?: number
+}
+
+/** A recorded version of a pipeline's notebook. */
+export interface NotebookVersion {
+  number: number
+  digest: string
+  created: number
+  deployed: boolean
+  runs: number
+  last_run: string | null
+}
+
+/** The versions of a pipeline, newest first. */
+export interface VersionList {
+  items: NotebookVersion[]
+}
