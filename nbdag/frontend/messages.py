@@ -322,6 +322,7 @@ class OptionInfo(TypedDict):
     many: bool  # whether the option takes several values
     tasks: bool  # whether the values are names of tasks
     choices: list[str]  # all possible values, or [] if there are other values, too
+    suggestions: list[str]  # some of the possible values, if there are others, too
 
 
 class OperatorInfo(TypedDict):

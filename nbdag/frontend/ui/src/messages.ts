@@ -354,6 +354,7 @@ export interface OptionInfo {
   many: boolean
   tasks: boolean
   choices: string[]
+  suggestions: string[]
 }
 
 /** An operator, with the options that only its tasks have. */

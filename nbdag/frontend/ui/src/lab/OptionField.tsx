@@ -13,7 +13,7 @@ interface OptionFieldProps {
 }
 
 export function OptionField({ option, value, problems, tasks, onChange }: OptionFieldProps) {
-  const { flag, help, metavar, default: standard, flag_only, many, choices } = option
+  const { flag, help, metavar, default: standard, flag_only, many, choices, suggestions } = option
   const label = flag.replaceAll('-', ' ')
   const common = { label, help: `--${flag} ${metavar}: ${help}`, problems }
   if (flag_only) {
@@ -52,6 +52,7 @@ export function OptionField({ option, value, problems, tasks, onChange }: Option
       {...common}
       value={value?.[0] ?? ''}
       placeholder={standard || metavar}
+      suggestions={suggestions}
       onChange={(each) => onChange(each ? [each] : undefined)}
     />
   )

@@ -39,7 +39,8 @@ export class Badges {
     const { analysis } = this.book
     const isPipeline = analysis?.cells.some(({ role }) => role === 'task' || role === 'builder') ?? false
     for (const cell of this.book.notebook.widgets) {
-      const info = isPipeline ? this.book.info(cell) : undefined
+      const isBlank = !cell.model.sharedModel.getSource().trim()
+      const info = isPipeline && !isBlank ? this.book.info(cell) : undefined
       const found = problems ? this.book.problems(cell) : []
       const number = ++this.number
       this.latest.set(cell, number)
