@@ -193,6 +193,24 @@ class GridRun(TypedDict):
     states: dict[str, DisplayState]
 
 
+class NotebookCell(TypedDict):
+    """A cell of a notebook, with its role in a run."""
+
+    kind: CellRole
+    tasks: list[str]  # the task of the cell, or all tasks that a %%dag cell has built
+    untagged: bool  # whether a scratch cell is ignored only because it has no tag
+    source: list[list[list[str]]]  # lines of the text; each line is a list of [colour, text] pairs
+
+
+class NotebookMessage(TypedDict):
+    """The cells of a version of a notebook."""
+
+    digest: str
+    notebook: str  # path of the notebook's file when the version was pinned
+    cells: list[NotebookCell]
+    problems: list[str]
+
+
 # The open notebook: what JupyterLab's page posts and receives while a person edits.
 
 

@@ -8,7 +8,7 @@ one function of this module and shows the result. Nothing outside this package i
     lists              page_of_runs  page_of_dags  dag_entry
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
                        remember_files  list_assets  asset_events  waits_for  lineage
-                       questions
+                       questions  report_html
     change             answer  emit_asset  clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
     maintain           list_connections  test_connections
                        gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
@@ -105,6 +105,7 @@ if TYPE_CHECKING:
         UnknownInstanceError,
         ValueNotStoredError,
     )
+    from .queries.report_page import NoReportError, report_html
     from .queries.run_details import RunDetails, run_details
     from .queries.runs import (
         AmbiguousRunError,
@@ -162,6 +163,7 @@ __all__ = [
     "LogFile",
     "NoLogError",
     "NoQuestionError",
+    "NoReportError",
     "NoSchedulerError",
     "NoStoredValueError",
     "NotApproverError",
@@ -255,6 +257,7 @@ __all__ = [
     "remove",
     "rendered",
     "rendered_in",
+    "report_html",
     "resume",
     "run",
     "run_child",
@@ -284,6 +287,7 @@ _MODULES = {
         "AmbiguousRunError NoLogError RunBusyError UnknownRunError UnknownStateError find_run follow "
         "list_attempts list_runs logs owner rendered rendered_in watch_runs"
     ),
+    ".queries.report_page": "NoReportError report_html",
     ".queries.pinned": "PinnedNotebookMissingError",
     ".queries.values": "load",
     ".queries.why": "Why why why_not_started",

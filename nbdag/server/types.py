@@ -158,6 +158,13 @@ class PipelineGraphQuery(GraphQuery, kw_only=True):
     version: Version | None = None
 
 
+class NotebookQuery(Struct, kw_only=True):
+    """Which version of a notebook to return."""
+
+    version: Version | None = None
+    run: Id | None = None  # the notebook that this run executes
+
+
 class GridQuery(Struct, kw_only=True):
     """How many runs the grid shows at most."""
 

@@ -111,6 +111,12 @@ export interface PipelineGraphQuery {
   version?: string | null
 }
 
+/** Which version of a notebook to return. */
+export interface NotebookQuery {
+  version?: string | null
+  run?: string | null
+}
+
 /** How many runs the grid shows at most. */
 export interface GridQuery {
   limit?: number

@@ -234,6 +234,22 @@ export interface GridRun {
   states: Record<string, DisplayState>
 }
 
+/** A cell of a notebook, with its role in a run. */
+export interface NotebookCell {
+  kind: CellRole
+  tasks: string[]
+  untagged: boolean
+  source: string[][][]
+}
+
+/** The cells of a version of a notebook. */
+export interface NotebookMessage {
+  digest: string
+  notebook: string
+  cells: NotebookCell[]
+  problems: string[]
+}
+
 /** The latest execution of a cell in the notebook's kernel, as the page has seen it. */
 export interface CellExecution {
   source: string
