@@ -25,13 +25,20 @@ def plain(lab, server, request) -> Iterator[Notebook]:
     """An ordinary notebook, without any magic, open in JupyterLab."""
     name = f"orders_{secrets.token_hex(3)}.ipynb"
     cells = [
-        {"cell_type": "markdown" if source.startswith("# ") else "code", "id": f"c{n}", "metadata": {}, "source": source}
+        {
+            "cell_type": "markdown" if source.startswith("# ") else "code",
+            "id": f"c{n}",
+            "metadata": {},
+            "source": source,
+        }
         | ({} if source.startswith("# ") else {"execution_count": None, "outputs": []})
         for n, source in enumerate(CELLS)
     ]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     path = server.folder / name
-    path.write_text(json.dumps({"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}))
+    path.write_text(
+        json.dumps({"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5})
+    )
     before = request.session.testsfailed
     found = Notebook(lab.opened(name), path)
     found.page.set_viewport_size({"width": 1500, "height": 950})
@@ -85,7 +92,12 @@ def test_a_notebook_becomes_a_pipeline_by_pointing(plain, server, scheduler, con
     for n in (1, 2, 3):
         tag(nb, n, "Make Cell a Task")
         badge(nb, n, "none")
-    assert [text(nb, n).split("\n")[0] for n in range(4)] == ["import time", "%%task rows", "%%task doubled", "%%task task_1"]
+    assert [text(nb, n).split("\n")[0] for n in range(4)] == [
+        "import time",
+        "%%task rows",
+        "%%task doubled",
+        "%%task task_1",
+    ]
     name = field(nb, "Name")
     name.fill("total")
     name.press("Enter")
@@ -103,7 +115,11 @@ def test_a_notebook_becomes_a_pipeline_by_pointing(plain, server, scheduler, con
     page.wait_for_selector(".nbdag-side .nbdag-shown-run:has-text('success')")
     for task in ("rows", "doubled", "total"):
         nb.box(task, "success")
-    assert saved(nb.path)[2:5] == ["%%task rows\n" + CELLS[2], "%%task doubled\n" + CELLS[3], "%%task total\n" + CELLS[4]]
+    assert saved(nb.path)[2:5] == [
+        "%%task rows\n" + CELLS[2],
+        "%%task doubled\n" + CELLS[3],
+        "%%task total\n" + CELLS[4],
+    ]
 
     # Broken: the problem is at its line, the task is stale before anything is saved, and a run is refused.
     code(nb, 2).locator(".cm-content").click()
