@@ -1,4 +1,5 @@
 // The panel with the details of one task.
+import type { ComponentChildren } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import type { TaskDetails } from '../../messages'
 import { seconds } from '../format'
@@ -7,6 +8,7 @@ import { useAnswer, useStatus } from '../state/hooks'
 import { LIVE, type Store } from '../state/store'
 import type { Host } from '../state/transport'
 import type { Act } from '../state/useActions'
+import { Waiting } from '../Waiting'
 import { Attempts } from './Attempts'
 import { Dependencies } from './Dependencies'
 import { Durations } from './Durations'
@@ -22,9 +24,10 @@ interface Props {
   act: Act
   onSelect: (task: string) => void
   onClose: () => void
+  more?: ComponentChildren // in the panel's head, such as a link to all about the task
 }
 
-export function TaskPanel({ store, host, run, task, act, onSelect, onClose }: Props) {
+export function TaskPanel({ store, host, run, task, act, onSelect, onClose, more }: Props) {
   const status = useStatus(store, run, [task])
   const details = useDetails(store, run, task, `${status.state}\n${status.tries ?? ''}\n${status.ended ?? ''}`)
   const heading = [stateStyle(status.state).word]
@@ -35,6 +38,7 @@ export function TaskPanel({ store, host, run, task, act, onSelect, onClose }: Pr
         <Sign state={status.state} />
         <h3>{task}</h3>
         <span class="nbdag-muted">{heading.join(' · ')}</span>
+        {more}
         <button type="button" class="nbdag-close" aria-label="Close" title="Close (Esc)" onClick={onClose}>
           ×
         </button>
@@ -63,9 +67,7 @@ export function TaskPanel({ store, host, run, task, act, onSelect, onClose }: Pr
           <Durations durations={details.durations} />
         </>
       ) : (
-        <p class="nbdag-muted" role="status">
-          Waiting for the kernel; it answers between two cells.
-        </p>
+        <Waiting store={store} />
       )}
     </section>
   )
