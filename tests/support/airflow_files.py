@@ -458,6 +458,37 @@ with DAG("resources", schedule=None):
     made.operator >> removed
 """
 
+# Setup and teardown of operators: a teardown that fails does not fail the run, unless it is asked to.
+CLUSTERS = """
+from airflow.sdk import DAG, task
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.operators.python import PythonOperator
+
+
+def fail():
+    raise ValueError("broke")
+
+
+with DAG("clusters", schedule=None):
+    create = BashOperator(task_id="create", bash_command="echo cluster").as_setup()
+    work = PythonOperator(task_id="work", python_callable=fail)
+    remove = BashOperator(task_id="remove", bash_command="echo removed").as_teardown(setups=create)
+    create >> work >> remove
+
+    skipped = BashOperator(task_id="skipped", bash_command="exit 99").as_setup()
+    unused = EmptyOperator(task_id="unused")
+    not_needed = EmptyOperator(task_id="not_needed").as_teardown(setups=[skipped])
+    skipped >> unused >> not_needed
+
+    prepare = EmptyOperator(task_id="prepare").as_setup()
+    use = EmptyOperator(task_id="use")
+    clean = PythonOperator(task_id="clean", python_callable=fail).as_teardown(setups=prepare)
+    prepare >> use >> clean
+    after = EmptyOperator(task_id="after")
+    use >> after
+"""
+
 # Operators of the user's own: templates, defaults, hooks around execute, a sensor and a branch.
 CUSTOM = """
 from abc import ABC, abstractmethod
