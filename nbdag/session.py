@@ -63,8 +63,8 @@ class CellRun:
 
 
 @dataclass(frozen=True, slots=True)
-class _DocumentCell:
-    """A cell of the document, with its latest run."""
+class DocumentCell:
+    """A cell of the document, with its latest run in a kernel."""
 
     source: str
     kind: str = "code"  # nbformat's cell_type
@@ -78,7 +78,7 @@ class _DocumentCell:
 class _File:
     """The content of the notebook's file when it was last read."""
 
-    cells: tuple[_DocumentCell, ...] = ()
+    cells: tuple[DocumentCell, ...] = ()
     metadata: Mapping[str, Any] | None = None
     saved: float = 0.0  # modification time of the file, in seconds since the epoch
 
@@ -165,6 +165,21 @@ class Session:
         )
         self._current = None
 
+    def executed(self) -> dict[str, dict[str, Any]]:
+        """Return the latest run of each cell by the frontend's id, as a page that opens the notebook later needs it."""
+        return {
+            key: {
+                "source": ran.source,
+                "order": ran.order,
+                "changed": ran.changed,
+                "state": ran.state if ran.state in (TaskState.RUNNING, TaskState.FAILED) else "success",
+                "duration": ran.duration,
+                "reason": ran.reason,
+            }
+            for key, ran in self._ran.items()
+            if not key.startswith(_GENERATED)
+        }
+
     def skip_reason(self, task: str) -> str:
         """Explain why a headless run would skip the running task, given the tasks that ran in this kernel.
 
@@ -218,7 +233,7 @@ class Session:
             for ran in self._ran.values()
         )
 
-    def _read(self, document: Sequence[_DocumentCell]) -> Dag:
+    def _read(self, document: Sequence[DocumentCell]) -> Dag:
         path, file = self.path, self._file[2]
         cells = tuple(RawCell(cell.source, cell.kind, cell.tags, cell.built) for cell in document)
         if self._dag is None or self._dag[0] != (path, cells):
@@ -254,11 +269,11 @@ class Session:
                 }
                 return
 
-    def _document(self) -> list[_DocumentCell]:
+    def _document(self) -> list[DocumentCell]:
         file = self._saved()
         known = list(self._ran.values())  # a copy, because the widget may read while a cell starts
         if file is None:
-            return [_DocumentCell(ran.source, ran=ran) for ran in known]
+            return [DocumentCell(ran.source, ran=ran) for ran in known]
         document = list(file.cells)
         matched = _match(file.cells, known)
         for index, ran in matched.items():
@@ -273,7 +288,7 @@ class Session:
                 continue
             if comparable and file.saved > ran.at:
                 continue  # the cell was deleted before the last save
-            document.insert(_place(document, ran), _DocumentCell(ran.source, ran=ran))
+            document.insert(_place(document, ran), DocumentCell(ran.source, ran=ran))
         return document
 
     def _saved(self) -> _File | None:
@@ -290,12 +305,24 @@ class Session:
         return self._file[2]
 
 
-def _expanded(document: Sequence[_DocumentCell]) -> list[_DocumentCell]:
+def read_document(
+    document: Sequence[DocumentCell], *, name: str, metadata: Mapping[str, Any] | None = None
+) -> tuple[Dag, dict[str, Mark]]:
+    """Return the notebook of these cells, which a page shows, as a `Dag`, and a `Mark` for each task.
+
+    No kernel is asked: the page knows which cells it executed.
+    """
+    cells = [RawCell(cell.source, cell.kind, cell.tags, cell.built) for cell in document]
+    dag = notebooks.read_cells(cells, name=name, metadata=metadata)
+    return replace(dag, problems=(*_not_built(dag), *dag.problems)), _marks(dag, document)
+
+
+def _expanded(document: Sequence[DocumentCell]) -> list[DocumentCell]:
     """Replace the built cells in the file by the cells that %%dag cells have built in this kernel.
 
     The file contains built cells if it is the report of a run.
     """
-    found: list[_DocumentCell] = []
+    found: list[DocumentCell] = []
     rebuilt = False
     for cell in document:
         if cell.built and rebuilt:
@@ -304,7 +331,7 @@ def _expanded(document: Sequence[_DocumentCell]) -> list[_DocumentCell]:
             built = cell.ran.built if cell.ran is not None and cell.ran.source == cell.source else None
             rebuilt = built is not None
             found.append(replace(cell, built=0) if rebuilt else cell)
-            found += [_DocumentCell(each.source, built=each.built) for each in built or ()]
+            found += [DocumentCell(each.source, built=each.built) for each in built or ()]
         else:
             found.append(cell)
     return found
@@ -324,7 +351,7 @@ def _load(text: bytes, saved: float) -> _File:
     for cell in content["cells"]:
         source = cell.get("source", "")
         cells.append(
-            _DocumentCell(
+            DocumentCell(
                 source if isinstance(source, str) else "".join(source),
                 cell.get("cell_type", "code"),
                 cell.get("id", ""),
@@ -335,14 +362,14 @@ def _load(text: bytes, saved: float) -> _File:
     return _File(tuple(cells), metadata_of(content), saved)
 
 
-def _match(cells: Sequence[_DocumentCell], ran: Sequence[CellRun] | Any) -> dict[int, CellRun]:
+def _match(cells: Sequence[DocumentCell], ran: Sequence[CellRun] | Any) -> dict[int, CellRun]:
     """Return the latest run of each cell of the file, by index.
 
     A cell matches a run by id, by text, or by the task's name.
     """
     found: dict[int, CellRun] = {}
     left = {run.key: run for run in ran}
-    keys: tuple[Callable[[_DocumentCell], object], ...] = (
+    keys: tuple[Callable[[DocumentCell], object], ...] = (
         lambda cell: cell.id or None,
         lambda cell: cell.source,
         lambda cell: _task(cell.source)[0],
@@ -365,7 +392,7 @@ def _match(cells: Sequence[_DocumentCell], ran: Sequence[CellRun] | Any) -> dict
     return found
 
 
-def _place(document: Sequence[_DocumentCell], ran: CellRun) -> int:
+def _place(document: Sequence[DocumentCell], ran: CellRun) -> int:
     """Return the index at which to insert a cell that is not in the file: below the cell that ran before it."""
     before = [(cell.ran.order, index) for index, cell in enumerate(document) if cell.ran and cell.ran.order < ran.order]
     return max(before)[1] + 1 if before else len(document)
@@ -405,7 +432,7 @@ def _decides(ran: CellRun | None) -> bool:
     return ran is not None and (ran.state == TaskState.SKIPPED or ran.chosen is not None or ran.short_circuit)
 
 
-def _skipped_tasks(dag: Dag, document: Sequence[_DocumentCell]) -> dict[str, str]:
+def _skipped_tasks(dag: Dag, document: Sequence[DocumentCell]) -> dict[str, str]:
     """Return the tasks that a headless run would skip, given the tasks that ran in this kernel, with the reasons.
 
     A task that ran before one of its upstream tasks ran again counts as a task that has not run, and so do the tasks
@@ -433,7 +460,7 @@ def _skipped_tasks(dag: Dag, document: Sequence[_DocumentCell]) -> dict[str, str
     return {move.task: move.reason for move in moves if move.state is TaskState.SKIPPED}
 
 
-def _marks(dag: Dag, document: Sequence[_DocumentCell]) -> dict[str, Mark]:
+def _marks(dag: Dag, document: Sequence[DocumentCell]) -> dict[str, Mark]:
     marks: dict[str, Mark] = {}
     skipped = _skipped_tasks(dag, document) if any(_decides(cell.ran) for cell in document) else {}
     early = [cell for cell in dag.cells if cell.kind in (CellKind.PARAMETERS, CellKind.SETUP)]
@@ -456,7 +483,7 @@ def _marks(dag: Dag, document: Sequence[_DocumentCell]) -> dict[str, Mark]:
     return marks
 
 
-def _ran_again(dag: Dag, task: str, document: Sequence[_DocumentCell]) -> bool:
+def _ran_again(dag: Dag, task: str, document: Sequence[DocumentCell]) -> bool:
     """Return whether an upstream task ran again after this task."""
     ran = document[dag.tasks[task].cell].ran
     above = (document[dag.tasks[other].cell].ran for other in dag.upstream[task])
@@ -466,8 +493,8 @@ def _ran_again(dag: Dag, task: str, document: Sequence[_DocumentCell]) -> bool:
 def _stale_reason(
     dag: Dag,
     task: Task,
-    cell: _DocumentCell,
-    document: Sequence[_DocumentCell],
+    cell: DocumentCell,
+    document: Sequence[DocumentCell],
     marks: Mapping[str, Mark],
     early: Sequence[Cell],
 ) -> str:

@@ -131,7 +131,9 @@ class AirflowTask(Operator):
             if name in vars(cls):
                 base = cls.__mro__[1].__name__
                 message = f"{cls.__name__} changes {name} of {base}, which is not supported"
-                raise OperatorError(message, hint=f"write class {cls.__name__}(BaseOperator) with an execute of its own")
+                raise OperatorError(
+                    message, hint=f"write class {cls.__name__}(BaseOperator) with an execute of its own"
+                )
 
     def __init__(self, task_id: str | None = None, **given: Any) -> None:
         build, here = current_build(), state()
@@ -172,7 +174,9 @@ class AirflowTask(Operator):
         defaults = dict(here.dag.operator_args) if here.dag is not None else {}
         defaults |= group.default_args if group is not None else {}
         defaults |= given.pop("default_args", None) or {}
-        known = {name: value for name, value in defaults.items() if name not in (OPERATORS_OWN | CUSTOM_KEYWORDS) - self.own}
+        known = {
+            name: value for name, value in defaults.items() if name not in (OPERATORS_OWN | CUSTOM_KEYWORDS) - self.own
+        }
         return {**known, **given}
 
     def _free_id(self, task_id: Any, group: TaskGroup | None, build: Builder) -> str:
@@ -222,7 +226,9 @@ class AirflowTask(Operator):
             return _Source(self, f"dag_run.render({', '.join([repr(value), *self.uses(value)])})")
         if type(value) is dict:
             pairs = value.items()
-            return {self._marked(key, templates=templates): self._marked(each, templates=templates) for key, each in pairs}
+            return {
+                self._marked(key, templates=templates): self._marked(each, templates=templates) for key, each in pairs
+            }
         if type(value) in (list, tuple, set, frozenset):
             return type(value)(self._marked(each, templates=templates) for each in value)
         return value
@@ -289,7 +295,7 @@ class AirflowTask(Operator):
         self.body = "\n".join(self._with_callbacks(lines, build) if self.callbacks else lines)
 
     def _written_callbacks(self, given: Mapping[str, Any], build: Builder) -> dict[str, str]:
-        """Return the source of the functions to call when the task begins or ends, by keyword. Raise `OperatorError`."""
+        """Return the source of the functions to call when the task begins or ends. Raise `OperatorError`."""
         written = {}
         for name, value in given.items():
             functions = [value] if callable(value) else list(value or ())

@@ -203,7 +203,9 @@ class CustomTask(AirflowTask):
             if method.__name__ in ("execute", self._made.method) and returns_something(method, tree):
                 self.result_names = (self.result,)
             if method.__name__ == "on_kill":
-                build.warn(f"on_kill of {self.shown_name} has no effect: the processes of a task end with it", "remove it")
+                build.warn(
+                    f"on_kill of {self.shown_name} has no effect: the processes of a task end with it", "remove it"
+                )
         self.arguments = self._given
         parts = [f"task_id={self.id!r}"]
         parts += [_argument(name, self.unrendered(each)) for name, each in self._given.items()]
@@ -212,8 +214,8 @@ class CustomTask(AirflowTask):
         begun = build.writer.require("begun", "nbdag.airflow")
         self._create = f"_operator = {build.writer.name(self._made)}({', '.join(parts)})"
         # The analysis sees what this method does; it does not look into the methods of this module.
-        method = "execute" if self._made.execute.__module__ != __name__ else self._made.method
-        self._call = f"_operator.{method}({begun}({', '.join(['_operator', 'dag_run', *uses])}))"
+        called = "execute" if self._made.execute.__module__ != __name__ else self._made.method
+        self._call = f"_operator.{called}({begun}({', '.join(['_operator', 'dag_run', *uses])}))"
         if self._made.post_execute is not BaseOperator.post_execute:
             ended = build.writer.require("ended", "nbdag.airflow")
             self._call = f"{ended}(_operator, dag_run, {self._call})"
@@ -289,7 +291,7 @@ class CustomPartial(Partial):
         raise OperatorError(f"expand_kwargs of {self._made.__name__} is not supported", hint="write expand(…)")
 
 
-def _defaults(made: type[BaseOperator], given: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults(made: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments that `default_args` give."""
     here = state()
     defaults = {**(here.dag.default_args if here.dag is not None else {})}

@@ -50,7 +50,7 @@ def poked(answer: Any) -> PokeReturnValue:
     return answer if isinstance(answer, PokeReturnValue) else PokeReturnValue(bool(answer))
 
 
-class calling:  # noqa: N801  # used as a function
+class calling:  # used as a function
     """Calls a task's functions with its context when the task begins, and when it ends in a way that they are for.
 
     An error of such a function is shown, and changes nothing.

@@ -22,15 +22,15 @@ from ..home import Home
 from .messages import Action, ActionRequest, NoticeLevel, NoticeMessage
 from .outputs import plain_text
 
-_RUN_OPTIONS: Mapping[Action, str] = {"all": "", "only": "--only", "upto": "--upto", "from": "--from"}
+RUN_OPTIONS: Mapping[Action, str] = {"all": "", "only": "--only", "upto": "--upto", "from": "--from"}
 _CLEAR_OPTIONS: Mapping[Action, Mapping[str, bool]] = {
     "retry": {"downstream": True},
     "retry_only": {},
     "retry_failed": {"only_failed": True},
 }
-_NEED_FILE: frozenset[Action] = frozenset({*_RUN_OPTIONS, "deploy"})
+_NEED_FILE: frozenset[Action] = frozenset({*RUN_OPTIONS, "deploy"})
 # Environment variables that Jupyter sets for this kernel only; the kernels of a run must not inherit them.
-_KERNEL_VARIABLES = frozenset({"JPY_SESSION_NAME", "JPY_PARENT_PID", "JPY_INTERRUPT_EVENT", "MPLBACKEND"})
+KERNEL_VARIABLES = frozenset({"JPY_SESSION_NAME", "JPY_PARENT_PID", "JPY_INTERRUPT_EVENT", "MPLBACKEND"})
 
 
 @error
@@ -63,8 +63,8 @@ class Actions:
     def perform(self, request: ActionRequest) -> None:
         """Perform the action, or start a process that performs it."""
         action, task, run = request["action"], request["task"], request["run"]
-        if action in _RUN_OPTIONS:
-            self._run(_RUN_OPTIONS[action], task)
+        if action in RUN_OPTIONS:
+            self._run(RUN_OPTIONS[action], task)
         elif action in _CLEAR_OPTIONS:
             self._clear(run, task, _CLEAR_OPTIONS[action])
         elif action == "cancel":
@@ -92,7 +92,7 @@ class Actions:
         """Start an nbdag process, and send a notice if it fails before the run has started."""
 
         def wait() -> None:
-            environment = {name: value for name, value in os.environ.items() if name not in _KERNEL_VARIABLES}
+            environment = {name: value for name, value in os.environ.items() if name not in KERNEL_VARIABLES}
             environment |= {"NBDAG_HOME": str(self._home().root), "NO_COLOR": "1"}
             # A new session, so that interrupting the kernel does not interrupt the run.
             done = subprocess.run(

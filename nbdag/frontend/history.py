@@ -6,9 +6,29 @@ from dataclasses import dataclass
 
 from ..core.model.job import Key
 from ..home import Home
-from ..runs import AttemptRow, Run, find_run, list_attempts, list_runs, logs, rendered_in
-from . import outputs
-from .messages import Attempt, AttemptMessage, Bar, GridMessage, GridRun, PastDuration, RunMessage, TimelineMessage
+from ..runs import (
+    Run,
+    TaskNotInRunError,
+    find_run,
+    latest_that_fit,
+    list_attempts,
+    list_runs,
+    logs,
+    pinned_notebook,
+    rendered_in,
+)
+from . import outputs, task
+from .messages import (
+    Attempt,
+    AttemptMessage,
+    Bar,
+    GridMessage,
+    GridRun,
+    PastDuration,
+    RunMessage,
+    TaskDetails,
+    TimelineMessage,
+)
 from .status import attempt_state, run_statuses, run_summary
 
 LATEST = 20  # number of runs that the front end lists
@@ -25,12 +45,24 @@ class History:
 
     def runs(self, limit: int = LATEST) -> list[Run]:
         """Return the latest runs, newest first."""
-        return list_runs(self.dag, limit=limit, home=self.home) if self.home.exists else []
+        return list_runs(self.dag, limit=limit, details=False, home=self.home) if self.home.exists else []
 
     def run(self, run: str) -> RunMessage:
         """Return the status of every task of a run."""
         found = self._find(run)
         return {"kind": "run", "summary": run_summary(found), "tasks": run_statuses(found)}
+
+    def task(self, run: str, name: str) -> TaskDetails:
+        """Return the details of a task of a run, from the notebook with which the run was created."""
+        found = find_run(run, self.dag, home=self.home)
+        notebook = pinned_notebook(self.dag, run=found.id, home=self.home).dag
+        if name not in notebook.tasks:
+            raise TaskNotInRunError(self.dag, found.id, name, tuple(notebook.tasks))
+        details = task.task_details(notebook, name, run=found.id)
+        details["inputs"], details["outputs"] = task.run_values(notebook, name, found)
+        details["attempts"] = self.attempts(found.id, name)
+        details["durations"] = self.durations(name)
+        return details
 
     def attempts(self, run: str, task: str) -> list[Attempt]:
         """Return every attempt of a task in a run, by start time."""
@@ -45,8 +77,7 @@ class History:
                 "error": each.error or "",
                 "notes": [note.message for note in each.notes],
             }
-            for each in self._attempts(run)
-            if each.task == task
+            for each in list_attempts(run, self.dag, task=task, home=self.home)
         ]
 
     def timeline(self, run: str) -> TimelineMessage:
@@ -61,7 +92,7 @@ class History:
                 "started": each.started,
                 "ended": each.ended,
             }
-            for each in self._attempts(run)
+            for each in list_attempts(run, self.dag, details=False, home=self.home)
         ]
         return {"kind": "timeline", "run": run, "bars": bars}
 
@@ -85,26 +116,22 @@ class History:
     def durations(self, task: str) -> list[PastDuration]:
         """Return the durations of a task in the latest runs that contain the task, oldest first."""
         found: list[PastDuration] = []
-        for run in self.runs():
+        for run in list_runs(self.dag, limit=LATEST, task=task, details=False, home=self.home):
             status = run_statuses(run).get(task)
             if status is not None and "duration" in status:
                 found.append({"run": run.id, "state": status["state"], "duration": status["duration"]})
         return found[:_MAX_DURATIONS][::-1]
 
-    def grid(self) -> GridMessage:
+    def grid(self, limit: int = LATEST) -> GridMessage:
         """Return the task states of the latest runs, as many as the grid has room for."""
-        columns: list[GridRun] = []
-        cells = 0
-        for run in self.runs():
-            states = {task: status["state"] for task, status in run_statuses(run).items()}
-            cells += len(states)
-            if columns and cells > _MAX_CELLS:
-                break
-            columns.append({"summary": run_summary(run), "states": states})
+        columns: list[GridRun] = [
+            {
+                "summary": run_summary(run),
+                "states": {task: status["state"] for task, status in run_statuses(run).items()},
+            }
+            for run in latest_that_fit(self.dag, limit=limit, most=_MAX_CELLS, home=self.home)
+        ]
         return {"kind": "grid", "runs": columns[::-1]}
 
     def _find(self, run: str) -> Run:
-        return find_run(run, self.dag, home=self.home)
-
-    def _attempts(self, run: str) -> list[AttemptRow]:
-        return list_attempts(run, self.dag, home=self.home)
+        return find_run(run, self.dag, details=False, home=self.home)

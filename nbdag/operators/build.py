@@ -25,8 +25,8 @@ from ..core.options import option_types
 from ..core.options.options import OPTIONS, Option, TaskOptions
 from ..secrets.lookup import looked_up_in
 from . import OperatorError, name_of
+from .bodies.value_writer import ValueWriter
 from .tasks import Operator, set_build, task_ids
-from .value_writer import ValueWriter
 
 _OPTIONS = {option.field: option for option in OPTIONS["task"] if option.field != "operator"}
 _DAG_OPTIONS = {option.field: option for option in OPTIONS["dag"] if not option.is_default}

@@ -27,8 +27,8 @@ from ..core.options.options import TaskOptions
 from ..errors import NbdagError, error
 from ..templates import is_template
 from . import OperatorError
-from .calls import Piece, Source, fields, filled, write_call, write_pieces
-from .rendering import rendered
+from .bodies.calls import Piece, Source, fields, filled, write_call, write_pieces
+from .bodies.rendering import rendered
 from .tasks import Operator
 
 _ADDRESS = re.compile(r"[^@\s:/]+@[^@\s:/]+")

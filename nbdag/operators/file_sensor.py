@@ -20,7 +20,7 @@ from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions
 from ..errors import NbdagError
 from . import OperatorError
-from .calls import Piece, assigned, fields, filled, only_name, write_call, write_pieces
+from .bodies.calls import Piece, assigned, fields, filled, only_name, write_call, write_pieces
 from .sensor import Sensor
 
 

@@ -37,8 +37,8 @@ from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions
 from ..errors import NbdagError, error
 from . import OperatorError
-from .calls import Piece, assigned, fields, filled, only_name, render_literals, write_call, write_pieces
-from .plain import plain_value
+from .bodies.calls import Piece, assigned, fields, filled, only_name, render_literals, write_call, write_pieces
+from .bodies.plain import plain_value
 from .tasks import Operator
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -17,8 +17,8 @@ from __future__ import annotations
 from ..core.options import option_types
 from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions
-from .calls import assigned
-from .parameters import pipeline_call
+from .bodies.calls import assigned
+from .bodies.parameters import pipeline_call
 from .tasks import Operator
 
 

@@ -30,9 +30,9 @@ from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions
 from ..errors import NbdagError, error
 from . import BodyWarning, OperatorError, known_names
-from .calls import Piece, Read, Source, assigned, named, only_name, without_templates, write_call, write_pieces
-from .rendering import rendered
-from .sql_text import Statement, bind, bound_names, statements, tables
+from .bodies.calls import Piece, Read, Source, assigned, named, only_name, without_templates, write_call, write_pieces
+from .bodies.rendering import rendered
+from .bodies.sql_text import Statement, bind, bound_names, statements, tables
 from .tasks import Operator
 
 _URL = re.compile(r"[A-Za-z][\w+.-]*:")
@@ -361,7 +361,7 @@ class _Borrowed:
 
 
 def _check_bound(statement: Statement, values: Mapping[str, Any]) -> None:
-    from .sql_text import unknown_names
+    from .bodies.sql_text import unknown_names
 
     for line, name in unknown_names(statement.text, values):
         raise SqlSetupError(

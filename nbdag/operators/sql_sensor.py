@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.options.options import TaskOptions
-from .calls import Piece, assigned, only_name
+from .bodies.calls import Piece, assigned, only_name
 from .sensor import Sensor
 from .sql import CONNECTION, execute, sql_call
 

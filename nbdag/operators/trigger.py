@@ -16,8 +16,8 @@ from __future__ import annotations
 from ..core.options import option_types
 from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions
-from .calls import assigned, only_name
-from .parameters import pipeline_call
+from .bodies.calls import assigned, only_name
+from .bodies.parameters import pipeline_call
 from .sensor import Sensor
 
 

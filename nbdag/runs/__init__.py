@@ -5,9 +5,10 @@ one function of this module and shows the result. Nothing outside this package i
 
     create, execute    run  plan_run  trigger  resume  backfill  schedule  run_child  trigger_child (from a task)
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
+    lists              page_of_runs  page_of_dags  dag_entry
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
                        remember_files  list_assets  asset_events  waits_for  lineage
-                       questions
+                       questions  report_html
     change             answer  emit_asset  clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
     maintain           list_connections  test_connections
                        gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
@@ -73,6 +74,26 @@ if TYPE_CHECKING:
     from .queries.deployments import Deployed, NotDeployedError, Tick, find_dag, list_dags, live_scheduler, next_ticks
     from .queries.file_order import remember_files
     from .queries.health import Finding, health
+    from .queries.listings import (
+        CursorError,
+        DagEntry,
+        DagPage,
+        RunEntry,
+        RunPage,
+        dag_entry,
+        latest_that_fit,
+        page_of_dags,
+        page_of_runs,
+    )
+    from .queries.logs import LogFile, find_log
+    from .queries.notebooks import (
+        PinnedNotebook,
+        UnknownVersionError,
+        Version,
+        find_version,
+        list_versions,
+        pinned_notebook,
+    )
     from .queries.pinned import PinnedNotebookMissingError
     from .queries.pools import Pool, list_pools
     from .queries.records import (
@@ -84,6 +105,8 @@ if TYPE_CHECKING:
         UnknownInstanceError,
         ValueNotStoredError,
     )
+    from .queries.report_page import NoReportError, report_html
+    from .queries.run_details import RunDetails, run_details
     from .queries.runs import (
         AmbiguousRunError,
         NoLogError,
@@ -121,6 +144,9 @@ __all__ = [
     "ChildRunError",
     "Cleaned",
     "Cleared",
+    "CursorError",
+    "DagEntry",
+    "DagPage",
     "DatabaseHealth",
     "DefaultPoolError",
     "Deployed",
@@ -134,8 +160,10 @@ __all__ = [
     "KnownConnection",
     "Line",
     "Lineage",
+    "LogFile",
     "NoLogError",
     "NoQuestionError",
+    "NoReportError",
     "NoSchedulerError",
     "NoStoredValueError",
     "NotApproverError",
@@ -146,6 +174,7 @@ __all__ = [
     "OutputExistsError",
     "ParameterSizeError",
     "ParameterValueError",
+    "PinnedNotebook",
     "PinnedNotebookMissingError",
     "Planned",
     "Pool",
@@ -156,8 +185,11 @@ __all__ = [
     "Question",
     "Run",
     "RunBusyError",
+    "RunDetails",
     "RunEndedError",
+    "RunEntry",
     "RunOwnedError",
+    "RunPage",
     "RunSucceededError",
     "SchedulerRow",
     "SchedulerRunningError",
@@ -172,7 +204,9 @@ __all__ = [
     "UnknownRunError",
     "UnknownStateError",
     "UnknownTaskError",
+    "UnknownVersionError",
     "ValueNotStoredError",
+    "Version",
     "Why",
     "answer",
     "asset_events",
@@ -182,16 +216,20 @@ __all__ = [
     "choose",
     "clean_db",
     "clear",
+    "dag_entry",
     "delete_pool",
     "deploy",
     "doctor",
     "edited_since",
     "emit_asset",
     "find_dag",
+    "find_log",
     "find_run",
+    "find_version",
     "follow",
     "gc",
     "health",
+    "latest_that_fit",
     "lineage",
     "list_assets",
     "list_attempts",
@@ -199,6 +237,7 @@ __all__ = [
     "list_dags",
     "list_pools",
     "list_runs",
+    "list_versions",
     "live_scheduler",
     "load",
     "logs",
@@ -206,7 +245,10 @@ __all__ = [
     "migrate_db",
     "next_ticks",
     "owner",
+    "page_of_dags",
+    "page_of_runs",
     "pause",
+    "pinned_notebook",
     "plain_parameters",
     "plan_run",
     "questions",
@@ -215,9 +257,11 @@ __all__ = [
     "remove",
     "rendered",
     "rendered_in",
+    "report_html",
     "resume",
     "run",
     "run_child",
+    "run_details",
     "schedule",
     "set_pool",
     "stop_servers",
@@ -243,6 +287,7 @@ _MODULES = {
         "AmbiguousRunError NoLogError RunBusyError UnknownRunError UnknownStateError find_run follow "
         "list_attempts list_runs logs owner rendered rendered_in watch_runs"
     ),
+    ".queries.report_page": "NoReportError report_html",
     ".queries.pinned": "PinnedNotebookMissingError",
     ".queries.values": "load",
     ".queries.why": "Why why why_not_started",
@@ -253,6 +298,12 @@ _MODULES = {
     ".queries.database": "DatabaseHealth check_db",
     ".queries.file_order": "remember_files",
     ".queries.health": "Finding health",
+    ".queries.listings": (
+        "CursorError DagEntry DagPage RunEntry RunPage dag_entry latest_that_fit page_of_dags page_of_runs"
+    ),
+    ".queries.notebooks": "PinnedNotebook UnknownVersionError Version find_version list_versions pinned_notebook",
+    ".queries.run_details": "RunDetails run_details",
+    ".queries.logs": "LogFile find_log",
     ".creation.prepare": (
         "EmptySelectionError FolderMissingError KernelMissingError NotebookProblemsError OutputError "
         "OutputExistsError ParameterSizeError ParameterValueError UnknownParameterError UnknownTaskError choose "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Connection, Text, and_, bindparam, case, cast, func, insert, or_, select, update
 
 from ..core.model.states import RunState
 from . import schema as t
@@ -87,8 +88,31 @@ class Deployments:
         with self._database.reading() as connection:
             return [from_row(DagRow, row) for row in connection.execute(_deployed().order_by(t.dags.c.id))]
 
-    def versions(self) -> dict[str, int]:
-        """Return the version number of each deployed notebook.
+    def page(
+        self, *, search: str = "", tags: Collection[str] = (), paused: bool | None = None, after: str = "", limit: int
+    ) -> list[DagRow]:
+        """Return deployed notebooks by id, beginning after the id `after`.
+
+        Each word of `search` must occur in the id, the owner, the tags or the description; every tag must be present.
+        """
+        query = _deployed().where(t.dags.c.id > after).order_by(t.dags.c.id).limit(limit)
+        text = func.lower(
+            t.dags.c.id + " " + func.coalesce(t.dags.c.owner, "") + " " + func.coalesce(cast(t.dags.c.tags, Text), "")
+            + " " + func.coalesce(t.dags.c.description, "")
+        )  # fmt: skip
+        for word in search.lower().split():
+            query = query.where(text.contains(word, autoescape=True))
+        for tag in tags:
+            query = query.where(
+                cast(t.dags.c.tags, Text).contains(json.dumps(tag, ensure_ascii=False), autoescape=True)
+            )
+        if paused is not None:
+            query = query.where(t.dags.c.paused == paused)
+        with self._database.reading() as connection:
+            return [from_row(DagRow, row) for row in connection.execute(query)]
+
+    def versions(self, dags: Collection[str] | None = None) -> dict[str, int]:
+        """Return the version number of each of these deployed notebooks, or of all.
 
         The versions of a DAG are numbered from 1, in the order in which they were recorded.
         """
@@ -100,11 +124,13 @@ class Deployments:
             .where(~t.versions.c.built, t.versions.c.created <= own.c.created)
             .group_by(t.versions.c.dag_id)
         )
+        if dags is not None:
+            query = query.where(t.dags.c.id.in_(dags))
         with self._database.reading() as connection:
             return {row.dag_id: row.number for row in connection.execute(query)}
 
-    def last_runs(self) -> dict[str, LastRun]:
-        """Return the newest run of each DAG."""
+    def last_runs(self, dags: Collection[str] | None = None) -> dict[str, LastRun]:
+        """Return the newest run of each of these DAGs, or of all."""
         newest = (
             select(t.runs.c.id)
             .where(t.runs.c.dag_id == t.dags.c.id)
@@ -116,6 +142,8 @@ class Deployments:
         query = select(t.dags.c.id.label("dag"), t.runs.c.name, t.runs.c.state, t.runs.c.created).join(
             t.runs, t.runs.c.id == newest
         )
+        if dags is not None:
+            query = query.where(t.dags.c.id.in_(dags))
         with self._database.reading() as connection:
             return {
                 row.dag: LastRun(name=row.name, state=row.state, created=row.created)

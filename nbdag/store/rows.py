@@ -64,6 +64,9 @@ class DagRow:
     # Events of assets before this time start no run; None if the schedule waits for no asset.
     events_since: float | None = None
     next_date: float | None = None  # earliest time at which the next run may be due; None: no run will be due
+    owner: str | None = None
+    tags: tuple[str, ...] | None = None  # None: the notebook was deployed by an nbdag that did not record tags
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from ..core.model.states import RunState, TaskState
 
-HEAD = "0011"  # revision of the newest migration
+HEAD = "0012"  # revision of the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -129,6 +129,9 @@ dags = Table(
     # Events of assets before this time start no run; NULL: the schedule waits for no asset.
     Column("events_since", Double),
     Column("next_date", Double, index=True),  # earliest time at which the next run may be due; NULL: no run will be due
+    Column("owner", Text),
+    Column("tags", JsonTuple),  # NULL: the notebook was deployed by an nbdag that did not record tags
+    Column("description", Text),
 )
 
 versions = Table(

@@ -21,6 +21,7 @@ from .backfills import Backfills
 from .database import Database
 from .deployments import Deployments, has_room
 from .inserts import add_instances, create_runs, note_values, record_version
+from .listings import Listings
 from .maintenance import Maintenance
 from .mapping import from_row, to_row, update_values, updates
 from .rows import ActiveRow, AttemptRow, CachedOutcome, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
@@ -42,6 +43,7 @@ class Store:
         self.deployments = Deployments(database)
         self.backfills = Backfills(database)
         self.assets = Assets(database)
+        self.listings = Listings(database)
         self.maintenance = Maintenance(database)
 
     @property
@@ -197,18 +199,27 @@ class Store:
 
     # Tasks
 
-    def instances(self, runs: Sequence[int]) -> dict[int, list[InstanceRow]]:
-        """Return the task instances of these runs, by run, in notebook order."""
+    def instances(self, runs: Sequence[int], task: str | None = None) -> dict[int, list[InstanceRow]]:
+        """Return the task instances of these runs, by run, in notebook order. With `task`, only those of that task."""
         query = select(t.instances).where(t.instances.c.run_id.in_(runs))
+        if task is not None:
+            query = query.where(t.instances.c.task == task)
         found: dict[int, list[InstanceRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
             for row in connection.execute(query.order_by(t.instances.c.position, t.instances.c.map_index)):
                 found[row.run_id].append(from_row(InstanceRow, row))
         return found
 
-    def attempts(self, runs: Sequence[int]) -> dict[int, list[AttemptRow]]:
-        """Return the attempts of these runs with their outputs and notes, by run, ordered by their start."""
-        of_runs = t.instances.c.run_id.in_(runs)
+    def attempts(
+        self, runs: Sequence[int], task: str | None = None, *, details: bool = True
+    ) -> dict[int, list[AttemptRow]]:
+        """Return the attempts of these runs, by run, ordered by their start.
+
+        With `task`, return only the attempts of that task. Without `details`, omit their outputs and notes.
+        """
+        of_runs: ColumnElement[bool] = t.instances.c.run_id.in_(runs)
+        if task is not None:
+            of_runs = of_runs & (t.instances.c.task == task)
         attempts = (
             select(t.attempts, t.instances.c.run_id, t.instances.c.task, t.instances.c.map_index)
             .join(t.instances, t.instances.c.id == t.attempts.c.instance_id)
@@ -221,14 +232,18 @@ class Store:
             .where(of_runs)
             .order_by(t.outputs.c.name)
         )
-        notes = select(t.notes).where(t.notes.c.run_id.in_(runs), t.notes.c.instance_id.is_not(None))
+        notes = (
+            select(t.notes).join(t.instances, t.instances.c.id == t.notes.c.instance_id).where(of_runs)
+            if task is not None
+            else select(t.notes).where(t.notes.c.run_id.in_(runs), t.notes.c.instance_id.is_not(None))
+        )
         outputs_of: dict[tuple[int, int], list[StoredOutput]] = {}
         notes_of: dict[tuple[int, int], list[Note]] = {}
         found: dict[int, list[AttemptRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
-            for row in connection.execute(outputs):
+            for row in connection.execute(outputs) if details else ():
                 outputs_of.setdefault((row.instance_id, row.try_number), []).append(from_row(StoredOutput, row))
-            for row in connection.execute(notes.order_by(t.notes.c.id)):
+            for row in connection.execute(notes.order_by(t.notes.c.id)) if details else ():
                 notes_of.setdefault((row.instance_id, row.try_number), []).append(from_row(Note, row))
             for row in connection.execute(attempts):
                 which = (row.instance_id, row.try_number)

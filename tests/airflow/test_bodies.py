@@ -263,12 +263,18 @@ WARNINGS = [
     ("DAG('a', template_undefined=print)", "template_undefined of DAG has no effect: an unknown name"),
     ("DAG('a', orientation='LR')", "orientation of DAG has no effect"),
     ("Label('why')", "the label 'why' of an edge is not shown"),
-    ("EmptyOperator(task_id='a', on_failure_callback=print, execution_timeout=timedelta(1))",
-     "the callbacks of a are not called if the timeout ends it"),
-    ("TriggerDagRunOperator(task_id='a', trigger_dag_id='b', on_success_callback=print)",
-     "on_success_callback of TriggerDagRunOperator has no effect"),
-    ("class A(BaseOperator):\n    def execute(self, context): ...\n    def on_kill(self): ...\nA(task_id='a')",
-     "on_kill of A has no effect"),
+    (
+        "EmptyOperator(task_id='a', on_failure_callback=print, execution_timeout=timedelta(1))",
+        "the callbacks of a are not called if the timeout ends it",
+    ),
+    (
+        "TriggerDagRunOperator(task_id='a', trigger_dag_id='b', on_success_callback=print)",
+        "on_success_callback of TriggerDagRunOperator has no effect",
+    ),
+    (
+        "class A(BaseOperator):\n    def execute(self, context): ...\n    def on_kill(self): ...\nA(task_id='a')",
+        "on_kill of A has no effect",
+    ),
     ("DAG('a').test()", "dag.test() has no effect here"),
     ("TaskGroup('g', tooltip='t')", "the text 't' of a TaskGroup is not shown"),
 ]

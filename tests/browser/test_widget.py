@@ -137,9 +137,30 @@ def test_the_kernel_is_free_during_a_run_that_is_then_cancelled(notebook):
     nb.box("wait", "running")
     nb.run(4)
     nb.button("Cancel").click()
+    nb.page.wait_for_selector(".nbdag-progress:has-text('Cancelling')")
     nb.page.wait_for_selector(".nbdag-shown-run:has-text('cancelled')")
+    nb.page.wait_for_selector(".nbdag-progress", state="detached")
     nb.page.wait_for_selector(".nbdag-danger", state="detached")
     nb.box("wait", "cancelled")
+    assert nb.errors == []
+
+
+def test_after_a_restart_the_graph_says_so_and_can_be_drawn_again(notebook):
+    nb = notebook("%dag restarted", "%%task one\nx = 1", "%%task two\ny = x")
+    nb.open_graph()
+    nb.run(3)
+    nb.box("one", "success")
+    nb.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.restartKernel()")
+    nb.page.wait_for_selector(".nbdag-app [role=alert]:has-text('The kernel was restarted')")
+    assert nb.button("Run all").is_disabled()
+    nb.box("one", "success")  # the last state remains
+    nb.button("Draw it again").click()
+    nb.box("one", "none")
+    assert nb.page.locator(".nbdag-app").count() == 1
+    nb.button("Run all").click()
+    nb.page.wait_for_selector(".nbdag-progress:has-text('Starting the run')")
+    nb.box("two", "success")
+    nb.page.wait_for_selector(".nbdag-progress", state="detached")
     assert nb.errors == []
 
 

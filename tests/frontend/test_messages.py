@@ -49,9 +49,10 @@ LONG = dag(
 
 
 def test_the_committed_typescript_matches_the_python_messages():
-    """`python nbdag/frontend/ui/messages.py` generates the committed TypeScript file."""
+    """`python nbdag/frontend/ui/messages.py` generates the committed TypeScript files."""
     written = runpy.run_path(str(ROOT / "nbdag" / "frontend" / "ui" / "messages.py"))
     assert written["typescript"]() == written["TARGET"].read_text(encoding="utf-8")
+    assert written["api_typescript"]() == written["API_TARGET"].read_text(encoding="utf-8")
 
 
 class TestPicture:

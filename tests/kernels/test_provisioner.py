@@ -216,10 +216,11 @@ def test_a_kernel_runs_exit_handlers_and_writes_open_files(tmp_path):
 def test_a_restarted_kernel_is_a_new_forked_process():
     async def live() -> None:
         async with kernel() as forked:
-            before = forked.pid
+            before, ports = forked.pid, forked.manager.ports
             forked.client.stop_channels()
             await forked.manager.restart_kernel(now=True)
             assert forked.pid != before and forked.manager.is_forked
+            assert forked.manager.ports != ports, "Jupyter Server connects to a new address only if the ports differ"
             forked.client = forked.manager.client()
             forked.client.start_channels()
             await forked.client.wait_for_ready(timeout=LONG)

@@ -20,7 +20,7 @@ from nbdag.core.cells.cells import RawCell
 from nbdag.core.options.options import TaskOptions
 from nbdag.errors import NbdagError
 from nbdag.notebooks import read_cells
-from nbdag.operators import calls
+from nbdag.operators.bodies import calls
 
 from .conftest import WebServer
 from .hostile import NUL, VALUES

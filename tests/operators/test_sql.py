@@ -19,8 +19,8 @@ from nbdag.context import DagRun, set_current
 from nbdag.core.options.options import TaskOptions
 from nbdag.errors import NbdagError
 from nbdag.operators import OperatorError
+from nbdag.operators.bodies.sql_text import bind, statements, tables
 from nbdag.operators.sql import SqlError, SqlSetupError
-from nbdag.operators.sql_text import bind, statements, tables
 
 KNOWN = {"orders", "customers", "day", "ids", "engine", "url", "limit"}
 

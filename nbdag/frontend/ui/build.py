@@ -15,7 +15,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 HERE = Path(__file__).parent
 DIST = HERE / "dist"
-BUILT = (DIST / "widget.js", DIST / "widget.css")
+BUILT = (
+    *(DIST / name for name in ("widget.js", "widget.css", "page.js", "page.css")),
+    HERE / "labextension" / "package.json",
+)
 
 
 class BuildError(RuntimeError):
@@ -40,7 +43,7 @@ def is_fresh() -> bool:
     if not all(path.is_file() for path in BUILT):
         return False
     built = min(path.stat().st_mtime for path in BUILT)
-    sources = [*HERE.glob("src/**/*"), HERE / "package-lock.json", HERE / "build.mjs"]
+    sources = [*HERE.glob("src/**/*"), *HERE.glob("lab/**/*"), *HERE.glob("*.mjs"), HERE / "package-lock.json"]
     return all(path.stat().st_mtime <= built for path in sources if path.is_file() and ".test." not in path.name)
 
 

@@ -81,7 +81,8 @@ class Backfill:
 
     dag: str
     ticks: tuple[BackfillTick, ...]  # the ticks, in the order in which their runs start
-    owner: str = ""  # describes the process that executes the runs; "" means this process
+    # Describes the process that executes the runs; "" means this process, or nobody yet (see `execute` of `backfill`).
+    owner: str = ""
     runs: tuple[Run, ...] = ()
 
 
@@ -101,6 +102,7 @@ def backfill(
     executor: str = "local",
     on_plan: Callable[[Backfill], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
+    execute: bool = True,
     home: Home | None = None,
 ) -> Backfill:
     """Create a run for each tick from `first` to `last`, both included.
@@ -108,7 +110,8 @@ def backfill(
     A date without a time zone is in the schedule's zone. `reprocess` selects ticks that already have a run: "none"
     skips them, "failed" adds a run if the latest one failed, "completed" adds a run if the latest one has ended.
     `tasks` limits the runs to these tasks; the values of all other tasks come from the latest run of the same tick.
-    `on_plan` receives the plan before this process executes the runs. `dry_run` creates no runs.
+    `on_plan` receives the plan before this process executes the runs. Without `execute`, the runs wait for a scheduler
+    even if none is alive. `dry_run` creates no runs.
     """
     here = the_home(home)
     with open_store_and_dag(here, dag, to_change=not dry_run) as (store, row):
@@ -164,7 +167,7 @@ def backfill(
         )
         if on_plan is not None:
             on_plan(done)
-        if not owner:
+        if execute and not owner:
             recover(store, here)
             execute_runs(store, here, rows, jobs=jobs, executor=executor, most=max_active_runs, on_event=on_event)
         return replace(done, runs=tuple(read_runs(store, here, [store.run(made.id) for made in rows])))

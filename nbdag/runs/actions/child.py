@@ -24,7 +24,7 @@ from ...core.model import text
 from ...core.model.states import RUN_FINISHED, RunState, TaskState
 from ...errors import NbdagError, error
 from ...home import Home, the_home
-from ...operators.calls import Piece, filled
+from ...operators.bodies.calls import Piece, filled
 from ...waiting import Postponed
 from ..creation.prepare import plain_parameters
 from ..execution.foreground import run

@@ -65,6 +65,7 @@ class Cleared:
     run: Run
     tasks: tuple[str, ...]  # the changed tasks (`train`, or `train[3]` for an instance), in notebook order
     restarting: tuple[str, ...] = ()  # tasks among `tasks` that were running, and are terminated first
+    again: tuple[str, ...] = ()  # further tasks, downstream of marked tasks, that were cleared to run again
     queued_again: bool = False  # whether the run had ended, so that it was queued again
     owner: str = ""  # describes the process that owns the run; "" if no process owns it
     edited: str = ""  # one sentence if cells of these tasks were edited after the run's notebook was pinned; else ""
@@ -168,21 +169,27 @@ def mark(
     run: Run | str,
     tasks: Sequence[str],
     *,
+    dry_run: bool = False,
     dag: str | None = None,
     home: Home | None = None,
 ) -> Cleared:
     """Set tasks to success, failed or skipped without an attempt. A running task is terminated.
 
-    Downstream tasks that failed or could not run are cleared, so that they run again.
+    Downstream tasks that failed or could not run are cleared, so that they run again. `dry_run` changes nothing.
     """
     if state not in MARKS:
         raise UnknownStateError(str(state), tuple(MARKS))
     to = MARKS[state]
+    again: tuple[str, ...] = ()
 
     def step(store: Store, here: Home, row: RunRow) -> tuple[Change, list[InstanceRow]]:
-        return _marking(store, run_dag(here, row), row, tasks, to)
+        nonlocal again
+        change, chosen, below = _marking(store, run_dag(here, row), row, tasks, to)
+        again = tuple(task_label(each.task, each.map_index) for each in below)
+        return change, chosen
 
-    return change_run(run, dag, home, step)
+    done = change_run(run, dag, home, step, dry_run=dry_run)
+    return replace(done, again=again)
 
 
 def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple[Change, list[InstanceRow]]:
@@ -239,7 +246,8 @@ def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple
 
 def _marking(
     store: Store, dag: Dag, row: RunRow, tasks: Sequence[str], to: TaskState
-) -> tuple[Change, list[InstanceRow]]:
+) -> tuple[Change, list[InstanceRow], list[InstanceRow]]:
+    """Return the change that marks tasks, the current rows of these tasks, and those of the tasks that run again."""
     instances = store.instances([row.id])[row.id]
     wanted = wanted_instances(row, dag, instances, tasks)
     chosen = [each for each in instances if is_wanted(each, wanted) and each.state is not to]
@@ -255,7 +263,7 @@ def _marking(
     moved += [_cleared(each) for each in again]
     at = time.time()
     ended = _given_up(store, row, [*chosen, *again], at, f"marked {to.value}")
-    return Change(run=_queued_again(row), instances=moved, ended=ended, at=at), chosen
+    return Change(run=_queued_again(row), instances=moved, ended=ended, at=at), chosen, again
 
 
 def _given_up(

@@ -64,6 +64,9 @@ def deploy(
             paused=before is not None and before.paused,
             last_date=None if before is None else before.last_date,
             events_since=None if timetable.condition is None else now.timestamp(),
+            owner=options.owner,
+            tags=options.tags,
+            description=options.description,
         )
         needs = () if timetable.condition is None else timetable.condition.assets
         produces = {task.id: task.options.produces for task in dag.tasks.values()}

@@ -132,7 +132,7 @@ class Daemon:
         self._reports = Reports(
             store, home, on_error=lambda run, why: self._later(lambda: self._say(str(why), run.dag, run.name))
         )
-        self._notifier = Notifier(store)
+        self._notifier = Notifier(store, home)
         self._builder = Builder(
             store,
             home,
@@ -315,7 +315,7 @@ class Daemon:
         """Report a run whose tasks could not be built."""
         if row.state in RUN_FINISHED:
             self._say(f"the tasks of the run cannot be built: {row.error}", row.dag, row.name)
-            self._notifier.has_ended(row, self._home)
+            self._notifier.has_ended(row)
 
     def _recover_others(self, now: datetime) -> None:
         """Recover the runs and tasks of processes that have ended."""

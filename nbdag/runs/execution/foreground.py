@@ -167,7 +167,7 @@ def execute_runs(
     errors: list[NbdagError] = []
     blocked: PreviousRunError | None = None
     reports = Reports(store, home, lambda row, error: errors.append(error))
-    notifier = Notifier(store)
+    notifier = Notifier(store, home)
     with executor_ready(executor, jobs) as ready:
         scheduler = Scheduler(
             store,
@@ -236,7 +236,7 @@ def _execute_new(
     cache: bool,
     on_event: Callable[[Event], None] | None,
 ) -> Run:
-    reporter, notifier = Reporter(store, home), Notifier(store)
+    reporter, notifier = Reporter(store, home), Notifier(store, home)
 
     def read(row: RunRow) -> Dag:
         return prepared.dag

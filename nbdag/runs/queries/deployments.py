@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 from ...core.model.states import RunState
@@ -60,8 +60,11 @@ class Deployed:
     next_run: datetime | None
     last_run: str | None  # id of the newest run
     last_state: RunState | None
+    owner: str | None = None
+    tags: tuple[str, ...] = ()
+    description: str | None = None
     # How the notebook's file differs from the pinned version: "" (not at all), "changed" or "gone" (deleted).
-    changed: str = ""
+    changed: Literal["", "changed", "gone"] = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the deployment as `list -o json` prints it."""
@@ -137,11 +140,17 @@ def open_store_and_dag(home: Home | None, dag: str, *, to_change: bool = False) 
 def read_deployments(store: Store, dags: Iterable[str] | None = None) -> list[Deployed]:
     """Return the deployments of these DAGs, or of all DAGs."""
     rows = store.deployments.all()
-    if dags is not None:
-        wanted = set(dags)
-        rows = [row for row in rows if row.id in wanted]
-    last = store.deployments.last_runs()
-    versions = store.deployments.versions()
+    if dags is None:
+        return deployments_of(store, rows)
+    wanted = set(dags)
+    return deployments_of(store, [row for row in rows if row.id in wanted])
+
+
+def deployments_of(store: Store, rows: Sequence[DagRow]) -> list[Deployed]:
+    """Return these rows as deployments."""
+    ids = [row.id for row in rows]
+    last = store.deployments.last_runs(ids)
+    versions = store.deployments.versions(ids)
     found = []
     for row in rows:
         latest, path = last.get(row.id), Path(row.path)
@@ -160,13 +169,16 @@ def read_deployments(store: Store, dags: Iterable[str] | None = None) -> list[De
                 next_run=due,
                 last_run=None if latest is None else latest.name,
                 last_state=None if latest is None else latest.state,
+                owner=row.owner,
+                tags=row.tags or (),
+                description=row.description,
                 changed=_changed(path, row.digest),
             )
         )
     return found
 
 
-def _changed(path: Path, pinned: str) -> str:
+def _changed(path: Path, pinned: str) -> Literal["", "changed", "gone"]:
     try:
         digest = sha256(path.read_bytes()).hexdigest()
     except OSError:

@@ -117,25 +117,40 @@ def open_store(home: Home, *, to_change: bool = False) -> Iterator[Store | None]
 
 
 def list_runs(
-    dag: str | None = None, state: RunState | str | None = None, limit: int = 20, *, home: Home | None = None
+    dag: str | None = None,
+    state: RunState | str | None = None,
+    limit: int = 20,
+    *,
+    task: str | None = None,
+    details: bool = True,
+    home: Home | None = None,
 ) -> list[Run]:
-    """Return the latest runs, the newest first."""
+    """Return the latest runs, the newest first.
+
+    With `task`, the records contain only that task. Without `details`, the records of tasks lack outputs and warnings,
+    and are read several times faster.
+    """
     here = the_home(home)
     known = {each.value: each for each in RunState}
     if state is not None and state not in known:
         raise UnknownStateError(str(state), tuple(known))
     states = () if state is None else (known[state],)
     with open_store(here) as store:
-        return [] if store is None else read_runs(store, here, store.runs(dag=dag, states=states, limit=limit))
+        if store is None:
+            return []
+        return read_runs(store, here, store.runs(dag=dag, states=states, limit=limit), task=task, details=details)
 
 
-def find_run(run: str = "latest", dag: str | None = None, *, home: Home | None = None) -> Run:
-    """Return the run with this id; `run` may also be an unambiguous prefix of an id, or "latest"."""
+def find_run(run: str = "latest", dag: str | None = None, *, details: bool = True, home: Home | None = None) -> Run:
+    """Return the run with this id; `run` may also be an unambiguous prefix of an id, or "latest".
+
+    For `details`, see `list_runs`.
+    """
     here = the_home(home)
     with open_store(here) as store:
         if store is None:
             raise UnknownRunError(run, dag, here.root)
-        return read_runs(store, here, [find_row(store, here, run, dag)])[0]
+        return read_runs(store, here, [find_row(store, here, run, dag)], details=details)[0]
 
 
 def owner(run: Run) -> str:
@@ -200,14 +215,19 @@ def watch_runs(dag: Callable[[], str], *, limit: int, home: Home) -> Generator[l
             yield read_runs(store, home, moved) if moved else []
 
 
-def list_attempts(run: str, dag: str, *, home: Home | None = None) -> list[AttemptRow]:
-    """Return every attempt of a run, by start time."""
+def list_attempts(
+    run: str, dag: str, *, task: str | None = None, details: bool = True, home: Home | None = None
+) -> list[AttemptRow]:
+    """Return every attempt of a run, or with `task` of one of its tasks, by start time.
+
+    Without `details`, the attempts lack outputs and notes.
+    """
     here = the_home(home)
     with open_store(here) as store:
         if store is None:
             return []
         row = find_row(store, here, run, dag)
-        return store.attempts([row.id])[row.id]
+        return store.attempts([row.id], task, details=details)[row.id]
 
 
 def logs(
@@ -239,7 +259,7 @@ def rendered_in(notebook: Path) -> dict[str, str]:
 def _attempt(run: Run | str, task: str, try_number: int | None, map_index: int, home: Home | None) -> Path:
     """Return the path of an attempt's notebook."""
     here = home_of(run, home)
-    found = run if isinstance(run, Run) else find_run(run, home=here)
+    found = run if isinstance(run, Run) else find_run(run, details=False, home=here)
     one = found[task] if map_index < 0 else found[task, map_index]
     if one.tries < (try_number or 1):
         raise NoLogError(found.id, task, try_number, one.state)
@@ -269,11 +289,16 @@ def find_row(store: Store, home: Home, run: str, dag: str | None) -> RunRow:
     return found[0]
 
 
-def read_runs(store: Store, home: Home, rows: Sequence[RunRow]) -> list[Run]:
-    """Return the records of these runs, with their tasks."""
+def read_runs(
+    store: Store, home: Home, rows: Sequence[RunRow], *, task: str | None = None, details: bool = True
+) -> list[Run]:
+    """Return the records of these runs, with their tasks. For `task` and `details`, see `list_runs`."""
     numbers = [row.id for row in rows]
-    attempts = store.attempts(numbers)
-    instances = store.instances(numbers)
+    instances = store.instances(numbers, task)
+    if details:
+        last = {each.instance: each for attempts in store.attempts(numbers).values() for each in attempts}
+    else:
+        last = store.listings.last_attempts(numbers, task)
     notes = store.notes(numbers)
     may_be_orphaned = any(row.scheduler is not None and row.state not in RUN_FINISHED for row in rows)
     dead = dead_owners(store) if may_be_orphaned else {}
@@ -287,7 +312,7 @@ def read_runs(store: Store, home: Home, rows: Sequence[RunRow]) -> list[Run]:
             ended=row.ended,
             notebook=_report(home, row),
             parameters=row.parameters,
-            tasks=_tasks(home, row, instances[row.id], attempts[row.id]),
+            tasks=tuple(_task(home, row, each, last.get(each.id)) for each in instances[row.id]),
             warnings=notes[row.id],
             error=row.error,
             orphaned=describe_orphan(row, dead[row.id]) if row.id in dead else None,
@@ -304,13 +329,6 @@ def _report(home: Home, row: RunRow) -> Path:
     """Return the output path that the user gave if that file exists, else the report in the home."""
     requested = None if row.output is None else Path(row.output)
     return requested if requested is not None and requested.is_file() else home.report(row.dag, row.name)
-
-
-def _tasks(
-    home: Home, row: RunRow, instances: Sequence[InstanceRow], attempts: Sequence[AttemptRow]
-) -> tuple[TaskRun, ...]:
-    last = {attempt.instance: attempt for attempt in attempts}
-    return tuple(_task(home, row, instance, last.get(instance.id)) for instance in instances)
 
 
 def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | None) -> TaskRun:

@@ -63,6 +63,32 @@ export type NoticeLevel =
   | "info"
   | "error"
 
+export type RunAction =
+  | "all"
+  | "only"
+  | "upto"
+  | "from"
+
+export type Role =
+  | "task"
+  | "setup"
+  | "parameters"
+  | "skip"
+  | "code"
+
+export type CellRole =
+  | "parameters"
+  | "setup"
+  | "task"
+  | "control"
+  | "builder"
+  | "scratch"
+  | "prose"
+
+export type Severity =
+  | "error"
+  | "warning"
+
 /** The status of a task. A task without a status has not run. */
 export interface TaskStatus {
   state: DisplayState
@@ -206,6 +232,207 @@ export interface Bar {
 export interface GridRun {
   summary: RunSummary
   states: Record<string, DisplayState>
+}
+
+/** A cell of a notebook, with its role in a run. */
+export interface NotebookCell {
+  kind: CellRole
+  tasks: string[]
+  untagged: boolean
+  source: string[][][]
+}
+
+/** The cells of a version of a notebook. */
+export interface NotebookMessage {
+  digest: string
+  notebook: string
+  cells: NotebookCell[]
+  problems: string[]
+}
+
+/** The latest execution of a cell in the notebook's kernel, as the page has seen it. */
+export interface CellExecution {
+  source: string
+  order: number
+  changed: number
+  state: "running" | "success" | "failed"
+  duration: number | null
+  reason: string
+}
+
+/** A cell of the open notebook. */
+export interface PageCell {
+  id: string
+  type: "code" | "markdown" | "raw"
+  source: string
+  tags: string[]
+  execution?: CellExecution
+}
+
+/** Ask what a headless run would do with the open notebook. Nothing is executed. */
+export interface AnalyzeRequest {
+  path: string
+  language: string
+  cells: PageCell[]
+  shape?: string
+  direction?: DirectionChoice
+  collapsed?: boolean
+  folded?: string[]
+}
+
+/** An error or a warning about the notebook, with its place. */
+export interface CellProblem {
+  code: string
+  severity: Severity
+  cell: number | null
+  line: number | null
+  message: string
+  hint: string
+}
+
+/** How a headless run treats a cell. */
+export interface CellInfo {
+  role: CellRole
+  task: string
+  order: number
+  header: number
+  ignored: boolean
+  dropped: boolean
+}
+
+/** What a headless run would do with the open notebook. */
+export interface NotebookAnalysis {
+  dag: string
+  cells: CellInfo[]
+  statuses: Record<string, TaskStatus>
+  problems: CellProblem[]
+  groups: string[]
+  shape: string
+  picture: Picture | null
+}
+
+/** Ask for the details of a task of the open notebook. */
+export interface NotebookTaskRequest {
+  path: string
+  language: string
+  cells: PageCell[]
+  shape?: string
+  direction?: DirectionChoice
+  collapsed?: boolean
+  folded?: string[]
+  task: string
+}
+
+/** Ask for a headless run of a notebook's file. */
+export interface StartRunRequest {
+  path: string
+  action: RunAction
+  task: string
+}
+
+/** A run that has begun. */
+export interface StartedRun {
+  dag: string
+  run: string
+}
+
+/** Ask for the edit that gives a cell another role. */
+export interface TagRequest {
+  cells: PageCell[]
+  index: number
+  role: Role
+}
+
+/** An edit that replaces the header of a cell. */
+export interface CellEdit {
+  lines: number
+  text: string
+  tags: string[]
+  name: string
+}
+
+/** An option of a header, for a form. */
+export interface OptionInfo {
+  flag: string
+  help: string
+  group: string
+  metavar: string
+  default: string
+  flag_only: boolean
+  many: boolean
+  tasks: boolean
+  choices: string[]
+}
+
+/** An operator, with the options that only its tasks have. */
+export interface OperatorInfo {
+  name: string
+  summary: string
+  options: OptionInfo[]
+}
+
+/** All options of headers, and the help of nbdag's magics. */
+export interface OptionTable {
+  task: OptionInfo[]
+  dag: OptionInfo[]
+  operators: OperatorInfo[]
+  magics: Record<string, string>
+}
+
+/** An error in a header. */
+export interface HeaderProblem {
+  flag: string
+  message: string
+}
+
+/** A header as the fields of a form: a value is a word of the header without its quotes. */
+export interface HeaderForm {
+  kind: string
+  name: string
+  operator: string
+  values: Record<string, string[]>
+  problems: HeaderProblem[]
+}
+
+/** Ask for the header of a cell as the fields of a form. */
+export interface ParseHeaderRequest {
+  source: string
+  operator?: string
+}
+
+/** Ask for the edit that writes the fields of a form into the header of a cell. */
+export interface FormatHeaderRequest {
+  source: string
+  tags: string[]
+  kind: string
+  name: string
+  values: Record<string, string[]>
+  operator?: string
+}
+
+/** The edit of a cell, or the problems that prevent it. */
+export interface FormattedHeader {
+  edit: CellEdit | null
+  problems: HeaderProblem[]
+}
+
+/** Ask for completions at a place of a header line. */
+export interface CompleteHeaderRequest {
+  text: string
+  cursor: number
+  tasks: string[]
+}
+
+/** One completion. */
+export interface Completion {
+  text: string
+  help: string
+}
+
+/** The completions, each of which replaces the characters from `start` to the cursor. */
+export interface HeaderCompletions {
+  start: number
+  items: Completion[]
 }
 
 /** Ask for the initial state again if the page has missed a change. */

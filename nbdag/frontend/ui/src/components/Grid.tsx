@@ -1,12 +1,13 @@
 // The grid of the latest runs: a column for each run, a row for each task or folded group.
 import { memo } from 'preact/compat'
 import type { DisplayState, Picture, RunSummary } from '../messages'
-import { moment, seconds } from './format'
+import { moment, seconds, utc } from './format'
 import { Sign, stateStyle } from './Sign'
 import { useAnswer, useTopics } from './state/hooks'
 import { combinedState, rowsOf } from './state/rows'
 import { isActive } from './state/states'
 import { RUNS, runTopic, type Store } from './state/store'
+import { Waiting } from './Waiting'
 
 interface Props {
   store: Store
@@ -31,12 +32,7 @@ export function Grid({ store, picture, run, onRun, onSelect }: Props) {
   const runs = store.runs
     .filter((each) => stored.has(each.id) || isActive(each) || each.id === store.newestRun)
     .reverse()
-  if (!answer && !runs.length && store.runs.length)
-    return (
-      <p class="nbdag-empty" role="status">
-        Waiting for the kernel; it answers between two cells.
-      </p>
-    )
+  if (!answer && !runs.length && store.runs.length) return <Waiting store={store} />
   if (!runs.length) return <p class="nbdag-empty">No headless runs yet: choose “Run all” to start one.</p>
   const longest = Math.max(...runs.map((each) => durationOf(each) ?? 0), 0.001)
   const live = new Set([...active, store.newestRun])
@@ -109,7 +105,7 @@ function ColumnHeader({ summary, longest, selected, onRun }: ColumnHeaderProps) 
   const label = `Run of ${moment(created)}, ${word}${duration === undefined ? '' : `, ${seconds(duration)}`}`
   return (
     <th scope="col" class={selected ? 'nbdag-chosen' : ''}>
-      <button type="button" aria-label={label} title={`${label}\n${id}`} onClick={() => onRun(id)}>
+      <button type="button" aria-label={label} title={`${label}\n${id}\n${utc(created)}`} onClick={() => onRun(id)}>
         <i style={{ height: `${Math.max(2, ((duration ?? 0) / longest) * 34)}px`, background: colour }} />
         <Sign state={state} />
       </button>

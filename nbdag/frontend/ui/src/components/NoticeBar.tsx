@@ -1,4 +1,7 @@
-// A notice for the user, with a button to show the run that it is about.
+// A notice for the user, with a button to show the run that it is about; and the progress of an action.
+import { useConnection } from './state/hooks'
+import type { Store } from './state/store'
+import type { Pending } from './state/useActions'
 import type { Notice } from './state/useRun'
 
 interface Props {
@@ -26,6 +29,20 @@ export function NoticeBar({ notice, onRun, onClose }: Props) {
       <button type="button" class="nbdag-close" aria-label="Dismiss" onClick={onClose}>
         ×
       </button>
+    </div>
+  )
+}
+
+/** What happens between an action and its first visible effect. */
+export function ProgressBar({ store, pending }: { store: Store; pending: Pending | undefined }) {
+  const { open, busy } = useConnection(store)
+  if (!pending || !open) return null
+  return (
+    <div class="nbdag-notice nbdag-info nbdag-progress" role="status">
+      <span>
+        {pending.text}
+        {busy ? ' The kernel executes a cell and answers after it.' : ''}
+      </span>
     </div>
   )
 }

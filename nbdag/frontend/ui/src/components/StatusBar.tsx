@@ -1,6 +1,6 @@
 // The status bar: the shown run, how long it has taken, and the number of tasks in each state.
 import type { DisplayState } from '../messages'
-import { moment, seconds } from './format'
+import { moment, seconds, utc } from './format'
 import { Sign, stateStyle } from './Sign'
 import { useNow, useTopics } from './state/hooks'
 import { isActive } from './state/states'
@@ -21,7 +21,7 @@ export function StatusBar({ store, run, order }: { store: Store; run: string; or
   const duration = summary?.started ? seconds((summary.ended ?? now) - summary.started) : ''
   return (
     <div class="nbdag-status">
-      <span class="nbdag-shown-run" title={summary?.id}>
+      <span class="nbdag-shown-run" title={summary && `${summary.id}\n${utc(summary.created)}`}>
         {summary ? <Sign state={summary.state} /> : null} {text}
         {duration ? `, ${duration}` : ''}
       </span>

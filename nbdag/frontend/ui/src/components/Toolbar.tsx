@@ -1,14 +1,14 @@
 // The toolbar: the shown run, the actions on the pipeline, the search, and the choice of a view.
 import { useRef } from 'preact/hooks'
 import type { Picture } from '../messages'
-import { moment, plural } from './format'
+import { moment, plural, utc } from './format'
 import { stateStyle } from './Sign'
+import { useConnection } from './state/hooks'
 import { isActive } from './state/states'
 import { LIVE, type Store } from './state/store'
-import type { Act } from './state/useActions'
-import type { Notice } from './state/useRun'
+import type { Act, Pending } from './state/useActions'
+import type { View } from './Workspace'
 
-export type View = 'graph' | 'timeline' | 'grid'
 const VIEWS: Record<View, string> = { graph: 'Graph', timeline: 'Timeline', grid: 'Grid' }
 
 interface Props {
@@ -17,7 +17,7 @@ interface Props {
   run: string
   onRun: (run: string) => void
   act: Act
-  onNotice: (notice: Notice) => void
+  pending: Pending | undefined
   query: string
   found: readonly string[] // ids of tasks that contain the search text
   onQuery: (query: string) => void
@@ -49,11 +49,13 @@ export function Toolbar(props: Props) {
 }
 
 function RunSelect({ store, run, onRun }: Pick<Props, 'store' | 'run' | 'onRun'>) {
+  const shown = store.run(run)
   return (
     <select
       class="nbdag-runs"
       aria-label="Shown run"
       value={run}
+      title={shown && utc(shown.created)}
       onChange={(event) => onRun(event.currentTarget.value)}
     >
       <option value={LIVE}>This session, live</option>
@@ -66,7 +68,8 @@ function RunSelect({ store, run, onRun }: Pick<Props, 'store' | 'run' | 'onRun'>
   )
 }
 
-function PipelineActions({ store, run, act, onNotice }: Pick<Props, 'store' | 'run' | 'act' | 'onNotice'>) {
+function PipelineActions({ store, run, act, pending }: Pick<Props, 'store' | 'run' | 'act' | 'pending'>) {
+  const { open } = useConnection(store)
   const shown = store.run(run)
   const active = isActive(shown) ? shown : store.runs.find(isActive)
   return (
@@ -76,6 +79,7 @@ function PipelineActions({ store, run, act, onNotice }: Pick<Props, 'store' | 'r
           type="button"
           class="nbdag-primary"
           title="Run the whole notebook headlessly, in the background"
+          disabled={!open || pending?.action === 'all'}
           onClick={() => act('all')}
         >
           <span aria-hidden="true">▶</span> Run all
@@ -85,6 +89,7 @@ function PipelineActions({ store, run, act, onNotice }: Pick<Props, 'store' | 'r
         <button
           type="button"
           title="Run the failed tasks of this run again, and the tasks downstream of them"
+          disabled={!open}
           onClick={() => act('retry_failed')}
         >
           Retry failed
@@ -95,16 +100,19 @@ function PipelineActions({ store, run, act, onNotice }: Pick<Props, 'store' | 'r
           type="button"
           class="nbdag-danger"
           title={`Cancel run ${active.id}`}
-          onClick={() => {
-            onNotice({ level: 'info', text: 'Cancelling…' })
-            store.transport.send({ kind: 'action', action: 'cancel', task: '', run: active.id })
-          }}
+          disabled={!open || pending?.action === 'cancel'}
+          onClick={() => act('cancel', '', active.id)}
         >
           <span aria-hidden="true">■</span> Cancel
         </button>
       ) : null}
       {store.actions.has('deploy') ? (
-        <button type="button" title="Deploy the notebook to the scheduler" onClick={() => act('deploy')}>
+        <button
+          type="button"
+          title="Deploy the notebook to the scheduler"
+          disabled={!open}
+          onClick={() => act('deploy')}
+        >
           Deploy
         </button>
       ) : null}

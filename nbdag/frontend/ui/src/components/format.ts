@@ -21,12 +21,18 @@ export function bytes(count: number): string {
   return `${unit && size < 9.95 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`
 }
 
-/** Return the local time as text, with the date unless it is today. */
+/** Return the date and the local time as text, with the year unless it is the current year. */
 export function moment(at: number, now: number = Date.now() / 1000): string {
   const then = new Date(at * 1000)
-  const time = then.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false })
-  const same = then.toDateString() === new Date(now * 1000).toDateString()
-  return same ? time : `${then.toLocaleDateString([], { month: 'short', day: 'numeric' })} ${time}`
+  const year = then.getFullYear() === new Date(now * 1000).getFullYear() ? {} : ({ year: 'numeric' } as const)
+  const date = then.toLocaleDateString([], { month: 'short', day: 'numeric', ...year })
+  const time = then.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' })
+  return `${date}, ${time}`
+}
+
+/** Return the date and the time in UTC as text: 2026-11-29 14:02:05 UTC. */
+export function utc(at: number): string {
+  return `${new Date(at * 1000).toISOString().slice(0, 19).replace('T', ' ')} UTC`
 }
 
 /** Return the count with its noun: 1 task, 3 tasks. */

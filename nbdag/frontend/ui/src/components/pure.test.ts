@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Bar } from '../messages'
 import { node, picture } from './fixtures'
-import { bytes, plural, seconds } from './format'
+import { bytes, moment, plural, seconds, utc } from './format'
 import { curve, fitCamera, nearest, neighbourIn, opening, reveal, visible, zoom } from './graph/geometry'
 import { Links } from './graph/links'
 import { combinedState, rowsOf } from './state/rows'
@@ -26,6 +26,22 @@ describe('a number', () => {
 
   it('has a singular or plural noun', () =>
     expect([plural(1, 'task'), plural(3, 'task')]).toEqual(['1 task', '3 tasks']))
+})
+
+describe('a point in time', () => {
+  const at = Date.UTC(2026, 10, 29, 14, 2, 5) / 1000
+
+  it('has a date, also on the same day', () => {
+    expect(moment(at, at + 60)).toMatch(/29/)
+    expect(moment(at, at + 60)).toMatch(/\d\d:02:05$/)
+  })
+
+  it('has a year if it is not in the current year', () => {
+    expect(moment(at, at)).not.toMatch(/2026/)
+    expect(moment(at, at + 400 * 86400)).toMatch(/2026/)
+  })
+
+  it('is also written in UTC', () => expect(utc(at)).toBe('2026-11-29 14:02:05 UTC'))
 })
 
 describe('the camera', () => {

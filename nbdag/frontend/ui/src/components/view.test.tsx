@@ -7,6 +7,7 @@ import { App } from './App'
 import { FakeTransport, INITIAL_STATE, node, picture } from './fixtures'
 import { Outputs, page } from './panel/Outputs'
 import { Store } from './state/store'
+import type { ConnectionStatus } from './state/transport'
 
 let root: HTMLElement
 beforeEach(() => {
@@ -25,6 +26,8 @@ function shown() {
   return { transport, store }
 }
 
+const RUN: RunSummary = { id: 'r1', state: 'running', created: 1, started: 1, ended: null, partial: false, error: '' }
+const progress = () => root.querySelector('.nbdag-progress')?.textContent
 const box = (id: string) => root.querySelector<SVGElement>(`[data-id="${id}"]`)
 const button = (text: string) => [...root.querySelectorAll('button')].find((each) => each.textContent?.includes(text))
 
@@ -88,6 +91,79 @@ describe('the app', () => {
     expect(box('a')?.dataset.state).toBe('running')
     act(() => button('Cancel')?.click())
     expect(transport.sent.at(-1)).toEqual({ kind: 'action', action: 'cancel', task: '', run: 'r1' })
+  })
+
+  it('reports the start of a run until the run begins', async () => {
+    const transport = new FakeTransport()
+    let saved = () => {}
+    const save = () =>
+      new Promise<void>((done) => {
+        saved = done
+      })
+    const store = new Store(transport, picture([node('a')]), structuredClone(INITIAL_STATE))
+    act(() => render(<App store={store} host={{ save }} />, root))
+    await act(async () => button('Run all')?.click())
+    expect(progress()).toBe('Saving the notebook…')
+    await act(async () => saved())
+    expect(progress()).toBe('Starting the run…')
+    expect(button('Run all')?.disabled).toBe(true)
+    act(() => transport.receive({ kind: 'change', number: 1, run: 'r1', tasks: {}, summary: RUN }))
+    expect(progress()).toBeUndefined()
+    expect(button('Run all')?.disabled).toBe(false)
+  })
+
+  it('reports the start of a run until an error ends it', async () => {
+    const { transport } = shown()
+    await act(async () => button('Run all')?.click())
+    act(() => transport.receive({ kind: 'notice', level: 'error', text: 'no notebook' }))
+    expect(progress()).toBeUndefined()
+    expect(root.querySelector('.nbdag-error')?.textContent).toContain('no notebook')
+  })
+
+  it('reports a cancellation until the run has ended', async () => {
+    const { transport } = shown()
+    act(() => transport.receive({ kind: 'change', number: 1, run: 'r1', tasks: {}, summary: RUN }))
+    await act(async () => button('Cancel')?.click())
+    expect(progress()).toBe('Cancelling the run…')
+    act(() =>
+      transport.receive({ kind: 'change', number: 2, run: 'r1', tasks: { a: { state: 'failed' } }, summary: null }),
+    )
+    expect(progress()).toBe('Cancelling the run…')
+    const summary: RunSummary = { ...RUN, state: 'cancelled', ended: 2 }
+    act(() => transport.receive({ kind: 'change', number: 3, run: 'r1', tasks: {}, summary }))
+    expect(progress()).toBeUndefined()
+  })
+
+  it('disables its actions and offers a remedy without a connection', async () => {
+    let status: ConnectionStatus = { open: true, busy: true, text: '' }
+    const listeners = new Set<() => void>()
+    const apply = vi.fn(async () => 'It failed.')
+    const connection = {
+      status: () => status,
+      listen: (call: () => void) => {
+        listeners.add(call)
+        return () => listeners.delete(call)
+      },
+    }
+    const transport = Object.assign(new FakeTransport(), { connection })
+    const store = new Store(transport, picture([node('a')]), structuredClone(INITIAL_STATE))
+    act(() => render(<App store={store} host={{}} />, root))
+    await act(async () => button('Run all')?.click())
+    expect(progress()).toContain('The kernel executes a cell')
+    status = {
+      open: false,
+      busy: false,
+      text: 'The kernel was restarted.',
+      remedy: { label: 'Again', title: '', apply },
+    }
+    act(() => {
+      for (const call of listeners) call()
+    })
+    expect(progress()).toBeUndefined()
+    expect(root.querySelector('[role=alert]')?.textContent).toContain('The kernel was restarted.')
+    expect(button('Run all')?.disabled).toBe(true)
+    await act(async () => button('Again')?.click())
+    await vi.waitFor(() => expect(root.querySelector('[role=alert]')?.textContent).toContain('It failed.'))
   })
 
   it('leaves no listeners after it is removed', () => {

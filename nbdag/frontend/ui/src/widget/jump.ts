@@ -2,32 +2,7 @@
 // default, this widget adds the cells of a long notebook to the page from the top and only while the browser
 // is idle. So the cell may not be on the page yet.
 
-interface Editor {
-  revealPosition(position: { line: number; column: number }): void
-  /** CodeMirror's view. Only lines near the visible part of the editor are on the page. */
-  editor?: {
-    state: { doc: { lines: number; line(n: number): { from: number } } }
-    domAtPos(position: number): { node: Node }
-  }
-}
-interface Cell {
-  node: HTMLElement
-  ready: Promise<void>
-  isHidden: boolean
-  editor?: Editor | null
-}
-interface Notebook {
-  widgets: readonly Cell[]
-  isVisible: boolean
-  update(): void
-  scrollToItem(index: number, align: 'center'): Promise<void>
-}
-interface Part {
-  parent?: Part | null
-}
-interface Manager {
-  get_model?(id: string): Promise<{ views?: Record<string, Promise<{ luminoWidget?: Part }>> }>
-}
+import { type Cell, type Manager, type Notebook, notebookOf } from './notebook'
 
 // Name of the CSS class of the highlighted line, and of the animation of that class.
 const FLASH = 'nbdag-flash'
@@ -48,17 +23,6 @@ export async function jump(manager: unknown, id: string, cell: number, line: num
   found.editor?.revealPosition({ line: line - 1, column: 0 })
   void flash(found, line)
   return ''
-}
-
-/** Find the notebook's widget: the parent of a view of this model. */
-async function notebookOf(manager: Manager | undefined, id: string): Promise<Notebook | undefined> {
-  const model = await manager?.get_model?.(id)
-  for (const view of await Promise.all(Object.values(model?.views ?? {}))) {
-    for (let part: Part | null | undefined = view.luminoWidget; part; part = part.parent) {
-      if ('scrollToItem' in part && 'widgets' in part) return part as Notebook
-    }
-  }
-  return undefined
 }
 
 /** Scroll to a cell and let the notebook add the cell to the page. Return whether the cell is on the page. */

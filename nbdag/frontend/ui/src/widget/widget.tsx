@@ -4,8 +4,9 @@ import { render as renderTo } from 'preact'
 import { App } from '../components/App'
 import '../components/style.css'
 import { Store } from '../components/state/store'
-import type { Host, Transport } from '../components/state/transport'
+import type { Connection, Host, Transport } from '../components/state/transport'
 import type { InitialState, Message, Picture, Request } from '../messages'
+import { kernelConnection } from './connection'
 import { jump } from './jump'
 import { documentOf, keepPicture, onSaved } from './saved'
 
@@ -22,8 +23,9 @@ interface Model {
 // Stores by the id of the model in the kernel. The model itself is no key: anywidget wraps it again for each view.
 const stores = new Map<string, Store>()
 
-function commTransport(model: Model): Transport {
+function commTransport(model: Model, connection: Connection | undefined): Transport {
   return {
+    ...(connection && { connection }),
     send(request) {
       try {
         model.send(request)
@@ -60,8 +62,10 @@ function pageHost(model: Model): Host {
 
 export default {
   initialize({ model }: { model: Model }) {
-    const store = new Store(commTransport(model), model.get('picture'), model.get('initial_state'))
     const id = model.get('identity')
+    const kernel = kernelConnection(model.widget_manager, id)
+    const transport = commTransport(model, kernel?.connection)
+    const store = new Store(transport, model.get('picture'), model.get('initial_state'))
     stores.set(id, store)
     const context = documentOf(model.widget_manager)
     const stops = context
@@ -69,6 +73,7 @@ export default {
       : []
     return () => {
       for (const stop of stops) stop()
+      kernel?.close()
       store.close()
       stores.delete(id)
     }

@@ -1,10 +1,13 @@
 // The graph's tools: zoom, fit, layout, chains, groups, and the critical path.
 import type { RefObject } from 'preact'
 import type { Picture } from '../../messages'
+import { useConnection } from '../state/hooks'
+import type { Store } from '../state/store'
 import type { Arrangement } from '../state/usePicture'
 import { type GraphHandle, ZOOM_STEP } from './Graph'
 
 interface Props {
+  store: Store
   picture: Picture
   graph: RefObject<GraphHandle | null>
   arrange: (change: Arrangement) => void
@@ -12,7 +15,8 @@ interface Props {
   onCritical: (shows: boolean) => void
 }
 
-export function GraphTools({ picture, graph, arrange, showsCritical, onCritical }: Props) {
+export function GraphTools({ store, picture, graph, arrange, showsCritical, onCritical }: Props) {
+  const { open } = useConnection(store)
   const across = picture.direction === 'LR'
   const rotate = across ? 'Lay out top to bottom' : 'Lay out left to right'
   return (
@@ -35,6 +39,7 @@ export function GraphTools({ picture, graph, arrange, showsCritical, onCritical 
         type="button"
         aria-label={rotate}
         title={rotate}
+        disabled={!open}
         onClick={() => arrange({ direction: across ? 'TB' : 'LR' })}
       >
         {across ? '↓' : '→'}
@@ -44,6 +49,7 @@ export function GraphTools({ picture, graph, arrange, showsCritical, onCritical 
           type="button"
           aria-pressed={picture.collapsed}
           title="Draw long chains as one box"
+          disabled={!open}
           onClick={() => arrange({ collapsed: !picture.collapsed })}
         >
           Chains
@@ -54,6 +60,7 @@ export function GraphTools({ picture, graph, arrange, showsCritical, onCritical 
           type="button"
           aria-pressed={picture.folded.length > 0}
           title="Draw each group of tasks as one box"
+          disabled={!open}
           onClick={() => arrange({ folded: picture.folded.length ? [] : picture.groups })}
         >
           Groups

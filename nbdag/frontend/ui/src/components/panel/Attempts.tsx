@@ -1,10 +1,11 @@
 // The attempts of a task in a run, with the outputs and the log of the selected attempt.
 import { useState } from 'preact/hooks'
 import type { Attempt } from '../../messages'
-import { moment, seconds } from '../format'
+import { seconds } from '../format'
 import { Sign, stateStyle } from '../Sign'
 import { useAnswer } from '../state/hooks'
 import type { Store } from '../state/store'
+import { Time } from '../Time'
 import { Outputs } from './Outputs'
 
 const MAX_BUTTONS = 60 // maximum number of attempts that have a button; the latest attempts are shown
@@ -75,7 +76,11 @@ function OneAttempt({ store, run, task, attempt, reason }: Props & { attempt: At
   )
   return (
     <div class="nbdag-try">
-      {attempt.started === null ? null : <div class="nbdag-muted">started {moment(attempt.started)}</div>}
+      {attempt.started === null ? null : (
+        <div class="nbdag-muted">
+          started <Time at={attempt.started} />
+        </div>
+      )}
       {attempt.error && attempt.error !== reason ? (
         <p class={`nbdag-reason nbdag-is-${state}`}>{attempt.error}</p>
       ) : null}

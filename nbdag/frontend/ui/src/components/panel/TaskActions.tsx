@@ -1,5 +1,6 @@
 // The actions on a task: actions within the shown run, and actions that start a new run.
 import type { Action, DisplayState } from '../../messages'
+import { useConnection } from '../state/hooks'
 import { STATE_RULES } from '../state/states'
 import { LIVE, type Store } from '../state/store'
 import type { Act } from '../state/useActions'
@@ -47,6 +48,7 @@ interface Props {
 }
 
 export function TaskActions({ store, run, task, act, state, attempted }: Props) {
+  const { open } = useConnection(store)
   const inRun = run !== LIVE && state !== 'none' ? [...RETRIES, ...(attempted ? [LOAD] : [])] : []
   const primary: Action | undefined = STATE_RULES[state].failed ? 'retry' : undefined
   const rows = [inRun, NEW_RUNS]
@@ -62,6 +64,7 @@ export function TaskActions({ store, run, task, act, state, attempted }: Props) 
               key={action}
               class={action === primary ? 'nbdag-primary' : undefined}
               title={title}
+              disabled={!open}
               onClick={() => act(action, task)}
             >
               {label}

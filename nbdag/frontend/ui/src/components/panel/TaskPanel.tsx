@@ -7,6 +7,7 @@ import { useAnswer, useStatus } from '../state/hooks'
 import { LIVE, type Store } from '../state/store'
 import type { Host } from '../state/transport'
 import type { Act } from '../state/useActions'
+import { Waiting } from '../Waiting'
 import { Attempts } from './Attempts'
 import { Dependencies } from './Dependencies'
 import { Durations } from './Durations'
@@ -63,9 +64,7 @@ export function TaskPanel({ store, host, run, task, act, onSelect, onClose }: Pr
           <Durations durations={details.durations} />
         </>
       ) : (
-        <p class="nbdag-muted" role="status">
-          Waiting for the kernel; it answers between two cells.
-        </p>
+        <Waiting store={store} />
       )}
     </section>
   )

@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks'
 import type { Value } from '../../messages'
 import { bytes } from '../format'
-import { useAnswer } from '../state/hooks'
+import { useAnswer, useConnection } from '../state/hooks'
 import { LIVE, type Store } from '../state/store'
 import { Outputs } from './Outputs'
 
@@ -39,6 +39,7 @@ interface OneValueProps {
 
 function OneValue({ store, run, value, onSelect }: OneValueProps) {
   const [open, setOpen] = useState(false)
+  const connection = useConnection(store)
   return (
     <li>
       <code>{value.name}</code> <span class="nbdag-muted">{value.type}</span>
@@ -52,7 +53,13 @@ function OneValue({ store, run, value, onSelect }: OneValueProps) {
         </>
       ) : null}
       {value.stored && run !== LIVE && value.task ? (
-        <button type="button" class="nbdag-link nbdag-push-right" aria-expanded={open} onClick={() => setOpen(!open)}>
+        <button
+          type="button"
+          class="nbdag-link nbdag-push-right"
+          aria-expanded={open}
+          disabled={!open && !connection.open}
+          onClick={() => setOpen(!open)}
+        >
           {open ? 'hide' : 'preview'}
         </button>
       ) : null}

@@ -2,6 +2,7 @@
 import { useEffect, useReducer, useState } from 'preact/hooks'
 import type { Message, TaskStatus } from '../../messages'
 import { type Store, type Topic, taskTopic } from './store'
+import { type ConnectionStatus, OPEN } from './transport'
 
 /** Redraw when any of these topics changes. */
 export function useTopics(store: Store, topics: readonly Topic[]): void {
@@ -13,6 +14,19 @@ export function useTopics(store: Store, topics: readonly Topic[]): void {
       for (const stop of stops) stop()
     }
   }, [store, keys])
+}
+
+/** Return the status of the connection; redraw when it changes. */
+export function useConnection(store: Store): ConnectionStatus {
+  const { connection } = store.transport
+  const [status, setStatus] = useState(() => connection?.status() ?? OPEN)
+  useEffect(() => {
+    if (!connection) return
+    const update = () => setStatus(connection.status())
+    update()
+    return connection.listen(update)
+  }, [connection])
+  return status
 }
 
 /** Return the combined status of a box's tasks in a run; redraw when the status changes. */

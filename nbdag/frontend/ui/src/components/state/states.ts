@@ -32,6 +32,6 @@ const RUN_IS_ACTIVE: Record<RunState, boolean> = {
   cancelled: false,
 }
 
-export function isActive(run: RunSummary | undefined): boolean {
+export function isActive(run: Pick<RunSummary, 'state'> | undefined): boolean {
   return run !== undefined && RUN_IS_ACTIVE[run.state]
 }

@@ -44,6 +44,16 @@ describe('the store', () => {
     expect(transport.sent.length).toBe(1)
   })
 
+  it('notices a run that has ended before its first change arrives', () => {
+    const { transport, store } = opened()
+    const change = (run: RunSummary) =>
+      transport.receive({ kind: 'change', number: 1, run: run.id, tasks: {}, summary: run })
+    change({ ...RUN, created: 5, state: 'success', ended: 6 })
+    expect(store.newestRun).toBe('r1')
+    transport.receive({ kind: 'run', summary: { ...RUN, id: 'old', created: 2, state: 'failed' }, tasks: {} })
+    expect(store.newestRun).toBe('r1')
+  })
+
   it('forgets runs that are neither listed nor shown', () => {
     const { transport, store } = opened()
     const stop = store.subscribe(taskTopic('r3', 'a'), vi.fn())

@@ -10,7 +10,7 @@ import {
   STATE_PRECEDENCE,
   type TaskStatus,
 } from '../../messages'
-import { isActive, STATE_RULES } from './states'
+import { STATE_RULES } from './states'
 import type { Transport } from './transport'
 
 type Statuses = Record<string, TaskStatus>
@@ -161,9 +161,10 @@ export class Store {
   private updateRun(run: RunSummary): void {
     const at = this.runs.findIndex((other) => other.id === run.id)
     if (at < 0) {
+      const isNewest = this.runs.every((other) => other.created <= run.created)
       this.runs = [run, ...this.runs].sort((a, b) => b.created - a.created).slice(0, MAX_RUNS)
-      if (isActive(run)) {
-        this.newestRun = run.id
+      if (isNewest) {
+        this.newestRun = run.id // a run can be so short that it has ended before the first change is received
         this.loaded.add(run.id) // the run has just begun, so its statuses are complete without a request
       }
       this.forgetOldRuns()

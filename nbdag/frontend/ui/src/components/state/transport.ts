@@ -1,4 +1,4 @@
-// The interfaces between the components and their host. The host is a widget today, and may be a page of a server.
+// The interfaces between the components and their host: a widget, a page of a server, or JupyterLab.
 import type { Message, Request } from '../../messages'
 
 export interface Transport {
@@ -6,7 +6,32 @@ export interface Transport {
   send(request: Request): void
   /** Call `receive` with each message, until the returned function is called. */
   listen(receive: (message: Message) => void): () => void
+  /** Absent if the host does not know whether requests arrive. */
+  connection?: Connection
 }
+
+/** What the host knows about the way to the process that answers, a kernel or a server. */
+export interface Connection {
+  status(): ConnectionStatus
+  /** Call `call` whenever the status has changed, until the returned function is called. */
+  listen(call: () => void): () => void
+}
+
+export interface ConnectionStatus {
+  open: boolean // whether requests get an answer; otherwise every action is disabled
+  busy: boolean // whether the answers wait, such as until the kernel has executed a cell
+  text: string // what the user should know, in one or two sentences; "" if the connection is as it should be
+  remedy?: Remedy // what the user can do about a connection that is not open
+}
+
+export interface Remedy {
+  label: string
+  title: string
+  /** Return why the remedy has failed, or "" if it has succeeded. */
+  apply(): Promise<string>
+}
+
+export const OPEN: ConnectionStatus = { open: true, busy: false, text: '' }
 
 /** What the page around the components can do. The components offer only functions that are present here. */
 export interface Host {

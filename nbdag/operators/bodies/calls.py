@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..templates import is_template
-from . import OperatorError, known_names, pull_source
+from ...templates import is_template
+from .. import OperatorError, known_names, pull_source
 from .rendering import rendered_pieces
 
 if TYPE_CHECKING:
-    from ..templates import Slot
+    from ...templates import Slot
 
 Piece = str | tuple[str, Any]  # a text of the body, or (name of a value, value)
 
@@ -82,8 +82,8 @@ def pulls(text: str, what: str) -> list[Read]:
     if not is_template(text):
         return []
     # Imported here because it imports Jinja, and most texts have no template.
-    from ..templates.names import read_template
-    from ..templates.rendering import TemplateError
+    from ...templates.names import read_template
+    from ...templates.rendering import TemplateError
 
     try:
         names = read_template(text, what=what)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import CodeType, FunctionType
 
-from ..core.analysis.symbols import global_reads
+from ...core.analysis.symbols import global_reads
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 

@@ -27,12 +27,12 @@ from pathlib import PurePath
 from types import FunctionType, ModuleType
 from typing import Any
 
-from ..core.analysis.names import uses
-from ..core.analysis.symbols import global_reads, top_level_names
-from ..core.cells.source import Python, SyntaxProblem, to_python
-from ..secrets import Connection
-from ..secrets.lookup import name_of
-from . import OperatorError
+from ...core.analysis.names import uses
+from ...core.analysis.symbols import global_reads, top_level_names
+from ...core.cells.source import Python, SyntaxProblem, to_python
+from ...secrets import Connection
+from ...secrets.lookup import name_of
+from .. import OperatorError
 from .function_source import FunctionSource, find_function, find_lambda, first_line, source_text
 
 _COPYABLE = (
@@ -81,7 +81,7 @@ class ValueWriter:
 
     def expression(self, value: Any) -> str:
         """Return source that evaluates to this value in a task's kernel. Raise `OperatorError`."""
-        from .tasks import Operator, TaskOutput
+        from ..tasks import Operator, TaskOutput
 
         if isinstance(value, Operator):
             value = value.output

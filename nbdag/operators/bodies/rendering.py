@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..context import current
+from ...context import current
 
 if TYPE_CHECKING:
-    from ..templates import Slot  # imported here because it imports Jinja, and most texts have no template
+    from ...templates import Slot  # imported here because it imports Jinja, and most texts have no template
 
 
 def rendered_pieces(text: str, what: str, marks: Mapping[str, str] | None = None) -> list[str | Slot]:

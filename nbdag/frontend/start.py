@@ -1,0 +1,76 @@
+"""Start a run of a notebook's file in a process of its own, and wait until the run exists.
+
+The process outlives the server that starts it, as the runs that the widget starts outlive their kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import IO
+
+from .. import notebooks, runs
+from ..errors import NbdagError, error
+from ..home import Home
+from .actions import KERNEL_VARIABLES, RUN_OPTIONS
+from .messages import RunAction, StartedRun
+from .outputs import plain_text
+
+_POLL = 0.1  # seconds between two looks at the store
+_LONGEST = 120.0  # seconds after which a run that has not begun is reported as an error
+
+
+@error
+class RunNotStartedError(NbdagError):
+    """A run ended before it began."""
+
+    reason: str
+    template = "the run did not start: {reason}"
+
+
+def start_run(notebook: Path, action: RunAction, task: str, *, home: Home) -> StartedRun:
+    """Start a run of the tasks that the action selects, and return its id.
+
+    Raise `RunNotStartedError`, or `NotebookProblemsError` if the notebook has errors.
+    """
+    dag = notebooks.read(notebook)
+    if dag.errors:
+        raise runs.NotebookProblemsError(notebook, dag.errors)
+    option = RUN_OPTIONS[action]
+    before = _run_ids(dag.id, home)
+    arguments = ["run", str(notebook), *([option, task] if option else []), "--no-progress"]
+    environment = {name: value for name, value in os.environ.items() if name not in KERNEL_VARIABLES}
+    environment |= {"NBDAG_HOME": str(home.root), "NO_COLOR": "1"}
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nbdag", *arguments],
+            env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+        # The thread reads the exit code, so that the ended process does not stay in the list of processes.
+        threading.Thread(target=process.wait, name="nbdag-run", daemon=True).start()
+        deadline = time.monotonic() + _LONGEST
+        while True:
+            ended = process.poll() is not None
+            found = _run_ids(dag.id, home) - before
+            if found:
+                return {"dag": dag.id, "run": max(found)}
+            if ended:
+                raise RunNotStartedError(_last_line(output) or f"exit code {process.returncode}")
+            if time.monotonic() > deadline:
+                raise RunNotStartedError(f"it has not begun for {_LONGEST:.0f} s")
+            time.sleep(_POLL)
+
+
+def _run_ids(dag: str, home: Home) -> set[str]:
+    return {run.id for run in runs.list_runs(dag, limit=5, home=home)} if home.exists else set()
+
+
+def _last_line(output: IO[bytes]) -> str:
+    output.seek(0)
+    lines = [line.strip() for line in output.read().decode(errors="replace").splitlines() if line.strip()]
+    return plain_text(lines[-1]).removeprefix("nbdag: ") if lines else ""

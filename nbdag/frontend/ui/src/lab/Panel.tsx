@@ -1,0 +1,79 @@
+// The side panel: the graph and the runs of the active notebook, and the form of its active cell.
+import { useCallback, useEffect, useReducer, useState } from 'preact/hooks'
+import { App } from '../components/App'
+import type { Store } from '../components/state/store'
+import type { Host } from '../components/state/transport'
+import { ProblemError } from '../page/api'
+import type { Book } from './book'
+import { CellForm } from './Form'
+import type { OptionHelp } from './options'
+
+interface Props {
+  book: Book | undefined
+  store: Store | undefined
+  host: Host
+  options: OptionHelp
+  focusName: number // changes when the form's name should get the focus
+}
+
+export function Panel({ book, store, host, options, focusName }: Props) {
+  const [, redraw] = useReducer((count: number) => count + 1, 0)
+  const [failed, setFailed] = useState('')
+  useEffect(() => {
+    setFailed('')
+    const stops = [options.changed.on(() => redraw(undefined))]
+    if (book) {
+      stops.push(
+        book.changed.on(() => redraw(undefined)),
+        book.moved.on(() => {
+          setFailed('')
+          redraw(undefined)
+        }),
+      )
+    }
+    return () => {
+      for (const stop of stops) stop()
+    }
+  }, [book, options])
+  const onError = useCallback((error: Error) => setFailed(error.message), [])
+  if (!book) return <p class="nbdag-empty">Open a notebook to see its pipeline.</p>
+  const { activeCell, widgets } = book.notebook
+  const error = failed || (book.error ? sentence(book.error) : '') || book.kernelError
+  return (
+    <>
+      {error ? (
+        <p class="nbdag-panel-error" role="alert">
+          {error}
+        </p>
+      ) : null}
+      {store && book.analysis ? (
+        <section class="nbdag-root nbdag-graph-section" aria-label="Pipeline of this notebook">
+          <App key={book.panel.id} store={store} host={host} />
+        </section>
+      ) : (
+        <p class="nbdag-muted" role="status">
+          {book.error ? '' : 'Reading the notebook…'}
+        </p>
+      )}
+      {activeCell && book.analysis ? (
+        <section class="nbdag-cell-section" aria-label="The active cell">
+          <h2>Cell {widgets.indexOf(activeCell) + 1}</h2>
+          <CellForm
+            key={activeCell.model.id}
+            book={book}
+            cell={activeCell}
+            options={options}
+            focusName={focusName}
+            onError={onError}
+          />
+        </section>
+      ) : null}
+    </>
+  )
+}
+
+function sentence(error: Error): string {
+  if (error instanceof ProblemError && error.status === 404)
+    return 'This Jupyter server does not have the extension of nbdag: install nbdag in its environment, and restart it.'
+  return error.message
+}

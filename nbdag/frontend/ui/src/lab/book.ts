@@ -1,0 +1,185 @@
+// An open notebook: its cells, the analysis of its current text by the server, and the edits of its headers.
+//
+// The text is analysed while a person types, in the page's time: a kernel is never waited for. A notebook without
+// anything of nbdag is not analysed until its panel is shown. Edits replace the header's lines alone, in the shared
+// model, so they can be undone, and other people may edit the same cell.
+import type { Cell, Notebook, NotebookPanel } from '@jupyterlab/notebook'
+import type {
+  AnalyzeRequest,
+  CellEdit,
+  CellInfo,
+  CellProblem,
+  NotebookAnalysis,
+  PageCell,
+  Picture,
+  Role,
+  TagRequest,
+} from '../messages'
+import { api } from '../page/api'
+import { Emitter } from './events'
+import { Executions } from './executions'
+
+const SETTLE = 250 // milliseconds without a key before the text is analysed
+const MENTIONS = /^\s*%{1,2}(task|setup|params|skip|dag|edges)\b/m
+const TAGS = ['parameters', 'skip-execution', 'injected-parameters']
+
+export class Book {
+  readonly executions = new Executions()
+  /** Something of the analysis has changed. */
+  readonly changed = new Emitter()
+  /** Another cell is active. */
+  readonly moved = new Emitter()
+  analysis: NotebookAnalysis | undefined
+  picture: Picture | undefined
+  error: Error | undefined // why the latest analysis failed
+  wanted = false // whether the panel shows this notebook
+  kernelError = '' // why headers do not work in the kernel
+  private cells: string[] = [] // ids of the analysed cells
+  private timer: ReturnType<typeof setTimeout> | undefined
+  private running = false
+  private again = false
+
+  constructor(readonly panel: NotebookPanel) {
+    const { content, context } = panel
+    content.modelContentChanged.connect(() => this.schedule())
+    content.activeCellChanged.connect(() => this.moved.emit())
+    context.pathChanged.connect(() => this.schedule())
+    panel.disposed.connect(() => clearTimeout(this.timer))
+    void context.ready.then(() => this.schedule(0))
+  }
+
+  get notebook(): Notebook {
+    return this.panel.content
+  }
+
+  get path(): string {
+    // A path in the collaborative drive of jupyter-collaboration begins with the drive's name.
+    return this.panel.context.path.replace(/^RTC:/, '')
+  }
+
+  /** Return whether this notebook is a pipeline, or its author looks at it as one. */
+  get isPipeline(): boolean {
+    const { model } = this.notebook
+    if (!model) return false
+    for (let n = 0; n < model.cells.length; n += 1) {
+      const cell = model.cells.get(n)
+      if (cell.type === 'code' && MENTIONS.test(cell.sharedModel.getSource())) return true
+    }
+    return false
+  }
+
+  /** Return what the analysis says about a cell, or undefined if the cell is newer. */
+  info(cell: Cell): CellInfo | undefined {
+    return this.analysis?.cells[this.cells.indexOf(cell.model.id)]
+  }
+
+  problems(cell: Cell): CellProblem[] {
+    const index = this.cells.indexOf(cell.model.id)
+    return index < 0 ? [] : (this.analysis?.problems.filter((problem) => problem.cell === index) ?? [])
+  }
+
+  cellOf(task: string): Cell | undefined {
+    const index = this.analysis?.cells.findIndex((each) => each.task === task) ?? -1
+    return this.notebook.widgets.find(({ model }) => model.id === this.cells[index])
+  }
+
+  /** Return the notebook as the server analyses it. */
+  request(): AnalyzeRequest {
+    const { model } = this.notebook
+    const language = model?.defaultKernelLanguage || 'python'
+    // A panel beside the notebook is higher than wide.
+    return { path: this.path, language, cells: this.pageCells(), direction: 'TB' }
+  }
+
+  /** Analyse the notebook soon. */
+  schedule(after = SETTLE): void {
+    clearTimeout(this.timer)
+    this.timer = setTimeout(() => void this.analyze(), after)
+  }
+
+  private async analyze(): Promise<void> {
+    if (this.panel.isDisposed || !this.notebook.model) return
+    if (!this.wanted && !this.analysis && !this.isPipeline) return
+    if (this.running) {
+      this.again = true
+      return
+    }
+    this.running = true
+    try {
+      const request = this.request()
+      const known = this.picture && this.analysis ? { shape: this.analysis.shape } : {}
+      const analysis = await api.post<NotebookAnalysis>('notebooks/analyze', { ...request, ...known })
+      if (this.panel.isDisposed) return
+      this.picture = analysis.picture ?? this.picture
+      this.analysis = analysis
+      this.cells = request.cells.map(({ id }) => id)
+      this.error = undefined
+    } catch (error) {
+      this.error = error as Error
+    } finally {
+      this.running = false
+      if (this.again) {
+        this.again = false
+        this.schedule()
+      }
+    }
+    this.changed.emit()
+  }
+
+  /** Give a cell another role. */
+  async tag(cell: Cell, role: Role): Promise<CellEdit> {
+    const index = this.notebook.widgets.indexOf(cell)
+    const body: TagRequest = { cells: this.pageCells(), index, role }
+    const edit = await api.post<CellEdit>('notebooks/tag', body)
+    this.apply(cell, edit, body.cells[index]?.source ?? '')
+    return edit
+  }
+
+  /** Edit the header of a cell, unless its text was edited since `source` was sent. */
+  apply({ model }: Cell, edit: CellEdit, source: string): void {
+    const shared = model.sharedModel
+    if (shared.getSource() !== source) return
+    const end = offsetOfLine(source, edit.lines)
+    const tags = model.getMetadata('tags')
+    const same = Array.isArray(tags) && tags.length === edit.tags.length
+    shared.transact(() => {
+      if (source.slice(0, end) !== edit.text) shared.updateSource(0, end, edit.text)
+      if (edit.tags.length) {
+        if (!same) model.setMetadata('tags', edit.tags)
+      } else if (tags !== undefined && TAGS.some((tag) => (tags as string[]).includes?.(tag))) {
+        model.deleteMetadata('tags')
+      }
+    })
+    this.schedule(0)
+  }
+
+  private pageCells(): PageCell[] {
+    const cells = this.notebook.model?.cells
+    const found: PageCell[] = []
+    for (let n = 0; n < (cells?.length ?? 0); n += 1) {
+      const cell = cells?.get(n)
+      if (!cell) continue
+      const tags = cell.getMetadata('tags')
+      const execution = this.executions.of(cell.id)
+      found.push({
+        id: cell.id,
+        type: cell.type,
+        source: cell.sharedModel.getSource(),
+        tags: Array.isArray(tags) ? tags.filter((tag) => typeof tag === 'string') : [],
+        ...(execution ? { execution } : {}),
+      })
+    }
+    return found
+  }
+}
+
+/** Return where a line begins in a text, or the text's length. */
+export function offsetOfLine(source: string, line: number): number {
+  let offset = 0
+  for (let n = 0; n < line; n += 1) {
+    const next = source.indexOf('\n', offset)
+    if (next < 0) return source.length
+    offset = next + 1
+  }
+  return offset
+}

@@ -1,0 +1,162 @@
+// The commands: in the palette, the menus, the toolbars of cells and notebooks (lab/schema/plugin.json places them).
+import type { JupyterFrontEnd } from '@jupyterlab/application'
+import { Notification } from '@jupyterlab/apputils'
+import { Menu } from '@lumino/widgets'
+import type { Action, Role } from '../messages'
+import { api } from '../page/api'
+import { href, path } from '../page/location'
+import type { Book } from './book'
+import { ROLES } from './Form'
+import { pipelineIcon, runIcon, tagIcon } from './icons'
+
+export const OPEN_PAGE = 'nbdag:open-page'
+const TAG = 'nbdag:tag'
+const NAMES: Record<Role, string> = {
+  task: 'Make Cell a Task',
+  setup: 'Make Cell Setup',
+  parameters: 'Make Cell the Parameters',
+  skip: 'Skip Cell in Runs',
+  code: 'Remove Tag from Cell',
+}
+export const PALETTE: readonly { command: string; args?: Record<string, unknown> }[] = [
+  { command: 'nbdag:run' },
+  { command: 'nbdag:run-to-here' },
+  { command: 'nbdag:deploy' },
+  { command: 'nbdag:show-panel' },
+  { command: OPEN_PAGE },
+  { command: 'nbdag:open-pipeline' },
+  ...Object.keys(NAMES).map((role) => ({ command: TAG, args: { role } })),
+]
+
+interface Environment {
+  current(): Book | undefined
+  show(focusesName?: boolean): void
+  isShown(): boolean
+}
+
+export function addCommands({ commands }: JupyterFrontEnd, { current, show, isShown }: Environment): void {
+  const hasBook = () => current() !== undefined
+  const active = () => {
+    const book = current()
+    const cell = book?.notebook.activeCell
+    return book && cell ? { book, cell } : undefined
+  }
+  const isCode = () => active()?.cell.model.type === 'code'
+  const failed = (error: unknown) => {
+    Notification.error(error instanceof Error ? error.message : String(error), { autoClose: 10_000 })
+  }
+
+  commands.addCommand(TAG, {
+    label: ({ role }) => (typeof role === 'string' && role in NAMES ? NAMES[role as Role] : 'Tag Cell…'),
+    isEnabled: isCode,
+    async execute({ role }) {
+      const found = active()
+      if (!found || !(String(role) in NAMES)) return
+      try {
+        await found.book.tag(found.cell, role as Role)
+        if (role === 'task') show(true)
+      } catch (error) {
+        failed(error)
+      }
+    },
+  })
+  commands.addCommand('nbdag:choose-role', {
+    label: 'Pipeline: Role of the Cell…',
+    caption: 'Make the cell a task, setup, parameters, or skip it in runs',
+    icon: tagIcon,
+    isEnabled: isCode,
+    isVisible: isCode,
+    execute() {
+      const node = active()?.cell.node
+      if (!node) return
+      const button = node.querySelector('[data-command="nbdag:choose-role"]') ?? node
+      const menu = new Menu({ commands })
+      menu.addClass('nbdag-role-menu')
+      for (const role of Object.keys(ROLES)) menu.addItem({ command: TAG, args: { role } })
+      menu.addItem({ type: 'separator' })
+      menu.addItem({ command: 'nbdag:show-panel' })
+      const { left, bottom, top } = button.getBoundingClientRect()
+      menu.open(left, button === node ? top : bottom)
+    },
+  })
+
+  const run = async (action: Action, task = '') => {
+    const book = current()
+    if (!book) return
+    try {
+      await book.panel.context.save()
+      const { dag, run } = await api.post<{ dag: string; run: string }>('notebooks/run', {
+        path: book.path,
+        action,
+        task,
+      })
+      Notification.info(`Run ${run} of ${dag} has begun.`, {
+        autoClose: 6000,
+        actions: [
+          { label: 'Show here', callback: () => show() },
+          { label: 'Open its page', callback: () => window.open(href(path`/dags/${dag}/runs/${run}/graph`)) },
+        ],
+      })
+      book.changed.emit()
+    } catch (error) {
+      failed(error)
+    }
+  }
+  commands.addCommand('nbdag:run', {
+    label: 'Run Notebook Headlessly',
+    caption: 'Run all tasks of this notebook in the background, each in a kernel of its own',
+    icon: runIcon,
+    isEnabled: hasBook,
+    execute: () => run('all'),
+  })
+  commands.addCommand('nbdag:run-to-here', {
+    label: 'Run Headlessly Up to This Task',
+    caption: 'Run this task and all that it needs',
+    isEnabled: () => {
+      const found = active()
+      return found ? Boolean(found.book.info(found.cell)?.task) : false
+    },
+    async execute() {
+      const found = active()
+      const task = found?.book.info(found.cell)?.task
+      if (task) await run('upto', task)
+    },
+  })
+  commands.addCommand('nbdag:deploy', {
+    label: 'Deploy Pipeline',
+    caption: 'Give the saved notebook to the scheduler',
+    isEnabled: hasBook,
+    async execute() {
+      const book = current()
+      if (!book) return
+      try {
+        await book.panel.context.save()
+        const { id } = await api.post<{ id: string }>('dags', { path: book.path })
+        Notification.success(`${id} is deployed.`, {
+          autoClose: 6000,
+          actions: [{ label: 'Open its page', callback: () => window.open(href(path`/dags/${id}/grid`)) }],
+        })
+      } catch (error) {
+        failed(error)
+      }
+    },
+  })
+  commands.addCommand('nbdag:show-panel', {
+    label: 'Show Pipeline of the Notebook',
+    caption: 'The graph, the runs, and the options of the active cell',
+    icon: pipelineIcon,
+    isToggled: isShown,
+    execute: () => show(),
+  })
+  commands.addCommand(OPEN_PAGE, {
+    label: ({ isPalette }) => (isPalette ? 'Open Page of All Pipelines' : 'Pipelines'),
+    caption: 'All pipelines of this server: runs, schedules, logs',
+    icon: pipelineIcon,
+    execute: () => window.open(href('/')),
+  })
+  commands.addCommand('nbdag:open-pipeline', {
+    label: 'Open Page of This Pipeline',
+    isEnabled: () => Boolean(current()?.analysis?.dag),
+    execute: () => window.open(href(path`/dags/${current()?.analysis?.dag ?? ''}/grid`)),
+  })
+}

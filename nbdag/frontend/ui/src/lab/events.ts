@@ -1,0 +1,16 @@
+/** Calls of those who want to know of a change. */
+export class Emitter {
+  private readonly calls = new Set<() => void>()
+
+  /** Call `call` at each change, until the returned function is called. */
+  on(call: () => void): () => void {
+    this.calls.add(call)
+    return () => {
+      this.calls.delete(call)
+    }
+  }
+
+  emit(): void {
+    for (const call of [...this.calls]) call()
+  }
+}

@@ -1,0 +1,60 @@
+// The executions of a notebook's cells, as this page has seen them. Together with the text of the cells they tell which
+// tasks are stale, so the kernel is not asked.
+import type { Cell } from '@jupyterlab/notebook'
+import type { CellExecution } from '../messages'
+
+export class Executions {
+  private readonly found = new Map<string, CellExecution>() // by the cell's id
+  private count = 0
+  private readonly scheduled = new Map<string, string[]>() // texts of the queued executions, by the cell's id
+  private freeSince = 0 // when the kernel ended the previous cell, in milliseconds
+
+  of(cell: string): CellExecution | undefined {
+    return this.found.get(cell)
+  }
+
+  get size(): number {
+    return this.found.size
+  }
+
+  /** Take over the executions that the kernel reports, from before this page was opened. */
+  restore(executions: Record<string, CellExecution>): void {
+    for (const [cell, each] of Object.entries(executions)) {
+      this.count = Math.max(this.count, each.order)
+      if (!this.found.has(cell)) this.found.set(cell, each)
+    }
+  }
+
+  /** Forget all executions, because the kernel was restarted. */
+  clear(): void {
+    this.found.clear()
+    this.scheduled.clear()
+  }
+
+  /** Record that a cell was queued. */
+  begin({ model }: Cell, now: number = performance.now()): void {
+    const source = model.sharedModel.getSource()
+    if (!this.scheduled.size) this.freeSince = now
+    this.scheduled.set(model.id, [...(this.scheduled.get(model.id) ?? []), source])
+    this.set(model.id, source, { state: 'running', duration: null, reason: '' })
+  }
+
+  /** Record that a cell has ended. */
+  end({ model }: Cell, reason: string | undefined, now: number = performance.now()): void {
+    const [source, ...later] = this.scheduled.get(model.id) ?? []
+    if (source === undefined) return
+    if (later.length) this.scheduled.set(model.id, later)
+    else this.scheduled.delete(model.id)
+    const duration = (now - this.freeSince) / 1000
+    this.freeSince = now
+    this.set(model.id, source, { state: reason === undefined ? 'success' : 'failed', duration, reason: reason ?? '' })
+  }
+
+  private set(cell: string, source: string, result: Pick<CellExecution, 'state' | 'duration' | 'reason'>): void {
+    const before = this.found.get(cell)
+    const ended = result.state !== 'running'
+    const order = ended && before ? before.order : ++this.count
+    const changed = before?.source === source ? before.changed : order
+    this.found.set(cell, { source, order, changed, ...result })
+  }
+}

@@ -1,0 +1,117 @@
+// The side panel as a widget of JupyterLab. Each notebook has a store of its own, which lives as long as the notebook.
+import { Widget } from '@lumino/widgets'
+import { render } from 'preact'
+import { Store } from '../components/state/store'
+import type { Host } from '../components/state/transport'
+import type { Book } from './book'
+import { pipelineIcon } from './icons'
+import type { OptionHelp } from './options'
+import { Panel } from './Panel'
+import { BookTransport, EMPTY } from './transport'
+
+interface Opened {
+  store: Store
+  transport: BookTransport
+  host: Host
+}
+
+export class SidePanel extends Widget {
+  private book: Book | undefined
+  private focus = 0
+  private readonly opened = new Map<Book, Opened>()
+  private stop = () => {}
+
+  constructor(private readonly options: OptionHelp) {
+    super()
+    this.id = 'nbdag-panel'
+    this.title.caption = 'Pipeline of the notebook'
+    this.title.icon = pipelineIcon
+    this.addClass('nbdag-side')
+    this.node.dataset.lmSuppressShortcuts = 'true'
+    this.node.style.minWidth = '330px' // inline, because JupyterLab's own style sheet sets a smaller width by id
+    this.draw()
+  }
+
+  /** Show a notebook, or none. */
+  show_(book: Book | undefined): void {
+    if (this.book) this.book.wanted = false
+    this.stop()
+    this.book = book
+    // The store needs the first analysis, so it is made when that arrives.
+    this.stop = book?.changed.on(() => !this.opened.has(book) && this.draw()) ?? (() => {})
+    this.draw()
+  }
+
+  /** Give the name in the form the focus. */
+  focusName(): void {
+    this.focus += 1
+    this.draw()
+  }
+
+  forget(book: Book): void {
+    if (this.book === book) this.show_(undefined)
+    const found = this.opened.get(book)
+    found?.store.close()
+    found?.transport.close()
+    this.opened.delete(book)
+  }
+
+  protected override onAfterShow(): void {
+    this.draw()
+  }
+
+  protected override onAfterHide(): void {
+    if (this.book) this.book.wanted = false
+  }
+
+  private draw(): void {
+    const { book } = this
+    if (!this.isVisible) {
+      render(null, this.node)
+      return
+    }
+    if (book && !book.wanted) {
+      book.wanted = true
+      if (!book.analysis) book.schedule(0)
+    }
+    const opened = book?.analysis ? this.open(book) : undefined
+    render(
+      <Panel
+        book={book}
+        store={opened?.store}
+        host={opened?.host ?? {}}
+        options={this.options}
+        focusName={this.focus}
+      />,
+      this.node,
+    )
+  }
+
+  private open(book: Book): Opened {
+    const found = this.opened.get(book)
+    if (found) return found
+    const transport = new BookTransport(book)
+    const store = new Store(transport, book.picture ?? EMPTY, transport.state)
+    const host: Host = {
+      jump: (cell, line) => jump(book, cell, line),
+      async save() {
+        if (book.panel.context.model.dirty) await book.panel.context.save()
+      },
+    }
+    const opened = { store, transport, host }
+    this.opened.set(book, opened)
+    return opened
+  }
+}
+
+/** Show a line of a cell. Return why it cannot be shown, or "". */
+export async function jump({ notebook }: Book, index: number, line: number): Promise<string> {
+  const cell = notebook.widgets[index]
+  if (!cell) return `Cell ${index + 1} is no longer in the notebook.`
+  if (cell.isHidden) return `Cell ${index + 1} is under a collapsed heading: expand that first.`
+  notebook.activeCellIndex = index
+  await notebook.scrollToItem(index, 'center')
+  await cell.ready
+  cell.editor?.revealPosition({ line: line - 1, column: 0 })
+  return ''
+}

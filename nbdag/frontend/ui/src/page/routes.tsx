@@ -1,0 +1,20 @@
+// The table of all places of the page. A view is a module whose default export takes the parameters of its path; it
+// is loaded when it is first shown. To add a view, add a line here; the first line that matches wins.
+import type { Route } from './router'
+
+export const routes: readonly Route[] = [
+  { path: '/', section: 'pipelines', title: () => 'Pipelines', load: () => import('./pipelines/Pipelines') },
+  {
+    path: '/dags/:dag/:tab?',
+    section: 'pipelines',
+    title: ({ dag = '' }) => dag,
+    load: () => import('./pipeline/Pipeline'),
+  },
+  // Runs and tasks: src/page/run and src/page/task.
+  // {
+  //   path: '/dags/:dag/runs/:run/:tab?/:other?',
+  //   section: 'pipelines',
+  //   title: ({ dag, run }) => `${run} of ${dag}`,
+  //   load: () => import('./run/Run'),
+  // },
+]

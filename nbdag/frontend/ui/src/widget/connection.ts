@@ -1,0 +1,101 @@
+// Whether the widget's kernel still answers. JupyterLab and Notebook 7 report the kernel's status; a widget whose
+// kernel was restarted never gets an answer again, because the new kernel does not know it.
+import type { Connection, ConnectionStatus, Remedy } from '../components/state/transport'
+import { cellOf, type Manager } from './notebook'
+
+interface Signal<Value> {
+  connect(call: (sender: unknown, value: Value) => void): void
+  disconnect(call: (sender: unknown, value: Value) => void): void
+}
+interface Future {
+  done: Promise<{ content?: { execution_count?: number | null } }>
+}
+interface Kernel {
+  status: string
+  requestExecute(content: object, dispose?: boolean, metadata?: object): Future
+}
+interface SessionContext {
+  session?: { kernel?: Kernel | null } | null
+  statusChanged: Signal<string>
+  kernelChanged: Signal<unknown>
+  connectionStatusChanged: Signal<string>
+}
+
+// Kernel statuses after which this kernel's process has ended.
+const ENDED: ReadonlySet<string> = new Set(['restarting', 'autorestarting', 'dead', 'terminating'])
+const RESTARTED =
+  'The kernel was restarted, so this graph no longer follows it and shows its last state. Headless runs continue.'
+const LOST = 'The connection to the kernel is lost; JupyterLab connects again by itself once the server answers.'
+
+/** Return the connection to the kernel and a function that ends it, or undefined if the page does not report it. */
+export function kernelConnection(
+  manager: unknown,
+  id: string,
+): { connection: Connection; close: () => void } | undefined {
+  const session = (manager as { context?: { sessionContext?: SessionContext } } | undefined)?.context?.sessionContext
+  if (!session?.statusChanged || !session.connectionStatusChanged) return undefined
+  const listeners = new Set<() => void>()
+  const own = session.session?.kernel
+  let [ended, lost, busy] = [false, false, own?.status === 'busy']
+  const remedy = drawAgain(manager as Manager, id, session)
+  const status = (): ConnectionStatus => {
+    if (ended) return { open: false, busy: false, text: RESTARTED, remedy }
+    return { open: !lost, busy, text: lost ? LOST : '' }
+  }
+  const publish = () => {
+    for (const call of [...listeners]) call()
+  }
+  const onStatus = (_: unknown, now: string) => {
+    ended ||= ENDED.has(now)
+    busy = now === 'busy'
+    publish()
+  }
+  const onKernel = () => {
+    ended ||= session.session?.kernel !== own
+    publish()
+  }
+  const onConnection = (_: unknown, now: string) => {
+    lost = now !== 'connected'
+    publish()
+  }
+  session.statusChanged.connect(onStatus)
+  session.kernelChanged.connect(onKernel)
+  session.connectionStatusChanged.connect(onConnection)
+  return {
+    connection: {
+      status,
+      listen(call) {
+        listeners.add(call)
+        return () => {
+          listeners.delete(call)
+        }
+      },
+    },
+    close() {
+      session.statusChanged.disconnect(onStatus)
+      session.kernelChanged.disconnect(onKernel)
+      session.connectionStatusChanged.disconnect(onConnection)
+    },
+  }
+}
+
+/** Return the remedy for a restarted kernel: load nbdag there and execute the widget's cell again. */
+function drawAgain(manager: Manager, id: string, session: SessionContext): Remedy {
+  return {
+    label: 'Draw it again',
+    title: 'Load nbdag into the new kernel, and execute this cell again',
+    async apply() {
+      const cell = await cellOf(manager, id)
+      const kernel = session.session?.kernel
+      if (!cell || !kernel) return 'The cell cannot be executed from here: execute %load_ext nbdag and %dag.'
+      // Silent, because the user asks for the graph and not for the message of %load_ext.
+      await kernel.requestExecute({ code: '%load_ext nbdag', silent: true, store_history: false }).done
+      const { sharedModel, id: cellId } = cell.model
+      const future = kernel.requestExecute({ code: sharedModel.getSource() }, false, { cellId })
+      cell.outputArea.future = future
+      const { content } = await future.done
+      if (content?.execution_count) cell.model.executionCount = content.execution_count
+      return ''
+    },
+  }
+}

@@ -1,0 +1,80 @@
+"""Pipelines: deployed notebooks, and notebooks that only have runs."""
+
+from __future__ import annotations
+
+from ... import runs
+from ...frontend.graph import picture
+from ...frontend.history import History
+from ...frontend.messages import GridMessage, Picture
+from ..types import GridQuery, Id, Pipeline, PipelineGraphQuery, PipelinePage, PipelinesQuery
+from .base import ROUTES, Call
+
+
+@ROUTES.get("dags")
+def list_pipelines(call: Call, query: PipelinesQuery) -> PipelinePage:
+    """List the deployed pipelines by id, each with its latest runs."""
+    page = runs.page_of_dags(
+        search=query.search,
+        tags=query.tag,
+        paused=query.paused,
+        cursor=query.cursor,
+        limit=query.limit,
+        home=call.home,
+    )
+    return {"items": [pipeline(each) for each in page.items], "next": page.next}
+
+
+@ROUTES.get("dags/{dag}")
+def get_pipeline(call: Call, dag: Id) -> Pipeline:
+    """Return a pipeline with its latest runs."""
+    return pipeline(runs.dag_entry(dag, home=call.home))
+
+
+@ROUTES.get("dags/{dag}/graph")
+def get_graph(call: Call, dag: Id, query: PipelineGraphQuery) -> Picture:
+    """Return the graph of the deployed notebook, of another version, or of the newest run if nothing is deployed."""
+    found = runs.pinned_notebook(dag, version=query.version, home=call.home)
+    return picture(
+        found.dag,
+        direction=query.direction,
+        collapsed=query.collapsed,
+        folded=tuple(query.folded),
+        notebook=found.path,
+    )
+
+
+@ROUTES.get("dags/{dag}/grid")
+def get_grid(call: Call, dag: Id, query: GridQuery) -> GridMessage:
+    """Return the states of all tasks in the latest runs, as many as the grid has room for."""
+    runs.dag_entry(dag, home=call.home)
+    return History(call.home, dag).grid(query.limit)
+
+
+def pipeline(entry: runs.DagEntry) -> Pipeline:
+    """Return a pipeline as an answer."""
+    dag = entry.deployed
+    return {
+        "id": entry.id,
+        "notebook": str(entry.path),
+        "changed": "" if dag is None else dag.changed,
+        "version": None if dag is None else dag.version,
+        "digest": None if dag is None else dag.digest,
+        "deployed": None if dag is None else dag.deployed.timestamp(),
+        "schedule": None if dag is None else dag.schedule,
+        "tz": None if dag is None else dag.tz,
+        "paused": dag is not None and dag.paused,
+        "next_run": None if dag is None or dag.next_run is None else dag.next_run.timestamp(),
+        "owner": None if dag is None else dag.owner,
+        "tags": [] if dag is None else list(dag.tags),
+        "description": None if dag is None else dag.description,
+        "recent": [
+            {
+                "id": each.id,
+                "state": each.state,
+                "created": each.created,
+                "started": each.started,
+                "ended": each.ended,
+            }
+            for each in entry.recent
+        ],
+    }

@@ -1,0 +1,27 @@
+"""Notebook files below the root directory of the server."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ...errors import NbdagError, error
+from .base import Call
+
+
+@error
+class NotInRootError(NbdagError):
+    """A path leads out of the server's root directory."""
+
+    path: str
+    template = "{path!r} is not below the root directory of this server; name a notebook that its file browser shows"
+
+
+def file_of(call: Call, path: str) -> Path:
+    """Return the file at a path, absolute or relative to the root directory as in Jupyter. Raise `NotInRootError`."""
+    root = call.root.absolute()
+    within = path if Path(path).is_relative_to(root) else path.lstrip("/")
+    file = Path(os.path.normpath(root / within))
+    if "\0" in path or root not in file.parents:
+        raise NotInRootError(path)
+    return file

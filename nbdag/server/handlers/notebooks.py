@@ -1,0 +1,78 @@
+"""Notebooks that a page edits: their analysis, tags and headers; and runs of their files.
+
+Analysing executes nothing. Only `start_run` does, which a person asks for.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ... import runs
+from ...frontend import headers, notebook, start
+from ...frontend.messages import (
+    AnalyzeRequest,
+    CellEdit,
+    CompleteHeaderRequest,
+    FormatHeaderRequest,
+    FormattedHeader,
+    HeaderCompletions,
+    HeaderForm,
+    NotebookAnalysis,
+    NotebookTaskRequest,
+    OptionTable,
+    ParseHeaderRequest,
+    StartedRun,
+    StartRunRequest,
+    TagRequest,
+    TaskDetails,
+)
+from .base import ROUTES, Call
+from .files import file_of
+
+
+@ROUTES.post("notebooks/analyze", action="read")
+def analyze(call: Call, body: AnalyzeRequest) -> NotebookAnalysis:
+    """Return what a headless run would do with the cells of an open notebook."""
+    return notebook.analyze(body, with_files=partial(runs.remember_files, home=call.home))
+
+
+@ROUTES.post("notebooks/task", action="read")
+def task_of_notebook(call: Call, body: NotebookTaskRequest) -> TaskDetails:
+    """Return the details of a task of an open notebook."""
+    return notebook.open_task(body)
+
+
+@ROUTES.post("notebooks/tag", action="read")
+def tag(call: Call, body: TagRequest) -> CellEdit:
+    """Return the edit that gives a cell another role; the page applies it."""
+    return notebook.tag(body)
+
+
+@ROUTES.post("notebooks/run", statuses=(201,))
+def start_run(call: Call, body: StartRunRequest) -> StartedRun:
+    """Start a run of a notebook's file, deployed or not."""
+    return start.start_run(file_of(call, body["path"]), body["action"], body["task"], home=call.home)
+
+
+@ROUTES.get("options")
+def options(call: Call) -> OptionTable:
+    """Return all options of headers."""
+    return headers.option_table()
+
+
+@ROUTES.post("headers/parse", action="read")
+def parse_header(call: Call, body: ParseHeaderRequest) -> HeaderForm:
+    """Return the header of a cell as the fields of a form."""
+    return headers.parse_header(body)
+
+
+@ROUTES.post("headers/format", action="read")
+def format_header(call: Call, body: FormatHeaderRequest) -> FormattedHeader:
+    """Return the edit that writes the fields of a form into the header of a cell."""
+    return headers.format_header(body)
+
+
+@ROUTES.post("headers/complete", action="read")
+def complete_header(call: Call, body: CompleteHeaderRequest) -> HeaderCompletions:
+    """Return completions at a place of a header line."""
+    return headers.complete_header(body)

@@ -1,0 +1,86 @@
+"""Runs of all pipelines, and one run."""
+
+from __future__ import annotations
+
+from ... import runs
+from ...frontend.graph import picture
+from ...frontend.history import History
+from ...frontend.messages import Picture, RunMessage, TimelineMessage
+from ..types import GraphQuery, Id, ListedRun, RunDetails, RunList, RunsQuery
+from .base import ROUTES, Call
+
+
+@ROUTES.get("runs")
+def list_runs(call: Call, query: RunsQuery) -> RunList:
+    """List runs, the newest first."""
+    page = runs.page_of_runs(
+        dag=query.dag,
+        states=query.state,
+        since=query.since,
+        until=query.until,
+        cursor=query.cursor,
+        limit=query.limit,
+        home=call.home,
+    )
+    return {"items": [listed(each) for each in page.items], "next": page.next}
+
+
+@ROUTES.get("dags/{dag}/runs/{run}")
+def get_run(call: Call, dag: Id, run: Id) -> RunDetails:
+    """Return a run without the states of its tasks. The run `latest` is the newest one."""
+    found = runs.run_details(run, dag, home=call.home)
+    return {
+        "run": listed(found.entry),
+        "parameters": dict(found.parameters),
+        "interval_start": found.interval_start,
+        "interval_end": found.interval_end,
+        "notebook": str(found.source),
+        "version": found.version,
+        "warnings": [{"code": each.code, "name": each.name, "message": each.message} for each in found.warnings],
+        "events": [dict(each) for each in found.events],
+        "owner": found.owner,
+        "revision": found.revision,
+    }
+
+
+@ROUTES.get("dags/{dag}/runs/{run}/tasks")
+def get_tasks(call: Call, dag: Id, run: Id) -> RunMessage:
+    """Return the status of every task of a run."""
+    return History(call.home, dag).run(run)
+
+
+@ROUTES.get("dags/{dag}/runs/{run}/graph")
+def get_run_graph(call: Call, dag: Id, run: Id, query: GraphQuery) -> Picture:
+    """Return the graph of the notebook with which a run was created."""
+    found = runs.pinned_notebook(dag, run=run, home=call.home)
+    return picture(
+        found.dag,
+        direction=query.direction,
+        collapsed=query.collapsed,
+        folded=tuple(query.folded),
+        notebook=found.path,
+    )
+
+
+@ROUTES.get("dags/{dag}/runs/{run}/timeline")
+def get_timeline(call: Call, dag: Id, run: Id) -> TimelineMessage:
+    """Return every attempt of a run."""
+    return History(call.home, dag).timeline(run)
+
+
+def listed(run: runs.RunEntry) -> ListedRun:
+    """Return a run of a list as an answer."""
+    return {
+        "id": run.id,
+        "dag": run.dag,
+        "state": run.state,
+        "kind": run.kind,
+        "created": run.created,
+        "started": run.started,
+        "ended": run.ended,
+        "logical_date": run.logical_date,
+        "partial": run.only is not None,
+        "error": run.error or "",
+        "digest": run.digest,
+        "tasks": {state.value: number for state, number in run.tasks.items()},
+    }

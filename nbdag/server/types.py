@@ -1,0 +1,304 @@
+"""The types of requests and answers that `frontend.messages` does not have.
+
+Instants are seconds since the epoch and durations are seconds, as in `frontend.messages`. "Pipeline" stands for a
+deployed notebook; in URLs it is called a DAG, as in Airflow.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypedDict
+
+from msgspec import Meta, Struct
+
+from ..core.model.states import RunState
+from ..frontend.messages import DirectionChoice
+
+# An id of a pipeline, a run or a task, as `home.path_part` accepts it.
+Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", min_length=1, max_length=250)]
+Version = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,64}$", description="Number or digest of a version.")]
+Cursor = Annotated[str, Meta(min_length=1, max_length=500, description="The `next` of the previous page.")]
+Limit = Annotated[int, Meta(ge=1, le=500, description="Most entries of a page.")]
+Seconds = Annotated[float, Meta(description="Seconds since the epoch.", ge=0, le=1e11)]
+
+
+Moment = Annotated[
+    str,
+    Meta(
+        pattern=r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?$",
+        description="Date of ISO 8601; without a time zone it is in the schedule's.",
+    ),
+]
+FilePath = Annotated[
+    str, Meta(min_length=1, max_length=4096, description="Path of a file, relative to the server's root directory.")
+]
+MapIndex = Annotated[int, Meta(ge=-1, le=10_000_000, description="Index of a mapped task's instance, or -1.")]
+TryNumber = Annotated[int, Meta(ge=1, le=1_000_000, description="Number of the try, from 1.")]
+# The name of a task, or of an instance of a mapped task: `train`, or `train[3]`.
+Instance = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(\[[0-9]{1,9}\])?$", min_length=1, max_length=262)]
+Instances = Annotated[list[Instance], Meta(max_length=10_000)]
+
+
+class RecentRun(TypedDict):
+    """One of the latest runs of a pipeline, for a bar."""
+
+    id: str
+    state: RunState
+    created: float
+    started: float | None
+    ended: float | None
+
+
+class Pipeline(TypedDict):
+    """A notebook that is deployed, or that only has runs; then all fields of the deployment are None."""
+
+    id: str
+    notebook: str  # path of the notebook's file when it was deployed, or when its newest run was created
+    changed: Literal["", "changed", "gone"]  # how that file differs from the deployed version
+    version: int | None  # number of the deployed version, from 1
+    digest: str | None  # digest of the deployed version
+    deployed: float | None  # None: the notebook is not deployed
+    schedule: str | None  # None: runs are only created on request
+    tz: str | None
+    paused: bool
+    next_run: float | None
+    owner: str | None
+    tags: list[str]
+    description: str | None
+    recent: list[RecentRun]  # the latest runs, oldest first
+
+
+class PipelinePage(TypedDict):
+    """A part of the list of pipelines."""
+
+    items: list[Pipeline]
+    next: str | None  # cursor of the next page; None: this is the last page
+
+
+class ListedRun(TypedDict):
+    """A run in a list."""
+
+    id: str
+    dag: str
+    state: RunState
+    kind: str  # how the run was created: manual, scheduled, backfill or asset
+    created: float
+    started: float | None
+    ended: float | None
+    logical_date: float
+    partial: bool  # whether the run executes only some of the tasks
+    error: str
+    digest: str  # digest of the version of the notebook that the run executes
+    tasks: dict[str, int]  # number of task instances by state
+
+
+class RunList(TypedDict):
+    """A part of a list of runs."""
+
+    items: list[ListedRun]
+    next: str | None  # cursor of the next page; None: this is the last page
+
+
+class PipelinesQuery(Struct, kw_only=True):
+    """Which pipelines to list."""
+
+    search: Annotated[
+        str, Meta(max_length=200, description="Words that occur in the id, owner, tags or description.")
+    ] = ""
+    tag: Annotated[list[str], Meta(max_length=20, description="Tags that the pipeline has.")] = []
+    paused: bool | None = None
+    cursor: Id | None = None
+    limit: Limit = 50
+
+
+class RunsQuery(Struct, kw_only=True):
+    """Which runs to list."""
+
+    dag: Id | None = None
+    state: Annotated[list[RunState], Meta(max_length=10, description="States, any of which the run has.")] = []
+    since: Seconds | None = None  # earliest time of creation
+    until: Seconds | None = None  # latest time of creation, exclusive
+    cursor: Cursor | None = None
+    limit: Limit = 50
+
+
+class RunWarning(TypedDict):
+    """A warning about a whole run."""
+
+    code: str  # such as NB401
+    name: str  # the variable, task or pool that the warning is about
+    message: str
+
+
+class RunDetails(TypedDict):
+    """A run without the states of its tasks."""
+
+    run: ListedRun
+    parameters: dict[str, Any]  # the parameters that the user set; secrets are masked
+    interval_start: float  # start of the data interval
+    interval_end: float
+    notebook: str  # path of the notebook's file when the run was created
+    version: int | None  # number of the notebook's version, from 1; None if %%dag built tasks in it
+    warnings: list[RunWarning]
+    events: list[dict[str, Any]]  # the events of assets that started the run
+    owner: str  # the process that executes the run; "" if there is none
+    revision: int  # number of changes of the run
+
+
+class GraphQuery(Struct, kw_only=True):
+    """How to draw a graph."""
+
+    direction: DirectionChoice = "auto"
+    collapsed: bool = False  # draw each long chain as one box
+    folded: Annotated[list[str], Meta(max_length=500, description="Groups to draw as one box.")] = []
+
+
+class PipelineGraphQuery(GraphQuery, kw_only=True):
+    """Which graph to draw, and how."""
+
+    version: Version | None = None
+
+
+class NotebookQuery(Struct, kw_only=True):
+    """Which version of a notebook to return."""
+
+    version: Version | None = None
+    run: Id | None = None  # the notebook that this run executes
+
+
+class GridQuery(Struct, kw_only=True):
+    """How many runs the grid shows at most."""
+
+    limit: Annotated[int, Meta(ge=1, le=100, description="Most runs.")] = 20
+
+
+class LogQuery(Struct, kw_only=True):
+    """Which part of a log to send. A header `Range` overrides `offset` and `limit`."""
+
+    offset: Annotated[
+        int, Meta(ge=-(2**53), le=2**53, description="First byte; a negative number counts from the end.")
+    ] = 0
+    limit: Annotated[int, Meta(ge=0, le=4 << 20, description="Most bytes.")] = 1 << 20
+    download: Annotated[bool, Meta(description="Send the whole log as a file.")] = False
+
+
+class ClearBody(Struct, kw_only=True):
+    """Which tasks of a run to reset. Without `tasks`, every task is reset."""
+
+    tasks: Instances = []
+    upstream: bool = False  # whether tasks upstream of `tasks` are reset too
+    downstream: bool = False
+    only_failed: bool = False  # whether only tasks are reset that failed or could not run
+    deployed: bool = False  # whether the run is switched to the deployed version of the notebook
+    dry_run: bool = False  # whether nothing is changed
+
+
+class MarkBody(Struct, kw_only=True):
+    """Which tasks of a run get which state."""
+
+    tasks: Annotated[list[Instance], Meta(min_length=1, max_length=10_000)]
+    state: Literal["success", "failed", "skipped"]
+    dry_run: bool = False  # whether nothing is changed
+
+
+class AnswerBody(Struct, kw_only=True):
+    """The answer to the question of a task."""
+
+    task: Instance
+    approved: bool
+    why: Annotated[str, Meta(max_length=2000)] = ""
+
+
+class Affected(TypedDict):
+    """The tasks that a change of a run affects; each is `train`, or `train[3]` for an instance."""
+
+    tasks: list[str]
+    restarting: list[str]  # those among `tasks` that are running, and are terminated first
+    again: list[str]  # further tasks, downstream of marked tasks, that run again
+    queued_again: bool  # whether the run had ended, so that it is queued again
+    owner: str  # describes the process that executes the run; "" if no process does
+    edited: str  # one sentence if cells of these tasks were edited since, which the run does not notice; else ""
+
+
+class TriggerBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The run to create."""
+
+    parameters: dict[str, Any] = {}  # values for parameters, by name
+    logical_date: Moment | None = None  # the time that the run is for; None: now
+    cache: bool = True  # whether tasks with --cache may take earlier results
+    allow_unknown: bool = False  # whether parameters are accepted that the notebook does not have
+    run: Id | None = None  # id of the run; None: an id from the current time
+
+
+class DeployBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The notebook to deploy."""
+
+    path: FilePath
+
+
+class BackfillBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The past ticks of a schedule that get runs."""
+
+    first: Moment
+    last: Moment  # included
+    # Ticks that get another run although they have one: those whose latest run failed, or has ended.
+    reprocess: Literal["none", "failed", "completed"] = "none"
+    backwards: bool = False  # whether the newest tick runs first
+    tasks: Annotated[list[Id], Meta(max_length=10_000)] = []  # tasks to execute; []: all tasks
+    parameters: dict[str, Any] = {}
+    allow_unknown: bool = False
+    max_active_runs: Annotated[int, Meta(ge=1, le=10_000)] = 10
+    dry_run: bool = False  # whether no run is created
+
+
+class BackfillTick(TypedDict):
+    """A tick of a backfill."""
+
+    date: float  # the logical date
+    made: bool  # whether a run is created for the tick
+    reason: str  # why, such as "it has no run"
+    run: str  # id of the new run; "" if none was created
+
+
+class BackfillPlan(TypedDict):
+    """The ticks of a backfill, in the order in which their runs start."""
+
+    dag: str
+    ticks: list[BackfillTick]
+    owner: str  # describes the process that executes the runs; "" if they wait for a scheduler
+
+
+class Tick(TypedDict):
+    """A time at which a schedule creates a run."""
+
+    at: float
+    interval_start: float  # start of the run's data interval
+    note: str  # how a clock change moves or repeats the tick; often empty
+
+
+class TickList(TypedDict):
+    """The next ticks of a schedule."""
+
+    items: list[Tick]
+
+
+class TicksQuery(Struct, kw_only=True):
+    """How many ticks to list."""
+
+    limit: Annotated[int, Meta(ge=1, le=100, description="Most ticks.")] = 5
+
+
+class NotebookVersion(TypedDict):
+    """A recorded version of a pipeline's notebook."""
+
+    number: int  # from 1
+    digest: str
+    created: float
+    deployed: bool  # whether new runs use this version
+    runs: int  # number of runs of this version
+    last_run: str | None  # id of the newest run of this version
+
+
+class VersionList(TypedDict):
+    """The versions of a pipeline, newest first."""
+
+    items: list[NotebookVersion]
