@@ -206,13 +206,15 @@ def run_papermill(
     return output
 
 
-def latest_only(dag_run: DagRun, following: list[str], schedule: str | None, zone: str) -> list[str]:
+def latest_only(
+    dag_run: DagRun, following: list[str], schedule: str | None, zone: str, now: datetime | None = None
+) -> list[str]:
     """Return these tasks if this is the run of the latest tick of the schedule, or if it is a manual run."""
     from ..core.schedule.timetable import Timetable
 
     if schedule is None or dag_run.run_type not in ("scheduled", "backfill"):
         return following
-    date, now = dag_run.logical_date, datetime.now(UTC)
+    date, now = dag_run.logical_date, now or datetime.now(UTC)
     ticks = Timetable.parse(schedule, tz=zone, start_date=date, catchup=True).due(date, now, date)
     return following if next(iter(ticks), None) is None else []
 
