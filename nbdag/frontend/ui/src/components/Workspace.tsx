@@ -1,5 +1,5 @@
 // The graph, the timeline or the grid of a pipeline, with a panel for the selected task or chain beside it.
-import type { RefObject } from 'preact'
+import type { ComponentChildren, RefObject } from 'preact'
 import { useCallback, useMemo, useRef, useState } from 'preact/hooks'
 import type { Picture } from '../messages'
 import { Grid } from './Grid'
@@ -29,9 +29,11 @@ interface Props {
   act: Act
   onRun: (run: string) => void
   graph: RefObject<GraphHandle | null>
+  more?: (task: string) => ComponentChildren // in the head of a task's panel
 }
 
-export function Workspace({ store, host, picture, arrange, run, view, selection, found, act, onRun, graph }: Props) {
+export function Workspace(props: Props) {
+  const { store, host, picture, arrange, run, view, selection, found, act, onRun, graph, more } = props
   const [showsCritical, setShowsCritical] = useState(false)
   const root = useRef<HTMLDivElement>(null)
   const { task, chain, box, boxOf, selectBox, selectTask, clear } = selection
@@ -116,6 +118,7 @@ export function Workspace({ store, host, picture, arrange, run, view, selection,
           act={act}
           onSelect={showTask}
           onClose={close}
+          more={more?.(task)}
         />
       ) : chain.length ? (
         <ChainPanel
