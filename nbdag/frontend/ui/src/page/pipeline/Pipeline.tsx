@@ -16,7 +16,9 @@ import { Empty, Loaded } from '../states'
 import { notify } from '../toasts'
 import { useResource } from '../useResource'
 import { BackfillDialog } from './BackfillDialog'
+import { Calendar } from './Calendar'
 import { Details } from './Details'
+import { GanttTab, GraphTab } from './GraphTab'
 import { Notebook } from './Notebook'
 import { Parameters } from './Parameters'
 import { RunGrid } from './RunGrid'
@@ -27,6 +29,9 @@ export interface TabProps {
 
 const TABS: Record<string, { label: string; view: ComponentType<TabProps> }> = {
   grid: { label: 'Grid', view: RunGrid },
+  graph: { label: 'Graph', view: GraphTab },
+  gantt: { label: 'Gantt', view: GanttTab },
+  calendar: { label: 'Calendar', view: Calendar },
   notebook: { label: 'Notebook', view: Notebook },
   parameters: { label: 'Parameters', view: Parameters },
   details: { label: 'Details', view: Details },
