@@ -5,8 +5,8 @@ import { plural } from '../../components/format'
 import { api } from '../api'
 import { Dialog } from '../Dialog'
 import { path } from '../location'
-import { Link, useQuery } from '../router'
 import { ErrorLine } from '../pipelines/TriggerDialog'
+import { Link, useQuery } from '../router'
 import { Empty, Loaded } from '../states'
 import { Time } from '../Time'
 import { notify } from '../toasts'
@@ -238,7 +238,9 @@ function EmitDialog({ asset, consumers, onClose, onDone }: EmitProps) {
       onDone()
       onClose()
     } catch (failed) {
-      setError(failed instanceof SyntaxError ? new Error('The facts must be JSON, such as {"rows": 120}.') : (failed as Error))
+      setError(
+        failed instanceof SyntaxError ? new Error('The facts must be JSON, such as {"rows": 120}.') : (failed as Error),
+      )
     }
   }
   return (

@@ -1,8 +1,7 @@
 // The lineage: pipelines and the assets between them.
 import { useMemo } from 'preact/hooks'
 import type { LineageGraph } from '../../api'
-import { navigate, path } from '../location'
-import { href } from '../location'
+import { href, navigate, path } from '../location'
 import { type Flow, layered } from './layout'
 
 const WIDTH = 190 // of a box in pixels

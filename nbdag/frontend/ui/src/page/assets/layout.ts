@@ -27,7 +27,7 @@ export function layered(ids: readonly string[], flows: readonly Flow[]): Placed[
     near.get(target)?.push(source)
   }
   const row = new Map<string, number>()
-  for (const each of layers) each?.forEach((id, n) => row.set(id, n))
+  for (const each of layers) for (const [n, id] of (each ?? []).entries()) row.set(id, n)
   for (let round = 0; round < ROUNDS; round++) {
     for (const each of round % 2 ? layers.toReversed() : layers) {
       if (!each) continue
@@ -37,7 +37,7 @@ export function layered(ids: readonly string[], flows: readonly Flow[]): Placed[
       }
       const places = new Map(each.map((id) => [id, wanted(id)]))
       each.sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0))
-      each.forEach((id, n) => row.set(id, n))
+      for (const [n, id] of each.entries()) row.set(id, n)
     }
   }
   return ids.map((id) => ({ id, layer: layer.get(id) ?? 0, row: row.get(id) ?? 0 }))

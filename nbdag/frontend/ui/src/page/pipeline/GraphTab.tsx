@@ -74,10 +74,7 @@ function Structure({ dag }: { dag: string }) {
   const shown = useRunStore(dag, '')
   const [query, setQuery] = useQuery('task')
   const graph = useRef<GraphHandle>(null)
-  const found = useResource<Picture>(
-    pictureAddress(dag, ''),
-    (change) => change.dag === dag && change.kind === 'dag',
-  )
+  const found = useResource<Picture>(pictureAddress(dag, ''), (change) => change.dag === dag && change.kind === 'dag')
   const { picture, arrange } = usePicture(shown.store)
   const selection = useSelection(picture)
   const { task, selectTask } = selection

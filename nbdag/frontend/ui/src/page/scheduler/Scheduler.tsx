@@ -52,7 +52,9 @@ function Standing({ state: { processes, unowned } }: { state: SchedulerState }) 
     return (
       <div class="pg-standing pg-bad" role="status">
         <strong>No scheduler is alive.</strong>{' '}
-        {unowned ? `${plural(unowned, 'run')} ${unowned === 1 ? 'waits' : 'wait'} for one. ` : 'Schedules start no runs. '}
+        {unowned
+          ? `${plural(unowned, 'run')} ${unowned === 1 ? 'waits' : 'wait'} for one. `
+          : 'Schedules start no runs. '}
         <code>nbdag up</code> starts this page with a scheduler, <code>nbdag scheduler</code> starts one alone.
       </div>
     )
@@ -202,7 +204,11 @@ function Queue({ queue }: { queue: QueuedTask[] }) {
   const [frame, setFrame] = useState<HTMLDivElement | null>(null)
   const found = useMemo(() => {
     const text = search.toLowerCase()
-    return text ? queue.filter((each) => `${each.dag} ${each.run} ${each.task} ${each.pool} ${each.state}`.toLowerCase().includes(text)) : queue
+    return text
+      ? queue.filter((each) =>
+          `${each.dag} ${each.run} ${each.task} ${each.pool} ${each.state}`.toLowerCase().includes(text),
+        )
+      : queue
   }, [queue, search])
   const list = useMemo(() => equalHeights(found.length, ROW), [found.length])
   const { first, last } = useVisible(frame, list)
@@ -263,7 +269,11 @@ function Queue({ queue }: { queue: QueuedTask[] }) {
   )
 }
 
-function QueueRow({ task: { dag, run, task, map_index, state, pool, slots, wake, started, tries } }: { task: QueuedTask }) {
+function QueueRow({
+  task: { dag, run, task, map_index, state, pool, slots, wake, started, tries },
+}: {
+  task: QueuedTask
+}) {
   const name = map_index < 0 ? task : `${task}[${map_index}]`
   const place = path`/dags/${dag}/runs/${run}/tasks/${task}`
   return (
@@ -291,9 +301,7 @@ function QueueRow({ task: { dag, run, task, map_index, state, pool, slots, wake,
         {pool}
         {slots > 1 ? ` × ${slots}` : ''}
       </td>
-      <td>
-        {started !== null ? <Duration from={started} to={null} /> : wake !== null ? <Time at={wake} /> : null}
-      </td>
+      <td>{started !== null ? <Duration from={started} to={null} /> : wake !== null ? <Time at={wake} /> : null}</td>
     </tr>
   )
 }
