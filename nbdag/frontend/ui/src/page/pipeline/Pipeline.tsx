@@ -22,6 +22,7 @@ import { GanttTab, GraphTab } from './GraphTab'
 import { Notebook } from './Notebook'
 import { Parameters } from './Parameters'
 import { RunGrid } from './RunGrid'
+import { Versions } from './Versions'
 
 export interface TabProps {
   pipeline: Data
@@ -33,6 +34,7 @@ const TABS: Record<string, { label: string; view: ComponentType<TabProps> }> = {
   gantt: { label: 'Gantt', view: GanttTab },
   calendar: { label: 'Calendar', view: Calendar },
   notebook: { label: 'Notebook', view: Notebook },
+  versions: { label: 'Versions', view: Versions },
   parameters: { label: 'Parameters', view: Parameters },
   details: { label: 'Details', view: Details },
 }
