@@ -15,6 +15,13 @@ import { Lineage } from './Lineage'
 
 const affects = ({ kind }: { kind: string }) => kind === 'asset' || kind === 'dag'
 
+const RUNS_OF = 'dag:' // before the id of a pipeline: the asset that each of its successful runs produces
+
+/** Return what an asset is called: `dag:churn` stands for the runs of churn. */
+function labelOf(name: string): string {
+  return name.startsWith(RUNS_OF) ? `runs of ${name.slice(RUNS_OF.length)}` : name
+}
+
 export default function Assets() {
   const assets = useResource<AssetList>('assets', affects)
   const lineage = useResource<LineageGraph>('lineage', ({ kind }) => kind === 'dag')
@@ -24,7 +31,6 @@ export default function Assets() {
     <>
       <div class="pg-head">
         <h1>Assets</h1>
-        {assets.data?.items.length ? <span class="nbdag-muted">{assets.data.items.length}</span> : null}
         <span class="nbdag-spacer" />
         {assets.data?.items.length ? (
           <input
@@ -38,8 +44,10 @@ export default function Assets() {
         ) : null}
       </div>
       <Loaded of={assets}>
-        {({ items }) =>
-          items.length ? (
+        {({ items: all }) => {
+          // Every pipeline produces an asset; it matters where a schedule waits for it.
+          const items = all.filter((each) => !each.name.startsWith(RUNS_OF) || each.consumers.length)
+          return items.length ? (
             <>
               {lineage.data && lineage.data.assets.length <= 200 ? (
                 <Lineage graph={lineage.data} selected={selected} />
@@ -69,7 +77,7 @@ export default function Assets() {
               </p>
             </Empty>
           )
-        }
+        }}
       </Loaded>
     </>
   )
@@ -114,7 +122,7 @@ function Table({ items, search, selected, onSelect }: TableProps) {
                   aria-pressed={each.name === selected}
                   onClick={() => onSelect(each.name === selected ? '' : each.name)}
                 >
-                  {each.name}
+                  {labelOf(each.name)}
                 </button>
               </th>
               <td>{each.latest === null ? <span class="nbdag-muted">none yet</span> : <Time at={each.latest} />}</td>
@@ -156,9 +164,9 @@ function Events({ asset, state, onClose, onEmitted }: EventsProps) {
   const events = useResource<AssetEventList>(path`assets/${asset}/events`, affects)
   const [emits, setEmits] = useState(false)
   return (
-    <section class="pg-section pg-side" aria-label={`Versions of ${asset}`}>
+    <section class="pg-section pg-side" aria-label={`Versions of ${labelOf(asset)}`}>
       <div class="pg-section-head">
-        <h2>{asset}</h2>
+        <h2>{labelOf(asset)}</h2>
         <span class="nbdag-spacer" />
         <button type="button" onClick={() => setEmits(true)}>
           Record a version…

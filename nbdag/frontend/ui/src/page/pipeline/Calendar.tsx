@@ -140,7 +140,7 @@ function Year({ first, last, today, entries, chosen, onChoose }: YearProps) {
       </div>
       {weeks.map((week, n) => {
         const [monday = ''] = week
-        const begins = n === 0 || month(monday) !== month(weeks[n - 1]?.[0] ?? '')
+        const begins = month(monday) !== month(weeks[n - 1]?.[0] ?? first) || (n === 0 && isWhole(weeks, month))
         return (
           <div class="pg-week" key={monday}>
             <span class="pg-month" aria-hidden="true">
@@ -172,6 +172,12 @@ function Year({ first, last, today, entries, chosen, onChoose }: YearProps) {
       })}
     </div>
   )
+}
+
+/** Return whether the first month has room for its name before the next begins. */
+function isWhole(weeks: string[][], month: (day: string) => string): boolean {
+  const name = month(weeks[0]?.[0] ?? '')
+  return weeks.slice(0, 3).every(([monday = '']) => month(monday) === name)
 }
 
 interface DayProps {

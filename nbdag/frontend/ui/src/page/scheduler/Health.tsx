@@ -39,7 +39,9 @@ export function Health() {
           )}
         </Loaded>
       ) : (
-        <p class="nbdag-muted">Folders, kernels, the database and packages, as `nbdag doctor` checks them.</p>
+        <p class="nbdag-muted">
+          Folders, kernels, the database and packages, as <code>nbdag doctor</code> checks them.
+        </p>
       )}
     </section>
   )
