@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nbdag import notebooks
@@ -88,6 +88,7 @@ texts = st.lists(st.sampled_from(["a = 1", "b = 2", "c = 3\nprint(c)", "c = 3\np
 ids = st.lists(st.sampled_from(["", "1", "2", "3"]), min_size=6, max_size=6)
 
 
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(texts, texts, ids, ids)
 def test_both_notebooks_can_be_read_back(old, new, ids_old, ids_new):
     one, other = list(zip(ids_old, old, strict=False)), list(zip(ids_new, new, strict=False))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from ...core.model.states import RunState, TaskState
 from ...home import Home, the_home
 from ...scheduler import is_dead
-from ...store.listings import QueuedRow
 from .runs import open_store
 
 if TYPE_CHECKING:
+    from ...store.listings import QueuedRow
     from ...store.store import Store
 
 LATE = 60.0  # seconds after a tick, when a missing run counts as overdue
