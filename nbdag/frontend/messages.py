@@ -269,6 +269,14 @@ class CellInfo(TypedDict):
     dropped: bool  # whether tasks need the effects of the ignored cell
 
 
+class DagLine(TypedDict):
+    """The place of the %dag line that has a name or options."""
+
+    cell: int
+    first: int  # number of its first line in the cell, from 0
+    lines: int  # number of its lines, which is more than 1 after a backslash
+
+
 class NotebookAnalysis(TypedDict):
     """What a headless run would do with the open notebook."""
 
@@ -277,6 +285,7 @@ class NotebookAnalysis(TypedDict):
     statuses: dict[str, TaskStatus]  # of the tasks that were executed in the notebook's kernel
     problems: list[CellProblem]
     groups: list[str]
+    dag_line: DagLine | None
     shape: str  # digest of everything that the picture shows
     picture: Picture | None  # None if the page has the picture of this shape
 
@@ -331,6 +340,7 @@ class OptionInfo(TypedDict):
     many: bool  # whether the option takes several values
     tasks: bool  # whether the values are names of tasks
     choices: list[str]  # all possible values, or [] if there are other values, too
+    suggestions: list[str]  # some of the possible values, if there are others, too
 
 
 class OperatorInfo(TypedDict):

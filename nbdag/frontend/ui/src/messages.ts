@@ -300,6 +300,13 @@ export interface CellInfo {
   dropped: boolean
 }
 
+/** The place of the %dag line that has a name or options. */
+export interface DagLine {
+  cell: number
+  first: number
+  lines: number
+}
+
 /** What a headless run would do with the open notebook. */
 export interface NotebookAnalysis {
   dag: string
@@ -307,6 +314,7 @@ export interface NotebookAnalysis {
   statuses: Record<string, TaskStatus>
   problems: CellProblem[]
   groups: string[]
+  dag_line: DagLine | null
   shape: string
   picture: Picture | null
 }
@@ -362,6 +370,7 @@ export interface OptionInfo {
   many: boolean
   tasks: boolean
   choices: string[]
+  suggestions: string[]
 }
 
 /** An operator, with the options that only its tasks have. */
