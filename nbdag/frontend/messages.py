@@ -525,6 +525,20 @@ class RunComparison(TypedDict):
     tasks: list[ComparedTask]
 
 
+class NotebookFile(TypedDict):
+    """A notebook file."""
+
+    path: str  # relative to the root directory
+    dag: str | None  # the pipeline that is deployed from this file
+
+
+class NotebookFiles(TypedDict):
+    """The notebooks below the root directory, by path."""
+
+    items: list[NotebookFile]
+    complete: bool  # whether the list contains all notebooks
+
+
 # Requests: from the front end to Python.
 
 

@@ -33,6 +33,9 @@ PoolName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", min_length
 AssetName = Annotated[
     str, Meta(min_length=1, max_length=2000, description="Name of an asset, such as s3://lake/orders.")
 ]
+ValueName = Annotated[
+    str, Meta(pattern=r"^[^\x00-\x1f/]+$", min_length=1, max_length=250, description="Name of a variable.")
+]
 FilePath = Annotated[
     str, Meta(min_length=1, max_length=4096, description="Path of a file, relative to the server's root directory.")
 ]
@@ -546,3 +549,16 @@ class CalendarQuery(Struct, kw_only=True):
 
     first: Day
     last: Day  # included
+
+
+class ReportQuery(Struct, kw_only=True):
+    """How to show the report of a run."""
+
+    code: Literal["shown", "folded", "hidden"] = "shown"  # how the source of the cells is shown
+    download: bool = False  # whether the page is sent as a file
+
+
+class ValueQuery(Struct, kw_only=True):
+    """Which instance of a mapped task has the value."""
+
+    map_index: MapIndex = -1

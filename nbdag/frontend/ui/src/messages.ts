@@ -531,6 +531,18 @@ export interface RunComparison {
   tasks: ComparedTask[]
 }
 
+/** A notebook file. */
+export interface NotebookFile {
+  path: string
+  dag: string | null
+}
+
+/** The notebooks below the root directory, by path. */
+export interface NotebookFiles {
+  items: NotebookFile[]
+  complete: boolean
+}
+
 /** Ask for the initial state again if the page has missed a change. */
 export interface HelloRequest {
   kind: "hello"
