@@ -29,7 +29,7 @@ from typing import (
 
 import msgspec
 
-from .handlers.base import PROBLEM, ROUTES, Call, Operation, Problem
+from .handlers.base import PROBLEM, ROUTES, Call, Operation, Problem, without_none
 
 _REF = "#/components/schemas/{name}"
 # Errors that any operation may report, besides those of its own arguments.
@@ -146,7 +146,7 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
         found["description"] = description.strip()
     if "body" in hints:
         found["requestBody"] = {
-            "required": True,
+            "required": _has_required_fields(hints["body"]),
             "content": {"application/json": {"schema": schema_of[_key(_schema_type(hints["body"]))]}},
         }
     return found
@@ -155,7 +155,7 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
 def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
     found = []
     for each in msgspec.structs.fields(query):
-        hint = _schema_type(_without_none(each.type))
+        hint = _schema_type(without_none(each.type))
         (schema,), _ = msgspec.json.schema_components([hint], ref_template=_REF)
         parameter = {
             "name": each.encode_name,
@@ -182,11 +182,10 @@ def _inlined(schema: Any, hint: Any) -> Any:
     return schema
 
 
-def _without_none(hint: Any) -> Any:
-    """Return the type of a parameter that may be omitted: JSON's null does not exist in a URL."""
-    if get_origin(hint) in (Union, types.UnionType):
-        return Union[tuple(each for each in get_args(hint) if each is not type(None))]  # noqa: UP007  # computed
-    return hint
+def _has_required_fields(body: Any) -> bool:
+    if is_typeddict(body):
+        return bool(body.__required_keys__)
+    return any(each.required for each in msgspec.structs.fields(body))
 
 
 def _key(hint: Any) -> str:

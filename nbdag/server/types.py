@@ -159,7 +159,7 @@ class GraphQuery(Struct, kw_only=True):
 
     direction: DirectionChoice = "auto"
     collapsed: bool = False  # draw each long chain as one box
-    folded: Annotated[list[str], Meta(max_length=500, description="Groups to draw as one box.")] = []
+    folded: Annotated[list[str], Meta(max_length=80, description="Groups to draw as one box.")] = []
 
 
 class PipelineGraphQuery(GraphQuery, kw_only=True):

@@ -21,13 +21,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import types
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, cast, get_origin, get_type_hints
+from typing import Annotated, Any, TypedDict, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 from jupyter_server.auth.decorator import authorized
@@ -46,6 +47,8 @@ PROBLEM = "application/problem+json"
 _SEGMENT = re.compile(r"\{(\w+)\}")
 # Names of assets may contain slashes, and some proxies decode %2F, so `{asset}` matches several parts of a path.
 _LONG = frozenset({"asset"})
+# Parameters of a query string that Jupyter reads itself, or that keep an answer out of a cache.
+_OF_JUPYTER = frozenset({"token", "_xsrf", "no_track_activity", "_"})
 _READS = frozenset({"GET", "HEAD"})
 
 # The status of an answer that reports an error, by the name of the error's class or of a base class.
@@ -166,8 +169,9 @@ class Operation:
             name: _converted(value, self.hints[name], "path", name)
             for name, value in zip(self.segments, segments, strict=True)
         }
-        if "query" in self.hints:
-            found["query"] = _query(request.query_arguments, self.hints["query"])
+        query = _query(request.query_arguments, self.hints.get("query"))
+        if query is not None:
+            found["query"] = query
         if "body" in self.hints:
             found["body"] = _body(request.body, self.hints["body"])
         return found
@@ -385,17 +389,31 @@ def _converted(value: Any, hint: Any, place: str, name: str = "") -> Any:
 
 
 def _query(given: Mapping[str, list[bytes]], hint: Any) -> Any:
-    """Return the query string as a structure. Parameters that the structure does not have are ignored."""
+    """Return the query string as a structure. A parameter that the operation does not have is an error."""
+    known = {} if hint is None else {each.encode_name: each for each in msgspec.structs.fields(hint)}
+    if unknown := given.keys() - known.keys() - _OF_JUPYTER:
+        raise InvalidArgumentError("query", f"unknown parameter {min(unknown)[:60]!r}")
     found: dict[str, Any] = {}
-    for each in msgspec.structs.fields(hint):
-        if each.encode_name not in given:
-            continue
+    for name in given.keys() & known.keys():
         try:
-            values = [value.decode() for value in given[each.encode_name]]
+            values = [value.decode() for value in given[name]]
         except UnicodeDecodeError:
-            raise RequestSyntaxError(f"the query parameter {each.encode_name} is not UTF-8") from None
-        found[each.encode_name] = values if _is_list(each.type) else values[-1]
-    return _converted(found, hint, "query")
+            raise RequestSyntaxError(f"the query parameter {name} is not UTF-8") from None
+        wanted = without_none(known[name].type)
+        if not _is_list(wanted) and len(values) > 1:
+            raise InvalidArgumentError("query", f"{name}: given more than once")
+        found[known[name].name] = _converted(values if _is_list(wanted) else values[0], wanted, "query", name)
+    missing = [name for name, each in known.items() if each.required and each.name not in found]
+    if missing:
+        raise InvalidArgumentError("query", f"{missing[0]}: required")
+    return None if hint is None else hint(**found)
+
+
+def without_none(hint: Any) -> Any:
+    """Return the type of a parameter that may be omitted: JSON's null does not exist in a URL."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return Union[tuple(each for each in get_args(hint) if each is not type(None))]  # noqa: UP007  # computed
+    return hint
 
 
 def _is_list(hint: Any) -> bool:

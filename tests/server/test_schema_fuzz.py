@@ -1,0 +1,89 @@
+"""Requests made from the OpenAPI document: no server error, and no answer that the document does not describe.
+
+Half of the requests name things that exist, so that they come further than the first check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from nbdag import runs
+from nbdag.home import Home
+from nbdag.server import openapi
+from nbdag.server.handlers import ROUTES
+from nbdag.testing import InProcessExecutor
+
+from .conftest import Client, start_server, write_notebook
+
+SCHEMA = schemathesis.openapi.from_dict(openapi.document(ROUTES.operations, "/"))
+KNOWN = {
+    "dag": "churn",
+    "run": "latest",
+    "task": "load",
+    "instance": "load",
+    "map_index": -1,
+    "try_number": 1,
+    "version": "1",
+    "other": "1",
+    "pool": "default_pool",
+    "asset": "s3://lake/orders",
+    "name": "x",
+}
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+EXAMPLES = 3  # requests for each operation; half of them with known ids
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    folder = tmp_path_factory.mktemp("project")
+    home = Home(folder / ".nbdag")
+    notebook = write_notebook(
+        folder,
+        '%dag --schedule "0 6 * * *" --start-date 2026-01-01',
+        "%%params\nlimit: int = 3",
+        "%%task load --produces s3://lake/orders --out x\nx = limit",
+        "%%task last\ny = 1 / (x - 3)",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nbdag.executors.local.LocalExecutor", InProcessExecutor)
+        runs.deploy(notebook, home=home)
+        runs.run(notebook, home=home)
+    client, end = start_server(folder)
+    yield client
+    end()
+
+
+@pytest.mark.slow
+@SCHEMA.parametrize()
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_many_answers_are_as_the_document_says(case: schemathesis.Case, client: Client) -> None:
+    check(case, client)
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+def test_an_answer_is_as_the_document_says(case: schemathesis.Case, client: Client) -> None:
+    check(case, client)
+
+
+def check(case: schemathesis.Case, client: Client) -> None:
+    """Send a request as it was made, and again with known ids."""
+    known = {name: KNOWN[name] for name in case.path_parameters if name in KNOWN}
+    base_url = f"{client.url}nbdag/api"
+    response = case.call(base_url=base_url, headers=dict(client.headers))
+    case.validate_response(response, checks=[*CHECKS, negative_data_rejection])
+    if known and case.operation.label not in ("DELETE /dags/{dag}", "POST /dags/{dag}/runs/{run}/resume"):
+        case.path_parameters.update(known)
+        response = case.call(base_url=base_url, headers=dict(client.headers))
+        case.validate_response(response, checks=CHECKS)
