@@ -31,7 +31,7 @@ DAGS, RUNS, TASKS = 1000, 10, 10
 FILL = (
     "WITH RECURSIVE n(d) AS (SELECT 0 UNION ALL SELECT d + 1 FROM n WHERE d < :dags - 1) "
     "INSERT INTO dags (id, digest, path, cwd, deployed, schedule, tz, max_active_runs, next_date) "
-    "SELECT 'dag' || d, 'd', :path, '/', 0, d % 60 || ' ' || d % 24 || ' * * *', 'UTC', 16, :now + 9999 FROM n",
+    "SELECT 'dag' || d, 'd', :path, '/', 0, (d % 60) || ' ' || (d % 24) || ' * * *', 'UTC', 16, :now + 9999 FROM n",
     "INSERT INTO versions (dag_id, digest, created) SELECT id, 'd', 0 FROM dags",
     "WITH RECURSIVE n(r) AS (SELECT 0 UNION ALL SELECT r + 1 FROM n WHERE r < :runs - 1) "
     "INSERT INTO runs (dag_id, name, digest, kind, state, created, started, ended, logical_date, interval_start, "
