@@ -339,10 +339,10 @@ def notebook(
 
         def on_console(message: Any) -> None:
             if message.type == "error":
-                _record(found, message.text)
+                record(found, message.text)
 
         def on_error(error: Any) -> None:
-            _record(found, str(error))
+            record(found, str(error))
 
         page.on("console", on_console)
         page.on("pageerror", on_error)
@@ -389,6 +389,7 @@ def wait_for_kernel(notebook: Notebook, server: Server) -> None:
     notebook.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
 
 
-def _record(notebook: Notebook, text: str) -> None:
+def record(notebook: Notebook, text: str) -> None:
+    """Record an error of the console, unless the pages themselves always log it."""
     if not _HARMLESS.search(text):
         notebook.errors.append(text)

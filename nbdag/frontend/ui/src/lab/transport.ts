@@ -2,6 +2,8 @@
 //
 // What concerns the open text is answered by the analysis of the notebook, what concerns a run by `RestTransport`. The
 // stream of changes only says that something changed, so the list of runs is read again then.
+
+import type { Affected } from '../api'
 import type { Transport } from '../components/state/transport'
 import type {
   Action,
@@ -17,12 +19,18 @@ import type {
 } from '../messages'
 import { api } from '../page/api'
 import { live } from '../page/live'
-import { RestTransport } from '../page/transport'
+import { RestTransport, runAddress } from '../page/transport'
 import type { Book } from './book'
+import { explain } from './explain'
 
 const SETTLE = 300 // milliseconds between two readings of the list of runs
 const RUNS = 20 // number of runs in the list
 const ACTIONS: Action[] = ['all', 'only', 'upto', 'from', 'retry', 'retry_only', 'retry_failed', 'cancel', 'deploy']
+const CLEAR: Partial<Record<Action, Record<string, boolean>>> = {
+  retry: { downstream: true },
+  retry_only: {},
+  retry_failed: { only_failed: true },
+}
 const ACTIVE: readonly string[] = ['queued', 'running']
 
 export const EMPTY: Picture = {
@@ -106,13 +114,23 @@ export class BookTransport implements Transport {
     const { action, task } = request
     try {
       if (action === 'deploy') await this.deploy()
+      else if (action in CLEAR) await this.retry(request)
       else if (action === 'all' || action === 'only' || action === 'upto' || action === 'from') {
         await api.post('notebooks/run', { path: this.book.path, action, task })
       } else this.rest?.send(request)
     } catch (error) {
-      this.notice('error', (error as Error).message)
+      this.notice('error', explain(error))
     }
     this.readSoon()
+  }
+
+  /** Reset tasks of a run. If no process executes the run any more, start one. */
+  private async retry({ action, task, run }: ActionRequest): Promise<void> {
+    const body = { ...CLEAR[action], tasks: task ? [task] : [] }
+    const done = await api.post<Affected>(runAddress(this.dag, run, 'clear'), body)
+    if (done.edited) this.notice('info', done.edited)
+    if (!done.owner) await api.post(runAddress(this.dag, run, 'resume'))
+    this.rest?.send({ kind: 'run', run })
   }
 
   private async deploy(): Promise<void> {
@@ -182,7 +200,7 @@ export class BookTransport implements Transport {
         const each = message(found)
         if (each) this.publish(each)
       },
-      (error: Error) => this.notice('error', error.message),
+      (error: Error) => this.notice('error', explain(error)),
     )
   }
 
