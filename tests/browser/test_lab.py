@@ -194,12 +194,13 @@ def test_the_form_writes_the_header_and_follows_its_text(plain):
     retries = field(nb, "retries")
     retries.fill("2")
     retries.press("Enter")
-    nb.page.wait_for_selector(".cm-line:text-is('%%task total --after rows --retries 2  # by hand')")
+    nb.page.wait_for_selector(".cm-line:has-text('--after rows --retries 2'):has-text('# by hand')")
     retries.fill("two")
     retries.press("Enter")
     nb.page.locator(".nbdag-field-problem", has_text="is not a whole number").wait_for()
     assert "--retries 2" in header.inner_text()
 
+    assert nb.page.locator(".nbdag-side").get_by_label("retries", exact=True).get_attribute("aria-invalid") == "true"
     nb.edit(2, "%%task total --timeout 5m --check 'total > 1'\ntotal = sum(rows)")
     nb.page.wait_for_function("() => document.querySelector('.nbdag-side [placeholder=TIME]').value === '5m'")
     assert field(nb, "check").input_value() == "total > 1"
@@ -259,7 +260,6 @@ def test_notebook_7_has_the_panel_and_a_reload_keeps_the_states(plain, server):
     badge(nb, 2, "none")
     nb.run(0, 1, 2)
     badge(nb, 2, "success")
-    nb.page.locator(".jp-Toolbar").first.wait_for()
     nb.page.keyboard.press("Control+s")
     nb.page.reload()
     wait_for_kernel(nb, server)

@@ -13,6 +13,7 @@ import type {
   NotebookAnalysis,
   Picture,
   Request,
+  RunMessage,
   RunSummary,
   TaskDetails,
   TaskStatus,
@@ -56,9 +57,11 @@ export class BookTransport implements Transport {
   private number = 0
   private dag = ''
   private rest: RestTransport | undefined
+  private listed = false // whether the runs of this pipeline have been read
   private runs = new Map<string, RunSummary>()
   private statuses: Record<string, TaskStatus> = {}
   private picture: Picture | undefined
+  private readonly reading = new Map<string, boolean>() // runs that are being read; true: once more after that
   private timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(private readonly book: Book) {
@@ -106,7 +109,8 @@ export class BookTransport implements Transport {
     } else if (request.kind === 'task' && !request.run) {
       const asked = api.post<TaskDetails>('notebooks/task', { ...this.book.request(), task: request.task })
       this.answer(asked, (details) => details)
-    } else if (request.kind === 'action') void this.act(request)
+    } else if (request.kind === 'run') void this.readRun(request.run)
+    else if (request.kind === 'action') void this.act(request)
     else this.rest?.send(request)
   }
 
@@ -130,7 +134,7 @@ export class BookTransport implements Transport {
     const done = await api.post<Affected>(runAddress(this.dag, run, 'clear'), body)
     if (done.edited) this.notice('info', done.edited)
     if (!done.owner) await api.post(runAddress(this.dag, run, 'resume'))
-    this.rest?.send({ kind: 'run', run })
+    await this.readRun(run)
   }
 
   private async deploy(): Promise<void> {
@@ -150,6 +154,7 @@ export class BookTransport implements Transport {
       this.rest = new RestTransport(this.dag, '', { get: api.get, post: api.post, onChange: () => () => {} })
       this.rest.listen((message) => this.publish(message))
       this.runs = new Map()
+      this.listed = false
       this.readSoon(0)
     }
     const changed: Record<string, TaskStatus> = {}
@@ -183,15 +188,39 @@ export class BookTransport implements Transport {
       return // the next change repeats the request
     }
     if (dag !== this.dag) return
+    const isFirst = !this.listed
+    this.listed = true
     for (const { id, state, created, started, ended, partial, error } of items.reverse()) {
       const summary: RunSummary = { id, state, created, started, ended, partial, error }
       const before = this.runs.get(id)
       if (JSON.stringify(before) !== JSON.stringify(summary)) {
         this.runs.set(id, summary)
-        this.change(id, {}, summary)
+        if (!isFirst) this.change(id, {}, summary)
       }
-      if (ACTIVE.includes(state) || (before && ACTIVE.includes(before.state))) this.rest?.send({ kind: 'run', run: id })
+      // A short run may have ended when it is first listed.
+      if (ACTIVE.includes(state) || (!isFirst && before?.state !== state)) void this.readRun(id)
     }
+    if (isFirst) {
+      this.number += 1
+      this.publish({ kind: 'reset', state: this.state }) // these runs did not begin just now
+    }
+  }
+
+  /** Read the tasks of a run. If it is asked while an answer is under way, that answer may be too old. */
+  private async readRun(run: string): Promise<void> {
+    if (this.reading.has(run)) {
+      this.reading.set(run, true)
+      return
+    }
+    this.reading.set(run, false)
+    try {
+      this.publish(await api.get<RunMessage>(runAddress(this.dag, run, 'tasks')))
+    } catch {
+      // The next change repeats the request.
+    }
+    const again = this.reading.get(run)
+    this.reading.delete(run)
+    if (again) await this.readRun(run)
   }
 
   private answer<T>(asked: Promise<T>, message: (answer: T) => Message | null): void {
