@@ -12,6 +12,21 @@ COUNT = click.IntRange(min=1, max=1_000_000)
 NUMBER_OF_JOBS = click.IntRange(min=1, max=100_000)
 INDEX = click.IntRange(min=0, max=1_000_000_000)
 
+JOBS = click.option(
+    "-j",
+    "--jobs",
+    type=NUMBER_OF_JOBS,
+    metavar="N",
+    show_default="number of cores",
+    help="Maximum number of tasks at once.",
+)
+KERNELS = click.option(
+    "--kernels",
+    type=click.Choice(["warm", "fresh"]),
+    default="warm",
+    show_default=True,
+    help="Fork kernels with their imports already done, if possible (warm), or start a new kernel per task (fresh).",
+)
 EXECUTOR = click.option(
     "--executor", default="local", show_default=True, metavar="NAME", help="Executor that runs the tasks."
 )
