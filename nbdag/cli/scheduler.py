@@ -11,10 +11,11 @@ import click
 
 from .. import runs
 from ..core.model.text import task_label
+from ..executors import Choice
 from ..packages import require
 from . import units
 from ._group import examples
-from .options import EXECUTOR, JOBS, KERNELS
+from .options import JOBS, KERNELS, executor_options, scheduler_words
 from .output import to_json
 
 
@@ -27,7 +28,7 @@ from .output import to_json
 )
 @JOBS
 @KERNELS
-@EXECUTOR
+@executor_options
 @click.option("--log-json", is_flag=True, help="Print each log line as JSON.")
 @click.option(
     "--print-unit",
@@ -36,7 +37,7 @@ from .output import to_json
 )
 @click.option("--end-with-stdin", is_flag=True, hidden=True)  # used by `nbdag up`, see `end_with_stdin`
 def scheduler(
-    jobs: int | None, kernels: str, executor: str, log_json: bool, print_unit: str | None, end_with_stdin: bool
+    jobs: int | None, kernels: str, executor: Choice, log_json: bool, print_unit: str | None, end_with_stdin: bool
 ) -> None:
     """Run the scheduler of the deployed DAGs in the foreground.
 
@@ -45,9 +46,7 @@ def scheduler(
     (NBDAG_DB_URL) several.
     """
     if print_unit is not None:
-        options = [*(["--jobs", str(jobs)] if jobs else []), *(["--kernels", "fresh"] if kernels == "fresh" else [])]
-        options += ["--executor", executor] if executor != "local" else []
-        options += ["--log-json"] if log_json else []
+        options = [*scheduler_words(jobs, kernels, executor), *(["--log-json"] if log_json else [])]
         click.echo(units.unit(print_unit, "scheduler", *options, what="nbdag scheduler"), nl=False)
         return
     require()

@@ -6,13 +6,14 @@ import sys
 
 import click
 
+from ..executors import Choice
 from ..packages import require
 from . import units
 from ._group import examples
-from .options import EXECUTOR, JOBS, KERNELS
+from .options import JOBS, KERNELS, executor_options, scheduler_words
 
 _JUPYTER = {"ignore_unknown_options": True}
-_FLAGS = click.argument("flags", nargs=-1, type=click.UNPROCESSED, metavar="[JUPYTER FLAGS]...")
+_FLAGS = click.argument("jupyter", nargs=-1, type=click.UNPROCESSED, metavar="[JUPYTER FLAGS]...")
 _PUBLIC = (
     "the page asks for a token, which `journalctl --user -u nbdag-up` shows; or set a password: jupyter server password"
 )
@@ -28,7 +29,7 @@ _PUBLIC = (
     ),
 )
 @_FLAGS
-def ui(flags: tuple[str, ...]) -> int:
+def ui(jupyter: tuple[str, ...]) -> int:
     """Open the page on which pipelines and runs are watched and started.
 
     A Jupyter server with only this page starts in the foreground; Ctrl-C ends it. Flags of Jupyter Server are passed
@@ -37,7 +38,7 @@ def ui(flags: tuple[str, ...]) -> int:
     require()
     from ..server.launch import serve
 
-    return serve(flags)
+    return serve(jupyter)
 
 
 @click.command(
@@ -50,27 +51,26 @@ def ui(flags: tuple[str, ...]) -> int:
 )
 @JOBS
 @KERNELS
-@EXECUTOR
+@executor_options
 @click.option(
     "--print-unit",
     type=click.Choice(units.KINDS),
     help="Print the definition of a service that keeps both running, and exit.",
 )
 @_FLAGS
-def up(jobs: int | None, kernels: str, executor: str, print_unit: str | None, flags: tuple[str, ...]) -> int:
+def up(jobs: int | None, kernels: str, executor: Choice, print_unit: str | None, jupyter: tuple[str, ...]) -> int:
     """Open the page, and run the scheduler of the deployed DAGs.
 
     The scheduler is a process of its own. On Ctrl-C it starts no more tasks; both end once the running ones have ended.
     A second Ctrl-C terminates these tasks. Flags of Jupyter Server are passed on, as by `nbdag ui`.
     """
-    options = [*(["--jobs", str(jobs)] if jobs else []), *(["--kernels", "fresh"] if kernels == "fresh" else [])]
-    options += ["--executor", executor] if executor != "local" else []
+    options = scheduler_words(jobs, kernels, executor)
     if print_unit is not None:
-        silent = [] if "--no-browser" in flags else ["--no-browser"]
-        words = [*options, *silent, *flags]
+        silent = [] if "--no-browser" in jupyter else ["--no-browser"]
+        words = [*options, *silent, *jupyter]
         click.echo(units.unit(print_unit, "up", *words, what="nbdag page and scheduler", notes=[_PUBLIC]), nl=False)
         return 0
     require()
     from ..server.launch import serve_with_scheduler
 
-    return serve_with_scheduler(flags, [sys.executable, "-m", "nbdag", "scheduler", "--end-with-stdin", *options])
+    return serve_with_scheduler(jupyter, [sys.executable, "-m", "nbdag", "scheduler", "--end-with-stdin", *options])

@@ -8,7 +8,7 @@ session.
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from ..core.model.states import RunState, TaskState
 
@@ -412,6 +412,86 @@ class HeaderCompletions(TypedDict):
 
     start: int
     items: list[Completion]
+
+
+class LineDifference(TypedDict):
+    """A line of a cell."""
+
+    sign: Literal[" ", "-", "+"]  # kept, removed or added
+    text: str
+
+
+class CellDifference(TypedDict):
+    """A cell of two notebooks, and what changed. Cells count from 0, without those that %%dag built."""
+
+    kind: Literal["same", "moved", "changed", "added", "removed"]
+    type: str  # code, markdown or raw
+    before: int | None  # index in the old notebook
+    after: int | None  # index in the new notebook
+    lines: list[LineDifference]
+
+
+class TaskDifference(TypedDict):
+    """A task that two versions of a notebook do not have alike."""
+
+    task: str
+    kind: Literal["added", "removed", "changed"]
+    changed: list[str]  # what changed: code, options, upstream
+
+
+class NotebookDifference(TypedDict):
+    """The difference between two notebooks."""
+
+    same: bool  # whether all cells are equal
+    cells: list[CellDifference]  # all cells of both notebooks, in the order of the new one
+    tasks: list[TaskDifference]
+
+
+class StoredValue(TypedDict):
+    """A stored output of a task; for a mapped task, those of all instances."""
+
+    type: str
+    bytes: int
+    summary: str
+
+
+class ComparedValue(TypedDict):
+    """An output of a task in two runs."""
+
+    name: str
+    run: StoredValue | None  # None: this run did not store the value
+    other: StoredValue | None
+    same: bool  # whether both runs stored the same bytes
+
+
+class ComparedTask(TypedDict):
+    """A task in two runs."""
+
+    task: str
+    run: TaskStatus | None  # None: the task has not run, or this run does not have it
+    other: TaskStatus | None
+    values: list[ComparedValue]
+
+
+class ParameterDifference(TypedDict):
+    """A parameter that at least one of two runs sets; secrets are masked."""
+
+    name: str
+    run: Any
+    other: Any
+    set: bool  # whether the run sets the parameter, rather than using its default
+    other_set: bool
+    same: bool
+
+
+class RunComparison(TypedDict):
+    """Two runs of one pipeline."""
+
+    run: RunSummary
+    other: RunSummary
+    parameters: list[ParameterDifference]
+    notebook: NotebookDifference  # from the notebook of the other run to that of this run
+    tasks: list[ComparedTask]
 
 
 # Requests: from the front end to Python.

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         list_assets,
         waits_for,
     )
+    from .queries.calendar import Calendar, CalendarDay, calendar
     from .queries.connections import KnownConnection, TestedConnection, list_connections, test_connections
     from .queries.database import DatabaseHealth, check_db
     from .queries.deployments import Deployed, NotDeployedError, Tick, find_dag, list_dags, live_scheduler, next_ticks
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
         list_versions,
         pinned_notebook,
     )
+    from .queries.overview import OverdueDag, Overview, SchedulerProcess, overview
     from .queries.pinned import PinnedNotebookMissingError
     from .queries.pools import Pool, list_pools
     from .queries.records import (
@@ -107,6 +109,7 @@ if TYPE_CHECKING:
     )
     from .queries.report_page import NoReportError, report_html
     from .queries.run_details import RunDetails, run_details
+    from .queries.run_events import RunEvent, run_events
     from .queries.runs import (
         AmbiguousRunError,
         NoLogError,
@@ -141,6 +144,8 @@ __all__ = [
     "BackfillError",
     "BackfillRunningError",
     "BackfillTick",
+    "Calendar",
+    "CalendarDay",
     "ChildRunError",
     "Cleaned",
     "Cleared",
@@ -172,6 +177,8 @@ __all__ = [
     "NothingToClearError",
     "OutputError",
     "OutputExistsError",
+    "OverdueDag",
+    "Overview",
     "ParameterSizeError",
     "ParameterValueError",
     "PinnedNotebook",
@@ -188,9 +195,11 @@ __all__ = [
     "RunDetails",
     "RunEndedError",
     "RunEntry",
+    "RunEvent",
     "RunOwnedError",
     "RunPage",
     "RunSucceededError",
+    "SchedulerProcess",
     "SchedulerRow",
     "SchedulerRunningError",
     "TaskNotInRunError",
@@ -211,6 +220,7 @@ __all__ = [
     "answer",
     "asset_events",
     "backfill",
+    "calendar",
     "cancel",
     "check_db",
     "choose",
@@ -244,6 +254,7 @@ __all__ = [
     "mark",
     "migrate_db",
     "next_ticks",
+    "overview",
     "owner",
     "page_of_dags",
     "page_of_runs",
@@ -262,6 +273,7 @@ __all__ = [
     "run",
     "run_child",
     "run_details",
+    "run_events",
     "schedule",
     "set_pool",
     "stop_servers",
@@ -304,6 +316,9 @@ _MODULES = {
     ".queries.notebooks": "PinnedNotebook UnknownVersionError Version find_version list_versions pinned_notebook",
     ".queries.run_details": "RunDetails run_details",
     ".queries.logs": "LogFile find_log",
+    ".queries.overview": "OverdueDag Overview SchedulerProcess overview",
+    ".queries.calendar": "Calendar CalendarDay calendar",
+    ".queries.run_events": "RunEvent run_events",
     ".creation.prepare": (
         "EmptySelectionError FolderMissingError KernelMissingError NotebookProblemsError OutputError "
         "OutputExistsError ParameterSizeError ParameterValueError UnknownParameterError UnknownTaskError choose "

@@ -142,3 +142,15 @@ def test_versions_are_numbered(deployed: Client, tmp_path: Path) -> None:
     assert len(deployed.get("dags/churn/graph").json["nodes"]) == 2
     assert deployed.get("dags/churn/versions/7").json["code"] == "UnknownVersionError"
     assert [each.number for each in runs.list_versions("churn", home=deployed.home)] == [2, 1]
+
+
+def test_two_versions_are_compared(deployed: Client, tmp_path: Path) -> None:
+    write_notebook(tmp_path, *CELLS[:2], "%%task load\nx = limit + 1", "%%task more\ny = x")
+    deployed.post("dags", {"path": "churn.ipynb"})
+    found = deployed.get("dags/churn/versions/2/diff/1").json
+    assert [each["kind"] for each in found["cells"]] == ["same", "same", "changed", "added"]
+    assert found["tasks"] == [
+        {"task": "load", "kind": "changed", "changed": ["code"]},
+        {"task": "more", "kind": "added", "changed": []},
+    ]
+    assert deployed.get("dags/churn/versions/1/diff/1").json["same"]

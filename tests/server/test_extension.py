@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from jupyter_core.paths import jupyter_config_path
 from jupyter_server.extension.config import ExtensionConfigManager
 
 
 def test_every_jupyter_server_of_the_environment_loads_the_extension() -> None:
-    assert ExtensionConfigManager().get_jpserver_extensions()["nbdag.server"] is True
+    found = ExtensionConfigManager(read_config_path=jupyter_config_path())
+    assert found.get_jpserver_extensions()["nbdag.server"] is True

@@ -19,6 +19,7 @@ from ...core.model.job import Note
 from ...core.model.states import RunState
 from ...core.schedule.timetable import Timetable
 from ...errors import NbdagError, error
+from ...executors import Choice
 from ...home import Home, the_home
 from ...scheduler import new_instance, new_run, scheduled_name, timetable_of
 from ...store.rows import DagRow, NewRun, RunRow
@@ -99,7 +100,7 @@ def backfill(
     max_active_runs: int = 10,
     dry_run: bool = False,
     jobs: int | None = None,
-    executor: str = "local",
+    executor: str | Choice = "local",
     on_plan: Callable[[Backfill], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
     execute: bool = True,

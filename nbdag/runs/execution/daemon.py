@@ -27,7 +27,7 @@ from ...core.model.states import RUN_FINISHED, TaskState
 from ...core.model.text import join_names, plural
 from ...core.options.option_types import write_duration
 from ...errors import NbdagError, error
-from ...executors import Executor
+from ...executors import Choice, Executor
 from ...home import Home, the_home
 from ...processes.identity import Process, is_alive
 from ...scheduler import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, DueRuns, Scheduler, fail_run, is_dead, reset_attempts
@@ -90,7 +90,7 @@ def schedule(
     jobs: int | None = None,
     kernels: str = "warm",
     on_line: Callable[[Line], None] | None = None,
-    executor: str = "local",
+    executor: str | Choice = "local",
     home: Home | None = None,
 ) -> None:
     """Execute due, triggered and waiting runs in the foreground, until SIGTERM or Ctrl-C.

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from . import (
+    assets,
     dags,
     deployments,
     files,
     notebooks,
     pipeline_notebook,
+    pools,
     run_actions,
     runs,
+    scheduler,
     tasks,
 )
 from .base import ROUTES
 
 __all__ = [
     "ROUTES",
+    "assets",
     "dags",
     "deployments",
     "files",
     "notebooks",
     "pipeline_notebook",
+    "pools",
     "run_actions",
     "runs",
+    "scheduler",
     "tasks",
 ]

@@ -7,7 +7,8 @@ from typing import Any
 
 from ... import runs
 from ...core.cells.parameter_schema import schema_of
-from ...frontend.messages import RunSummary
+from ...frontend.differences import difference
+from ...frontend.messages import NotebookDifference, RunSummary
 from ...frontend.status import run_summary
 from ..types import (
     BackfillBody,
@@ -127,6 +128,14 @@ def list_versions(call: Call, dag: Id) -> VersionList:
 def get_version(call: Call, dag: Id, version: Version) -> NotebookVersion:
     """Return a recorded version of a pipeline's notebook, by its number or digest."""
     return version_of(runs.find_version(dag, version, home=call.home))
+
+
+@ROUTES.get("dags/{dag}/versions/{version}/diff/{other}")
+def compare_versions(call: Call, dag: Id, version: Version, other: Version) -> NotebookDifference:
+    """Return the difference from the version `other` to `version`, cell by cell."""
+    after = runs.pinned_notebook(dag, version=version, home=call.home)
+    before = runs.pinned_notebook(dag, version=other, home=call.home)
+    return difference(before.text, after.text, before.dag, after.dag)
 
 
 def version_of(version: runs.Version) -> NotebookVersion:

@@ -435,6 +435,77 @@ export interface HeaderCompletions {
   items: Completion[]
 }
 
+/** A line of a cell. */
+export interface LineDifference {
+  sign: " " | "-" | "+"
+  text: string
+}
+
+/** A cell of two notebooks, and what changed. Cells count from 0, without those that %%dag built. */
+export interface CellDifference {
+  kind: "same" | "moved" | "changed" | "added" | "removed"
+  type: string
+  before: number | null
+  after: number | null
+  lines: LineDifference[]
+}
+
+/** A task that two versions of a notebook do not have alike. */
+export interface TaskDifference {
+  task: string
+  kind: "added" | "removed" | "changed"
+  changed: string[]
+}
+
+/** The difference between two notebooks. */
+export interface NotebookDifference {
+  same: boolean
+  cells: CellDifference[]
+  tasks: TaskDifference[]
+}
+
+/** A stored output of a task; for a mapped task, those of all instances. */
+export interface StoredValue {
+  type: string
+  bytes: number
+  summary: string
+}
+
+/** An output of a task in two runs. */
+export interface ComparedValue {
+  name: string
+  run: StoredValue | null
+  other: StoredValue | null
+  same: boolean
+}
+
+/** A task in two runs. */
+export interface ComparedTask {
+  task: string
+  run: TaskStatus | null
+  other: TaskStatus | null
+  values: ComparedValue[]
+}
+
+/** A parameter that at least one of two runs sets; secrets are masked. */
+export interface ParameterDifference {
+  name: string
+  run: unknown
+  other: unknown
+  set: boolean
+  other_set: boolean
+  same: boolean
+}
+
+/** Two runs of one pipeline. */
+export interface RunComparison {
+  run: RunSummary
+  other: RunSummary
+  parameters: ParameterDifference[]
+  notebook: NotebookDifference
+  tasks: ComparedTask[]
+}
+
 /** Ask for the initial state again if the page has missed a change. */
 export interface HelloRequest {
   kind: "hello"
