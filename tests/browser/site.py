@@ -177,6 +177,6 @@ def visited(browser: Any, site: Site, *, theme: str = "light", width: int = 1400
 
 
 def _record(visit: Visit, message: Any) -> None:
-    # A server without the stream of changes answers 404; then the page polls.
-    if message.type == "error" and not message.location.get("url", "").endswith("/nbdag/api/events"):
-        visit.errors.append(message.text)
+    # A server without the stream of changes answers 404; then the page polls. Badges are optional, too.
+    if message.type == "error" and not message.location.get("url", "").endswith(("/nbdag/api/events", "/badge.svg")):
+        visit.errors.append(f"{message.text} {message.location.get('url', '')}")
