@@ -211,6 +211,27 @@ class NotebookMessage(TypedDict):
     problems: list[str]
 
 
+# The values of a run.
+
+
+class ListedValue(TypedDict):
+    """A value that a task of a run has stored."""
+
+    task: str
+    map_index: int
+    name: str
+    type: str
+    bytes: int
+    summary: str
+    digest: str  # digest of the file with the value; equal digests mean equal values
+
+
+class ValueList(TypedDict):
+    """The values that a run has stored."""
+
+    items: list[ListedValue]
+
+
 # The open notebook: what JupyterLab's page posts and receives while a person edits.
 
 
@@ -269,6 +290,14 @@ class CellInfo(TypedDict):
     dropped: bool  # whether tasks need the effects of the ignored cell
 
 
+class DagLine(TypedDict):
+    """The place of the %dag line that has a name or options."""
+
+    cell: int
+    first: int  # number of its first line in the cell, from 0
+    lines: int  # number of its lines, which is more than 1 after a backslash
+
+
 class NotebookAnalysis(TypedDict):
     """What a headless run would do with the open notebook."""
 
@@ -277,6 +306,7 @@ class NotebookAnalysis(TypedDict):
     statuses: dict[str, TaskStatus]  # of the tasks that were executed in the notebook's kernel
     problems: list[CellProblem]
     groups: list[str]
+    dag_line: DagLine | None
     shape: str  # digest of everything that the picture shows
     picture: Picture | None  # None if the page has the picture of this shape
 
@@ -331,6 +361,7 @@ class OptionInfo(TypedDict):
     many: bool  # whether the option takes several values
     tasks: bool  # whether the values are names of tasks
     choices: list[str]  # all possible values, or [] if there are other values, too
+    suggestions: list[str]  # some of the possible values, if there are others, too
 
 
 class OperatorInfo(TypedDict):
@@ -492,6 +523,20 @@ class RunComparison(TypedDict):
     parameters: list[ParameterDifference]
     notebook: NotebookDifference  # from the notebook of the other run to that of this run
     tasks: list[ComparedTask]
+
+
+class NotebookFile(TypedDict):
+    """A notebook file."""
+
+    path: str  # relative to the root directory
+    dag: str | None  # the pipeline that is deployed from this file
+
+
+class NotebookFiles(TypedDict):
+    """The notebooks below the root directory, by path."""
+
+    items: list[NotebookFile]
+    complete: bool  # whether the list contains all notebooks
 
 
 # Requests: from the front end to Python.

@@ -21,7 +21,7 @@ from patience import LONG, until
 from patience import is_gone as gone
 
 from nbdag.kernels.forkserver import framing, server_registry
-from nbdag.kernels.forkserver.client import Child, ForkServerError, Server
+from nbdag.kernels.forkserver.client import ForkServerError, Server
 from nbdag.kernels.forkserver.server_spec import ServerSpec
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -256,6 +256,19 @@ def test_used_spares_are_replaced(server, tmp_path):
         until(lambda: server.status(LONG).spares == 4)
 
 
+def test_no_more_spares_are_forked_than_will_be_used(own, tmp_path):
+    server = own(idle=LONG)
+    with server.hold() as hold:
+        hold.set_spares(4, T["Prepared"], b"a", needed=2)
+        until(lambda: server.status(LONG).spares == 2)
+        for n in (1, 0):
+            with server.fork(T["Prepared"], str(tmp_path / f"{n}").encode(), arguments=b"a", cwd=tmp_path) as child:
+                assert child.wait(LONG) == 0
+            assert server.status(LONG).spares == n
+        hold.set_spares(4, T["Prepared"], b"a", needed=1)
+        until(lambda: server.status(LONG).spares == 1)
+
+
 def test_equal_specifications_share_a_server(server):
     pids = {Server.connect(spec()).status(LONG).pid for _ in range(3)}
     assert pids == {server.status(LONG).pid}
@@ -399,9 +412,10 @@ def test_a_child_whose_owner_disconnects_is_killed(own):
     sock = server_registry.connect(server.spec, LONG)
     request = {"op": "fork", "target": T["exits"], "cwd": "/", "env": {}, "argv": None, "umask": 18, "arguments": 0}
     framing.send(sock, request, b"sleep 600", (0, 1, 2))
-    child = Child(sock, framing.receive(sock).data)
+    frames = iter(lambda: framing.receive(sock).data, None)
+    pid = next(data["pid"] for data in frames if "pid" in data)  # the child's own message may come first
     sock.close()
-    until(lambda: gone(child.pid))
+    until(lambda: gone(pid))
     until(lambda: (seen := server.status(LONG)) is not None and seen.children == 0)
 
 

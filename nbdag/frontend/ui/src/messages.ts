@@ -250,6 +250,22 @@ export interface NotebookMessage {
   problems: string[]
 }
 
+/** A value that a task of a run has stored. */
+export interface ListedValue {
+  task: string
+  map_index: number
+  name: string
+  type: string
+  bytes: number
+  summary: string
+  digest: string
+}
+
+/** The values that a run has stored. */
+export interface ValueList {
+  items: ListedValue[]
+}
+
 /** The latest execution of a cell in the notebook's kernel, as the page has seen it. */
 export interface CellExecution {
   source: string
@@ -300,6 +316,13 @@ export interface CellInfo {
   dropped: boolean
 }
 
+/** The place of the %dag line that has a name or options. */
+export interface DagLine {
+  cell: number
+  first: number
+  lines: number
+}
+
 /** What a headless run would do with the open notebook. */
 export interface NotebookAnalysis {
   dag: string
@@ -307,6 +330,7 @@ export interface NotebookAnalysis {
   statuses: Record<string, TaskStatus>
   problems: CellProblem[]
   groups: string[]
+  dag_line: DagLine | null
   shape: string
   picture: Picture | null
 }
@@ -362,6 +386,7 @@ export interface OptionInfo {
   many: boolean
   tasks: boolean
   choices: string[]
+  suggestions: string[]
 }
 
 /** An operator, with the options that only its tasks have. */
@@ -504,6 +529,18 @@ export interface RunComparison {
   parameters: ParameterDifference[]
   notebook: NotebookDifference
   tasks: ComparedTask[]
+}
+
+/** A notebook file. */
+export interface NotebookFile {
+  path: string
+  dag: string | null
+}
+
+/** The notebooks below the root directory, by path. */
+export interface NotebookFiles {
+  items: NotebookFile[]
+  complete: boolean
 }
 
 /** Ask for the initial state again if the page has missed a change. */

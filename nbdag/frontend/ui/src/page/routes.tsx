@@ -22,4 +22,11 @@ export const routes: readonly Route[] = [
     title: ({ dag = '' }) => dag,
     load: () => import('./pipeline/Pipeline'),
   },
+  {
+    path: '/scheduler',
+    section: 'scheduler',
+    title: () => 'Scheduler',
+    load: () => import('./scheduler/Scheduler'),
+  },
+  { path: '/assets', section: 'assets', title: () => 'Assets', load: () => import('./assets/Assets') },
 ]

@@ -16,10 +16,13 @@ import { Empty, Loaded } from '../states'
 import { notify } from '../toasts'
 import { useResource } from '../useResource'
 import { BackfillDialog } from './BackfillDialog'
+import { Calendar } from './Calendar'
 import { Details } from './Details'
+import { GanttTab, GraphTab } from './GraphTab'
 import { Notebook } from './Notebook'
 import { Parameters } from './Parameters'
 import { RunGrid } from './RunGrid'
+import { Versions } from './Versions'
 
 export interface TabProps {
   pipeline: Data
@@ -27,7 +30,11 @@ export interface TabProps {
 
 const TABS: Record<string, { label: string; view: ComponentType<TabProps> }> = {
   grid: { label: 'Grid', view: RunGrid },
+  graph: { label: 'Graph', view: GraphTab },
+  gantt: { label: 'Gantt', view: GanttTab },
+  calendar: { label: 'Calendar', view: Calendar },
   notebook: { label: 'Notebook', view: Notebook },
+  versions: { label: 'Versions', view: Versions },
   parameters: { label: 'Parameters', view: Parameters },
   details: { label: 'Details', view: Details },
 }

@@ -293,7 +293,8 @@ function Row({ pipeline, now, onTag, onTrigger, onChanged }: RowProps) {
       <td class="pg-c-act">
         {deployed === null ? null : (
           <button type="button" aria-label={`Run ${id}`} title="Start a run now" onClick={() => onTrigger(id)}>
-            <span aria-hidden="true">▶</span> Run
+            <span aria-hidden="true">▶</span>
+            <span> Run</span>
           </button>
         )}
       </td>

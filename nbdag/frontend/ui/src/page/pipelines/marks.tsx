@@ -8,7 +8,9 @@ const OVERDUE = 60 // seconds after its time at which a run is called overdue
 export function NextRun({ pipeline: { paused, schedule, next_run } }: { pipeline: Pipeline }) {
   if (paused) return schedule === null ? null : <>paused</>
   if (next_run === null) return null
-  const overdue = Date.now() / 1000 - next_run > OVERDUE
+  const late = Date.now() / 1000 - next_run
+  if (late >= 0 && late <= OVERDUE) return <>due now</>
+  const overdue = late > 0
   return (
     <span class={overdue ? 'pg-warn' : ''} title={overdue ? 'No scheduler has started this run' : undefined}>
       {overdue ? 'overdue since ' : 'next '}
