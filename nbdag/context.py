@@ -75,6 +75,7 @@ class TaskInstance:
         run_id: str = "interactive",
         map_index: int = -1,
         try_number: int = 1,
+        max_tries: int = 0,
         found: Found | None = None,
         tasks: Iterable[str] = (),
     ) -> None:
@@ -83,6 +84,7 @@ class TaskInstance:
         self.run_id = run_id
         self.map_index = map_index
         self.try_number = try_number
+        self.max_tries = max_tries  # the last try that is followed by another one if it fails
         self._found: Found = found or (lambda task, key: None)
         self._tasks = tuple(tasks)
         self._pushed: dict[str, Any] = {}
@@ -201,6 +203,7 @@ class DagRun:
                 run_id=known["run_id"],
                 map_index=known.get("map_index", -1),
                 try_number=known.get("try_number", 1),
+                max_tries=context.get("max_tries", 0),
                 found=more.pop("found", None),
                 tasks=more.pop("tasks", ()),
             ),

@@ -64,26 +64,12 @@ class TaskOutcome:
     cached: str | None = None  # id of the run whose result was reused; None if the task was executed
 
 
-def write(
-    source: str,
-    dag: Dag,
-    outcomes: Sequence[TaskOutcome],
-    path: str | Path,
-    *,
-    parameters: Mapping[str, Any] | None = None,
-    about: Mapping[str, Any] | None = None,
-    displays: Mapping[int, Mapping[str, Any]] | None = None,
-    private: bool = True,
-) -> None:
-    """Write the report to a file; raise `OSError` if the file cannot be written.
+def write(notebook: Mapping[str, Any], path: str | Path, *, private: bool = True) -> None:
+    """Write a report to a file; raise `OSError` if the file cannot be written.
 
-    `source` is the notebook's JSON. `parameters` are the run's overrides; as in papermill, they appear in a cell after
-    the parameters cell. `about` (run id, state, times) goes into the notebook's metadata under `nbdag`. `displays` has
-    outputs (nbformat's dicts) for cells that did not run, by cell index, such as the graph of a bare `%dag`. Only the
-    owner can read a `private` report. Parameters that look like secrets are masked.
+    Only the owner can read a `private` report.
     """
-    nb = report(source, dag, outcomes, parameters=parameters, about=about, displays=displays)
-    write_atomically(Path(path), (json.dumps(nb, indent=1, ensure_ascii=False) + "\n").encode(), private=private)
+    write_atomically(Path(path), (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode(), private=private)
 
 
 def report(
@@ -95,7 +81,13 @@ def report(
     about: Mapping[str, Any] | None = None,
     displays: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Return the report as a dict of nbformat; see `write` for the arguments."""
+    """Return the report as a dict of nbformat.
+
+    `source` is the notebook's JSON. `parameters` are the run's overrides; as in papermill, they appear in a cell after
+    the parameters cell. `about` (run id, state, times) goes into the notebook's metadata under `nbdag`. `displays` has
+    outputs (nbformat's dicts) for cells that did not run, by cell index, such as the graph of a bare `%dag`. Parameters
+    that look like secrets are masked.
+    """
     nb: dict[str, Any] = json.loads(source)
     cells: list[dict[str, Any]] = nb["cells"]
     for cell in cells:

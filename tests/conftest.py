@@ -32,6 +32,8 @@ SECONDS_ON_TWO_CORES = 480  # of `pytest -n auto`: half of the processor time of
 
 def pytest_configure(config: pytest.Config) -> None:
     _keep_bytecode(config)
+    # jsonschema would compile the grammar of IRIs, which takes more than a second; notebooks contain no IRIs.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # a None entry makes the import fail
     if _is_whole_suite(config):
         config.option.markexpr = FAST
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

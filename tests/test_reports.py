@@ -242,7 +242,7 @@ def test_the_report_is_written_atomically(dag: Dag, tmp_path: Path) -> None:
     path = tmp_path / "report.ipynb"
     path.write_text("old")
     inode = path.stat().st_ino
-    write(source(), dag, [], path)
+    write(report(source(), dag, []), path)
     assert path.stat().st_ino != inode
     assert sources(json.loads(path.read_text())) == [text for _, _, text in KINDS]
     assert [each.name for each in tmp_path.iterdir()] == ["report.ipynb"]
@@ -251,5 +251,5 @@ def test_the_report_is_written_atomically(dag: Dag, tmp_path: Path) -> None:
 def test_a_failed_write_leaves_no_file(dag: Dag, tmp_path: Path) -> None:
     (tmp_path / "report.ipynb").mkdir()
     with pytest.raises(OSError, match="directory"):
-        write(source(), dag, [], tmp_path / "report.ipynb")
+        write(report(source(), dag, []), tmp_path / "report.ipynb")
     assert [each.name for each in tmp_path.iterdir()] == ["report.ipynb"]

@@ -24,9 +24,11 @@ What differs:
 - `xcom_pull` orders tasks: a task that pulls from another runs after it.
 - Bash gets the values of templates as data; `{{ value | safe }}` pastes a value as a part of the command.
 - A function's code, and what it reads, are copied into cells. So it cannot read variables that change in a loop.
-- Not supported, and rejected with what to write instead: callbacks, mail, assets, hooks, deferrable operators, custom
-  operators, mapped groups, `expand` over results of a task that may be missing, `XComArg.map`, `zip` and `concat`,
-  `@task.virtualenv`, `docker` and `kubernetes`, and every operator that is not in the table.
+- Callbacks of tasks run in the task's kernel, and so not if a timeout or a signal ends it. `XComArg.map` is applied to
+  all elements at once, before the instances run. A sensor of the user is made again for each poke.
+- Not supported, and rejected with what to write instead: callbacks of the DAG, mail, assets, hooks, deferrable
+  operators, an `execute` that replaces that of an operator below, mapped groups, `expand` over results of a task that
+  may be missing, `@task.virtualenv`, `docker` and `kubernetes`, and every operator that is not in the table.
 - Without an effect, and reported by `nbdag check` (NB117): labels of edges, texts for Airflow's page, settings of its
   executors (`keywords.TASK_IGNORED` and `keywords.DAG_IGNORED`), `dag.test()`.
 """
@@ -51,7 +53,10 @@ NAMES = {
     "AirflowException": "kernel",
     "AirflowFailException": "kernel",
     "AirflowSkipException": "kernel",
+    "BaseBranchOperator": "custom",
     "BaseHook": "kernel",
+    "BaseOperator": "custom",
+    "BaseSensorOperator": "custom",
     "BashOperator": "classic",
     "BranchPythonOperator": "classic",
     "Connection": "kernel",
@@ -75,6 +80,7 @@ NAMES = {
     "Variable": "kernel",
     "WeightRule": "keywords",
     "XComArg": "base",
+    "apply_defaults": "custom",
     "chain": "pipeline",
     "cross_downstream": "pipeline",
     "dag": "pipeline",
@@ -84,6 +90,9 @@ NAMES = {
     "task_group": "pipeline",
     "teardown": "taskflow",
     # The names below are helpers that only generated cells call.
+    "begun": "kernel",
+    "calling": "kernel",
+    "ended": "kernel",
     "file_exists": "kernel",
     "latest_only": "kernel",
     "poked": "kernel",
@@ -101,8 +110,6 @@ _FUNCTION = "write a function that does it with a library, and @task above it"
 REFUSED = {
     "Asset": _ASSETS,
     "Dataset": _ASSETS,
-    "BaseOperator": _FUNCTION,
-    "BaseSensorOperator": "write a function that returns True or False, and @task.sensor above it",
     "BranchDateTimeOperator": "write @task.branch, and compare logical_date in the function",
     "BranchDayOfWeekOperator": "write @task.branch, and use logical_date.weekday() in the function",
     "CronDataIntervalTimetable": "write schedule='0 6 * * *'",

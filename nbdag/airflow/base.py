@@ -1,4 +1,4 @@
-"""Airflow's `BaseOperator`: a task whose cell is written when the whole %%dag cell has run.
+"""`AirflowTask`, the base of all operators: a task whose cell is written when the whole %%dag cell has run.
 
 The cell of a task is a few lines of Python, such as
 
@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FunctionType
 from typing import Any, ClassVar
 
 from ..core.options import option_types
 from ..operators import OperatorError, pull_source
 from ..operators.tasks import Builder, Node, Operator, TaskOutput, current_build, tasks_in
 from ..templates import TemplateError, is_template, read_template
-from .keywords import OPERATORS_OWN, RETRY_DELAY, read_task
+from .keywords import CALLBACKS, CUSTOM_KEYWORDS, OPERATORS_OWN, RETRY_DELAY, read_task
 from .pipeline import DagParam, TaskGroup, free_id, state
 
 RETURN_VALUE = "return_value"  # key of the XCom that a task's result is
@@ -28,11 +29,13 @@ RETURN_VALUE = "return_value"  # key of the XCom that a task's result is
 # With these rules an edge from a task that is upstream anyway changes nothing.
 _INDIFFERENT = ("all_success", "all_done", "always")
 
+_NO_FILL: Any = object()
+
 
 class XComArg(TaskOutput, Node):
     """The future result of a task, or one key of it: `extract()`, `task.output`, `extract()["rows"]`."""
 
-    def __init__(self, task: BaseOperator, key: str = RETURN_VALUE) -> None:
+    def __init__(self, task: AirflowTask, key: str = RETURN_VALUE) -> None:
         self.operator = task
         self.key = key
         self.id = task.id
@@ -41,7 +44,7 @@ class XComArg(TaskOutput, Node):
     @property
     def name(self) -> str:  # type: ignore[override]  # the variable is known once a task asks for it
         """Return the expression for the value in the cell of another task. Raise `OperatorError` if there is none."""
-        return self.operator.xcom(self.key)
+        return self.source(may_be_missing=False)
 
     def __getitem__(self, key: str) -> XComArg:
         if not isinstance(key, str):
@@ -61,33 +64,85 @@ class XComArg(TaskOutput, Node):
 
     __format__ = lambda self, spec: str(self)  # noqa: E731
 
-    def map(self, *_: Any) -> Any:
-        """Raise `OperatorError`."""
-        raise OperatorError("XComArg.map, zip and concat are not supported", hint="transform the values in a @task")
+    def source(self, *, may_be_missing: bool) -> str:
+        """Return the expression for the value in the cell of another task. Raise `OperatorError`."""
+        return self.operator.xcom(self.key, may_be_missing=may_be_missing)
 
-    zip = concat = map
+    def map(self, function: Callable[..., Any]) -> XComArg:
+        """Return the list of what a function returns for each element."""
+        if not isinstance(function, FunctionType):
+            raise OperatorError(f"map needs a function, not a {type(function).__name__}", hint="write map(convert)")
+        name = current_build().writer.definition(function)
+        return _Derived([self], lambda texts: f"[{name}(_each) for _each in {texts[0]}]")
+
+    def zip(self, *others: XComArg, fillvalue: Any = _NO_FILL) -> XComArg:
+        """Return the list of tuples of elements: as many as the shortest list has, or with `fillvalue` the longest."""
+        if fillvalue is _NO_FILL:
+            return _Derived([self, *others], lambda texts: f"list(zip({', '.join(texts)}))")
+        fill = current_build().writer.expression(fillvalue)
+        longest = "__import__('itertools').zip_longest"
+        return _Derived([self, *others], lambda texts: f"list({longest}({', '.join(texts)}, fillvalue={fill}))")
+
+    def concat(self, *others: XComArg) -> XComArg:
+        """Return the list of all elements of several lists."""
+        return _Derived([self, *others], lambda texts: f"[{', '.join(f'*{each}' for each in texts)}]")
+
+
+class _Derived(XComArg):
+    """A list that the task that uses it makes of results of other tasks."""
+
+    def __init__(self, parts: Sequence[XComArg], write: Callable[[list[str]], str]) -> None:
+        for each in parts:
+            if not isinstance(each, XComArg):
+                hint = "write first().zip(second())"
+                raise OperatorError(f"a {type(each).__name__} is not the result of a task", hint=hint)
+        super().__init__(parts[0].operator)
+        self.parts = parts
+        self._write = write
+
+    def source(self, *, may_be_missing: bool) -> str:
+        return self._write([each.source(may_be_missing=may_be_missing) for each in self.parts])
+
+    def sources(self) -> Iterator[Operator]:
+        for each in self.parts:
+            yield from each.sources()
+
+    def __getitem__(self, key: str) -> XComArg:
+        raise OperatorError("a mapped, zipped or concatenated list has no keys", hint="map a function that chooses")
+
+    def __str__(self) -> str:
+        raise OperatorError("a mapped, zipped or concatenated list is no text", hint="pass it to a @task")
 
 
 class _Source(TaskOutput):
     """An argument that is written as this source."""
 
 
-class BaseOperator(Operator):
+class AirflowTask(Operator):
     """A task of Airflow. A subclass writes the statements of its cell."""
 
     own: ClassVar[frozenset[str]] = frozenset()  # keywords that only this class has
-    shown_name: ClassVar[str] = ""  # for messages, if it is not that of the class
+    shown_name: str = ""  # for messages, if it is not that of the class
     mappable: ClassVar[frozenset[str]] = frozenset()  # keywords that expand accepts
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in ("execute", "poke", "pre_execute", "post_execute", "choose_branch"):
+            if name in vars(cls):
+                base = cls.__mro__[1].__name__
+                message = f"{cls.__name__} changes {name} of {base}, which is not supported"
+                raise OperatorError(
+                    message, hint=f"write class {cls.__name__}(BaseOperator) with an execute of its own"
+                )
 
     def __init__(self, task_id: str | None = None, **given: Any) -> None:
         build, here = current_build(), state()
-        who = self.shown_name or type(self).__name__
-        if getattr(type(self).statements, "__isabstractmethod__", False):
-            raise OperatorError(f"{who} is not supported: it has no cell", hint="write a function, and @task above it")
+        who = self.shown_name = self.shown_name or type(self).__name__
         self.mapped: Mapping[str, Any] = given.pop("_mapped", {})
         group: TaskGroup | None = given.pop("task_group", None) or (here.groups[-1] if here.groups else None)
         given = self._with_defaults(given, group)
         _check_dag(given.pop("dag", None), given, who)
+        callbacks = {name: given.pop(name) for name in sorted(CALLBACKS & given.keys())}
         options, self.arguments = read_task(given, self.own, who, build.warn)
         if options.get("retries") and "retry_delay" not in {**(here.dag.task_defaults if here.dag else {}), **options}:
             options["retry_delay"] = RETRY_DELAY
@@ -101,6 +156,7 @@ class BaseOperator(Operator):
         self.result = f"{name}_result"
         self.map_names = {each: f"{name}_{each}" for each in self.mapped}
         self.prepare(build)
+        self.callbacks = self._written_callbacks(callbacks, build)
         if given.get("do_xcom_push", True) is False:
             self.result_names = ()
         if self.result_names:
@@ -118,7 +174,9 @@ class BaseOperator(Operator):
         defaults = dict(here.dag.operator_args) if here.dag is not None else {}
         defaults |= group.default_args if group is not None else {}
         defaults |= given.pop("default_args", None) or {}
-        known = {name: value for name, value in defaults.items() if name not in OPERATORS_OWN - self.own}
+        known = {
+            name: value for name, value in defaults.items() if name not in (OPERATORS_OWN | CUSTOM_KEYWORDS) - self.own
+        }
         return {**known, **given}
 
     def _free_id(self, task_id: Any, group: TaskGroup | None, build: Builder) -> str:
@@ -146,24 +204,31 @@ class BaseOperator(Operator):
 
     def plain(self, value: Any) -> str:
         """Return an argument as source for an operator that renders the templates in its body itself."""
+        for text in templates_in(value):
+            self.uses(text)
+        return self.unrendered(value)
+
+    def unrendered(self, value: Any) -> str:
+        """Return an argument as source; templates in it are texts like others."""
         text: str = current_build().writer.expression(self._marked(value, templates=False))
         return text
 
     def _marked(self, value: Any, *, templates: bool = True) -> Any:
         """Replace templates, results of tasks and parameters by the source that evaluates to them."""
-        if isinstance(value, BaseOperator):
+        if isinstance(value, AirflowTask):
             value = XComArg(value)
         if isinstance(value, XComArg):
             missing = self.rule != "all_success"
-            return _Source(value.task, value.operator.xcom(value.key, may_be_missing=missing))
+            return _Source(value.task, value.source(may_be_missing=missing))
         if isinstance(value, DagParam):
             return _Source(self, value.name)
-        if is_template(value):
-            uses = self.uses(value)
-            return _Source(self, f"dag_run.render({', '.join([repr(value), *uses])})") if templates else value
+        if templates and is_template(value):
+            return _Source(self, f"dag_run.render({', '.join([repr(value), *self.uses(value)])})")
         if type(value) is dict:
             pairs = value.items()
-            return {self._marked(key): self._marked(each, templates=templates) for key, each in pairs}
+            return {
+                self._marked(key, templates=templates): self._marked(each, templates=templates) for key, each in pairs
+            }
         if type(value) in (list, tuple, set, frozenset):
             return type(value)(self._marked(each, templates=templates) for each in value)
         return value
@@ -187,7 +252,8 @@ class BaseOperator(Operator):
         text = self.written(value)
         if "dag_run.render(" in text:
             raise OperatorError("a template cannot be an element of expand", hint="compute the elements in a @task")
-        return f"{text}.items() if isinstance({text}, dict) else {text}" if isinstance(value, TaskOutput) else text
+        may_be_dict = isinstance(value, TaskOutput) and not isinstance(value, _Derived)
+        return f"{text}.items() if isinstance({text}, dict) else {text}" if may_be_dict else text
 
     # -- results -------------------------------------------------------------------------------------------------------
 
@@ -225,7 +291,41 @@ class BaseOperator(Operator):
                 raise OperatorError(message, hint=f"write {task} >> {self.id}, or pull from a task directly above")
             if order.index(task) > order.index(self.task_id):
                 build.connect(task, self.task_id)  # its cell must be above this one
-        self.body = "\n".join(self.statements(build))
+        lines = self.statements(build)
+        self.body = "\n".join(self._with_callbacks(lines, build) if self.callbacks else lines)
+
+    def _written_callbacks(self, given: Mapping[str, Any], build: Builder) -> dict[str, str]:
+        """Return the source of the functions to call when the task begins or ends. Raise `OperatorError`."""
+        written = {}
+        for name, value in given.items():
+            functions = [value] if callable(value) else list(value or ())
+            if any(not callable(each) for each in functions):
+                raise OperatorError(f"{name} of {self.shown_name} is no function", hint=f"write {name}=report")
+            if functions and self.kind not in (None, "sensor"):
+                build.warn(f"{name} of {self.shown_name} has no effect", "call it in a task with a trigger rule below")
+            elif functions:
+                texts = [
+                    build.writer.definition(each) if isinstance(each, FunctionType) else build.writer.expression(each)
+                    for each in functions
+                ]
+                written[name] = f"[{', '.join(texts)}]"
+        ends_kernel = {"on_failure_callback", "on_retry_callback"} & written.keys() and self.options.get("timeout")
+        if ends_kernel and (self.kind != "sensor" or "timeout" in self.arguments):
+            message = f"the callbacks of {self.id} are not called if the timeout ends it"
+            build.warn(message, "raise an error in its function before, or write on_failure='…' in DAG(...)")
+        return written
+
+    def _with_callbacks(self, lines: list[str], build: Builder) -> list[str]:
+        """Return the lines of the cell so that the functions are called when it begins and ends."""
+        parts = [f"{name}={source}" for name, source in self.callbacks.items()]
+        head = f"with {build.writer.require('calling', 'nbdag.airflow')}(dag_run, {', '.join(parts)})"
+        if self.kind != "sensor" and not {"branch", "short_circuit"} & self.options.keys():
+            return [f"{head}:", *(f"    {line}" for line in lines)]
+        head += ".of_sensor()" if self.kind == "sensor" else ""
+        # The last line is an expression, whose value decides.
+        *before, value = lines
+        inside = [*before, f"_calls.value = {value}"]
+        return [f"{head} as _calls:", *(f"    {line}" for line in inside), "_calls.value"]
 
     # -- Airflow's other ways ------------------------------------------------------------------------------------------
 
@@ -237,12 +337,12 @@ class BaseOperator(Operator):
         """Make other tasks depend on this one."""
         _ = self >> tasks
 
-    def as_setup(self) -> BaseOperator:
+    def as_setup(self) -> AirflowTask:
         """Make this task a setup task."""
         self.options |= current_build().read_options({"setup": True}, type(self).__name__)
         return self
 
-    def as_teardown(self, *, setups: Any = (), on_failure_fail_dagrun: bool = False, **_: Any) -> BaseOperator:
+    def as_teardown(self, *, setups: Any = (), on_failure_fail_dagrun: bool = False, **_: Any) -> AirflowTask:
         """Make this task a teardown task, for these setup tasks or those directly above."""
         self.is_teardown = True
         given = {"teardown_for": setups, "fail_run": on_failure_fail_dagrun}
@@ -281,11 +381,11 @@ class BaseOperator(Operator):
 class Partial:
     """An operator with some of its arguments; `expand` makes a task with one instance for each of the others."""
 
-    def __init__(self, made: type[BaseOperator], given: dict[str, Any]) -> None:
+    def __init__(self, made: type[AirflowTask], given: dict[str, Any]) -> None:
         self._class = made
         self._given = given
 
-    def expand(self, **mapped: Any) -> BaseOperator:
+    def expand(self, **mapped: Any) -> AirflowTask:
         """Return a task with one instance for each combination of the elements of these arguments."""
         for name in mapped:
             if name not in self._class.mappable:
@@ -295,9 +395,21 @@ class Partial:
             raise OperatorError("expand maps no argument", hint="write expand(op_args=[[1], [2]])")
         return self._class(**self._given, _mapped=mapped)
 
-    def expand_kwargs(self, kwargs: Any, **_: Any) -> BaseOperator:
+    def expand_kwargs(self, kwargs: Any, **_: Any) -> AirflowTask:
         """Raise `OperatorError`."""
         raise OperatorError(f"expand_kwargs of {self._class.__name__} is not supported", hint="write expand(…)")
+
+
+def templates_in(value: Any) -> Iterator[str]:
+    """Yield the texts with templates among these values, also in nested collections."""
+    if isinstance(value, Mapping):
+        for pair in value.items():
+            yield from templates_in(pair)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from templates_in(each)
+    elif is_template(value):
+        yield value
 
 
 def call_id(name: str) -> str:

@@ -14,14 +14,14 @@ from ..operators.tasks import Builder, TaskOutput
 from ..operators.trigger import Trigger
 from ..templates import is_template
 from ..templates.context import INSTEAD, NAMES
-from .base import BaseOperator
+from .base import AirflowTask
 from .keywords import OnlyIf, seconds
 from .pulls import pulled_tasks, returns_something
 
 _SENSOR_TIMEOUT = 7 * 86_400.0  # seconds; Airflow's default
 
 
-class EmptyOperator(BaseOperator):
+class EmptyOperator(AirflowTask):
     """A task that does nothing; it joins others."""
 
     def statements(self, build: Builder) -> list[str]:
@@ -42,7 +42,7 @@ def _context_value(name: str) -> str:
     return f"dag_run.context[{name!r}]" if is_date else name if name == "dag_run" else f"dag_run.{name}"
 
 
-class FunctionTask(BaseOperator):
+class FunctionTask(AirflowTask):
     """A task that calls a function, with the arguments and the names of the context for which it asks."""
 
     function: Any = None
@@ -208,7 +208,7 @@ class ShortCircuitOperator(ShortCircuitTask, PythonOperator):
     own = PythonOperator.own | {"ignore_downstream_trigger_rules"}
 
 
-class LatestOnlyOperator(BaseOperator):
+class LatestOnlyOperator(AirflowTask):
     """Skip what follows unless this is the run of the latest tick of the schedule; manual runs go on."""
 
     def prepare(self, build: Builder) -> None:
@@ -224,7 +224,7 @@ class LatestOnlyOperator(BaseOperator):
         return [f"{self.result} = {call}", self.result] if self.result_names else [call]
 
 
-class BashOperator(BaseOperator):
+class BashOperator(AirflowTask):
     """Run a command with bash. The result is the last line of its output; exit status 99 skips the task."""
 
     own = frozenset(
@@ -262,7 +262,7 @@ class BashOperator(BaseOperator):
         return [f"{self.result} = {self.command}"]
 
 
-class SQLExecuteQueryOperator(BaseOperator):
+class SQLExecuteQueryOperator(AirflowTask):
     """Run SQL in the database of a connection. The result is the rows of the last statement, as tuples."""
 
     own = frozenset(
@@ -297,7 +297,7 @@ class SQLExecuteQueryOperator(BaseOperator):
         return [f"{self.result} = {self._call}"]
 
 
-class PapermillOperator(BaseOperator):
+class PapermillOperator(AirflowTask):
     """Execute a notebook by papermill. The result is the path of the executed notebook."""
 
     own = frozenset({"input_nb", "output_nb", "parameters", "kernel_name", "language_name", "kernel_conn_id"})
@@ -318,7 +318,7 @@ class PapermillOperator(BaseOperator):
         return [f"{self.result} = {self._call}"]
 
 
-class TriggerDagRunOperator(BaseOperator):
+class TriggerDagRunOperator(AirflowTask):
     """Start a run of another deployed pipeline, and wait for it or not. `conf` has its parameters."""
 
     kind = "trigger"
@@ -357,7 +357,7 @@ class TriggerDagRunOperator(BaseOperator):
         return self._body
 
 
-class SensorTask(BaseOperator):
+class SensorTask(AirflowTask):
     """A task that waits until its condition is true."""
 
     kind = "sensor"
@@ -425,7 +425,7 @@ class FileSensor(SensorTask):
         return [self._condition]
 
 
-def only_if(given: Mapping[str, Any], name: str, rule: OnlyIf, task: BaseOperator) -> None:
+def only_if(given: Mapping[str, Any], name: str, rule: OnlyIf, task: AirflowTask) -> None:
     """Raise `OperatorError` for a keyword whose value would change something."""
     if name in given and not any(given[name] is each or given[name] == each for each in rule.values):
         raise OperatorError(f"{name}={given[name]!r} of {type(task).__name__} is not supported", hint=rule.instead)

@@ -6,17 +6,20 @@ import glob
 import itertools
 import os
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from weakref import WeakSet
 
 from .. import secrets
-from ..context import DagRun, current
+from ..context import DagRun, TaskInstance, current
 from ..errors import Fail, NbdagError, Skip
 from ..operators import bash as bash_operator
 from ..operators import sql as sql_operator
 from ..templates.quoting import shell
+from ..waiting import Postponed
 
 
 class AirflowException(Exception):
@@ -45,6 +48,76 @@ class PokeReturnValue:
 def poked(answer: Any) -> PokeReturnValue:
     """Return the answer of a sensor's function as a `PokeReturnValue`."""
     return answer if isinstance(answer, PokeReturnValue) else PokeReturnValue(bool(answer))
+
+
+class calling:  # used as a function
+    """Calls a task's functions with its context when the task begins, and when it ends in a way that they are for.
+
+    An error of such a function is shown, and changes nothing.
+    """
+
+    def __init__(self, dag_run: DagRun, **functions: Sequence[Callable[[Any], Any]]) -> None:
+        self.value: Any = None  # of a branch, short circuit or sensor
+        self._dag_run = dag_run
+        self._functions = functions
+        self._is_sensor = False
+
+    def of_sensor(self) -> Self:
+        """Return this object for a sensor, which succeeds once its value is true."""
+        self._is_sensor = True
+        return self
+
+    def __enter__(self) -> Self:
+        if self._dag_run.ti not in _begun_tasks:
+            _begun_tasks.add(self._dag_run.ti)
+            self._call("execute")
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+            if self.value or not self._is_sensor:
+                self._call("success")
+        elif isinstance(error, Skip):
+            self._call("skipped")
+        elif isinstance(error, Exception | SystemExit) and not isinstance(error, Postponed):
+            ti = self._dag_run.ti
+            self._call("failure" if isinstance(error, Fail) or ti.try_number > ti.max_tries else "retry", error)
+
+    def _call(self, event: str, error: BaseException | None = None) -> None:
+        for function in self._functions.get(f"on_{event}_callback", ()):
+            context = self._dag_run.context
+            if event != "execute":
+                context |= {"exception": error}
+            try:
+                function(context)
+            except Exception as failure:
+                name = getattr(function, "__name__", type(function).__name__)
+                print(f"on_{event}_callback {name} failed: {type(failure).__name__}: {failure}", file=sys.stderr)
+
+
+# The tasks that have begun in this kernel: the cell of a sensor runs again and again.
+_begun_tasks: WeakSet[TaskInstance] = WeakSet()
+
+
+def begun(operator: Any, dag_run: DagRun, *_: Any) -> dict[str, Any]:
+    """Render the templates of an operator of the user, and return the context for its `execute`.
+
+    Further positional arguments are ignored, as in `run_bash`.
+    """
+    for name in operator.template_fields:
+        value = getattr(operator, name)
+        if isinstance(value, str) and value.endswith(tuple(operator.template_ext)):
+            value = Path(value).read_text(encoding="utf-8")
+        setattr(operator, name, dag_run.render(value, what=name))
+    context = {**dag_run.context, "task": operator}
+    operator.pre_execute(context)
+    return context
+
+
+def ended(operator: Any, dag_run: DagRun, result: Any) -> Any:
+    """Call `post_execute` of an operator of the user, and return its result."""
+    operator.post_execute({**dag_run.context, "task": operator}, result)
+    return result
 
 
 def run_bash(
@@ -133,13 +206,15 @@ def run_papermill(
     return output
 
 
-def latest_only(dag_run: DagRun, following: list[str], schedule: str | None, zone: str) -> list[str]:
+def latest_only(
+    dag_run: DagRun, following: list[str], schedule: str | None, zone: str, now: datetime | None = None
+) -> list[str]:
     """Return these tasks if this is the run of the latest tick of the schedule, or if it is a manual run."""
     from ..core.schedule.timetable import Timetable
 
     if schedule is None or dag_run.run_type not in ("scheduled", "backfill"):
         return following
-    date, now = dag_run.logical_date, datetime.now(UTC)
+    date, now = dag_run.logical_date, now or datetime.now(UTC)
     ticks = Timetable.parse(schedule, tz=zone, start_date=date, catchup=True).due(date, now, date)
     return following if next(iter(ticks), None) is None else []
 

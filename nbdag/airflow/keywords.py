@@ -82,11 +82,6 @@ TASK_ONLY_IF: Mapping[str, OnlyIf] = {
     "inlets": OnlyIf((None, [], ()), "remove it; nbdag has no assets yet"),
     "max_active_tis_per_dag": OnlyIf((None,), "write pool='…', with a pool of that many slots"),
     "max_active_tis_per_dagrun": OnlyIf((None,), "write pool='…', with a pool of that many slots"),
-    "on_execute_callback": OnlyIf((None, []), "call it at the beginning of the task's function"),
-    "on_failure_callback": OnlyIf((None, []), _NOTICE),
-    "on_retry_callback": OnlyIf((None, []), _NOTICE.replace("on_failure", "on_retry")),
-    "on_skipped_callback": OnlyIf((None, []), "add a task with trigger_rule='all_skipped' below it"),
-    "on_success_callback": OnlyIf((None, []), "call it at the end of the task's function, or add a task below it"),
     "outlets": OnlyIf((None, [], ()), "remove it; nbdag has no assets yet"),
     "params": OnlyIf((None, {}), "write params={…} in DAG(...), or pass the values with op_kwargs"),
     "run_as_user": OnlyIf((None,), "remove it: every task runs as the user who started nbdag"),
@@ -95,6 +90,9 @@ TASK_ONLY_IF: Mapping[str, OnlyIf] = {
     "wait_for_past_depends_before_skipping": OnlyIf((False, None), "remove it, or write depends_on_past=True"),
     "weight_rule": OnlyIf(("downstream", None), "write weight_rule='…' in DAG(...): it holds for all tasks"),
 }
+
+# Functions that a task calls with its context when it begins or ends.
+CALLBACKS = frozenset(f"on_{event}_callback" for event in ("execute", "success", "failure", "retry", "skipped"))
 
 # Keywords without an effect here, each with the reason that a warning gives.
 TASK_IGNORED: Mapping[str, str] = {
@@ -134,6 +132,9 @@ OPERATORS_OWN = frozenset(
     | {"op_kwargs", "output_nb", "parameters", "poke_interval", "python_callable", "skip_on_exit_code", "soft_fail"}
     | {"split_statements", "sql", "templates_dict", "timeout", "trigger_dag_id", "wait_for_completion"}
 )
+
+# Arguments of the user's own operators, which default_args may give as well; `custom` adds them.
+CUSTOM_KEYWORDS: set[str] = set()
 
 # -- DAGs --------------------------------------------------------------------------------------------------------------
 
@@ -216,6 +217,12 @@ class Reading(NamedTuple):
 
     options: dict[str, Any]  # field of TaskOptions or DagOptions → value, not yet checked
     rest: dict[str, Any]  # the keywords that the caller itself understands
+
+
+def is_task_keyword(name: str) -> bool:
+    """Return whether each operator has this keyword."""
+    tables = (TASK_EQUIVALENTS, TASK_ONLY_IF, TASK_IGNORED, TASK_SILENT, _TASK_FIELDS, CALLBACKS)
+    return name in ("task_id", "dag", "task_group", "default_args") or any(name in table for table in tables)
 
 
 def read_task(keywords: Mapping[str, Any], own: Iterable[str], who: str, warn: Warn) -> Reading:

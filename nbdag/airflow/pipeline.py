@@ -90,7 +90,8 @@ class DAG:
         """Return the defaults for all tasks, as options of %dag."""
         pipeline = {"owner", "weight_rule"}
         known = {name: value for name, value in given.items() if name not in pipeline}
-        defaults, self.operator_args = read_task(known, keywords.OPERATORS_OWN, "default_args", build.warn)
+        own = keywords.OPERATORS_OWN | keywords.CALLBACKS | keywords.CUSTOM_KEYWORDS
+        defaults, self.operator_args = read_task(known, own, "default_args", build.warn)
         if defaults.get("retries") and "retry_delay" not in defaults:
             defaults["retry_delay"] = RETRY_DELAY
         return defaults

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..operators import OperatorError
 from ..operators.tasks import Builder, current_build
-from .base import BaseOperator, XComArg, call_id
+from .base import AirflowTask, XComArg, call_id
 from .classic import (
     BashOperator,
     BranchTask,
@@ -83,7 +83,7 @@ class TaskFunction:
     def __call__(self, *args: Any, **named: Any) -> XComArg:
         return XComArg(self._made(args, named, {}))
 
-    def _made(self, args: Iterable[Any], named: dict[str, Any], mapped: dict[str, Any]) -> BaseOperator:
+    def _made(self, args: Iterable[Any], named: dict[str, Any], mapped: dict[str, Any]) -> AirflowTask:
         current_build()  # raises outside of %%dag
         options: dict[str, Any] = {"multiple_outputs": returns_mapping(self.function), **self._options}
         options.setdefault("task_id", self.function.__name__)

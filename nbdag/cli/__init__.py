@@ -36,6 +36,7 @@ main = Commands(
             "runs": ("history", "List the latest runs."),
             "status": ("history", "Show the state of a run and of its tasks."),
             "logs": ("history", "Print the output and the traceback of a task."),
+            "report": ("report", "Write the report of a run as an HTML page that can be sent."),
             "why": ("operate", "Explain a task's state: its unmet conditions, or its outcome."),
             "approve": ("approve", "Answer the question of a task that waits for a person."),
             "cancel": ("history", "Cancel a run and terminate its tasks."),

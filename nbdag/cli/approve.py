@@ -60,8 +60,9 @@ def _list(form: str) -> None:
     if not found:
         click.echo("no task waits for an answer", err=True)
         return
+    linked = any(each.url for each in found)
     print_table(
-        ["dag", "run", "task", "question", "asked", "until"],
+        ["dag", "run", "task", "question", "asked", "until", *(["page"] if linked else [])],
         [
             [
                 each.dag,
@@ -70,6 +71,7 @@ def _list(form: str) -> None:
                 each.text,
                 f"{each.asked.astimezone():%Y-%m-%d %H:%M %Z}",
                 "" if each.until is None else f"{each.until.astimezone():%Y-%m-%d %H:%M %Z}",
+                *([each.url] if linked else []),
             ]
             for each in found
         ],

@@ -10,9 +10,10 @@ import click
 
 from .. import runs
 from ..core.model.states import RunState
+from ..executors import Choice
 from ._group import INTERRUPTED, examples, fail
 from .deploy import DAG
-from .options import ALLOW_UNKNOWN, COUNT, EXECUTOR, NUMBER_OF_JOBS, date, task_names
+from .options import ALLOW_UNKNOWN, COUNT, NUMBER_OF_JOBS, date, executor_options, task_names
 from .output import output_option, print_data
 from .parameters import parameter_options, parameters
 
@@ -69,14 +70,14 @@ def _last(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
     metavar="N",
     help="Maximum number of tasks at once, if the runs execute in this terminal.",
 )
-@EXECUTOR
+@executor_options
 @click.option("--dry-run", is_flag=True, help="List the runs that would be created, and create none.")
 @parameter_options
 @ALLOW_UNKNOWN
 @output_option
 def backfill(
     dag: str, first: datetime, last: datetime, reprocess: str, backwards: bool, tasks: tuple[str, ...],
-    max_active_runs: int, jobs: int | None, executor: str, dry_run: bool, allow_unknown: bool, form: str,
+    max_active_runs: int, jobs: int | None, executor: Choice, dry_run: bool, allow_unknown: bool, form: str,
     **values: Any,
 ) -> int:  # fmt: skip
     """Run a DAG for past dates of its schedule.

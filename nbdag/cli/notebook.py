@@ -20,7 +20,7 @@ from ..core.options.option_types import nearest
 from ..errors import NbdagError
 from . import complete
 from ._group import examples
-from .output import print_data, short_path, to_json
+from .output import print_data, short_path, to_json, write_file
 
 NOTEBOOK = click.Path(path_type=Path)
 
@@ -117,7 +117,7 @@ def show(
         if name == "-":
             sys.stdout.buffer.write(picture)
         else:
-            _write(Path(name), picture)
+            write_file(Path(name), picture)
     print_problems(dag, notebook, err=True)
 
 
@@ -161,11 +161,3 @@ def _count(dag: Dag) -> str:
     counts += [plural(errors, "error")] if errors else []
     counts += [plural(warnings, "warning")] if warnings else []
     return ", ".join(counts) if len(counts) > 1 else f"{counts[0]}, no problems"
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise click.FileError(str(path), f"{reason}; choose a file in an existing, writable folder") from error

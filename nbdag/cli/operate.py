@@ -10,11 +10,12 @@ import click
 from .. import runs as api
 from ..core.model.states import RunState
 from ..core.model.text import run_selector
+from ..executors import Choice
 from . import complete
 from ._group import INTERRUPTED, examples, fail
 from .failures import name_range
 from .history import DAG
-from .options import EXECUTOR, NUMBER_OF_JOBS
+from .options import NUMBER_OF_JOBS, executor_options
 from .output import console, output_option, print_data
 from .progress import progress
 from .run import print_outcome
@@ -112,9 +113,9 @@ def mark(state: str, run: str, tasks: tuple[str, ...], dag: str | None, form: st
 )
 @click.argument("run", default="latest", shell_complete=complete.runs)
 @JOBS
-@EXECUTOR
+@executor_options
 @DAG
-def resume(run: str, jobs: int | None, executor: str, dag: str | None) -> int:
+def resume(run: str, jobs: int | None, executor: Choice, dag: str | None) -> int:
     """Continue a run in this terminal until it ends.
 
     An unfinished run that no process executes continues with its remaining tasks. In a run that failed or was
@@ -150,7 +151,7 @@ def why(run: str, task: str, dag: str | None, form: str) -> None:
             click.echo(f"{name_range(others)}: the same")
 
 
-def _execute(run: api.Run, jobs: int | None, executor: str = "local", *, quiet: bool = False) -> int:
+def _execute(run: api.Run, jobs: int | None, executor: Choice | None = None, *, quiet: bool = False) -> int:
     screen = console(stderr=quiet)
     tasks = [task.id for task in run if task.map_index < 0]
     with progress(screen, tasks) as watch:
@@ -159,7 +160,7 @@ def _execute(run: api.Run, jobs: int | None, executor: str = "local", *, quiet: 
             watch.show(event)
 
         try:
-            done = api.resume(run, jobs=jobs, executor=executor, on_event=on_event)
+            done = api.resume(run, jobs=jobs, executor=executor or Choice(), on_event=on_event)
         except KeyboardInterrupt:
             fail(f"interrupted: run {run.id} of {run.dag} is cancelled", INTERRUPTED)
     print_outcome(done, screen)

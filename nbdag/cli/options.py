@@ -2,24 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import wraps
+from typing import Any
 
 import click
+
+from ..executors import LOCAL, Choice, names
 
 # The databases store integers of 64 bits; a larger limit would raise an error.
 COUNT = click.IntRange(min=1, max=1_000_000)
 NUMBER_OF_JOBS = click.IntRange(min=1, max=100_000)
 INDEX = click.IntRange(min=0, max=1_000_000_000)
 
-EXECUTOR = click.option(
-    "--executor", default="local", show_default=True, metavar="NAME", help="Executor that runs the tasks."
-)
-
 ALLOW_UNKNOWN = click.option(
     "--allow-unknown", is_flag=True, help="Accept parameters that the notebook's parameters cell does not set."
 )
 YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation, which happens only on a terminal.")
+
+
+def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose an executor; the command gets them as one argument, `executor`."""
+
+    @wraps(command)
+    def with_choice(*args: Any, executor: str, address: str | None, allow_mismatch: bool, **others: Any) -> Any:
+        options = {"address": address, "allow_mismatch": allow_mismatch}
+        chosen = Choice(executor, {name: value for name, value in options.items() if value})
+        return command(*args, executor=chosen, **others)
+
+    for option in (
+        click.option(
+            "--allow-mismatch", is_flag=True, help="Use hosts whose Python or packages differ from those here."
+        ),
+        click.option(
+            "--address",
+            metavar="URL",
+            help="Address of the Dask scheduler. Without it, --executor dask starts a cluster on this machine.",
+        ),
+        click.option(
+            "--executor",
+            default=LOCAL,
+            show_default=True,
+            metavar="NAME",
+            shell_complete=_executors,
+            help="Executor that runs the tasks: local, dask, or one of an installed package.",
+        ),
+    ):
+        with_choice = option(with_choice)
+    return with_choice
+
+
+def flags(executor: Choice) -> list[str]:
+    """Return the options of an executor as words of a command line."""
+    words = []
+    for name, value in executor.options.items():
+        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return words
+
+
+def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in names() if name.startswith(incomplete)]
 
 
 def task_names(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:

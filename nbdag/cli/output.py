@@ -98,6 +98,15 @@ def moment(at: float | None) -> str:
     return "" if at is None else datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file that the user has named. Raise click's error if that is impossible."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise click.FileError(str(path), f"{reason}; choose a file in an existing, writable folder") from error
+
+
 def short_path(path: Path | str) -> str:
     """Return a path in the current folder as a relative path, and any other path unchanged."""
     try:

@@ -14,12 +14,13 @@ from ..core.cells.parameter_schema import rules_text, type_text
 from ..core.model.masking import masked_sources
 from ..core.model.states import RunState, TaskState
 from ..core.model.text import task_label
+from ..executors import Choice
 from ..packages import require
 from . import complete
 from ._group import INTERRUPTED, examples, fail
 from .failures import print_failures
 from .notebook import NOTEBOOK, print_problems, read_notebook
-from .options import ALLOW_UNKNOWN, EXECUTOR, NUMBER_OF_JOBS, task_names
+from .options import ALLOW_UNKNOWN, NUMBER_OF_JOBS, executor_options, task_names
 from .output import console, duration, print_data, short_path
 from .parameters import parameter_options, parameters
 from .progress import progress
@@ -96,7 +97,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
     show_default=True,
     help="Fork kernels with their imports already done, if possible (warm), or start a new kernel per task (fresh).",
 )
-@EXECUTOR
+@executor_options
 @click.option("--overwrite", is_flag=True, help="Write the report to OUT even if that file is not a run report.")
 @click.option("--no-resident", is_flag=True, help="Do not keep the server of warm kernels for the next run.")
 @click.option("-k", "--kernel", metavar="NAME", show_default="the notebook's", help="Name of the kernel to use.")
@@ -128,7 +129,7 @@ def run(
     fail_fast: bool | None,
     no_cache: bool,
     kernels: str,
-    executor: str,
+    executor: Choice,
     overwrite: bool,
     no_resident: bool,
     kernel: str | None,
@@ -244,9 +245,8 @@ def print_outcome(run: runs.Run, screen: Console, printed: Collection[str] = ())
     print_line(short_path(run.notebook))
 
 
-def _print_plan(notebook: Path, options: dict[str, Any], executor: str, as_json: bool) -> int:
-    if executor not in executors.names():
-        raise executors.UnknownExecutorError(executor, executors.names())
+def _print_plan(notebook: Path, options: dict[str, Any], executor: Choice, as_json: bool) -> int:
+    executors.find(executor.name)
     planned = runs.plan_run(
         notebook, **options, on_note=lambda note: click.echo(f"warning {note.code}: {note.message}", err=True)
     )

@@ -8,10 +8,11 @@ import click
 
 from .. import runs
 from ..core.model.text import task_label
+from ..executors import Choice
 from ..packages import require
 from . import units
 from ._group import examples
-from .options import EXECUTOR, NUMBER_OF_JOBS
+from .options import NUMBER_OF_JOBS, executor_options, flags
 from .output import to_json
 
 
@@ -37,14 +38,14 @@ from .output import to_json
     show_default=True,
     help="Fork kernels with their imports already done, if possible (warm), or start a new kernel per task (fresh).",
 )
-@EXECUTOR
+@executor_options
 @click.option("--log-json", is_flag=True, help="Print each log line as JSON.")
 @click.option(
     "--print-unit",
     type=click.Choice(units.KINDS),
     help="Print the definition of a service that keeps the scheduler running, and exit.",
 )
-def scheduler(jobs: int | None, kernels: str, executor: str, log_json: bool, print_unit: str | None) -> None:
+def scheduler(jobs: int | None, kernels: str, executor: Choice, log_json: bool, print_unit: str | None) -> None:
     """Run the scheduler of the deployed DAGs in the foreground.
 
     On Ctrl-C or SIGTERM the scheduler starts no more tasks and exits once the running ones have ended. A second signal
@@ -53,7 +54,8 @@ def scheduler(jobs: int | None, kernels: str, executor: str, log_json: bool, pri
     """
     if print_unit is not None:
         options = [*(["--jobs", str(jobs)] if jobs else []), *(["--kernels", "fresh"] if kernels == "fresh" else [])]
-        options += ["--executor", executor] if executor != "local" else []
+        options += ["--executor", executor.name] if executor.name != "local" else []
+        options += flags(executor)
         click.echo(units.unit(print_unit, *options, *(["--log-json"] if log_json else [])), nl=False)
         return
     require()

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from .. import home
+from .. import home, links
 
 KINDS = ("systemd", "launchd")
 _LABEL = "org.nbdag.scheduler"
@@ -27,6 +27,8 @@ def _environment() -> dict[str, str]:
     variables = {"NBDAG_HOME": str(here.root), "PATH": os.environ.get("PATH", os.defpath)}
     if here.url is not None and not _has_password():
         variables["NBDAG_DB_URL"] = here.url
+    if address := os.environ.get(links.VARIABLE):
+        variables[links.VARIABLE] = address
     return variables
 
 

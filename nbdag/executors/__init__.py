@@ -9,12 +9,15 @@ kills all processes of the attempt.
     [project.entry-points."nbdag.executors"]
     cluster = "mypackage.executors:ClusterExecutor"
 
-The entry point names a callable that takes `slots` and the executor's own options, and returns an `Executor`.
+The entry point names a callable that takes `slots` and the executor's own options, and returns an `Executor`. If
+`slots` is None, the executor chooses the number of attempts at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -27,13 +30,18 @@ from ..errors import NbdagError, error
 GROUP = "nbdag.executors"
 LOCAL = "local"
 # Built-in executors are listed here, because searching the entry points of all packages is slow.
-_BUILT_IN = {LOCAL: EntryPoint(LOCAL, "nbdag.executors.local:LocalExecutor", GROUP)}
+_BUILT_IN = {
+    LOCAL: EntryPoint(LOCAL, "nbdag.executors.local:LocalExecutor", GROUP),
+    "dask": EntryPoint("dask", "nbdag.executors.dask:DaskExecutor [dask]", GROUP),
+}
 
 
 class Executor(Protocol):
     """Executes attempts. `on_result` is called exactly once per submitted job, from any thread."""
 
-    slots: int  # maximum number of attempts at once
+    @property
+    def slots(self) -> int:
+        """The maximum number of attempts at once, which may change."""
 
     def start(self, on_result: Callable[[Result], None]) -> None:
         """Start sending results to `on_result`."""
@@ -84,19 +92,55 @@ class ExecutorImportError(NbdagError):
     template = "cannot import executor {name!r} ({reason}); install its package: python -m pip install '{package}'"
 
 
-def create(name: str, slots: int, **options: Any) -> Executor:
-    """Return a new executor that executes `slots` attempts at once.
+@error
+class ExecutorOptionError(NbdagError):
+    """An executor does not have an option."""
 
-    `options` are passed to the executor. Raises `UnknownExecutorError` or `ExecutorImportError`.
+    name: str
+    option: str
+    exit_code = 2
+    template = "executor {name} has no option {flag}; omit it, or choose another executor"
+
+    @property
+    def flag(self) -> str:
+        """The option as it is written on the command line."""
+        return f"--{self.option.replace('_', '-')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An executor by its name, with its own options, such as the address of a cluster."""
+
+    name: str = LOCAL
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def create(choice: str | Choice, slots: int | None = None) -> Executor:
+    """Return a new executor that executes `slots` attempts at once (None: as many as the executor chooses).
+
+    Raises `UnknownExecutorError`, `ExecutorImportError` or `ExecutorOptionError`.
     """
-    point = _BUILT_IN.get(name) or _installed().get(name)
-    if point is None:
-        raise UnknownExecutorError(name, names())
+    chosen = Choice(choice) if isinstance(choice, str) else choice
+    point = find(chosen.name)
     try:
         make = point.load()
     except ImportError as failure:
-        raise ExecutorImportError(name, str(failure), _package_of(point, failure)) from failure
-    return cast("Executor", make(slots, **options))
+        raise ExecutorImportError(chosen.name, str(failure), _package_of(point, failure)) from failure
+    if chosen.options:
+        takes = inspect.signature(make).parameters.values()
+        known = [each.name for each in takes if each.kind is each.KEYWORD_ONLY]
+        for option in chosen.options:
+            if option not in known and not any(each.kind is each.VAR_KEYWORD for each in takes):
+                raise ExecutorOptionError(chosen.name, option)
+    return cast("Executor", make(slots, **chosen.options))
+
+
+def find(name: str) -> EntryPoint:
+    """Return the entry point of an executor, which is not imported yet. Raises `UnknownExecutorError`."""
+    point = _BUILT_IN.get(name) or _installed().get(name)
+    if point is None:
+        raise UnknownExecutorError(name, names())
+    return point
 
 
 def names() -> tuple[str, ...]:

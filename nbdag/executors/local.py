@@ -125,10 +125,13 @@ class _Submission:
 
 
 class LocalExecutor:
-    """Executes up to `slots` attempts at once; a worker sends a heartbeat every `heartbeat` seconds."""
+    """Executes up to `slots` attempts at once (default: the number of cores).
 
-    def __init__(self, slots: int, *, heartbeat: float = HEARTBEAT) -> None:
-        self.slots = slots
+    A worker sends a heartbeat every `heartbeat` seconds.
+    """
+
+    def __init__(self, slots: int | None = None, *, heartbeat: float = HEARTBEAT) -> None:
+        self.slots = slots = cores() if slots is None else slots
         self._heartbeat = heartbeat
         self._on_result: Callable[[Result], None] = lambda result: None
         self._attempts: dict[Key, _Submission] = {}
@@ -336,6 +339,14 @@ class LocalExecutor:
                 with contextlib.suppress(ForkServerError):
                     return self._server.fork(TARGET, cwd=job.cwd, env=secrets.environment(), stdio=stdio)
             return _StartedProcess(job.cwd, stdio)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # AttributeError: only Linux has this function
+        return os.cpu_count() or 1
 
 
 def _is_free(connection: socket.socket) -> bool:

@@ -31,7 +31,8 @@ from .messages import (
 )
 from .notebook import header_lines
 
-_MAX_CHOICES = 40  # a longer list, as that of all time zones, is completed but not shown
+_MAX_CHOICES = 40  # a longer list, as that of all time zones, is suggested while a person types
+_NO_CHOICE = "?"  # a text that is no choice of any option
 _OFF = ["no"]  # the value of a flag that the header turns off
 
 
@@ -83,6 +84,8 @@ def format_header(request: FormatHeaderRequest) -> FormattedHeader:
     for flag, words in values.items():
         problems += _field_problems(kind, flag, words, operator, default)
     magic = MAGICS.get(kind)
+    if kind == "dag" and request["source"].lstrip().startswith("%%dag"):
+        magic = "%%dag"  # the cell builds tasks, and continues to do so
     if magic is None:
         problems.append({"flag": "", "message": f"unknown kind of header {kind!r}"})
     if magic is None or problems:
@@ -115,7 +118,9 @@ def complete_header(request: CompleteHeaderRequest) -> HeaderCompletions:
 
 
 def _option_info(option: Option) -> OptionInfo:
-    choices = list(option.kind.choices())
+    known = operators.names() if option.kind.operators else option.kind.choices()
+    choices = [each.strip("'") for each in (sorted(known) if isinstance(known, set) else known)]
+    is_open = option.kind.commas or len(choices) > _MAX_CHOICES or _accepts(option.kind, _NO_CHOICE)
     return {
         "flag": option.flag,
         "help": option.help,
@@ -125,8 +130,17 @@ def _option_info(option: Option) -> OptionInfo:
         "flag_only": option.kind.flag,
         "many": option.kind.many or (option.kind.repeat and option.kind.join is None),
         "tasks": option.kind.tasks,
-        "choices": list(operators.names()) if option.kind.operators else choices if len(choices) < _MAX_CHOICES else [],
+        "choices": [] if is_open and not option.kind.operators else choices,
+        "suggestions": choices if is_open and not option.kind.operators else [],
     }
+
+
+def _accepts(kind: Kind, text: str) -> bool:
+    try:
+        kind.read(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _default(option: Option) -> str:

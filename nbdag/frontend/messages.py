@@ -8,7 +8,7 @@ session.
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from ..core.model.states import RunState, TaskState
 
@@ -194,6 +194,24 @@ class GridRun(TypedDict):
     states: dict[str, DisplayState]
 
 
+class NotebookCell(TypedDict):
+    """A cell of a notebook, with its role in a run."""
+
+    kind: CellRole
+    tasks: list[str]  # the task of the cell, or all tasks that a %%dag cell has built
+    untagged: bool  # whether a scratch cell is ignored only because it has no tag
+    source: list[list[list[str]]]  # lines of the text; each line is a list of [colour, text] pairs
+
+
+class NotebookMessage(TypedDict):
+    """The cells of a version of a notebook."""
+
+    digest: str
+    notebook: str  # path of the notebook's file when the version was pinned
+    cells: list[NotebookCell]
+    problems: list[str]
+
+
 # The open notebook: what JupyterLab's page posts and receives while a person edits.
 
 
@@ -252,6 +270,14 @@ class CellInfo(TypedDict):
     dropped: bool  # whether tasks need the effects of the ignored cell
 
 
+class DagLine(TypedDict):
+    """The place of the %dag line that has a name or options."""
+
+    cell: int
+    first: int  # number of its first line in the cell, from 0
+    lines: int  # number of its lines, which is more than 1 after a backslash
+
+
 class NotebookAnalysis(TypedDict):
     """What a headless run would do with the open notebook."""
 
@@ -260,6 +286,7 @@ class NotebookAnalysis(TypedDict):
     statuses: dict[str, TaskStatus]  # of the tasks that were executed in the notebook's kernel
     problems: list[CellProblem]
     groups: list[str]
+    dag_line: DagLine | None
     shape: str  # digest of everything that the picture shows
     picture: Picture | None  # None if the page has the picture of this shape
 
@@ -314,6 +341,7 @@ class OptionInfo(TypedDict):
     many: bool  # whether the option takes several values
     tasks: bool  # whether the values are names of tasks
     choices: list[str]  # all possible values, or [] if there are other values, too
+    suggestions: list[str]  # some of the possible values, if there are others, too
 
 
 class OperatorInfo(TypedDict):
@@ -395,6 +423,86 @@ class HeaderCompletions(TypedDict):
 
     start: int
     items: list[Completion]
+
+
+class LineDifference(TypedDict):
+    """A line of a cell."""
+
+    sign: Literal[" ", "-", "+"]  # kept, removed or added
+    text: str
+
+
+class CellDifference(TypedDict):
+    """A cell of two notebooks, and what changed. Cells count from 0, without those that %%dag built."""
+
+    kind: Literal["same", "moved", "changed", "added", "removed"]
+    type: str  # code, markdown or raw
+    before: int | None  # index in the old notebook
+    after: int | None  # index in the new notebook
+    lines: list[LineDifference]
+
+
+class TaskDifference(TypedDict):
+    """A task that two versions of a notebook do not have alike."""
+
+    task: str
+    kind: Literal["added", "removed", "changed"]
+    changed: list[str]  # what changed: code, options, upstream
+
+
+class NotebookDifference(TypedDict):
+    """The difference between two notebooks."""
+
+    same: bool  # whether all cells are equal
+    cells: list[CellDifference]  # all cells of both notebooks, in the order of the new one
+    tasks: list[TaskDifference]
+
+
+class StoredValue(TypedDict):
+    """A stored output of a task; for a mapped task, those of all instances."""
+
+    type: str
+    bytes: int
+    summary: str
+
+
+class ComparedValue(TypedDict):
+    """An output of a task in two runs."""
+
+    name: str
+    run: StoredValue | None  # None: this run did not store the value
+    other: StoredValue | None
+    same: bool  # whether both runs stored the same bytes
+
+
+class ComparedTask(TypedDict):
+    """A task in two runs."""
+
+    task: str
+    run: TaskStatus | None  # None: the task has not run, or this run does not have it
+    other: TaskStatus | None
+    values: list[ComparedValue]
+
+
+class ParameterDifference(TypedDict):
+    """A parameter that at least one of two runs sets; secrets are masked."""
+
+    name: str
+    run: Any
+    other: Any
+    set: bool  # whether the run sets the parameter, rather than using its default
+    other_set: bool
+    same: bool
+
+
+class RunComparison(TypedDict):
+    """Two runs of one pipeline."""
+
+    run: RunSummary
+    other: RunSummary
+    parameters: list[ParameterDifference]
+    notebook: NotebookDifference  # from the notebook of the other run to that of this run
+    tasks: list[ComparedTask]
 
 
 # Requests: from the front end to Python.

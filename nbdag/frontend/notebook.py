@@ -19,7 +19,7 @@ from ..core.cells.header import Header as ParsedHeader
 from ..core.cells.header import HeaderError, format, is_header, parse
 from ..core.cells.source import SyntaxProblem, to_python
 from ..core.model.cell_tags import INJECTED
-from ..core.model.dag import Cell, Dag, Problem
+from ..core.model.dag import Cell, CellKind, Dag, Problem
 from ..core.model.states import TaskState
 from ..core.options.option_types import ID
 from ..errors import NbdagError, error
@@ -31,6 +31,7 @@ from .messages import (
     CellEdit,
     CellInfo,
     CellProblem,
+    DagLine,
     NotebookAnalysis,
     NotebookTaskRequest,
     PageCell,
@@ -72,6 +73,7 @@ def analyze(request: AnalyzeRequest, *, with_files: Callable[[Dag], Dag] = lambd
         "statuses": session_statuses(marks),
         "problems": [_problem(each) for each in dag.problems],
         "groups": list(dag.groups),
+        "dag_line": _dag_line(dag),
         "shape": shape,
         "picture": None if known else picture(drawn, direction=direction, collapsed=collapsed, folded=folded),
     }
@@ -218,6 +220,20 @@ def _problem(problem: Problem) -> CellProblem:
         "message": problem.message,
         "hint": problem.hint,
     }
+
+
+def _dag_line(dag: Dag) -> DagLine | None:
+    for cell in dag.cells:
+        if cell.kind in (CellKind.PROSE, CellKind.TASK) or "dag" not in cell.source:
+            continue
+        lines = cell.source.split("\n")
+        for first, line in enumerate(lines):
+            if re.match(r"\s*%%?dag\s+\S", line):
+                last = first
+                while lines[last].endswith("\\") and last + 1 < len(lines):
+                    last += 1
+                return {"cell": cell.in_file, "first": first, "lines": last - first + 1}
+    return None
 
 
 def _shape(dag: Dag, *arrangement: object) -> str:

@@ -105,6 +105,10 @@ class TaskOutput:
         self.task = task
         self.name = name
 
+    def sources(self) -> Iterator[Operator]:
+        """Yield the tasks that this value comes from."""
+        yield self.task
+
     def __str__(self) -> str:
         return self.name
 
@@ -190,6 +194,11 @@ def current_build() -> Builder:
     return _building
 
 
+def is_building() -> bool:
+    """Return whether the code of a %%dag cell is running."""
+    return _building is not None
+
+
 def set_build(build: Builder | None) -> Builder | None:
     """Set the build that collects new tasks; return the build that was set before."""
     global _building
@@ -220,7 +229,7 @@ def tasks_in(values: Any) -> Iterator[Operator]:
     if isinstance(values, Operator):
         yield values
     elif isinstance(values, TaskOutput):
-        yield values.task
+        yield from values.sources()
     elif isinstance(values, Mapping):
         for pair in values.items():
             yield from tasks_in(pair)

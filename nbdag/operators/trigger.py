@@ -1,14 +1,14 @@
 """The operator `trigger`: a task that asks the scheduler for a run of another pipeline, and waits for it or not.
 
-    %%task reports --operator trigger --wait --reschedule
+    %%task reports --operator trigger --wait
     monthly_reports
     month = f"{day:%Y-%m}"
 
 The first line is the id of a deployed pipeline, with `{name}` for a value of this notebook; below it are parameters.
-The scheduler executes the run, so the run continues if this task is cancelled. With --wait, the task is a sensor: it
-polls every --poke until the run has succeeded, and fails if the run fails. With --reschedule, the task frees its slot
-between two polls. A retry of this task triggers a new run. With `--out NAME`, NAME is the id of the run. To run a
-pipeline within this task instead, use the operator `notebook`.
+The scheduler executes the run, so the run continues if this task is cancelled. With --wait, the task polls every --poke
+until the run has succeeded, and fails if the run fails. Between two polls the task has no slot and no process, as with
+--reschedule: the run may need the only slot. A retry of this task triggers a new run. With `--out NAME`, NAME is the
+id of the run. To run a pipeline within this task instead, use the operator `notebook`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Trigger(Sensor):
         "The first line of the body is the id of a deployed pipeline, the lines below are its parameters, "
         "name = value. The scheduler runs it. --out NAME is the id of the run."
     )
-    example = '%%task reports --operator trigger --wait --reschedule\nmonthly_reports\nmonth = "2026-01"'
+    example = '%%task reports --operator trigger --wait\nmonthly_reports\nmonth = "2026-01"'
     own_options = (
         operator_option(
             "wait", option_types.FLAG, "poll every --poke until the run has ended, and fail if it fails", default=False
@@ -37,5 +37,5 @@ class Trigger(Sensor):
 
     def source(self, body: str, options: TaskOptions) -> str:
         out = only_name(options.out, "a trigger has one result, the id of the run")
-        wait = {"wait": True} if self.given(options)["wait"] else {}
+        wait = {"wait": True, "poke": options.poke} if self.given(options)["wait"] else {}
         return assigned(out, pipeline_call("nbdag.runs:trigger_child", body, "pipeline", **wait), sensor=True)

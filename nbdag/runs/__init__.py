@@ -8,7 +8,7 @@ one function of this module and shows the result. Nothing outside this package i
     lists              page_of_runs  page_of_dags  dag_entry
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
                        remember_files  list_assets  asset_events  waits_for  lineage
-                       questions
+                       questions  report_html
     change             answer  emit_asset  clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
     maintain           list_connections  test_connections
                        gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         list_assets,
         waits_for,
     )
+    from .queries.calendar import Calendar, CalendarDay, calendar
     from .queries.connections import KnownConnection, TestedConnection, list_connections, test_connections
     from .queries.database import DatabaseHealth, check_db
     from .queries.deployments import Deployed, NotDeployedError, Tick, find_dag, list_dags, live_scheduler, next_ticks
@@ -86,7 +87,15 @@ if TYPE_CHECKING:
         page_of_runs,
     )
     from .queries.logs import LogFile, find_log
-    from .queries.notebooks import PinnedNotebook, UnknownVersionError, Version, list_versions, pinned_notebook
+    from .queries.notebooks import (
+        PinnedNotebook,
+        UnknownVersionError,
+        Version,
+        find_version,
+        list_versions,
+        pinned_notebook,
+    )
+    from .queries.overview import OverdueDag, Overview, SchedulerProcess, overview
     from .queries.pinned import PinnedNotebookMissingError
     from .queries.pools import Pool, list_pools
     from .queries.records import (
@@ -98,7 +107,9 @@ if TYPE_CHECKING:
         UnknownInstanceError,
         ValueNotStoredError,
     )
+    from .queries.report_page import NoReportError, report_html
     from .queries.run_details import RunDetails, run_details
+    from .queries.run_events import RunEvent, run_events
     from .queries.runs import (
         AmbiguousRunError,
         NoLogError,
@@ -133,6 +144,8 @@ __all__ = [
     "BackfillError",
     "BackfillRunningError",
     "BackfillTick",
+    "Calendar",
+    "CalendarDay",
     "ChildRunError",
     "Cleaned",
     "Cleared",
@@ -155,6 +168,7 @@ __all__ = [
     "LogFile",
     "NoLogError",
     "NoQuestionError",
+    "NoReportError",
     "NoSchedulerError",
     "NoStoredValueError",
     "NotApproverError",
@@ -163,6 +177,8 @@ __all__ = [
     "NothingToClearError",
     "OutputError",
     "OutputExistsError",
+    "OverdueDag",
+    "Overview",
     "ParameterSizeError",
     "ParameterValueError",
     "PinnedNotebook",
@@ -179,9 +195,11 @@ __all__ = [
     "RunDetails",
     "RunEndedError",
     "RunEntry",
+    "RunEvent",
     "RunOwnedError",
     "RunPage",
     "RunSucceededError",
+    "SchedulerProcess",
     "SchedulerRow",
     "SchedulerRunningError",
     "TaskNotInRunError",
@@ -202,6 +220,7 @@ __all__ = [
     "answer",
     "asset_events",
     "backfill",
+    "calendar",
     "cancel",
     "check_db",
     "choose",
@@ -216,6 +235,7 @@ __all__ = [
     "find_dag",
     "find_log",
     "find_run",
+    "find_version",
     "follow",
     "gc",
     "health",
@@ -234,6 +254,7 @@ __all__ = [
     "mark",
     "migrate_db",
     "next_ticks",
+    "overview",
     "owner",
     "page_of_dags",
     "page_of_runs",
@@ -247,10 +268,12 @@ __all__ = [
     "remove",
     "rendered",
     "rendered_in",
+    "report_html",
     "resume",
     "run",
     "run_child",
     "run_details",
+    "run_events",
     "schedule",
     "set_pool",
     "stop_servers",
@@ -276,6 +299,7 @@ _MODULES = {
         "AmbiguousRunError NoLogError RunBusyError UnknownRunError UnknownStateError find_run follow "
         "list_attempts list_runs logs owner rendered rendered_in watch_runs"
     ),
+    ".queries.report_page": "NoReportError report_html",
     ".queries.pinned": "PinnedNotebookMissingError",
     ".queries.values": "load",
     ".queries.why": "Why why why_not_started",
@@ -289,9 +313,12 @@ _MODULES = {
     ".queries.listings": (
         "CursorError DagEntry DagPage RunEntry RunPage dag_entry latest_that_fit page_of_dags page_of_runs"
     ),
-    ".queries.notebooks": "PinnedNotebook UnknownVersionError Version list_versions pinned_notebook",
+    ".queries.notebooks": "PinnedNotebook UnknownVersionError Version find_version list_versions pinned_notebook",
     ".queries.run_details": "RunDetails run_details",
     ".queries.logs": "LogFile find_log",
+    ".queries.overview": "OverdueDag Overview SchedulerProcess overview",
+    ".queries.calendar": "Calendar CalendarDay calendar",
+    ".queries.run_events": "RunEvent run_events",
     ".creation.prepare": (
         "EmptySelectionError FolderMissingError KernelMissingError NotebookProblemsError OutputError "
         "OutputExistsError ParameterSizeError ParameterValueError UnknownParameterError UnknownTaskError choose "

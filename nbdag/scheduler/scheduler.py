@@ -397,6 +397,7 @@ class Scheduler:
                 "task_id": instance.task,
                 "map_index": instance.map_index,
                 "try_number": instance.tries,
+                "max_tries": instance.tries_before_reset + (task.options.retries or 0),
                 "logical_date": utc_datetime(row.logical_date).isoformat(),
                 "data_interval_start": utc_datetime(row.interval_start).isoformat(),
                 "data_interval_end": utc_datetime(row.interval_end).isoformat(),

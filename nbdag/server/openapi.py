@@ -94,7 +94,11 @@ def document(operations: Iterable[Operation], base_url: str) -> dict[str, Any]:
 def _json_types(operation: Operation) -> list[Any]:
     """Return the types of the arguments and of the answer that need a schema."""
     hints = operation.hints
-    names = [*operation.segments, *(["body"] if "body" in hints else []), *([] if operation.mime else ["return"])]
+    names = [
+        *operation.segments,
+        *(["body"] if "body" in hints else []),
+        *([] if operation.mime is not None else ["return"]),
+    ]
     return [hints[name] for name in names]
 
 
@@ -102,9 +106,9 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
     """Return one operation of the document."""
     hints = operation.hints
     summary, _, description = operation.doc.partition("\n")
-    content = (
-        {operation.mime: {"schema": {"type": "string"}}}
-        if operation.mime
+    content: dict[str, Any] = (
+        {mime: {"schema": {"type": "string"}} for mime in (operation.mime,) if mime}
+        if operation.mime is not None
         else {"application/json": {"schema": schema_of[_key(_schema_type(hints["return"]))]}}
     )
     errors = {
@@ -113,8 +117,9 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
         **(_TOO_LARGE if "body" in hints else {}),
         **(_RANGE if 206 in operation.statuses else {}),
     }
+    with_content = {"content": content} if content else {}
     responses: dict[str, Any] = {
-        str(status): {"description": "A part of the content." if status == 206 else "Success.", "content": content}
+        str(status): {"description": "A part of the content." if status == 206 else "Success.", **with_content}
         for status in operation.statuses
     }
     if operation.method == "GET":

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from msgspec import Meta, Struct
 
-from ..core.model.states import RunState
+from ..core.model.states import RunState, TaskState
 from ..frontend.messages import DirectionChoice
 
 # An id of a pipeline, a run or a task, as `home.path_part` accepts it.
@@ -21,6 +21,21 @@ Limit = Annotated[int, Meta(ge=1, le=500, description="Most entries of a page.")
 Seconds = Annotated[float, Meta(description="Seconds since the epoch.", ge=0, le=1e11)]
 
 
+Moment = Annotated[
+    str,
+    Meta(
+        pattern=r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?$",
+        description="Date of ISO 8601; without a time zone it is in the schedule's.",
+    ),
+]
+Day = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$", description="A day, such as 2026-01-31.")]
+PoolName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", min_length=1, max_length=250)]
+AssetName = Annotated[
+    str, Meta(min_length=1, max_length=2000, description="Name of an asset, such as s3://lake/orders.")
+]
+FilePath = Annotated[
+    str, Meta(min_length=1, max_length=4096, description="Path of a file, relative to the server's root directory.")
+]
 MapIndex = Annotated[int, Meta(ge=-1, le=10_000_000, description="Index of a mapped task's instance, or -1.")]
 TryNumber = Annotated[int, Meta(ge=1, le=1_000_000, description="Number of the try, from 1.")]
 # The name of a task, or of an instance of a mapped task: `train`, or `train[3]`.
@@ -148,6 +163,13 @@ class PipelineGraphQuery(GraphQuery, kw_only=True):
     version: Version | None = None
 
 
+class NotebookQuery(Struct, kw_only=True):
+    """Which version of a notebook to return."""
+
+    version: Version | None = None
+    run: Id | None = None  # the notebook that this run executes
+
+
 class GridQuery(Struct, kw_only=True):
     """How many runs the grid shows at most."""
 
@@ -200,3 +222,325 @@ class Affected(TypedDict):
     queued_again: bool  # whether the run had ended, so that it is queued again
     owner: str  # describes the process that executes the run; "" if no process does
     edited: str  # one sentence if cells of these tasks were edited since, which the run does not notice; else ""
+
+
+class TriggerBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The run to create."""
+
+    parameters: dict[str, Any] = {}  # values for parameters, by name
+    logical_date: Moment | None = None  # the time that the run is for; None: now
+    cache: bool = True  # whether tasks with --cache may take earlier results
+    allow_unknown: bool = False  # whether parameters are accepted that the notebook does not have
+    run: Id | None = None  # id of the run; None: an id from the current time
+
+
+class DeployBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The notebook to deploy."""
+
+    path: FilePath
+
+
+class BackfillBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The past ticks of a schedule that get runs."""
+
+    first: Moment
+    last: Moment  # included
+    # Ticks that get another run although they have one: those whose latest run failed, or has ended.
+    reprocess: Literal["none", "failed", "completed"] = "none"
+    backwards: bool = False  # whether the newest tick runs first
+    tasks: Annotated[list[Id], Meta(max_length=10_000)] = []  # tasks to execute; []: all tasks
+    parameters: dict[str, Any] = {}
+    allow_unknown: bool = False
+    max_active_runs: Annotated[int, Meta(ge=1, le=10_000)] = 10
+    dry_run: bool = False  # whether no run is created
+
+
+class BackfillTick(TypedDict):
+    """A tick of a backfill."""
+
+    date: float  # the logical date
+    made: bool  # whether a run is created for the tick
+    reason: str  # why, such as "it has no run"
+    run: str  # id of the new run; "" if none was created
+
+
+class BackfillPlan(TypedDict):
+    """The ticks of a backfill, in the order in which their runs start."""
+
+    dag: str
+    ticks: list[BackfillTick]
+    owner: str  # describes the process that executes the runs; "" if they wait for a scheduler
+
+
+class Tick(TypedDict):
+    """A time at which a schedule creates a run."""
+
+    at: float
+    interval_start: float  # start of the run's data interval
+    note: str  # how a clock change moves or repeats the tick; often empty
+
+
+class TickList(TypedDict):
+    """The next ticks of a schedule."""
+
+    items: list[Tick]
+
+
+class TicksQuery(Struct, kw_only=True):
+    """How many ticks to list."""
+
+    limit: Annotated[int, Meta(ge=1, le=100, description="Most ticks.")] = 5
+
+
+class NotebookVersion(TypedDict):
+    """A recorded version of a pipeline's notebook."""
+
+    number: int  # from 1
+    digest: str
+    created: float
+    deployed: bool  # whether new runs use this version
+    runs: int  # number of runs of this version
+    last_run: str | None  # id of the newest run of this version
+
+
+class VersionList(TypedDict):
+    """The versions of a pipeline, newest first."""
+
+    items: list[NotebookVersion]
+
+
+class PoolState(TypedDict):
+    """A pool and the tasks that use its slots."""
+
+    name: str
+    slots: int  # -1 means no limit
+    used: int  # slots that queued and running tasks occupy
+    tasks: list[str]  # queued and running tasks of the pool, such as churn.train
+
+
+class PoolList(TypedDict):
+    """All pools by name."""
+
+    items: list[PoolState]
+
+
+class PoolBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The size of a pool."""
+
+    slots: Annotated[int, Meta(ge=-1, le=2_147_483_647, description="Number of slots; -1 means no limit.")]
+
+
+class Process(TypedDict):
+    """A process that executes runs and has not shut down cleanly."""
+
+    pid: int
+    host: str  # name of the machine
+    kind: str  # "scheduler": it executes all runs without an owner; "run": it executes only its own run
+    started: float
+    heartbeat: float  # time of the last heartbeat
+    alive: bool  # false: the process was killed, or its host does not answer
+    jobs: int | None  # how many tasks it executes at once
+    running: int  # number of tasks that it executes now
+
+
+class QueuedTask(TypedDict):
+    """A task that waits for a slot, a retry or a poll, or runs."""
+
+    dag: str
+    run: str
+    task: str
+    map_index: int
+    state: TaskState
+    tries: int
+    pool: str
+    slots: int
+    wake: float | None  # earliest time of the next retry or poll
+    started: float | None  # start of the current attempt; None if it has not begun
+
+
+class Overdue(TypedDict):
+    """A pipeline whose schedule should have created a run."""
+
+    dag: str
+    since: float  # due time of the run
+
+
+class SchedulerState(TypedDict):
+    """The state of all schedulers."""
+
+    processes: list[Process]  # the newest first
+    queue: list[QueuedTask]  # the oldest run first
+    states: dict[str, int]  # number of task instances of unfinished runs by state
+    runs: dict[str, int]  # number of unfinished runs by state
+    unowned: int  # number of unfinished runs that wait for a scheduler
+    overdue: list[Overdue]
+    deployed: int  # number of deployed pipelines
+    paused: int  # number of deployed pipelines whose schedules are paused
+
+
+class SchedulerQuery(Struct, kw_only=True):
+    """How many waiting and running tasks are listed."""
+
+    limit: Annotated[int, Meta(ge=0, le=5000, description="Most tasks.")] = 500
+
+
+class HealthFinding(TypedDict):
+    """The result of one check of this installation."""
+
+    what: str  # the subject, such as "kernels"
+    level: Literal["ok", "note", "problem"]
+    said: str  # one sentence; for a problem, including the remedy
+
+
+class Health(TypedDict):
+    """The results of all checks of this installation."""
+
+    items: list[HealthFinding]
+
+
+class OpenQuestion(TypedDict):
+    """The question of a task with --approve, which waits for an answer."""
+
+    dag: str
+    run: str
+    task: str  # name of the instance: `deploy`, or `deploy[3]`
+    text: str
+    asked: float
+    until: float | None  # the task fails if nobody has answered by then
+
+
+class QuestionList(TypedDict):
+    """The open questions of all runs, the oldest first."""
+
+    items: list[OpenQuestion]
+
+
+class AssetProducer(TypedDict):
+    """A task that produces an asset."""
+
+    dag: str
+    task: str
+
+
+class AssetState(TypedDict):
+    """An asset, with the deployed pipelines that produce and need it."""
+
+    name: str
+    versions: int  # number of recorded versions
+    latest: float | None  # time of the newest version
+    producers: list[AssetProducer]
+    consumers: list[str]  # pipelines whose schedules need the asset
+
+
+class AssetList(TypedDict):
+    """All assets by name."""
+
+    items: list[AssetState]
+
+
+class AssetEvent(TypedDict):
+    """A new version of an asset."""
+
+    asset: str
+    at: float
+    extra: dict[str, Any]  # facts that the producer recorded about the version
+    dag: str | None  # the pipeline that produced the version; None if a person or a watched file did
+    run: str | None
+    task: str | None  # the task that produced the version; None if the whole run did
+    map_index: int | None
+    started: dict[str, str]  # the runs that the version started, by pipeline
+
+
+class AssetEventList(TypedDict):
+    """The newest versions of an asset, newest first."""
+
+    items: list[AssetEvent]
+
+
+class AssetEventsQuery(Struct, kw_only=True):
+    """How many versions are listed."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Most versions.")] = 20
+
+
+class EmitBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The facts about a new version of an asset."""
+
+    extra: dict[str, Any] = {}
+
+
+class Emitted(TypedDict):
+    """The pipelines that wait for a new version of an asset."""
+
+    consumers: list[str]
+
+
+class LineageEdge(TypedDict):
+    """A flow of data between a pipeline (`dag:ID`) and an asset (its name)."""
+
+    source: str
+    target: str
+
+
+class LineageGraph(TypedDict):
+    """All deployed pipelines and assets, and how data flows between them."""
+
+    dags: list[str]
+    assets: list[str]
+    edges: list[LineageEdge]
+
+
+class WhyInstance(TypedDict):
+    """The state of a task instance, and the reasons for it."""
+
+    task: str  # name of the instance: `train`, or `train[3]`
+    state: TaskState
+    reasons: list[str]  # such as "waits for prep, which is running"
+
+
+class WhyList(TypedDict):
+    """The instances of a task, each with the reasons for its state."""
+
+    items: list[WhyInstance]
+
+
+class RunEvent(TypedDict):
+    """One event of a run or of one of its tasks."""
+
+    at: float
+    # created, started, ended, cancel (requested): the run. attempt (started), outcome (of an attempt), question (of
+    # --approve), answer: a task. warning: either.
+    kind: Literal["created", "started", "ended", "cancel", "attempt", "outcome", "question", "answer", "warning"]
+    state: str | None  # the new state of the run or task
+    task: str  # "" if the event is about the whole run
+    map_index: int
+    try_number: int  # 0 if the event is about no attempt
+    text: str  # an error, a warning, a question, or how the run was created
+
+
+class RunEventList(TypedDict):
+    """The events of a run, oldest first."""
+
+    items: list[RunEvent]
+
+
+class CalendarDay(TypedDict):
+    """A day with runs, or with ticks in the future."""
+
+    day: str  # such as 2026-01-31
+    runs: dict[str, int]  # number of runs whose logical date is on that day, by state
+    planned: int  # number of ticks on that day that are still to come
+
+
+class Calendar(TypedDict):
+    """Days in the time zone of the schedule."""
+
+    tz: str
+    days: list[CalendarDay]  # the days with runs or ticks, oldest first
+
+
+class CalendarQuery(Struct, kw_only=True):
+    """Which days to return; at most 800 days."""
+
+    first: Day
+    last: Day  # included

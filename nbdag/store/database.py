@@ -33,6 +33,7 @@ BUSY = 30.0  # maximum wait in seconds of a writer for another writer
 _WRITE = "nbdag_write"
 _NUMBER = "nbdag_number"  # key in `info` of a connection; the value is a number that identifies the connection
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_MAX_STATEMENTS = 1000  # of one kind of database
 
 
 @error
@@ -129,6 +130,25 @@ _BY_SQLITE_NAME: tuple[tuple[str, type[StoreError]], ...] = (
     ("SQLITE_IOERR", StoreError),
     ("SQLITE_TOOBIG", StoreError),
 )
+
+
+class _Statements(dict[Any, Any]):
+    """Compiled statements, which all connections of this process to one kind of database share.
+
+    SQLAlchemy compiles each statement again for each engine, which takes longer than most queries of a store that a
+    server opens for one request.
+    """
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get(key[1:], default)  # the first element is the engine's dialect
+
+    def __setitem__(self, key: Any, compiled: Any) -> None:
+        if len(self) >= _MAX_STATEMENTS:
+            self.clear()
+        super().__setitem__(key[1:], compiled)
+
+
+_STATEMENTS = {"sqlite": _Statements(), "postgresql": _Statements()}
 
 
 class Database:
@@ -258,6 +278,7 @@ def _sqlite(home: Home, *, immutable: bool = False) -> Database:
         # One connection for the reason in `changes`; more are opened only if several threads use the database.
         pool_size=1,
         max_overflow=-1,
+        execution_options={"compiled_cache": _STATEMENTS["sqlite"]},
     )
 
     numbers = itertools.count()
@@ -285,7 +306,11 @@ def _postgresql(given: str) -> Database:
         url = make_url(_with_quoted_password(given))
         if url.get_backend_name() not in ("postgres", "postgresql"):
             raise StoreKindError(where)
-        engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        engine = create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            execution_options={"compiled_cache": _STATEMENTS["postgresql"]},
+        )
     except exc.ArgumentError as cause:
         raise StoreUnreachableError("NBDAG_DB_URL", "its value is not a database URL") from cause
     except ValueError as cause:

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select, tuple_
 
-from ..core.model.states import RunState, TaskState
+from ..core.model.states import ACTIVE, RunState, TaskState
 from . import schema as t
 from .database import Database
 from .mapping import from_row
 from .rows import AttemptRow, RunRow
+
+_UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
+_IN_QUEUE = (*ACTIVE, TaskState.SCHEDULED, TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,22 @@ class VersionRow:
     created: float
     runs: int  # number of runs of this version
     last_run: str | None  # id of the newest run of this version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedRow:
+    """A task instance that waits for a slot or has one."""
+
+    dag: str
+    run: str
+    task: str
+    map_index: int
+    state: TaskState
+    tries: int
+    pool: str
+    slots: int
+    wake: float | None  # earliest time of the next retry or poll
+    started: float | None  # start of the current attempt; None if it has not begun
 
 
 class Listings:
@@ -122,3 +141,71 @@ class Listings:
             for row in connection.execute(query):
                 found[row.run_id][row.state] = row.number
         return found
+
+    def queue(self, limit: int) -> list[QueuedRow]:
+        """Return the task instances that are active, ready, or wait for their next try, the oldest run first."""
+        current = (t.attempts.c.instance_id == t.instances.c.id) & (t.attempts.c.try_number == t.instances.c.tries)
+        running = (t.attempts.c.state == TaskState.RUNNING) & (t.instances.c.state == TaskState.RUNNING)
+        query = (
+            select(
+                t.runs.c.dag_id.label("dag"),
+                t.runs.c.name.label("run"),
+                t.instances.c.task,
+                t.instances.c.map_index,
+                t.instances.c.state,
+                t.instances.c.tries,
+                t.instances.c.pool,
+                t.instances.c.slots,
+                t.instances.c.wake,
+                t.attempts.c.started,
+            )
+            .join(t.runs, t.runs.c.id == t.instances.c.run_id)
+            .outerjoin(t.attempts, current & running)
+            .where(t.instances.c.state.in_(_IN_QUEUE))
+            .order_by(t.runs.c.created, t.runs.c.id, t.instances.c.position, t.instances.c.map_index)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return [QueuedRow(**row._mapping) for row in connection.execute(query)]
+
+    def unfinished_tasks(self) -> dict[TaskState, int]:
+        """Return the number of task instances of unfinished runs by state."""
+        query = (
+            select(t.instances.c.state, func.count().label("number"))
+            .join(t.runs, t.runs.c.id == t.instances.c.run_id)
+            .where(t.runs.c.state.in_(_UNFINISHED))
+            .group_by(t.instances.c.state)
+        )
+        with self._database.reading() as connection:
+            return {row.state: row.number for row in connection.execute(query)}
+
+    def unfinished_runs(self) -> dict[RunState, int]:
+        """Return the number of unfinished runs by state."""
+        query = select(t.runs.c.state, func.count().label("number")).where(t.runs.c.state.in_(_UNFINISHED))
+        with self._database.reading() as connection:
+            return {row.state: row.number for row in connection.execute(query.group_by(t.runs.c.state))}
+
+    def running_by_scheduler(self) -> dict[str, int]:
+        """Return the number of running attempts by scheduler."""
+        query = (
+            select(t.attempts.c.scheduler_id, func.count().label("number"))
+            .where(t.attempts.c.state == TaskState.RUNNING)
+            .group_by(t.attempts.c.scheduler_id)
+        )
+        with self._database.reading() as connection:
+            return {row.scheduler_id: row.number for row in connection.execute(query)}
+
+    def count_deployed(self) -> tuple[int, int]:
+        """Return the number of deployed DAGs, and how many of them are paused."""
+        query = select(t.dags.c.paused, func.count().label("number")).where(t.dags.c.digest.is_not(None))
+        with self._database.reading() as connection:
+            found = {bool(row.paused): row.number for row in connection.execute(query.group_by(t.dags.c.paused))}
+        return sum(found.values()), found.get(True, 0)
+
+    def dated_runs(self, dag: str, since: float, until: float) -> list[tuple[float, RunState]]:
+        """Return the logical dates and states of a DAG's runs from `since` to `until`, exclusive."""
+        query = select(t.runs.c.logical_date, t.runs.c.state).where(
+            t.runs.c.dag_id == dag, t.runs.c.logical_date >= since, t.runs.c.logical_date < until
+        )
+        with self._database.reading() as connection:
+            return [(row.logical_date, row.state) for row in connection.execute(query)]

@@ -31,6 +31,7 @@ from ..errors import Fail, NbdagError, Skip
 from ..kernels.runtime.expressions import check, choice, elements, error_kinds, is_true, when_holds
 from ..secrets.parameters import resolved
 from ..values import Origins, ValueStore
+from ..waiting import Postponed
 
 
 class _Terminated(BaseException):
@@ -125,6 +126,8 @@ class InProcessExecutor:
         except _Terminated:
             kinds = TIMED_OUT if (attempt.reason or "").startswith("timed out") else KERNEL_DIED
             outcome = Outcome(state=TaskState.FAILED, error=attempt.reason, kinds=kinds)
+        except Postponed as later:
+            outcome = Outcome(state=TaskState.UP_FOR_RESCHEDULE, wake=later.wake, question=later.question)
         except Skip as skip:
             outcome = Outcome(state=TaskState.SKIPPED, error=str(skip))
         except BaseException as error:

@@ -113,6 +113,23 @@ TASKS = [
     # mapping
     ("@task\ndef f(x, y): return x\nf.partial(y=1).expand(x=[1, 2])",
      ["%%task f --out f_result --map 'f_x=[1, 2]'\nf_result = f(y=1, x=f_x)"]),
+    ("@task\ndef f(): return [1]\ndef g(x): return x\n@task\ndef h(x): return x\nh.expand(x=f().map(g).concat(f()))",
+     ["%%task f --out f_result\nf_result = f()", "%%task f__1 --out f__1_result\nf__1_result = f()",
+      "%%task h --after f f__1 --out h_result --map 'h_x=[*[g(_each) for _each in f_result], *f__1_result]'\nh_result = h(x=h_x)"]),
+    # operators of the user
+    ("class A(BaseOperator):\n    template_fields = ('x',)\n    def __init__(self, x, **k):\n        super().__init__(**k)\n"
+     "        self.x = x\n    def execute(self, context): return self.x\nA(task_id='a', x='{{ ds }}', retries=2)",
+     ["%%task a --retries 2 --retry-delay 5m --out a_result\n_operator = A(task_id='a', x='{{ ds }}')\n"
+      "a_result = _operator.execute(_begun(_operator, dag_run))"]),
+    ("class A(BaseSensorOperator):\n    def poke(self, context): return True\nA(task_id='a', poke_interval=5, mode='reschedule')",
+     ["%%task a --timeout 7d --operator sensor --out a_result --poke 5s --reschedule\n_operator = A(task_id='a')\n"
+      "_poke = _poked(_operator.poke(_begun(_operator, dag_run)))\na_result = _poke.xcom_value\nbool(_poke)"]),
+    # functions that are called at the end
+    ("def f(context): ...\nEmptyOperator(task_id='a', on_failure_callback=f, on_success_callback=[f, lambda context: 1])",
+     ["%%task a\nwith _calling(dag_run, on_failure_callback=[f], on_success_callback=[f, (lambda context: 1)]):\n    pass"]),
+    ("def f(context): ...\n@task.branch(on_success_callback=f)\ndef g(): return 'b'\ng() >> EmptyOperator(task_id='b')",
+     ["%%task g --branch --out g_result\nwith _calling(dag_run, on_success_callback=[f]) as _calls:\n    g_result = g()\n"
+      "    _calls.value = g_result\n_calls.value", "%%task b --after g\npass"]),
     # commands and sensors
     ("BashOperator(task_id='a', bash_command='echo {{ ds }}', env={'A': '{{ ts }}'})",
      ["%%task a --out a_result\na_result = _run_bash(dag_run, 'echo {{ ds }}', env={'A': dag_run.render('{{ ts }}')})"]),
@@ -184,7 +201,6 @@ REFUSED = [
     ("\nEmptyOperator()", 2, "a EmptyOperator needs a task_id", "task_id='load'"),
     ("EmptyOperator(task_id='a', task_idd=1)", 1, "unknown keyword task_idd for EmptyOperator", ""),
     ("EmptyOperator(task_id='a', sla=timedelta(hours=1))", 1, "sla=", "execution_timeout"),
-    ("EmptyOperator(task_id='a', on_success_callback=print)", 1, "on_success_callback=print", "add a task below it"),
     ("EmptyOperator(task_id='a', outlets=['x'])", 1, "outlets=['x'] of EmptyOperator is not supported", "no assets"),
     ("EmptyOperator(task_id='a', trigger_rule='all_succes')", 1, "is unknown", "did you mean all_success?"),
     ("EmptyOperator(task_id='a', start_date=datetime(2020, 1, 1))", 1, "start_date of EmptyOperator differs", "in DAG(...)"),
@@ -204,7 +220,23 @@ REFUSED = [
     ("@task\ndef f(): return 1\nif f(): pass", 3, "the result of f has no value when %%dag runs", ""),
     ("@task\ndef f(x): return 1\nf.expand()", 3, "expand maps no argument", "f.expand("),
     ("@task\ndef f(x): return 1\nf >> f", 3, "f is not called", "write f() >> …"),
-    ("@task\ndef f(): return 1\nf().map(str)", 3, "XComArg.map, zip and concat are not supported", "@task"),
+    ("@task\ndef f(): return 1\nf().map('str')", 3, "map needs a function, not a str", "write map(convert)"),
+    ("@task\ndef f(): return [1]\nf().zip([2])", 3, "a list is not the result of a task", "write first().zip(second())"),
+    ("@task\ndef f(): return [1]\nf().map(lambda x: x)['k']", 3, "list has no keys", "map a function"),
+    ("@task_group\ndef g(x): EmptyOperator(task_id='a')\ng.expand(x=[1, 2])", 3, "a mapped group of tasks", "one by one"),
+    ("EmptyOperator(task_id='a', on_success_callback='report')", 1, "on_success_callback of EmptyOperator is no function",
+     "write on_success_callback=report"),
+    ("class Loud(BashOperator):\n    def execute(self, context): return 1", 1, "Loud changes execute of BashOperator",
+     "write class Loud(BaseOperator) with an execute"),
+    ("class A(BaseOperator): ...\nA(task_id='a')", 2, "A has no method execute", "write the method"),
+    ("class A(BaseSensorOperator): ...\nA(task_id='a')", 2, "A has no method poke", "write the method"),
+    ("class A(BaseOperator):\n    def __init__(self, **k): ...\n    def execute(self, context): ...\nA(task_id='a')", 4,
+     "A does not pass its keywords on", "write super().__init__(**kwargs)"),
+    ("class A(BaseOperator):\n    def execute(self, context): ...\nA('a')", 3, "the arguments of A have no names", "task_id="),
+    ("class A(BaseOperator):\n    def execute(self, context): ...\nA(task_id='a', retris=1)", 3,
+     "unknown keyword retris for A", "did you mean retries?"),
+    ("class A(BaseOperator):\n    def execute(self, context): ...\nA.partial(task_id='a').expand(retries=[1])", 3,
+     "expand cannot map retries of A", "write it in partial"),
     ("with TaskGroup('g'): pass\nwith TaskGroup('g'): pass", 2, "a second TaskGroup is named g", "rename"),
     ("def f(ti): return ti.xcom_pull('a')\na, b = EmptyOperator(task_id='a'), EmptyOperator(task_id='b')\n"
      "a >> b >> PythonOperator(task_id='c', python_callable=f, trigger_rule='one_success')", 3,
@@ -231,6 +263,18 @@ WARNINGS = [
     ("DAG('a', template_undefined=print)", "template_undefined of DAG has no effect: an unknown name"),
     ("DAG('a', orientation='LR')", "orientation of DAG has no effect"),
     ("Label('why')", "the label 'why' of an edge is not shown"),
+    (
+        "EmptyOperator(task_id='a', on_failure_callback=print, execution_timeout=timedelta(1))",
+        "the callbacks of a are not called if the timeout ends it",
+    ),
+    (
+        "TriggerDagRunOperator(task_id='a', trigger_dag_id='b', on_success_callback=print)",
+        "on_success_callback of TriggerDagRunOperator has no effect",
+    ),
+    (
+        "class A(BaseOperator):\n    def execute(self, context): ...\n    def on_kill(self): ...\nA(task_id='a')",
+        "on_kill of A has no effect",
+    ),
     ("DAG('a').test()", "dag.test() has no effect here"),
     ("TaskGroup('g', tooltip='t')", "the text 't' of a TaskGroup is not shown"),
 ]
@@ -241,7 +285,7 @@ def test_what_has_no_effect_is_reported(body, message, build):
     (warning,) = build(f"{NAMES}\n{body}")[1].warnings
     assert message in warning.message
     assert warning.hint
-    assert warning.line == LINES + 2
+    assert warning.line == LINES + 2 + body.count("\n")
 
 
 PATHS = [

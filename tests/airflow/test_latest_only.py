@@ -9,7 +9,7 @@ import pytest
 from nbdag.airflow import latest_only
 from nbdag.context import DagRun
 
-NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+NOW = datetime(2026, 3, 4, 5, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 )
 def test_only_the_run_of_the_latest_tick_goes_on(run_id, date, schedule, following):
     run = DagRun.of({"run_id": run_id, "logical_date": date})
-    assert latest_only(run, ["a"], schedule, "UTC") == following
+    assert latest_only(run, ["a"], schedule, "UTC", NOW + timedelta(minutes=30)) == following

@@ -68,6 +68,7 @@ VALUES = {
     option_types.ZONE: st.sampled_from(["UTC", "Europe/Riga", "Australia/Lord_Howe"]),
     option_types.SCHEDULE: st.none()
     | st.sampled_from(["0 6 * * *", "@daily", "every 15m", "*/5 0-3 1,15 * MON-FRI", "@once"]),
+    option_types.ATTACHMENT: st.sampled_from(list(option_types.ATTACHMENT.choices())),
     option_types.TRIGGER: st.sampled_from(list(option_types.TRIGGER.choices())),
     option_types.WEIGHT: st.sampled_from(list(option_types.WEIGHT.choices())),
 }

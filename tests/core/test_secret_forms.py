@@ -23,6 +23,7 @@ VALUES = [
     "<tag attr='x'>&amp;",
     "postgresql://me:s3cr3t@db/x",
     "x" * 10 + "y" * 100 + "z" * 17,
+    "1" * 5000,
 ]
 FORMS = {
     "plain": str,

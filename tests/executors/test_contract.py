@@ -1,4 +1,4 @@
-"""The promises of every executor, kept alike by the local one and by the in-process fake."""
+"""The promises of every executor, kept alike by the local one, on Dask, and by the in-process fake."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import distributed
 import pytest
 
 from nbdag.core.model.dag import Definition, Place, Task
 from nbdag.core.model.job import Job, Key, Result, StoredInput
 from nbdag.core.model.states import TaskState
 from nbdag.core.options.options import TaskOptions
-from nbdag.executors import Executor, create
+from nbdag.executors import Choice, Executor, create
 from nbdag.testing import InProcessExecutor
 from nbdag.values import ValueStore
+
+# Dask leaves sockets to the garbage collector when a connection or a cluster is closed early.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
 WAIT = 100.0  # seconds: longer than anything here takes on a slow machine
 SUCCESS, FAILED, SKIPPED = TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED
@@ -83,15 +87,23 @@ class Contract:
             time.sleep(0.01)
 
 
-MAKERS: dict[str, Callable[[], Executor]] = {
-    "local": lambda: create("local", 2),
-    "in-process": lambda: InProcessExecutor(2),
+@pytest.fixture(scope="module")
+def cluster(runtime: Path) -> Iterator[str]:
+    """Yield the address of a Dask cluster of two workers, which the tests of a module share."""
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as made:
+        yield made.scheduler_address
+
+
+MAKERS: dict[str, Callable[[pytest.FixtureRequest], Executor]] = {
+    "local": lambda request: create("local", 2),
+    "dask": lambda request: create(Choice("dask", {"address": request.getfixturevalue("cluster")}), 2),
+    "in-process": lambda request: InProcessExecutor(2),
 }
 
 
 @pytest.fixture(params=MAKERS)
 def contract(request: pytest.FixtureRequest, tmp_path: Path, runtime: Path) -> Iterator[Contract]:
-    executor = MAKERS[request.param]()
+    executor = MAKERS[request.param](request)
     yield Contract(executor, tmp_path)
     executor.stop()
 

@@ -10,7 +10,7 @@ import pytest
 
 import nbdag.executors
 import nbdag.executors.local
-from nbdag.executors import GROUP, ExecutorImportError, UnknownExecutorError, create, names
+from nbdag.executors import GROUP, Choice, ExecutorImportError, UnknownExecutorError, create, names
 from nbdag.testing import InProcessExecutor
 
 
@@ -25,11 +25,13 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, EntryPoint]:
 def test_the_local_executor_is_registered_where_others_are() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     registered = project["project"]["entry-points"][GROUP]
-    assert {name: point.value for name, point in nbdag.executors._BUILT_IN.items()} == registered
+    assert {
+        name: point.value.removesuffix(" [dask]") for name, point in nbdag.executors._BUILT_IN.items()
+    } == registered
 
 
 def test_create_passes_slots_and_options(runtime: Path) -> None:
-    executor = create("local", 3, heartbeat=0.5)
+    executor = create(Choice("local", {"heartbeat": 0.5}), 3)
     try:
         assert isinstance(executor, nbdag.executors.local.LocalExecutor)
         assert (executor.slots, executor._heartbeat) == (3, 0.5)
@@ -41,20 +43,20 @@ def test_an_executor_of_another_package_is_created_by_its_name(installed: dict[s
     installed["fake"] = EntryPoint("fake", "nbdag.testing.in_process:InProcessExecutor", GROUP)
     executor = create("fake", 2)
     assert isinstance(executor, InProcessExecutor) and executor.slots == 2
-    assert names() == ("fake", "local")
+    assert names() == ("dask", "fake", "local")
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("locl", "unknown executor 'locl'; did you mean 'local'? expected one of dask, local"),
-        ("xyz", "unknown executor 'xyz'; expected one of dask, local"),
+        ("locl", "unknown executor 'locl'; did you mean 'local'? expected one of cluster, dask, local"),
+        ("xyz", "unknown executor 'xyz'; expected one of cluster, dask, local"),
     ],
 )
 def test_an_unknown_name_is_an_error_with_the_known_ones(
     installed: dict[str, EntryPoint], name: str, message: str
 ) -> None:
-    installed["dask"] = EntryPoint("dask", "nbdag_cluster:Dask", GROUP)
+    installed["cluster"] = EntryPoint("cluster", "nbdag_cluster:Dask", GROUP)
     with pytest.raises(UnknownExecutorError) as raised:
         create(name, 1)
     assert (str(raised.value), raised.value.exit_code) == (message, 2)
@@ -73,11 +75,11 @@ def test_an_executor_that_cannot_be_imported_names_the_package_to_install(
 ) -> None:
     (tmp_path / "needs_another.py").write_text("import another_missing_one.part")
     monkeypatch.syspath_prepend(str(tmp_path))
-    installed["dask"] = EntryPoint("dask", value, GROUP)
+    installed["cluster"] = EntryPoint("cluster", value, GROUP)
     with pytest.raises(ExecutorImportError) as raised:
-        create("dask", 1)
+        create("cluster", 1)
     missing = "another_missing_one" if "another" in value else "no_such_package"
     assert str(raised.value) == (
-        f"cannot import executor 'dask' (No module named '{missing}'); install its package: "
+        f"cannot import executor 'cluster' (No module named '{missing}'); install its package: "
         f"python -m pip install '{package}'"
     )

@@ -18,6 +18,7 @@ from nbdag.kernels.forkserver import server_spec as server_spec
 from nbdag.kernels.forkserver.client import Server
 from nbdag.kernels.forkserver.preload import preloadable
 from nbdag.kernels.forkserver.server_spec import ServerSpec
+from nbdag.kernels.jupyter.connection import IN_EVERY_SERVER, kernel_server_spec
 
 HERE = str(Path(__file__).parent)
 DESCRIBE = "children:describe"
@@ -55,6 +56,13 @@ def test_pythonpath_shadows_the_standard_library_but_a_local_file_does_not(tmp_p
     (tmp_path / "json.py").write_text("")
     assert preloadable(["json"], tmp_path, env={}) == ("json",)
     assert preloadable(["json", "csv"], tmp_path / "other", env={"PYTHONPATH": str(tmp_path)}) == ("csv",)
+
+
+def test_imports_of_the_standard_library_alone_need_no_other_server():
+    names = ("os", "random", "datetime:datetime", "collections.abc:Mapping", "logging")
+    assert set(names[:2]) < IN_EVERY_SERVER
+    assert kernel_server_spec(names) == kernel_server_spec()
+    assert kernel_server_spec([*names, "pandas", "logging.handlers"]).modules == ("pandas", "logging.handlers")
 
 
 def test_linked_and_editable_packages_are_not_preloaded(tmp_path, monkeypatch):

@@ -59,7 +59,7 @@ def test_a_mistake_is_found_before_the_run(
 CALLS = [
     ("notebook", "a.ipynb", ("x",), {}, "x = {run_child}(('''a.ipynb''',), out=('x',), parameters=dict())"),
     ("notebook", "a.ipynb\np = [1,\n 2]\n\nq = f(p)", ("x", "y"), {"jobs": 2}, "x, y = {run_child}(('''a.ipynb''',), out=('x', 'y'), jobs=2, parameters=dict(\np=([1,\n 2]), \n\nq=(f(p)), ))"),
-    ("trigger", "\nchurn_{n}\n", (), {"wait": True}, "{trigger_child}(('''churn_''', ('{n}', f'''{n}'''),), wait=True, parameters=dict())"),
+    ("trigger", "\nchurn_{n}\n", (), {"wait": True}, "{trigger_child}(('''churn_''', ('{n}', f'''{n}'''),), wait=True, poke=60.0, parameters=dict())"),
     ("file-sensor", "in/{day}\n", ("f",), {"least": 2}, "(f := {found_files}('''in/''', ('{day}', f'''{day}'''), '''\n''', least=2))"),
 ]  # fmt: skip
 

@@ -36,6 +36,7 @@ VERBS = {
     "runs": "list_runs",
     "status": "find_run",
     "logs": "logs",
+    "report": "report_html",
     "why": "why",
     "approve": "answer",
     "cancel": "cancel",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,22 @@ class TestANotebook:
             runs.run_child(("chlid",), parameters={})
 
 
+@contextmanager
+def scheduler(home: Home) -> Iterator[None]:
+    """Execute runs in a thread, one task at a time."""
+    daemons: list[Daemon] = []
+    with pytest.MonkeyPatch.context() as patch:
+        serve = Daemon.serve
+        patch.setattr(Daemon, "serve", lambda self: (daemons.append(self), serve(self))[1])
+        thread = threading.Thread(target=lambda: runs.schedule(jobs=1, home=home))
+        thread.start()
+        try:
+            yield
+        finally:
+            daemons[0].ask_to_end()
+            thread.join(60)
+
+
 class TestATrigger:
     def test_triggers_one_run_for_each_try_however_often_it_polls(
         self, write: Write, home: Home, attempt: Callable[[int], None], capsys: pytest.CaptureFixture[str]
@@ -96,6 +113,18 @@ class TestATrigger:
         assert runs.trigger_child(("child",), parameters={}) != first
         assert [each.state for each in runs.list_runs("child", home=home)] == [RunState.QUEUED] * 2
 
+    def test_that_waits_leaves_its_slot_to_the_run(self, write: Write, home: Home) -> None:
+        runs.deploy(write(*CHILD, name="child.ipynb"), home=home)
+        parent = "%%task t --operator trigger --wait --poke 1s --out made\nchild\nn = 3"
+        runs.deploy(write(parent, "%%task after\nprint(made)", name="parent.ipynb"), home=home)
+        made = runs.trigger("parent", home=home)
+        with scheduler(home):
+            for _ in runs.follow(made.id, home=home):
+                pass
+        ended = runs.find_run(made.id, home=home)
+        assert ended.state is RunState.SUCCESS
+        assert runs.find_run(str(ended.value("made")), home=home).value("acc") == "x6"
+
     @pytest.mark.usefixtures("attempt")
     def test_that_waits_needs_a_scheduler(self, write: Write, home: Home) -> None:
         runs.deploy(write(*CHILD, name="child.ipynb"), home=home)
@@ -107,13 +136,8 @@ class TestATrigger:
     ) -> None:
         runs.deploy(write(*CHILD, name="child.ipynb"), home=home)
         runs.deploy(write("%%task a\n1 / 0", name="bad.ipynb"), home=home)
-        daemons: list[Daemon] = []
-        serve = Daemon.serve
-        monkeypatch.setattr(Daemon, "serve", lambda self: (daemons.append(self), serve(self))[1])
-        thread = threading.Thread(target=lambda: runs.schedule(jobs=1, home=home))
         first = runs.trigger_child(("child",), parameters={"n": 2})  # before the scheduler
-        thread.start()
-        try:
+        with scheduler(home):
             for _ in runs.follow(str(first), home=home):
                 pass
             assert runs.trigger_child(("child",), wait=True, parameters={"n": 2}) == first
@@ -121,7 +145,4 @@ class TestATrigger:
             monkeypatch.setenv("NBDAG_HOME", str(home.root))
             with pytest.raises(ChildRunError, match="of bad failed: a: ZeroDivisionError"):
                 runs.trigger_child(("bad",), wait=True, parameters={})
-        finally:
-            daemons[0].ask_to_end()
-            thread.join(60)
         assert runs.find_run(str(first), home=home).value("acc") == "x4"

@@ -12,7 +12,7 @@ from nbdag import store as stores
 from nbdag.core.model.job import Key
 from nbdag.home import Home, UnsafeIdError, find, without_secrets
 from nbdag.notebooks import read_text
-from nbdag.reports import write
+from nbdag.reports import report, write
 from nbdag.values import ValueStore
 from nbdag.writing import write_atomically
 
@@ -92,7 +92,8 @@ def test_what_is_pinned_again_counts_as_new(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077, 0o777])
 def test_a_home_is_private_whatever_the_umask(tmp_path: Path, mask: int) -> None:
     store = ValueStore(str(tmp_path / "home" / "values"))
-    dag = read_text('{"nbformat": 4, "cells": []}', name="n.ipynb")
+    text = '{"nbformat": 4, "cells": []}'
+    dag = read_text(text, name="n.ipynb")
     home = Home(tmp_path / "home")
     before = os.umask(mask)
     try:
@@ -101,8 +102,8 @@ def test_a_home_is_private_whatever_the_umask(tmp_path: Path, mask: int) -> None
             modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in shared}
         store.save({"x": 1})
         home.pin("d1", b"text")
-        write('{"nbformat": 4, "cells": []}', dag, [], home.root / "report.ipynb")
-        write('{"nbformat": 4, "cells": []}', dag, [], tmp_path / "report.ipynb", private=False)
+        write(report(text, dag, []), home.root / "report.ipynb")
+        write(report(text, dag, []), tmp_path / "report.ipynb", private=False)
     finally:
         os.umask(before)
     assert set(modes) >= {"nbdag.db", "nbdag.db-wal", "nbdag.db-shm"}

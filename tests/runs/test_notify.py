@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import nbdag
 from nbdag import runs
 from nbdag.core.model.states import RunState
 from nbdag.home import Home
+from nbdag.links import run_url, task_url
 from nbdag.runs.execution.notify import send
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -112,3 +114,45 @@ def test_a_service_that_refuses_is_a_note_without_its_password(write: Write, hom
     (note,) = runs.find_run(run.id, home=home).warnings
     assert (note.code, note.name) == ("NB415", "json")
     assert note.message == "json was not notified of the success: apprise could not deliver it"
+
+
+READER = (
+    "import pathlib\n"
+    "def heard(what):\n"
+    "    text = pathlib.Path(what['report']).read_text() if what['report'] else ''\n"
+    "    open('heard.txt', 'a').write(what['url'] + ' ' + str(what['report'] and 'print(7)' in text) + '\\n')\n"
+    "    open('path.txt', 'w').write(what['report'])\n"
+)
+
+
+@pytest.mark.parametrize(("attach", "found"), [("--attach html", "True"), ("", "")])
+def test_a_function_may_read_the_report_and_the_link(
+    write: Write, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attach: str, found: str
+) -> None:
+    monkeypatch.setenv("NBDAG_URL", "https://hub.example.org/user/ada/nbdag/?token=s3cret")
+    (tmp_path / "listener.py").write_text(READER)
+    run = nbdag.run(write(f"%dag churn --on-success listener:heard {attach}", "%%task a\nprint(7)"), home=home)
+    link = f"https://hub.example.org/user/ada/nbdag/dags/churn/runs/{run.id.replace(':', '%3A').replace('+', '%2B')}"
+    assert (tmp_path / "heard.txt").read_text() == f"{link} {found}\n"
+    path = (tmp_path / "path.txt").read_text()
+    assert not path or not Path(path).exists()  # the file lasts as long as the call
+    assert run.warnings == ()
+
+
+def test_the_report_is_attached_for_a_service(write: Write, home: Home, service: Heard) -> None:
+    nbdag.run(write(f"%dag churn --on-failure {service.url} --attach html", "%%task a\n1 / 0"), home=home)
+    (heard,) = service.words
+    (attached,) = heard["attachments"]
+    assert (attached["filename"], attached["mimetype"]) == ("churn-report.html", "text/html")
+    assert "ZeroDivisionError" in base64.b64decode(attached["base64"]).decode()
+
+
+def test_a_question_has_a_link_to_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    for base in ("http://localhost:8888/nbdag", "http://localhost:8888/nbdag/"):
+        monkeypatch.setenv("NBDAG_URL", base)
+        assert (
+            task_url("a.b", "x/../y", "t", 3) == "http://localhost:8888/nbdag/dags/a.b/runs/x%2F..%2Fy/tasks/t?index=3"
+        )
+    for base in ("", "javascript:alert(1)", "localhost:8888"):
+        monkeypatch.setenv("NBDAG_URL", base)
+        assert (task_url("a", "r", "t"), run_url("a", "r")) == ("", "")

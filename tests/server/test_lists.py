@@ -126,10 +126,10 @@ def test_an_unchanged_answer_is_not_sent_again(client: Client) -> None:
 
 
 def test_another_method_is_refused_with_the_methods_that_exist(client: Client) -> None:
-    answer = client.request("DELETE", "nbdag/api/dags")
+    answer = client.request("DELETE", "nbdag/api/runs")
     assert answer.status == 405
     assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
-    assert client.request("HEAD", "nbdag/api/dags").body == b""
+    assert client.request("HEAD", "nbdag/api/runs").body == b""
 
 
 def test_nothing_is_answered_without_the_token(client: Client) -> None:

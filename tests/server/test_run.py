@@ -175,3 +175,27 @@ def test_a_large_log_is_sent_whole(client: Client, tmp_path: Path) -> None:
 def test_an_unknown_run_is_not_found(client: Client, part: str) -> None:
     answer = client.get(f"dags/churn/runs/unknown{part}")
     assert (answer.status, answer.json["code"]) == (404, "UnknownRunError")
+
+
+def test_two_runs_are_compared(serve: Callable[..., Client], tmp_path: Path, in_process: type) -> None:
+    home = Home(tmp_path / ".nbdag")
+    params = "%%params\nlimit = 1"
+    first = runs.run(
+        write_notebook(tmp_path, params, "%%task a\nx = [1]", "%%task b\ny = x + [limit]", "%%task c\nprint(y)"),
+        parameters={"limit": 2},
+        home=home,
+    )
+    second = runs.run(
+        write_notebook(tmp_path, params, "%%task a\nx = [1]", "%%task b\ny = x * limit", "%%task c\nprint(y)"),
+        parameters={"limit": 3},
+        home=home,
+    )
+    found = serve(tmp_path).get(f"dags/churn/runs/{second.id}/compare/{first.id}").json
+    assert (found["run"]["id"], found["other"]["id"]) == (second.id, first.id)
+    assert [(each["name"], each["run"], each["other"], each["same"]) for each in found["parameters"]] == [
+        ("limit", 3, 2, False)
+    ]
+    assert [each["kind"] for each in found["notebook"]["cells"]] == ["same", "same", "changed", "same"]
+    values = {each["task"]: [(value["name"], value["same"]) for value in each["values"]] for each in found["tasks"]}
+    assert values == {"a": [("x", True)], "b": [("y", False)], "c": []}
+    assert all(each["run"]["state"] == each["other"]["state"] == "success" for each in found["tasks"])

@@ -458,6 +458,251 @@ with DAG("resources", schedule=None):
     made.operator >> removed
 """
 
+# Setup and teardown of operators: a teardown that fails does not fail the run, unless it is asked to.
+CLUSTERS = """
+from airflow.sdk import DAG, task
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.operators.python import PythonOperator
+
+
+def fail():
+    raise ValueError("broke")
+
+
+with DAG("clusters", schedule=None):
+    create = BashOperator(task_id="create", bash_command="echo cluster").as_setup()
+    work = PythonOperator(task_id="work", python_callable=fail)
+    remove = BashOperator(task_id="remove", bash_command="echo removed").as_teardown(setups=create)
+    create >> work >> remove
+
+    skipped = BashOperator(task_id="skipped", bash_command="exit 99").as_setup()
+    unused = EmptyOperator(task_id="unused")
+    not_needed = EmptyOperator(task_id="not_needed").as_teardown(setups=[skipped])
+    skipped >> unused >> not_needed
+
+    prepare = EmptyOperator(task_id="prepare").as_setup()
+    use = EmptyOperator(task_id="use")
+    clean = PythonOperator(task_id="clean", python_callable=fail).as_teardown(setups=prepare)
+    prepare >> use >> clean
+    after = EmptyOperator(task_id="after")
+    use >> after
+"""
+
+# Operators of the user's own: templates, defaults, hooks around execute, a sensor and a branch.
+CUSTOM = """
+from abc import ABC, abstractmethod
+
+from airflow.sdk import DAG, BaseOperator, BaseSensorOperator, task
+from airflow.providers.standard.operators.branch import BaseBranchOperator
+from airflow.providers.standard.operators.empty import EmptyOperator
+
+
+class Named(BaseOperator, ABC):
+    template_fields = ("name", "more", "length")
+
+    def __init__(self, *, name, unit="cm", more=None, **kwargs):
+        super().__init__(**kwargs)
+        self.name = name
+        self.unit = unit
+        self.more = more or {}
+        self.length = 0
+
+    @abstractmethod
+    def text(self): ...
+
+    def execute(self, context):
+        self.log.info("%s of %s", self.text(), self.task_id)
+        return self.text()
+
+
+class Measure(Named):
+    def __init__(self, *, length, **kwargs):
+        kwargs["retries"] = 0
+        super().__init__(**kwargs)
+        self.length = length
+
+    def text(self):
+        return f"{self.name}: {self.length} {self.unit} {sorted(self.more.items())}"
+
+
+class Pull(BaseOperator):
+    template_fields = ("source",)
+
+    def __init__(self, *, source, options="none", **kwargs):
+        super().__init__(**kwargs)
+        self.source = source
+        self.options = options
+
+    def pre_execute(self, context):
+        self.kept = "kept"
+
+    def execute(self, context):
+        ti = context["ti"]
+        ti.xcom_push(key="task", value=context["task"].task_id)
+        return [ti.xcom_pull(task_ids="rows", key="n"), self.source, self.options, self.kept]
+
+    def post_execute(self, context, result=None):
+        context["ti"].xcom_push(key="ended", value=self.kept)
+
+
+class Enough(BaseSensorOperator):
+    def __init__(self, *, least, **kwargs):
+        super().__init__(**kwargs)
+        self.least = least
+
+    def poke(self, context):
+        return context["ti"].xcom_pull(task_ids="rows", key="n") >= self.least
+
+
+class Larger(BaseBranchOperator):
+    def choose_branch(self, context):
+        return "large" if context["ti"].xcom_pull(task_ids="rows", key="n") > 2 else "small"
+
+
+with DAG("custom", schedule=None, params={"who": "Ana"}, default_args={"unit": "mm", "retries": 1}):
+
+    @task
+    def rows(ti=None):
+        ti.xcom_push(key="n", value=3)
+        return [1, 2]
+
+    counted = rows()
+    first = Measure(task_id="first", name="{{ params.who }}", length=counted, more={"a": ["{{ 1 + 1 }}"]})
+    pull = Pull(task_id="pull", source=first.output)
+    waits = Enough(task_id="waits", least=2, poke_interval=0.2, timeout=60, mode="reschedule")
+    larger = Larger(task_id="larger")
+    counted >> [pull, waits, larger]
+    larger >> [EmptyOperator(task_id="large"), EmptyOperator(task_id="small")]
+    Measure.partial(task_id="each", name="x {{ params.who }}").expand(length=counted)
+"""
+
+# Functions that tasks call when they begin and end, and lists that are made of results.
+CALLBACKS = """
+from datetime import timedelta
+
+from airflow.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk import DAG, task
+from airflow.providers.standard.operators.python import PythonOperator
+
+LOG = "/tmp/nbdag-airflow-callbacks.txt"
+
+
+def note(event, context):
+    with open(LOG, "a") as file:
+        file.write(f"{event} {context['ti'].task_id} {str(context.get('exception', ''))}\\n")
+
+
+def begun(context):
+    note("begun", context)
+
+
+def succeeded(context):
+    note("succeeded", context)
+
+
+def failed(context):
+    note("failed", context)
+
+
+def again(context):
+    note("again", context)
+
+
+def skipped(context):
+    note("skipped", context)
+
+
+def broken(context):
+    raise ValueError("a callback may fail")
+
+
+def wrong():
+    raise ValueError("wrong")
+
+
+args = {"on_failure_callback": failed, "on_retry_callback": [again], "on_skipped_callback": skipped}
+with DAG("callbacks", schedule=None, default_args={**args, "retry_delay": timedelta(seconds=1)}):
+
+    @task
+    def start():
+        open(LOG, "w").close()
+
+    @task(on_execute_callback=begun, on_success_callback=[broken, succeeded])
+    def fine():
+        return 1
+
+    @task
+    def no_data():
+        raise AirflowSkipException("no data")
+
+    @task(retries=3)
+    def final():
+        raise AirflowFailException("at once")
+
+    @task.branch(on_success_callback=succeeded)
+    def choose():
+        return ["chosen"]
+
+    @task
+    def chosen():
+        return "chosen"
+
+    @task
+    def other():
+        return "other"
+
+    @task.sensor(poke_interval=0.2, timeout=60, on_success_callback=succeeded, on_execute_callback=begun)
+    def waits():
+        return True
+
+    @task(trigger_rule="all_done")
+    def lines():
+        with open(LOG) as file:
+            return sorted(file.read().splitlines())
+
+    twice = PythonOperator(task_id="twice", python_callable=wrong, retries=1)
+    branch, follows = choose(), chosen()
+    branch >> [follows, other()]
+    begin = start()
+    events = [fine(), no_data(), final(), twice, waits()]
+    begin >> [*events, branch]
+    [*events, follows] >> lines()
+"""
+
+LISTS = """
+from airflow.sdk import DAG, task
+
+
+def double(x):
+    return x * 2
+
+
+with DAG("lists", schedule=None):
+
+    @task
+    def numbers():
+        return [1, 2, 3]
+
+    @task
+    def letters():
+        return ["a", "b"]
+
+    @task
+    def show(x):
+        return f"<{x}>"
+
+    @task
+    def total(values):
+        return [value for value in values]
+
+    total(show.expand(x=numbers().map(double)))
+    show.override(task_id="pairs").expand(x=numbers().zip(letters()))
+    show.override(task_id="padded").expand(x=numbers().zip(letters(), fillvalue="-"))
+    show.override(task_id="joined").expand(x=numbers().concat(letters()))
+    show.override(task_id="lambda").expand(x=numbers().map(lambda n: n + 1).map(double))
+"""
+
 DAG_FILES = {
     name.lower(): text.strip() + "\n"
     for name, text in list(globals().items())

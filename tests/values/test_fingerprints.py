@@ -10,11 +10,11 @@ import random
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LinearRegression
 
 from nbdag.values import ValueStore, fingerprint, is_same
 
@@ -34,8 +34,14 @@ def frame() -> pd.DataFrame:
     return made
 
 
-def fitted() -> LinearRegression:
-    return LinearRegression().fit(np.arange(20.0).reshape(10, 2), np.arange(10.0))
+def model() -> Any:
+    from sklearn.linear_model import LinearRegression  # imported here because it takes seconds
+
+    return LinearRegression()
+
+
+def fitted() -> Any:
+    return model().fit(np.arange(20.0).reshape(10, 2), np.arange(10.0))
 
 
 CHANGES = {
@@ -56,7 +62,7 @@ CHANGES = {
     "a frame's index": (frame, lambda x: setattr(x, "index", range(1, 501))),
     "a frame's attrs": (frame, lambda x: x.attrs.update(a=1)),
     "a series": (lambda: frame()["a"], lambda x: x.__setitem__(3, -1)),
-    "a model": (LinearRegression, lambda x: x.fit([[0.0], [1.0]], [0.0, 1.0])),
+    "a model": (model, lambda x: x.fit([[0.0], [1.0]], [0.0, 1.0])),
     "a generator of numbers": (lambda: np.random.default_rng(0), lambda x: x.normal()),
     "an old one": (lambda: random.Random(0), lambda x: x.random()),
     "a generator": (lambda: (n for n in range(3)), next),

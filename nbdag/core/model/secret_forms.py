@@ -46,17 +46,29 @@ class _Needle:
         """Yield, for each occurrence of the piece, the longest span around it in which the text equals the form."""
         form, start = self.form, text.find(self.piece)
         while start >= 0:
-            first, before = start, self.at
-            while first > 0 and before > 0 and text[first - 1] == form[before - 1]:
-                first, before = first - 1, before - 1
             end, after = start + len(self.piece), self.at + len(self.piece)
-            while end < len(text) and after < len(form) and text[end] == form[after]:
-                end, after = end + 1, after + 1
+            first = start - _common_length(text[max(0, start - self.at) : start][::-1], form[: self.at][::-1])
+            end += _common_length(text[end : end + len(form) - after], form[after:])
             inner = text[first:end].strip("\r\n")
             if inner:
                 first = text.index(inner, first)
                 yield first, first + len(inner)
             start = text.find(self.piece, start + 1)
+
+
+def _common_length(one: str, other: str) -> int:
+    """Return the length of the common beginning of two texts.
+
+    A binary search, since a value such as "1111…" is in a text of the same character at each position.
+    """
+    least, most = 0, min(len(one), len(other))
+    while least < most:
+        middle = (least + most + 1) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
 
 
 class SecretValues:

@@ -403,4 +403,5 @@ TRIGGER = choice(
     "all_done_setup_success",
     "always",
 )
+ATTACHMENT = choice("FORM", "html")
 WEIGHT = choice("RULE", "downstream", "upstream", "absolute")

@@ -393,6 +393,9 @@ class DagOptions:
         "Apprise URLs to notify when a --deadline is missed; default those of --on-failure",
         recipients=True,
     )
+    attach: str | None = _dag_option(
+        None, option_types.ATTACHMENT, _NOTICES, "attach the report so far to each notification: html; default none"
+    )
     # Defaults for all tasks, as in Airflow's default_args; key: the name of a field of TaskOptions.
     defaults: Mapping[str, Any] = field(default_factory=dict)
 

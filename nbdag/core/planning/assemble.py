@@ -28,7 +28,9 @@ class StoredOutputs:
     digests: Mapping[str, str] = field(default_factory=dict)
 
 
-MOST_COMPARED = 200  # maximum number of values of other tasks that a task searches for objects of its inputs
+# Maximum number of values of other tasks that a task searches for objects of its inputs. The others are treated as
+# values that are not stored yet: if the task changes an input, and its header does not declare it, the note names them.
+MOST_COMPARED = 200
 OutputsOf = Callable[[str], Sequence[StoredOutputs]]  # returns the stored outputs of a task's succeeded instances
 
 
@@ -213,7 +215,8 @@ def given_below(
 ) -> tuple[tuple[StoredInput, ...], dict[str, tuple[str, ...]]]:
     """Return the values that later tasks get from other tasks above and that may contain objects of the task's inputs.
 
-    The second part of the result has, by input, the names of such values that are not stored yet.
+    The second part of the result has, by input, the names of such values that are not stored yet, and of those beyond
+    `MOST_COMPARED`.
 
     Objects pass between tasks only as inputs. So a value can contain an object of an input only in two cases: the two
     tasks that stored them have loaded values of a common task, or one has loaded a value of the other.
@@ -240,7 +243,7 @@ def given_below(
             digests = tuple(instance.digests[name] for instance in instances if name in instance.digests)
             if digests and len(stored) < MOST_COMPARED:
                 stored[name, source] = StoredInput(name=name, source=source, digests=digests, is_list=False)
-            elif not instances:
+            elif digests or not instances:
                 for given in related[source]:
                     awaited.setdefault(given, {})[name] = None
     return tuple(stored.values()), {given: tuple(names) for given, names in awaited.items()}

@@ -1,4 +1,4 @@
-// Bundle each host of the front end: the widget and the page into dist/, the JupyterLab extension into labextension/.
+// Bundle each host of the front end: the widget and the page into dist/, the JupyterLab extension into labextensions/.
 // `build.py` runs this when the package is built, `npm run build` by hand.
 import { rmSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 DIST = HERE / "dist"
 BUILT = (
     *(DIST / name for name in ("widget.js", "widget.css", "page.js", "page.css")),
-    HERE / "labextension" / "package.json",
+    HERE / "labextensions" / "nbdag" / "package.json",
 )
 
 

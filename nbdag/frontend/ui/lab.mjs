@@ -1,4 +1,4 @@
-// Bundle the JupyterLab extension into labextension/, which the wheel installs as share/jupyter/labextensions/nbdag.
+// Bundle the JupyterLab extension into labextensions/nbdag/, which the wheel installs below share/jupyter.
 //
 // JupyterLab loads `remoteEntry` as a script, and expects a container of webpack's module federation. esbuild writes
 // the extension as CommonJS; `lab/container.js` calls it with a `require` that returns JupyterLab's own modules. So no
@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { build, transform } from 'esbuild'
 
-const TARGET = 'labextension'
+const TARGET = 'labextensions/nbdag'
 const SHARED = /^(@jupyterlab|@lumino|@codemirror)\// // modules that JupyterLab provides
 
 export async function buildLab(options) {

@@ -15,6 +15,7 @@ import json
 import re
 import types
 from dataclasses import fields
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import (
@@ -40,7 +41,15 @@ from nbdag.server import types as api
 
 TARGET = Path(__file__).parent / "src" / "messages.ts"
 API_TARGET = Path(__file__).parent / "src" / "api.ts"
-_PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", Any: "unknown"}
+_PLAIN = {
+    str: "string",
+    datetime: "string",
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    type(None): "null",
+    Any: "unknown",
+}
 _ENUMS = (TaskState, RunState)
 _ALIASES = (
     "Direction", "DirectionChoice", "DisplayState", "Action", "MimeType", "NoticeLevel", "RunAction", "Role",

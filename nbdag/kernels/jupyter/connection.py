@@ -1,18 +1,36 @@
-"""The arguments of the request for a forked kernel, and the kernel's connection file, which follows from the child's
-folder and secret.
+"""The request for a forked kernel: its server and its arguments, and the kernel's connection file, which follows from
+the child's folder and secret.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from ..forkserver.server_spec import ServerSpec
+
 TARGET = "nbdag.kernels.jupyter.forked_kernel:ForkedKernel"
 _PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 _MAX_BASE = 1_999  # so that a port has at most four digits, because the path of a socket may not be long
+# Modules of the standard library that every server of kernels has imported. They are not part of a specification, so
+# notebooks that import only these share the server of a notebook without imports.
+_STANDARD = """
+abc argparse ast asyncio base64 bisect collections collections.abc contextlib copy csv dataclasses datetime decimal enum
+functools gc getpass glob gzip hashlib heapq hmac inspect io itertools json keyword logging math numbers operator os
+os.path pathlib pickle platform pprint queue random re secrets select shlex shutil signal socket sqlite3 stat statistics
+string struct subprocess sys tempfile textwrap threading time traceback types typing unicodedata uuid warnings weakref
+zipfile zlib zoneinfo
+"""
+IN_EVERY_SERVER = frozenset(_STANDARD.split())
+
+
+def kernel_server_spec(modules: Iterable[str] = (), env: Mapping[str, str] | None = None) -> ServerSpec:
+    """Return the specification of the server for kernels with these modules (`a.b`, or `a:b`) preloaded."""
+    preloaded = [each for each in modules if each.partition(":")[0] not in IN_EVERY_SERVER]
+    return ServerSpec.of(preloaded, targets=[TARGET], env=env)
 
 
 def connection_info(folder: Path, secret: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ environment, so they are initialised last.
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import json
 import os
 import sqlite3
@@ -33,7 +34,7 @@ from traitlets import DottedObjectName
 from ...values import types
 from ..forkserver.child import ChildContext, Streams
 from ..runtime import runtime, state_probes
-from .connection import connection_info
+from .connection import IN_EVERY_SERVER, connection_info
 from .stand_in import StandIn, kept_main_module, stand_in_for_kernel
 
 # This import runs once in the server, for all kernels that the server forks.
@@ -54,6 +55,9 @@ _AHEAD = (
     ipykernel.zmqshell,
     tornado.platform.asyncio,
 )
+
+for _name in sorted(IN_EVERY_SERVER):
+    importlib.import_module(_name)
 
 # Python's tokenizer compiles its patterns on first use, which takes most of the time of a kernel's first
 # cell.

@@ -16,7 +16,7 @@ from ...core.model.job import Job
 from ..forkserver.client import Server, ServerHold
 from ..forkserver.preload import preloadable
 from ..forkserver.server_spec import ServerSpec
-from .connection import TARGET, arguments
+from .connection import TARGET, arguments, kernel_server_spec
 
 LINGER = 10.0  # seconds after the last job for which spare kernels are kept
 # The arguments with which nbclient starts IPython's kernel: a spare can only replace a kernel with equal arguments.
@@ -104,7 +104,7 @@ class KernelPool:
 
 def server_spec_of(job: Job) -> ServerSpec:
     """Return the specification of the server that forks a job's kernel."""
-    return ServerSpec.of(preloadable(job.imports, Path(job.cwd)), targets=[TARGET])
+    return kernel_server_spec(preloadable(job.imports, Path(job.cwd)))
 
 
 def _kind(job: Job) -> _Kind:

@@ -14,7 +14,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -25,16 +25,10 @@ from traitlets import List, Unicode
 
 from ..forkserver.client import Child, ForkServerError, Server
 from ..forkserver.server_registry import idle_time
-from ..forkserver.server_spec import ServerSpec
-from .connection import TARGET, connection_info
+from .connection import TARGET, connection_info, kernel_server_spec
 from .connection import arguments as fork_arguments
 
 _failed_servers: set[str] = set()  # keys of servers that failed; a failed server is not tried or reported again
-
-
-def kernel_server_spec(modules: Iterable[str] = (), env: Mapping[str, str] | None = None) -> ServerSpec:
-    """Return the specification of the server for kernels with these modules preloaded."""
-    return ServerSpec.of(modules, targets=[TARGET], env=env)
 
 
 class ForkProvisioner(LocalProvisioner):

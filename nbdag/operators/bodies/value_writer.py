@@ -199,7 +199,7 @@ class ValueWriter:
             if written is not None:
                 texts[statement.lineno, statement.col_offset, name] = written
             elif (statement.lineno, statement.col_offset, "") not in texts:
-                self._check_unchanged(name, wanted_by, number)
+                self._check_unchanged(name, wanted_by, number, made_at)
                 texts[statement.lineno, statement.col_offset, ""] = self._text(statement)
                 ahead += [(each, wanted_by) for each in self._reads[number] if each in self._bound and each != name]
         if texts:
@@ -244,10 +244,13 @@ class ValueWriter:
             return None
         return None if text == name else f"{name} = {text}"
 
-    def _check_unchanged(self, name: str, wanted_by: str, number: int) -> None:
+    def _check_unchanged(self, name: str, wanted_by: str, number: int, made_at: Collection[int]) -> None:
+        is_class = isinstance(self._namespace.get(name), type)
         for n, statement in enumerate(self._statements):
             if n == number or isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 continue
+            if is_class and _is_at(statement, made_at):
+                continue  # a class method of an operator, such as `Load.partial`, creates a task
             if name in uses(Python(ast.Module([statement], []), "", shown=False)).changes:
                 hint = f"pass the needed part of {name} as an argument, or create {name} in setup"
                 message = f"{wanted_by} reads {name}, which %%dag changes in line {statement.lineno}"
@@ -266,7 +269,7 @@ class ValueWriter:
                 else f"pass it as an argument: Python('…', {wanted_by}, {name}={name})"
             )
             raise OperatorError(message, hint=hint, line=statement.lineno)
-        if any(statement.lineno <= line <= (statement.end_lineno or statement.lineno) for line in made_at):
+        if _is_at(statement, made_at):
             message = f"{name} creates tasks" if own else f"{wanted_by} reads {name}, which creates tasks"
             hint = "use another function for the task" if own else f"pass the needed part of {name} as an argument"
             raise OperatorError(message, hint=hint, line=statement.lineno)
@@ -289,6 +292,10 @@ class ValueWriter:
             return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
         inside = f"{{{', '.join(sorted(items))}}}" if items else ""
         return f"frozenset({inside})" if isinstance(value, frozenset) else inside or "set()"
+
+
+def _is_at(statement: ast.stmt, lines: Collection[int]) -> bool:
+    return any(statement.lineno <= line <= (statement.end_lineno or statement.lineno) for line in lines)
 
 
 def _without_blocks(statements: list[ast.stmt]) -> Iterator[ast.stmt]:

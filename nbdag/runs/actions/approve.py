@@ -15,6 +15,7 @@ from ...core.model.text import join_names, task_label
 from ...core.options.options import TaskOptions
 from ...errors import NbdagError, error
 from ...home import Home, the_home
+from ...links import task_url
 from ...store.rows import Change, InstanceRow, RunRow
 from ...store.store import Store
 from ..queries.pinned import run_dag
@@ -56,6 +57,7 @@ class Question:
     task: str  # name of the instance: `deploy`, or `deploy[3]`
     text: str
     asked: datetime
+    url: str  # where the page shows the question; "" if the page's address is unknown
     until: datetime | None  # the task fails if nobody has answered by then; None: it waits for ever
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,6 +69,7 @@ class Question:
             "question": self.text,
             "asked": self.asked.isoformat(),
             "until": None if self.until is None else self.until.isoformat(),
+            "url": self.url or None,
         }
 
 
@@ -128,6 +131,7 @@ def _question(row: RunRow, each: InstanceRow) -> Question:
         run=row.name,
         task=task_label(each.task, each.map_index),
         text=each.answer["question"],
+        url=task_url(row.dag, row.name, each.task, each.map_index),
         asked=datetime.fromtimestamp(each.answer["asked"], UTC),
         until=None if until is None else datetime.fromtimestamp(until, UTC),
     )

@@ -19,6 +19,7 @@ from ...core.model.job import Note
 from ...core.model.states import RunState
 from ...core.schedule.timetable import Timetable
 from ...errors import NbdagError, error
+from ...executors import Choice
 from ...home import Home, the_home
 from ...scheduler import new_instance, new_run, scheduled_name, timetable_of
 from ...store.rows import DagRow, NewRun, RunRow
@@ -81,7 +82,8 @@ class Backfill:
 
     dag: str
     ticks: tuple[BackfillTick, ...]  # the ticks, in the order in which their runs start
-    owner: str = ""  # describes the process that executes the runs; "" means this process
+    # Describes the process that executes the runs; "" means this process, or nobody yet (see `execute` of `backfill`).
+    owner: str = ""
     runs: tuple[Run, ...] = ()
 
 
@@ -98,9 +100,10 @@ def backfill(
     max_active_runs: int = 10,
     dry_run: bool = False,
     jobs: int | None = None,
-    executor: str = "local",
+    executor: str | Choice = "local",
     on_plan: Callable[[Backfill], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
+    execute: bool = True,
     home: Home | None = None,
 ) -> Backfill:
     """Create a run for each tick from `first` to `last`, both included.
@@ -108,7 +111,8 @@ def backfill(
     A date without a time zone is in the schedule's zone. `reprocess` selects ticks that already have a run: "none"
     skips them, "failed" adds a run if the latest one failed, "completed" adds a run if the latest one has ended.
     `tasks` limits the runs to these tasks; the values of all other tasks come from the latest run of the same tick.
-    `on_plan` receives the plan before this process executes the runs. `dry_run` creates no runs.
+    `on_plan` receives the plan before this process executes the runs. Without `execute`, the runs wait for a scheduler
+    even if none is alive. `dry_run` creates no runs.
     """
     here = the_home(home)
     with open_store_and_dag(here, dag, to_change=not dry_run) as (store, row):
@@ -164,7 +168,7 @@ def backfill(
         )
         if on_plan is not None:
             on_plan(done)
-        if not owner:
+        if execute and not owner:
             recover(store, here)
             execute_runs(store, here, rows, jobs=jobs, executor=executor, most=max_active_runs, on_event=on_event)
         return replace(done, runs=tuple(read_runs(store, here, [store.run(made.id) for made in rows])))

@@ -25,6 +25,7 @@ from ...core.model.states import RUN_FINISHED, RunState, TaskState
 from ...errors import NbdagError, error
 from ...home import Home, the_home
 from ...operators.bodies.calls import Piece, filled
+from ...waiting import Postponed
 from ..creation.prepare import plain_parameters
 from ..execution.foreground import run
 from ..queries.deployments import live_scheduler, open_store_and_dag
@@ -98,11 +99,15 @@ def run_child(
     return None if not values else values[0] if len(values) == 1 else values
 
 
-def trigger_child(pipeline: tuple[Piece, ...], *, wait: bool = False, parameters: Mapping[str, Any]) -> str | None:
-    """Trigger a run of a deployed pipeline and return its id; with `wait`, return None until it has succeeded.
+def trigger_child(
+    pipeline: tuple[Piece, ...], *, wait: bool = False, poke: float = 60.0, parameters: Mapping[str, Any]
+) -> str:
+    """Trigger a run of a deployed pipeline and return its id; with `wait`, once it has succeeded.
 
-    An attempt triggers only one run: another call in the same attempt uses the run of the first call. Raise
-    `ChildRunError` if the run does not succeed, and `NoSchedulerError` if no process executes it.
+    An attempt triggers only one run: another call in the same attempt uses the run of the first call. While the run is
+    not finished, `wait` ends the attempt until the next poll, in `poke` seconds, by raising `Postponed`: the run may
+    need the task's slot. Raise `ChildRunError` if the run does not succeed, and `NoSchedulerError` if no process
+    executes it.
     """
     home, dag = _home(), filled(pipeline, what="the pipeline")
     attempt = current()
@@ -123,7 +128,7 @@ def trigger_child(pipeline: tuple[Piece, ...], *, wait: bool = False, parameters
         if not wait:
             return made.id
         if attempt.home is not None:
-            return None  # the sensor calls again after --poke
+            raise Postponed(f"waits for run {made.id} of {dag}", time.time() + poke)
         time.sleep(_POLL)  # wait here, because the live notebook runs a cell only once
         made = find_run(made.id, dag, home=home)
     if wait:

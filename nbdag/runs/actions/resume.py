@@ -12,6 +12,7 @@ from ...core.model import text
 from ...core.model.events import Event
 from ...core.model.states import RUN_FINISHED, RunState
 from ...errors import NbdagError, error
+from ...executors import Choice
 from ...home import Home
 from ...secrets.parameters import check_available
 from ..execution.foreground import execute_runs
@@ -54,7 +55,7 @@ def resume(
     *,
     jobs: int | None = None,
     kernels: str = "warm",
-    executor: str = "local",
+    executor: str | Choice = "local",
     on_event: Callable[[Event], None] | None = None,
     dag: str | None = None,
     home: Home | None = None,

@@ -27,7 +27,7 @@ from ...core.model.states import RUN_FINISHED, TaskState
 from ...core.model.text import join_names, plural
 from ...core.options.option_types import write_duration
 from ...errors import NbdagError, error
-from ...executors import Executor
+from ...executors import Choice, Executor
 from ...home import Home, the_home
 from ...processes.identity import Process, is_alive
 from ...scheduler import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, DueRuns, Scheduler, fail_run, is_dead, reset_attempts
@@ -90,7 +90,7 @@ def schedule(
     jobs: int | None = None,
     kernels: str = "warm",
     on_line: Callable[[Line], None] | None = None,
-    executor: str = "local",
+    executor: str | Choice = "local",
     home: Home | None = None,
 ) -> None:
     """Execute due, triggered and waiting runs in the foreground, until SIGTERM or Ctrl-C.
@@ -132,7 +132,7 @@ class Daemon:
         self._reports = Reports(
             store, home, on_error=lambda run, why: self._later(lambda: self._say(str(why), run.dag, run.name))
         )
-        self._notifier = Notifier(store)
+        self._notifier = Notifier(store, home)
         self._builder = Builder(
             store,
             home,
@@ -315,7 +315,7 @@ class Daemon:
         """Report a run whose tasks could not be built."""
         if row.state in RUN_FINISHED:
             self._say(f"the tasks of the run cannot be built: {row.error}", row.dag, row.name)
-            self._notifier.has_ended(row, self._home)
+            self._notifier.has_ended(row)
 
     def _recover_others(self, now: datetime) -> None:
         """Recover the runs and tasks of processes that have ended."""

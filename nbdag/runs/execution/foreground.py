@@ -7,7 +7,6 @@ executes them.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from ...core.model.dag import Dag
 from ...core.model.events import Event
 from ...core.model.states import RUN_FINISHED
 from ...errors import NbdagError, error
-from ...executors import Executor
+from ...executors import Choice, Executor
 from ...home import Home, the_home
 from ...scheduler import HEARTBEAT_INTERVAL, Scheduler, new_instance
 from ...store.rows import Change, NewRun, RunRow
@@ -104,7 +103,7 @@ def run(
     cwd: str | PurePath | None = None,
     fail_fast: bool | None = None,
     cache: bool = True,
-    executor: str = "local",
+    executor: str | Choice = "local",
     on_event: Callable[[Event], None] | None = None,
     home: Home | None = None,
     built: BuiltNotebook | None = None,
@@ -117,8 +116,9 @@ def run(
     second path for the report; `overwrite` allows replacing a file there that is not a report. `kernels` is "warm" or
     "fresh"; `kernel_name` replaces the notebook's kernel; `cwd` is the tasks' working directory (default: the
     notebook's folder). With `cache=False`, tasks with --cache are executed even if unchanged. `executor` is the name of
-    an executor. `on_event` receives every event in order, in this thread. `built` is the notebook if
-    `building.read_built` has just read it with the same parameters, folder and kernel: its %%dag cell then runs once.
+    an executor, or its name with options. `on_event` receives every event in order, in this thread. `built` is the
+    notebook if `building.read_built` has just read it with the same parameters, folder and kernel: its %%dag cell then
+    runs once.
 
     A failed run raises no exception; its `Run.state` is `failed`. Ctrl-C stops all tasks, records the run as cancelled
     and then raises KeyboardInterrupt. If the run cannot start, an `NbdagError` is raised.
@@ -158,7 +158,7 @@ def execute_runs(
     *,
     jobs: int | None = None,
     kernels: str = "warm",
-    executor: str = "local",
+    executor: str | Choice = "local",
     on_event: Callable[[Event], None] | None = None,
     most: int | None = None,
 ) -> None:
@@ -167,7 +167,7 @@ def execute_runs(
     errors: list[NbdagError] = []
     blocked: PreviousRunError | None = None
     reports = Reports(store, home, lambda row, error: errors.append(error))
-    notifier = Notifier(store)
+    notifier = Notifier(store, home)
     with executor_ready(executor, jobs) as ready:
         scheduler = Scheduler(
             store,
@@ -204,20 +204,12 @@ def execute_runs(
         raise errors[0]
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # AttributeError: only Linux has this function
-        return os.cpu_count() or 1
-
-
 @contextlib.contextmanager
-def executor_ready(name: str, jobs: int | None) -> Iterator[Executor]:
-    """Yield an executor for `jobs` tasks at once (default: the number of cores), and stop it at the end."""
+def executor_ready(choice: str | Choice, jobs: int | None) -> Iterator[Executor]:
+    """Yield an executor for `jobs` tasks at once (None: as many as it chooses), and stop it at the end."""
     if jobs is not None and not 1 <= jobs <= MAX_JOBS:
         raise JobsError(jobs)
-    executor = executors.create(name, jobs or cores())
+    executor = executors.create(choice, jobs)
     try:
         yield executor
     finally:
@@ -236,7 +228,7 @@ def _execute_new(
     cache: bool,
     on_event: Callable[[Event], None] | None,
 ) -> Run:
-    reporter, notifier = Reporter(store, home), Notifier(store)
+    reporter, notifier = Reporter(store, home), Notifier(store, home)
 
     def read(row: RunRow) -> Dag:
         return prepared.dag

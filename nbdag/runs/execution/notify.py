@@ -2,9 +2,12 @@
 
 `%dag --on-failure`, `--on-success`, `--on-retry`, `--on-approval` and `--on-deadline` name the recipients. A recipient
 is an apprise URL or a `module:function`. The function is called with a mapping (`event`, `dag`, `run_id`, `state`,
-`task`, `title`, `message`). A separate thread starts one process per notification, in the run's folder. Tasks do not
-wait for a notification; it has a time limit and cannot change the run. A failed notification is recorded as a note on
-the run.
+`task`, `title`, `message`, `url`, `report`). A separate thread starts one process per notification, in the run's
+folder. Tasks do not wait for a notification; it has a time limit and cannot change the run. A failed notification is
+recorded as a note on the run.
+
+If the address of the page is known (`links`), the message ends with a link, which is also `url`. With `--attach html`,
+the report so far is attached as an HTML page; `report` is the path of its file, which is deleted after the call.
 """
 
 from __future__ import annotations
@@ -13,25 +16,31 @@ import contextlib
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...core.model.dag import Dag
 from ...core.model.job import Note
 from ...core.model.masking import masked_recipient, without_passwords
 from ...core.model.states import ACTIVE, RunState, TaskState
 from ...core.model.text import run_selector, task_label
 from ...errors import NbdagError
-from ...home import Home
+from ...home import Home, path_part
+from ...links import run_url, task_url
 from ...scheduler import OwnedRun
 from ...store.rows import RunRow
 from ..queries.pinned import run_dag
+from .report import report_notebook
 
 if TYPE_CHECKING:
     from ...store.store import Store
 
 LIMIT = 30.0  # time limit for one notification, in seconds
+_MAX_REPORT = 20_000_000  # bytes; many mail servers reject a larger attachment
 Message = Mapping[str, Any]
 _RECIPIENTS = ("on_failure", "on_success", "on_retry", "on_approval", "on_deadline")  # fields of DagOptions
 
@@ -39,8 +48,9 @@ _RECIPIENTS = ("on_failure", "on_success", "on_retry", "on_approval", "on_deadli
 class Notifier:
     """Sends the notifications of the runs that this process executes."""
 
-    def __init__(self, store: Store, limit: float = LIMIT) -> None:
+    def __init__(self, store: Store, home: Home, limit: float = LIMIT) -> None:
         self._store = store
+        self._home = home
         self._limit = limit
         self._pool: ThreadPoolExecutor | None = None
         self._retries: dict[
@@ -54,13 +64,13 @@ class Notifier:
             return
         for recipient, message in self._messages(run):
             self._pool = self._pool or ThreadPoolExecutor(4, thread_name_prefix="nbdag-notify")
-            self._pool.submit(self._send, run.row.id, run.row.cwd, recipient, message)
+            self._pool.submit(self._send, run.row, run.dag, recipient, message)
 
-    def has_ended(self, run: RunRow, home: Home) -> None:
+    def has_ended(self, run: RunRow) -> None:
         """Notify about a run that ended without an owner."""
         # Errors are ignored: without the pinned notebook, the recipients are unknown.
         with contextlib.suppress(NbdagError):
-            self.on_change(OwnedRun.of(run, run_dag(home, run), (), (), {}))
+            self.on_change(OwnedRun.of(run, run_dag(self._home, run), (), (), {}))
 
     def close(self) -> None:
         """Wait until all notifications are sent, or have reached their time limits."""
@@ -81,7 +91,8 @@ class Notifier:
                 task = task_label(each.task, each.map_index)
                 title = f"{task} of {row.dag} failed (try {failed}) and is retried"
                 what = {"event": "retry", **about, "state": each.state.value, "task": task, "title": title}
-                yield from ((each, {**what, "message": f"run {row.name}"}) for each in options.on_retry)
+                what |= _with_link(f"run {row.name}", task_url(row.dag, row.name, each.task, each.map_index))
+                yield from ((recipient, what) for recipient in options.on_retry)
         for each in run.instances.values() if options.on_approval else ():
             asked = ("?" + each.task, each.map_index, each.tries)  # no name of a task begins with ?
             if each.asks and asked not in seen:
@@ -90,11 +101,15 @@ class Notifier:
                 title = f"{task} of {row.dag} asks: {each.answer['question']}"
                 how = f"answer with: nbdag approve {run_selector(row.name, row.dag)} {task}"
                 what = {"event": "approval", **about, "state": each.state.value, "task": task, "title": title}
-                yield from ((recipient, {**what, "message": how}) for recipient in options.on_approval)
+                what |= _with_link(how, task_url(row.dag, row.name, each.task, each.map_index))
+                yield from ((recipient, what) for recipient in options.on_approval)
         for missed in run.missed_now:
             sentence = missed.describe(run.dag, missed.at)
             what = {"event": "deadline", **about, "state": row.state.value, "task": missed.task}
-            what |= {"title": f"{row.dag}: {sentence}", "message": f"run {row.name} goes on"}
+            what |= {
+                "title": f"{row.dag}: {sentence}",
+                **_with_link(f"run {row.name} goes on", run_url(row.dag, row.name)),
+            }
             yield from ((each, what) for each in options.on_deadline or options.on_failure)
         if not run.finished:
             return
@@ -103,10 +118,16 @@ class Notifier:
         event = "failure" if row.state is RunState.FAILED else "success"
         title = f"{row.dag}: run {row.name} {'failed' if event == 'failure' else 'succeeded'}"
         what = {"event": event, **about, "state": row.state.value, "task": None, "title": title}
-        yield from ((each, {**what, "message": row.error or title}) for each in recipients)
+        what |= _with_link(row.error or title, run_url(row.dag, row.name))
+        yield from ((each, what) for each in recipients)
 
-    def _send(self, run: int, cwd: str, recipient: str, message: Message) -> None:
-        why = send(recipient, message, cwd=cwd, limit=self._limit)
+    def _send(self, run: RunRow, dag: Dag, recipient: str, message: Message) -> None:
+        report = None
+        if dag.options.attach:
+            # Without its report, the notification is still worth sending.
+            with contextlib.suppress(NbdagError, OSError):
+                report = report_notebook(self._store, self._home, self._store.run(run.id), dag)
+        why = send(recipient, message, cwd=run.cwd, limit=self._limit, report=report)
         if why:
             # Show only the scheme, because a URL may contain a password.
             name = recipient.partition("://")[0] if "://" in recipient else recipient
@@ -114,15 +135,24 @@ class Notifier:
             text = f"{name} was not notified of the {message['event']}: {why}"
             note = Note(code="NB415", name=name, message=text)
             with contextlib.suppress(NbdagError):
-                self._store.add_note(run, note)
+                self._store.add_note(run.id, note)
 
 
-def send(recipient: str, message: Message, *, cwd: str, limit: float = LIMIT) -> str:
-    """Send one notification; return why it failed, or "" if it was sent."""
+def _with_link(text: str, url: str) -> dict[str, str]:
+    return {"message": f"{text}\n{url}" if url else text, "url": url}
+
+
+def send(
+    recipient: str, message: Message, *, cwd: str, limit: float = LIMIT, report: Mapping[str, Any] | None = None
+) -> str:
+    """Send one notification, with an HTML page of `report` (nbformat's dict) attached.
+
+    Return why it failed, or "" if it was sent.
+    """
     try:
         done = subprocess.run(
             [sys.executable, "-m", __name__],
-            input=json.dumps({"recipient": recipient, "message": dict(message)}),
+            input=json.dumps({"recipient": recipient, "message": dict(message), "report": report}),
             cwd=cwd, capture_output=True, text=True, encoding="utf-8", timeout=limit, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -149,7 +179,26 @@ def _main() -> None:
     """Send one notification. This is the main function of the separate process."""
     sys.path.insert(0, "")
     given = json.load(sys.stdin)
-    recipient, message = given["recipient"], given["message"]
+    message = {**given["message"], "report": ""}
+    with tempfile.TemporaryDirectory(prefix="nbdag-notice-") as folder:
+        if given["report"] is not None:
+            message |= _attach(given["report"], message, Path(folder))
+        _deliver(given["recipient"], message)
+
+
+def _attach(report: Mapping[str, Any], message: Message, folder: Path) -> dict[str, str]:
+    """Write the HTML page of a report into this folder; return what changes in the message."""
+    from ...html_report import to_html
+
+    page = to_html(report, folder=Path.cwd()).encode()
+    if len(page) > _MAX_REPORT:
+        return {"message": f"{message['message']}\n(the report has {len(page) / 1e6:.0f} MB, too much to attach)"}
+    path = folder / f"{path_part(message['dag'])}-report.html"
+    path.write_bytes(page)
+    return {"report": str(path)}
+
+
+def _deliver(recipient: str, message: Message) -> None:
     if "://" not in recipient:
         module, _, name = recipient.partition(":")
         getattr(import_module(module), name)(message)
@@ -161,7 +210,8 @@ def _main() -> None:
     service = apprise.Apprise()
     if not service.add(recipient):
         sys.exit("apprise does not know this kind of URL")
-    if not service.notify(title=message["title"], body=message["message"]):
+    attach = {"attach": message["report"]} if message["report"] else {}
+    if not service.notify(title=message["title"], body=message["message"], **attach):
         sys.exit("apprise could not deliver it")
 
 

@@ -28,9 +28,9 @@ def fail_orphans(store: Store, home: Home, notifier: Notifier | None = None) -> 
     """
     failed = scheduler.fail_dead_runs(store, time.time(), home)
     if failed:
-        by = notifier or Notifier(store)
+        by = notifier or Notifier(store, home)
         for row in failed:
-            by.has_ended(row, home)
+            by.has_ended(row)
         if notifier is None:
             by.close()
     return failed

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ... import reports
+from ...core.model.dag import Dag
 from ...core.model.job import Key
 from ...errors import NbdagError
 from ...home import Home, HomeError
@@ -76,40 +77,39 @@ class Reporter:
             self.error = error
 
     def _write_all(self, run: OwnedRun) -> None:
-        row, instances = run.row, [each for each in run.instances.values() if each.task in run.dag.tasks]
-        text = run_text(self._home, row).decode("utf-8-sig")
-        attempts = {attempt.instance: attempt for attempt in self._store.attempts([row.id])[row.id]}
-        instances.sort(key=lambda each: (each.position, each.map_index))
-        outcomes = [_task_outcome(self._home, row, each, attempts.get(each.id)) for each in instances]
-        about = {
-            "dag": row.dag,
-            "run_id": row.name,
-            "state": row.state.value,
-            "started": row.started,
-            "ended": row.ended,
-        }
-        displays = outputs(run.dag, outcomes)
+        row = run.row
+        notebook = report_notebook(self._store, self._home, row, run.dag, run.instances.values())
         self.error = None
         for path in (self._home.report(row.dag, row.name), *([Path(row.output)] if row.output else [])):
+            requested = row.output == str(path)
             try:
-                requested = row.output == str(path)
                 if requested:
                     path.parent.mkdir(parents=True, exist_ok=True)
                 else:
                     make_private_folder(path.parent)
-                reports.write(
-                    text,
-                    run.dag,
-                    outcomes,
-                    path,
-                    parameters=row.parameters,
-                    about=about,
-                    displays=displays,
-                    private=not requested,
-                )
+                reports.write(notebook, path, private=not requested)
             except OSError as error:
                 why = (error.strerror or str(error)).lower()
                 self.error = OutputError(path, why) if requested else HomeError(self._home.root, error)
+
+
+def report_notebook(
+    store: Store, home: Home, row: RunRow, dag: Dag, instances: Iterable[InstanceRow] | None = None
+) -> dict[str, Any]:
+    """Return the report of a run, as a dict of nbformat. Without `instances`, they are read from the store."""
+    text = run_text(home, row).decode("utf-8-sig")
+    found = store.instances([row.id])[row.id] if instances is None else instances
+    shown = sorted((each for each in found if each.task in dag.tasks), key=lambda each: (each.position, each.map_index))
+    attempts = {attempt.instance: attempt for attempt in store.attempts([row.id])[row.id]}
+    outcomes = [_task_outcome(home, row, each, attempts.get(each.id)) for each in shown]
+    about = {
+        "dag": row.dag,
+        "run_id": row.name,
+        "state": row.state.value,
+        "started": row.started,
+        "ended": row.ended,
+    }
+    return reports.report(text, dag, outcomes, parameters=row.parameters, about=about, displays=outputs(dag, outcomes))
 
 
 class Reports:

@@ -12,16 +12,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
 
 from ...core.model.text import plural
 from ...errors import NbdagError
 from ...home import Home, the_home, without_secrets
 from ...packages import PackagesError, find_unmet, is_built, unbuilt
 from .liveness import live_schedulers
+from .overview import LATE
 from .runs import list_runs, open_store
 
 _LOW_SPACE = 200 * 2**20  # a note is shown if fewer bytes are free
-_LATE = 60.0  # seconds after a tick, when a missing run counts as overdue
 _PACKAGES = ("papermill", "ipykernel", "jupyter_client", "nbclient", "sqlalchemy")
 
 
@@ -30,7 +31,7 @@ class Finding:
     """The result of one check."""
 
     what: str  # the subject of the check, such as "kernels"
-    level: str  # "ok", "note" or "problem"
+    level: Literal["ok", "note", "problem"]
     said: str  # one sentence about the result; for a problem, including the remedy
 
 
@@ -158,7 +159,7 @@ def _schedule(home: Home) -> Iterator[Finding]:
                 return
             alive = live_schedulers(store, now)
             deployed, waiting = len(store.deployments.all()), store.deployments.count_unowned()
-            due = store.deployments.due(now - _LATE)
+            due = store.deployments.due(now - LATE)
     except NbdagError:
         return  # the check of the store has already reported this error
     overdue = [(row.id, row.next_date) for row in due if row.next_date is not None]

@@ -87,6 +87,11 @@ def list_versions(dag: str, *, home: Home | None = None) -> list[Version]:
         return found
 
 
+def find_version(dag: str, version: str, *, home: Home | None = None) -> Version:
+    """Return a recorded version by its number or digest. Raise `NotDeployedError` or `UnknownVersionError`."""
+    return _version(list_versions(dag, home=home), dag, version)
+
+
 def recorded_versions(store: Store, dag: str) -> list[Version]:
     """Return the recorded versions of a DAG's notebook, newest first; [] if the DAG is unknown."""
     row = store.deployments.get(dag)
@@ -115,12 +120,11 @@ def _which(store: Store, here: Home, dag: str, run: str | None, version: str | N
         raise NotDeployedError(dag, tuple(each.id for each in store.deployments.all()))
     path = deployed.path if deployed is not None else latest.path if latest is not None else ""
     if version is not None:
-        return find_version(recorded_versions(store, dag), dag, version).digest, path
+        return _version(recorded_versions(store, dag), dag, version).digest, path
     return (deployed.digest if deployed is not None else latest.digest if latest is not None else ""), path
 
 
-def find_version(versions: Sequence[Version], dag: str, wanted: str) -> Version:
-    """Return a version by its number or digest. Raise `UnknownVersionError`."""
+def _version(versions: Sequence[Version], dag: str, wanted: str) -> Version:
     for each in versions:
         if wanted in (str(each.number), each.digest):
             return each

@@ -2,7 +2,32 @@
 
 from __future__ import annotations
 
-from . import dags, notebooks, run_actions, runs, tasks
+from . import (
+    assets,
+    dags,
+    deployments,
+    files,
+    notebooks,
+    pipeline_notebook,
+    pools,
+    run_actions,
+    runs,
+    scheduler,
+    tasks,
+)
 from .base import ROUTES
 
-__all__ = ["ROUTES", "dags", "notebooks", "run_actions", "runs", "tasks"]
+__all__ = [
+    "ROUTES",
+    "assets",
+    "dags",
+    "deployments",
+    "files",
+    "notebooks",
+    "pipeline_notebook",
+    "pools",
+    "run_actions",
+    "runs",
+    "scheduler",
+    "tasks",
+]

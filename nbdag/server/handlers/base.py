@@ -56,7 +56,8 @@ STATUS: Mapping[str, int] = {
     "UnknownAttemptError": 404, "NoReportError": 404, "NotFoundError": 404, "NotInRootError": 404,
     "AmbiguousRunError": 409, "AmbiguousInstanceError": 409, "RunBusyError": 409, "RunEndedError": 409,
     "RunOwnedError": 409, "RunSucceededError": 409, "BackfillRunningError": 409, "NothingToClearError": 409,
-    "NoQuestionError": 409, "DefaultPoolError": 409, "NoSchedulerError": 409, "MoveError": 409,
+    "NoQuestionError": 409, "DefaultPoolError": 409, "RunExistsError": 409, "IllegalMoveError": 409,
+    "NoSchedulerError": 409,
     "NotApproverError": 403, "HomeError": 403, "UntrustedHomeError": 403, "StoreReadOnlyError": 403,
     "StoreBusyError": 503, "StoreError": 503,
     "RequestSyntaxError": 400, "RangeError": 416, "UnsafeIdError": 400,
@@ -141,7 +142,7 @@ class Operation:
     path: str  # relative to nbdag/api/, such as dags/{dag}
     function: Callable[..., Any]
     action: str  # "read" or "write", for Jupyter's authorizer
-    mime: str | None = None  # MIME type of an answer that is not JSON
+    mime: str | None = None  # MIME type of an answer that is not JSON; "" for an answer without content
     statuses: tuple[int, ...] = (200,)  # statuses of answers that are no errors, the usual one first
 
     @cached_property
@@ -197,6 +198,8 @@ class Routes:
     def _declare(self, method: str, path: str, more: dict[str, Any]) -> Callable[[Any], Any]:
         def declare(function: Callable[..., Any]) -> Callable[..., Any]:
             action = more.pop("action", "read" if method in _READS else "write")
+            if "status" in more:
+                more["statuses"] = (more.pop("status"),)
             self.operations.append(Operation(method=method, path=path, function=function, action=action, **more))
             return function
 
@@ -238,6 +241,10 @@ class ApiHandler(APIHandler):
         self.set_status(found.status)
         for name, value in found.headers.items():
             self.set_header(name, value)
+        if not found.mime:
+            self.clear_header("Content-Type")
+            await super(APIHandler, self).finish()
+            return
         if found.file is not None:
             await self._send_file(found.file, found.start, found.length, found.mime)
             return
@@ -269,6 +276,8 @@ class ApiHandler(APIHandler):
         found = operation.function(call, **arguments)
         if isinstance(found, Content):
             return found
+        if operation.mime == "":
+            return Content(mime="", status=operation.statuses[0])
         return Content(body=msgspec.json.encode(found), mime="application/json", status=operation.statuses[0])
 
     def _user_name(self) -> str | None:

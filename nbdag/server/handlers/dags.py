@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from ... import runs
 from ...frontend.graph import picture
 from ...frontend.history import History
 from ...frontend.messages import GridMessage, Picture
-from ..types import GridQuery, Id, Pipeline, PipelineGraphQuery, PipelinePage, PipelinesQuery
-from .base import ROUTES, Call
+from ..types import Calendar, CalendarQuery, GridQuery, Id, Pipeline, PipelineGraphQuery, PipelinePage, PipelinesQuery
+from .base import ROUTES, Call, InvalidArgumentError
+
+_MOST_DAYS = 800  # most days of a calendar
 
 
 @ROUTES.get("dags")
@@ -78,3 +82,31 @@ def pipeline(entry: runs.DagEntry) -> Pipeline:
             for each in entry.recent
         ],
     }
+
+
+@ROUTES.get("dags/{dag}/calendar")
+def get_calendar(call: Call, dag: Id, query: CalendarQuery) -> Calendar:
+    """Return the runs by the day of their logical date, and the ticks of the days to come."""
+    first, last = day_of(query.first), day_of(query.last)
+    if not 0 <= (last - first).days <= _MOST_DAYS:
+        raise InvalidArgumentError("query", f"last is before first, or more than {_MOST_DAYS} days after it")
+    found = runs.calendar(dag, first, last, home=call.home)
+    return {
+        "tz": found.tz,
+        "days": [
+            {
+                "day": each.day.isoformat(),
+                "runs": {state.value: number for state, number in each.runs.items()},
+                "planned": each.planned,
+            }
+            for each in found.days
+        ],
+    }
+
+
+def day_of(text: str) -> date:
+    """Return a day in a query. Raise `InvalidArgumentError`."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as invalid:
+        raise InvalidArgumentError("query", f"{text}: {invalid}") from None

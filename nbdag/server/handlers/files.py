@@ -18,9 +18,10 @@ class NotInRootError(NbdagError):
 
 
 def file_of(call: Call, path: str) -> Path:
-    """Return the file at a path of Jupyter, which is relative to the root directory. Raise `NotInRootError`."""
+    """Return the file at a path, absolute or relative to the root directory as in Jupyter. Raise `NotInRootError`."""
     root = call.root.absolute()
-    file = Path(os.path.normpath(root / path.lstrip("/")))
+    within = path if Path(path).is_relative_to(root) else path.lstrip("/")
+    file = Path(os.path.normpath(root / within))
     if "\0" in path or root not in file.parents:
         raise NotInRootError(path)
     return file

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ... import runs
+from ...frontend.comparison import compare
 from ...frontend.graph import picture
 from ...frontend.history import History
-from ...frontend.messages import Picture, RunMessage, TimelineMessage
-from ..types import GraphQuery, Id, ListedRun, RunDetails, RunList, RunsQuery
+from ...frontend.messages import Picture, RunComparison, RunMessage, TimelineMessage
+from ..types import GraphQuery, Id, Instance, ListedRun, RunDetails, RunEventList, RunList, RunsQuery, WhyList
 from .base import ROUTES, Call
 
 
@@ -84,3 +85,39 @@ def listed(run: runs.RunEntry) -> ListedRun:
         "digest": run.digest,
         "tasks": {state.value: number for state, number in run.tasks.items()},
     }
+
+
+@ROUTES.get("dags/{dag}/runs/{run}/events")
+def list_run_events(call: Call, dag: Id, run: Id) -> RunEventList:
+    """List what happened in a run, the oldest first."""
+    return {
+        "items": [
+            {
+                "at": each.at,
+                "kind": each.kind,
+                "state": None if each.state is None else each.state.value,
+                "task": each.task,
+                "map_index": each.map_index,
+                "try_number": each.try_number,
+                "text": each.text,
+            }
+            for each in runs.run_events(run, dag, home=call.home)
+        ]
+    }
+
+
+@ROUTES.get("dags/{dag}/runs/{run}/why/{instance}")
+def explain_task(call: Call, dag: Id, run: Id, instance: Instance) -> WhyList:
+    """Explain the state of each instance of a task (`train`), or of one instance (`train[3]`)."""
+    return {
+        "items": [
+            {"task": each.task, "state": each.state, "reasons": list(each.reasons)}
+            for each in runs.why(run, instance, dag=dag, home=call.home)
+        ]
+    }
+
+
+@ROUTES.get("dags/{dag}/runs/{run}/compare/{other}")
+def compare_runs(call: Call, dag: Id, run: Id, other: Id) -> RunComparison:
+    """Compare a run with another run of the same pipeline: parameters, code, states, durations and values."""
+    return compare(dag, run, other, home=call.home)

@@ -235,6 +235,22 @@ export interface GridRun {
   states: Record<string, DisplayState>
 }
 
+/** A cell of a notebook, with its role in a run. */
+export interface NotebookCell {
+  kind: CellRole
+  tasks: string[]
+  untagged: boolean
+  source: string[][][]
+}
+
+/** The cells of a version of a notebook. */
+export interface NotebookMessage {
+  digest: string
+  notebook: string
+  cells: NotebookCell[]
+  problems: string[]
+}
+
 /** The latest execution of a cell in the notebook's kernel, as the page has seen it. */
 export interface CellExecution {
   source: string
@@ -285,6 +301,13 @@ export interface CellInfo {
   dropped: boolean
 }
 
+/** The place of the %dag line that has a name or options. */
+export interface DagLine {
+  cell: number
+  first: number
+  lines: number
+}
+
 /** What a headless run would do with the open notebook. */
 export interface NotebookAnalysis {
   dag: string
@@ -292,6 +315,7 @@ export interface NotebookAnalysis {
   statuses: Record<string, TaskStatus>
   problems: CellProblem[]
   groups: string[]
+  dag_line: DagLine | null
   shape: string
   picture: Picture | null
 }
@@ -347,6 +371,7 @@ export interface OptionInfo {
   many: boolean
   tasks: boolean
   choices: string[]
+  suggestions: string[]
 }
 
 /** An operator, with the options that only its tasks have. */
@@ -418,6 +443,77 @@ export interface Completion {
 export interface HeaderCompletions {
   start: number
   items: Completion[]
+}
+
+/** A line of a cell. */
+export interface LineDifference {
+  sign: " " | "-" | "+"
+  text: string
+}
+
+/** A cell of two notebooks, and what changed. Cells count from 0, without those that %%dag built. */
+export interface CellDifference {
+  kind: "same" | "moved" | "changed" | "added" | "removed"
+  type: string
+  before: number | null
+  after: number | null
+  lines: LineDifference[]
+}
+
+/** A task that two versions of a notebook do not have alike. */
+export interface TaskDifference {
+  task: string
+  kind: "added" | "removed" | "changed"
+  changed: string[]
+}
+
+/** The difference between two notebooks. */
+export interface NotebookDifference {
+  same: boolean
+  cells: CellDifference[]
+  tasks: TaskDifference[]
+}
+
+/** A stored output of a task; for a mapped task, those of all instances. */
+export interface StoredValue {
+  type: string
+  bytes: number
+  summary: string
+}
+
+/** An output of a task in two runs. */
+export interface ComparedValue {
+  name: string
+  run: StoredValue | null
+  other: StoredValue | null
+  same: boolean
+}
+
+/** A task in two runs. */
+export interface ComparedTask {
+  task: string
+  run: TaskStatus | null
+  other: TaskStatus | null
+  values: ComparedValue[]
+}
+
+/** A parameter that at least one of two runs sets; secrets are masked. */
+export interface ParameterDifference {
+  name: string
+  run: unknown
+  other: unknown
+  set: boolean
+  other_set: boolean
+  same: boolean
+}
+
+/** Two runs of one pipeline. */
+export interface RunComparison {
+  run: RunSummary
+  other: RunSummary
+  parameters: ParameterDifference[]
+  notebook: NotebookDifference
+  tasks: ComparedTask[]
 }
 
 /** Ask for the initial state again if the page has missed a change. */

@@ -4,9 +4,10 @@ import type { Bar, Picture, TimelineMessage } from '../messages'
 import { plural, seconds } from './format'
 import { stateStyle } from './Sign'
 import { useAnswer, useNow, useTopics } from './state/hooks'
-import { rowsOf } from './state/rows'
+import { rowsOf, type TaskRow } from './state/rows'
 import { isActive } from './state/states'
 import { latestBars, RUNS, runTopic, type Store } from './state/store'
+import { useVisible, variedHeights } from './virtual'
 
 const BAR_HEIGHT = 18 // height of a bar in pixels, if no bars of the row overlap
 const REFRESH = 1000 // milliseconds between a received timeline and the next request
@@ -30,7 +31,11 @@ function tickLabel(time: number): string {
 /** Return the bars by task: the stored attempts, and the latest attempt of each task in its current state. */
 export function mergeBars(stored: readonly Bar[], live: readonly Bar[]): Map<string, Bar[]> {
   const rows = new Map<string, Bar[]>()
-  for (const bar of stored) rows.set(bar.task, [...(rows.get(bar.task) ?? []), bar])
+  for (const bar of stored) {
+    const row = rows.get(bar.task)
+    if (row) row.push(bar)
+    else rows.set(bar.task, [bar])
+  }
   for (const bar of live) {
     const row = rows.get(bar.task) ?? []
     const mapped = row.some((each) => each.map_index >= 0)
@@ -85,20 +90,42 @@ export function Timeline({ store, picture, run, selected, critical, onSelect }: 
     return () => clearTimeout(timer)
   }, [answer, active])
   const { order } = picture
-  const rows = mergeBars(
+  const merged = mergeBars(
     stored,
     latestBars(order, (task) => store.status(run, task)),
   )
-  const bars = [...rows.values()].flat()
-  const begin = Math.min(summary?.started ?? Number.POSITIVE_INFINITY, ...bars.map((bar) => bar.started))
-  const end = Math.max(...bars.map((bar) => bar.ended ?? (active ? now : bar.started)), summary?.ended ?? 0)
+  const bars = [...merged.values()].flat()
+  const begin = bars.reduce((least, bar) => Math.min(least, bar.started), summary?.started ?? Number.POSITIVE_INFINITY)
+  const end = bars.reduce((most, bar) => Math.max(most, bar.ended ?? (active ? now : bar.started)), summary?.ended ?? 0)
   const length = Math.max(end - begin, 0.05)
   const marks = useMemo(() => ticks(length), [length])
+  const rows = rowsOf(picture).flatMap((row) => {
+    const own = row.members.flatMap((task) => merged.get(task) ?? [])
+    return own.length ? [{ ...row, bars: own, ...arranged(own, active ? now : begin + length) }] : []
+  })
+  const [frame, setFrame] = useState<HTMLElement | null>(null)
+  const heightKey = rows.map((row) => row.lanes).join()
+  const heights = useMemo(() => variedHeights(rows.length, (n) => rowHeight(rows[n]?.lanes ?? 1)), [heightKey])
+  const visible = useVisible(frame, heights)
+  const shownRows = rows.slice(visible.first, visible.last)
+  const revealed = useRef('') // a selected task is scrolled into view once
+  useEffect(() => {
+    const at = rows.findIndex(({ members }) => members.includes(selected))
+    if (!frame || at < 0 || revealed.current === selected) return
+    revealed.current = selected
+    const y = heights.top(at) - frame.scrollTop
+    if (y < 0 || y > frame.clientHeight - 40) visible.reveal(at)
+  }, [frame, selected, heights])
   if (!run) return <p class="nbdag-empty">The timeline shows a headless run: select one, or choose “Run all”.</p>
   if (!bars.length) return <p class="nbdag-empty">No attempts yet.</p>
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard
-    <section class="nbdag-timeline" aria-label={`Timeline of run ${run}`} tabIndex={0}>
+    <section
+      class="nbdag-timeline"
+      aria-label={`Timeline of run ${run}`}
+      ref={setFrame}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard
+      tabIndex={0}
+    >
       <div class="nbdag-axis" aria-hidden="true">
         {marks.map((mark) => (
           <span key={mark} style={{ left: `${(mark / length) * 100}%` }}>
@@ -106,52 +133,69 @@ export function Timeline({ store, picture, run, selected, critical, onSelect }: 
           </span>
         ))}
       </div>
-      <ul>
-        {rowsOf(picture)
-          .filter(({ members }) => members.some((task) => rows.has(task)))
-          .map(({ id, members }) => (
-            <li
-              key={id}
-              class={`${members.includes(selected) ? 'nbdag-chosen' : ''}${members.some((task) => critical?.has(task)) ? ' nbdag-critical' : ''}`}
-            >
-              <button type="button" onClick={() => onSelect(members[0] ?? id)} title={members.join(', ')}>
-                {id}
-              </button>
-              <Row
-                bars={members.flatMap((task) => rows.get(task) ?? [])}
-                begin={begin}
-                length={length}
-                now={active ? now : undefined}
-                onSelect={() => onSelect(members[0] ?? id)}
-              />
-            </li>
-          ))}
+      <ul style={{ height: `${heights.total}px`, paddingTop: `${heights.top(visible.first)}px` }}>
+        {shownRows.map((row) => (
+          <li
+            key={row.id}
+            class={`${row.members.includes(selected) ? 'nbdag-chosen' : ''}${row.members.some((task) => critical?.has(task)) ? ' nbdag-critical' : ''}`}
+          >
+            <button type="button" onClick={() => onSelect(row.members[0] ?? row.id)} title={row.members.join(', ')}>
+              {row.id}
+            </button>
+            <Row
+              row={row}
+              begin={begin}
+              length={length}
+              now={active ? now : undefined}
+              onSelect={() => onSelect(row.members[0] ?? row.id)}
+            />
+          </li>
+        ))}
       </ul>
     </section>
   )
 }
 
+interface ArrangedBars {
+  laneOf: readonly number[] // the lane of each bar
+  lanes: number // number of lanes
+}
+
+function arranged(bars: readonly Bar[], now: number): ArrangedBars {
+  const lanes = laneOf(bars, now)
+  return { laneOf: lanes, lanes: lanes.reduce((most, lane) => Math.max(most, lane), 0) + 1 }
+}
+
+/** Return the height of a bar in a row with this number of lanes, in pixels. */
+function barHeight(lanes: number): number {
+  return lanes > 1 ? Math.max(5, Math.min(12, 44 / lanes)) : BAR_HEIGHT
+}
+
+/** Return the height of a row, in pixels, as the style sheet gives it. */
+function rowHeight(lanes: number): number {
+  return Math.max(26, lanes * (barHeight(lanes) + 2) + 6)
+}
+
 interface RowProps {
-  bars: readonly Bar[]
+  row: TaskRow & ArrangedBars & { bars: readonly Bar[] }
   begin: number
   length: number
   now: number | undefined // the current time; undefined if the run has ended
   onSelect: () => void
 }
 
-function Row({ bars, begin, length, now, onSelect }: RowProps) {
+function Row({ row, begin, length, now, onSelect }: RowProps) {
+  const { bars, lanes } = row
   const until = (bar: Bar) => bar.ended ?? now ?? bar.started
-  const lanes = laneOf(bars, now ?? begin + length)
-  const count = Math.max(...lanes) + 1
-  const height = count > 1 ? Math.max(5, Math.min(12, 44 / count)) : BAR_HEIGHT
+  const height = barHeight(lanes)
   const last = bars.reduce((a, b) => (until(b) > until(a) ? b : a))
   const mapped = bars.some((bar) => bar.map_index >= 0)
-  const total = until(last) - Math.min(...bars.map((bar) => bar.started))
+  const total = until(last) - bars.reduce((least, bar) => Math.min(least, bar.started), Number.POSITIVE_INFINITY)
   const position = (moment: number) => `${((moment - begin) / length) * 100}%`
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: the button beside it has the same effect
     // biome-ignore lint/a11y/useKeyWithClickEvents: the button beside it works by keyboard
-    <div class="nbdag-track" style={{ height: `${count * (height + 2)}px` }} onClick={onSelect}>
+    <div class="nbdag-track" style={{ height: `${lanes * (height + 2)}px` }} onClick={onSelect}>
       {bars.map((bar, n) => {
         const duration = until(bar) - bar.started
         const label = `${bar.task}${bar.map_index < 0 ? '' : `[${bar.map_index}]`}, try ${bar.try_number}: ${stateStyle(bar.state).word}, ${seconds(duration)}, after ${seconds(bar.started - begin)}`
@@ -166,7 +210,7 @@ function Row({ bars, begin, length, now, onSelect }: RowProps) {
               color: stateStyle(bar.state).colour,
               left: position(bar.started),
               width: `max(3px, ${(duration / length) * 100}%)`,
-              top: `${(lanes[n] ?? 0) * (height + 2) + 1}px`,
+              top: `${(row.laneOf[n] ?? 0) * (height + 2) + 1}px`,
               height: `${height}px`,
             }}
           />

@@ -1,5 +1,5 @@
 // The graph, the timeline or the grid of a pipeline, with a panel for the selected task or chain beside it.
-import type { RefObject } from 'preact'
+import type { ComponentChildren, RefObject } from 'preact'
 import { useCallback, useMemo, useRef, useState } from 'preact/hooks'
 import type { Picture } from '../messages'
 import { Grid } from './Grid'
@@ -36,22 +36,11 @@ interface Props {
   onRun: (run: string) => void
   graph: RefObject<GraphHandle | null>
   fill?: boolean // whether the view is as high as its container, instead of as high as its content needs
+  more?: (task: string) => ComponentChildren // in the head of a task's panel
 }
 
-export function Workspace({
-  store,
-  host,
-  picture,
-  arrange,
-  run,
-  view,
-  selection,
-  found,
-  act,
-  onRun,
-  graph,
-  fill = false,
-}: Props) {
+export function Workspace(props: Props) {
+  const { store, host, picture, arrange, run, view, selection, found, act, onRun, graph, fill = false, more } = props
   const [showsCritical, setShowsCritical] = useState(false)
   const root = useRef<HTMLDivElement>(null)
   const { task, chain, box, boxOf, selectBox, selectTask, clear } = selection
@@ -143,6 +132,7 @@ export function Workspace({
           act={act}
           onSelect={showTask}
           onClose={close}
+          more={more?.(task)}
         />
       ) : chain.length ? (
         <ChainPanel

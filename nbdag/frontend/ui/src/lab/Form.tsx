@@ -2,7 +2,6 @@
 // that the header's parser refuses stays in its field, with the reason.
 import type { Cell } from '@jupyterlab/notebook'
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
-import { plural } from '../components/format'
 import type {
   CellRole,
   FormatHeaderRequest,
@@ -15,7 +14,8 @@ import type {
 } from '../messages'
 import { api } from '../page/api'
 import type { Book } from './book'
-import { ListField, SelectField, TasksField, TextField } from './fields'
+import { TextField } from './fields'
+import { MoreFields, OptionField } from './OptionField'
 import type { OptionHelp } from './options'
 
 export const ROLES: Record<Role, { label: string; caption: string }> = {
@@ -97,7 +97,7 @@ export function CellForm({ book, cell, options, focusName, onError }: Props) {
   const own = table?.operators.find(({ name: each }) => each === operator)?.options ?? []
   const of = (flag: string) => problems.filter((each) => each.flag === flag)
   const field = (option: OptionInfo) => (
-    <Field
+    <OptionField
       key={option.flag}
       option={option}
       value={form?.values[option.flag]}
@@ -111,7 +111,6 @@ export function CellForm({ book, cell, options, focusName, onError }: Props) {
   )
   const shown = new Set(['operator', 'doc', ...FIRST])
   const rest = table?.task.filter(({ flag }) => !shown.has(flag)) ?? []
-  const given = rest.filter(({ flag }) => form?.values[flag])
   const optionOf = (flag: string) => table?.task.find((each) => each.flag === flag)
   const general = problems.filter(
     ({ flag }) => !flag || (flag !== 'name' && ![...(table?.task ?? []), ...own].some((each) => each.flag === flag)),
@@ -152,73 +151,10 @@ export function CellForm({ book, cell, options, focusName, onError }: Props) {
           {[optionOf('operator'), ...own, optionOf('doc'), ...FIRST.map(optionOf)].map((each) =>
             each ? field(each) : null,
           )}
-          <details class="nbdag-more" open={given.length > 0}>
-            <summary>
-              More options{given.length ? `, ${plural(given.length, 'given option')}` : ` (${rest.length})`}
-            </summary>
-            {grouped(rest).map(([group, members]) => (
-              <fieldset key={group}>
-                <legend>{group}</legend>
-                {members.map(field)}
-              </fieldset>
-            ))}
-          </details>
+          <MoreFields options={rest} given={form.values} field={field} />
         </>
       ) : null}
     </form>
-  )
-}
-
-interface FieldProps {
-  option: OptionInfo
-  value: string[] | undefined // undefined: the header does not give the option
-  problems: HeaderProblem[]
-  tasks: string[]
-  onChange: (value: string[] | undefined) => void
-}
-
-function Field({ option, value, problems, tasks, onChange }: FieldProps) {
-  const { flag, help, metavar, default: standard, flag_only, many, choices } = option
-  const label = flag.replaceAll('-', ' ')
-  const common = { label, help: `--${flag} ${metavar}: ${help}`, problems }
-  if (flag_only) {
-    return (
-      <label class="nbdag-field nbdag-check" title={common.help}>
-        <input
-          type="checkbox"
-          checked={value !== undefined && value[0] !== 'no'}
-          onChange={(event) => onChange(event.currentTarget.checked ? [] : undefined)}
-        />
-        {label}
-        {value?.[0] === 'no' ? <span class="nbdag-muted"> (turned off here)</span> : null}
-        {problems.map(({ message }) => (
-          <span key={message} class="nbdag-field-problem" role="alert">
-            {message}
-          </span>
-        ))}
-      </label>
-    )
-  }
-  if (choices.length && !many) {
-    return (
-      <SelectField
-        {...common}
-        value={value?.[0] ?? ''}
-        choices={choices}
-        standard={standard}
-        onChange={(each) => onChange(each ? [each] : undefined)}
-      />
-    )
-  }
-  if (option.tasks) return <TasksField {...common} value={value ?? []} tasks={tasks} onChange={onChange} />
-  if (many) return <ListField {...common} value={value ?? []} placeholder={metavar} onChange={onChange} />
-  return (
-    <TextField
-      {...common}
-      value={value?.[0] ?? ''}
-      placeholder={standard || metavar}
-      onChange={(each) => onChange(each ? [each] : undefined)}
-    />
   )
 }
 
@@ -236,10 +172,4 @@ function explain(role: Role, analysed: CellRole | undefined, ignored: boolean): 
   if (analysed === 'control') return 'A cell with magics of nbdag alone, which runs do not need'
   if (analysed === 'builder') return 'This cell builds tasks'
   return ignored ? 'Not in runs: the cell is untagged, and below the first task' : ROLES.code.caption
-}
-
-function grouped(options: readonly OptionInfo[]): [string, OptionInfo[]][] {
-  const groups = new Map<string, OptionInfo[]>()
-  for (const each of options) groups.set(each.group, [...(groups.get(each.group) ?? []), each])
-  return [...groups]
 }

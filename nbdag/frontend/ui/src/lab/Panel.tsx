@@ -5,6 +5,7 @@ import type { Store } from '../components/state/store'
 import type { Host } from '../components/state/transport'
 import { ProblemError } from '../page/api'
 import type { Book } from './book'
+import { DagForm } from './DagForm'
 import { CellForm } from './Form'
 import type { OptionHelp } from './options'
 
@@ -67,6 +68,12 @@ export function Panel({ book, store, host, options, focusName }: Props) {
             onError={onError}
           />
         </section>
+      ) : null}
+      {book.analysis ? (
+        <details class="nbdag-cell-section nbdag-dag-section">
+          <summary>Schedule and options of the pipeline</summary>
+          <DagForm book={book} options={options} onError={onError} />
+        </details>
       ) : null}
     </>
   )

@@ -1,7 +1,7 @@
 // The badge above a cell: its role, the task's name, its place in the order, its state, and the cell's problems.
 //
-// A badge is an element inside the cell's own node, so it scrolls and disappears with the cell. Only badges whose text
-// has changed are drawn again.
+// A badge is an element in the cell's header, which is empty otherwise, so it scrolls and disappears with the cell. A
+// cell far from the visible part may have no header yet. Only badges whose text has changed are drawn again.
 import type { Cell } from '@jupyterlab/notebook'
 import { seconds } from '../components/format'
 import { stateStyle } from '../components/Sign'
@@ -23,6 +23,9 @@ export interface Shown {
 }
 
 export class Badges {
+  private number = 0
+  private readonly latest = new WeakMap<Cell, number>() // number of the latest drawing of each cell
+
   constructor(
     private readonly book: Book,
     private readonly shown: () => Shown,
@@ -36,17 +39,25 @@ export class Badges {
     const { analysis } = this.book
     const isPipeline = analysis?.cells.some(({ role }) => role === 'task' || role === 'builder') ?? false
     for (const cell of this.book.notebook.widgets) {
-      const info = isPipeline ? this.book.info(cell) : undefined
+      const isBlank = !cell.model.sharedModel.getSource().trim()
+      const info = isPipeline && !isBlank ? this.book.info(cell) : undefined
       const found = problems ? this.book.problems(cell) : []
-      this.drawOne(cell, badges ? info : undefined, found)
-      void cell.ready.then(() => !cell.isDisposed && markLines(cell.editor?.editor, found))
+      const number = ++this.number
+      this.latest.set(cell, number)
+      void cell.ready.then(() => {
+        if (cell.isDisposed || this.latest.get(cell) !== number) return
+        this.drawOne(cell, badges ? info : undefined, found)
+        markLines(cell.editor?.editor, found)
+      })
     }
   }
 
   private drawOne(cell: Cell, info: CellInfo | undefined, problems: CellProblem[]): void {
     const status = info?.task ? this.book.analysis?.statuses[info.task] : undefined
     const words = info ? describe(info, status) : undefined
-    const old = cell.node.querySelector<HTMLElement>(':scope > .nbdag-badge')
+    const place = cell.node.querySelector<HTMLElement>(':scope > .jp-CellHeader')
+    if (!place) return
+    const old = place.querySelector<HTMLElement>(':scope > .nbdag-badge')
     const key = words || problems.length ? JSON.stringify([words, status?.state, problems]) : ''
     if ((old?.dataset.key ?? '') === key) return
     old?.remove()
@@ -79,7 +90,7 @@ export class Badges {
       }
       badge.append(list)
     }
-    cell.node.prepend(badge)
+    place.append(badge)
   }
 }
 

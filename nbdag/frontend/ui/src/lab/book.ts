@@ -3,7 +3,7 @@
 // The text is analysed while a person types, in the page's time: a kernel is never waited for. A notebook without
 // anything of nbdag is not analysed until its panel is shown. Edits replace the header's lines alone, in the shared
 // model, so they can be undone, and other people may edit the same cell.
-import type { Cell, Notebook, NotebookPanel } from '@jupyterlab/notebook'
+import type { Cell, CellModel, Notebook, NotebookPanel } from '@jupyterlab/notebook'
 import type {
   AnalyzeRequest,
   CellEdit,
@@ -151,6 +151,36 @@ export class Book {
       }
     })
     this.schedule(0)
+  }
+
+  /** Return the %dag line with a name or options, with its place. */
+  dagLine(): { cell: CellModel; start: number; end: number; text: string } | undefined {
+    const place = this.analysis?.dag_line
+    const cell = place ? this.modelOf(this.cells[place.cell] ?? '') : undefined
+    if (!place || !cell) return undefined
+    const source = cell.sharedModel.getSource()
+    const start = offsetOfLine(source, place.first)
+    const end = offsetOfLine(source, place.first + place.lines)
+    const text = source.slice(start, end).replace(/\n$/, '')
+    return /^\s*%%?dag\s/.test(text) ? { cell, start, end: start + text.length, text } : undefined
+  }
+
+  /** Replace the %dag line, or add a cell for it. Return false if the line is not `before` any more. */
+  writeDagLine(text: string, before: string): boolean {
+    const line = this.dagLine()
+    if ((line?.text ?? '') !== before) return false
+    if (line) line.cell.sharedModel.updateSource(line.start, line.end, text)
+    else {
+      const { model } = this.notebook
+      const first = this.notebook.widgets.findIndex((cell) => cell.model.type === 'code')
+      model?.sharedModel.insertCell(Math.max(first, 0), { cell_type: 'code', source: text, metadata: {} })
+    }
+    this.schedule(0)
+    return true
+  }
+
+  private modelOf(id: string): CellModel | undefined {
+    return this.notebook.widgets.find(({ model }) => model.id === id)?.model
   }
 
   private pageCells(): PageCell[] {

@@ -33,15 +33,25 @@ function Labelled({ label, help, problems, children }: LabelledProps) {
 interface TextProps extends Common {
   value: string
   placeholder: string
+  suggestions?: readonly string[]
   field?: RefObject<HTMLInputElement | null>
   onChange: (value: string) => void
 }
 
-export function TextField({ value, placeholder, field, onChange, ...common }: TextProps) {
+export function TextField({ suggestions = [], label, help, problems, ...input }: TextProps) {
   return (
-    <Labelled {...common}>
+    <Labelled label={label} help={help} problems={problems}>
       {(id, described) => (
-        <TextInput id={id} value={value} placeholder={placeholder} field={field} onChange={onChange} {...described} />
+        <>
+          <TextInput id={id} {...input} {...described} {...(suggestions.length ? { list: `${id}-list` } : {})} />
+          {suggestions.length ? (
+            <datalist id={`${id}-list`}>
+              {suggestions.map((each) => (
+                <option key={each} value={each} />
+              ))}
+            </datalist>
+          ) : null}
+        </>
       )}
     </Labelled>
   )

@@ -280,6 +280,9 @@ declare module '@jupyterlab/notebook' {
     readonly cells: { readonly length: number; get(index: number): CellModel }
     readonly contentChanged: ISignal<NotebookModel, undefined>
     readonly defaultKernelLanguage: string
+    readonly sharedModel: {
+      insertCell(index: number, cell: { cell_type: 'code'; source: string; metadata: object }): unknown
+    }
     readonly dirty: boolean
   }
   export interface Notebook extends Widget {

@@ -51,7 +51,16 @@ describe('executions', () => {
 
 describe('headers', () => {
   const lines = ['%%task a \\', '  --retries 2', 'x = 1 --retries']
-  const option = { help: '', group: '', default: '', flag_only: false, many: false, tasks: false, choices: [] }
+  const option = {
+    help: '',
+    group: '',
+    default: '',
+    flag_only: false,
+    many: false,
+    tasks: false,
+    choices: [],
+    suggestions: [],
+  }
   const table: OptionTable = {
     task: [{ ...option, flag: 'retries', metavar: 'N', help: 'tries after the first' }],
     dag: [{ ...option, flag: 'schedule', metavar: 'WHEN', help: 'when it runs' }],

@@ -1,7 +1,9 @@
 // The page that the server extension serves: it starts the stream of changes and shows the shell.
 import { render } from 'preact'
 import '../components/style.css'
+import '../components/log/log.css'
 import './page.css'
+import './run/run.css'
 import { live } from './live'
 import { Shell } from './shell'
 import { savedTheme, setTheme } from './theme'

@@ -4,11 +4,29 @@ import type { Route } from './router'
 
 export const routes: readonly Route[] = [
   { path: '/', section: 'pipelines', title: () => 'Pipelines', load: () => import('./pipelines/Pipelines') },
-  // Runs and tasks: src/page/run and src/page/task.
-  // {
-  //   path: '/dags/:dag/runs/:run/:tab?/:other?',
-  //   section: 'pipelines',
-  //   title: ({ dag, run }) => `${run} of ${dag}`,
-  //   load: () => import('./run/Run'),
-  // },
+  {
+    path: '/dags/:dag/runs/:run/tasks/:task',
+    section: 'pipelines',
+    title: ({ dag, task }) => `${task} of ${dag}`,
+    load: () => import('./task/Task'),
+  },
+  {
+    path: '/dags/:dag/runs/:run/:tab?/:other?',
+    section: 'pipelines',
+    title: ({ dag, run }) => `${run} of ${dag}`,
+    load: () => import('./run/Run'),
+  },
+  {
+    path: '/dags/:dag/:tab?',
+    section: 'pipelines',
+    title: ({ dag = '' }) => dag,
+    load: () => import('./pipeline/Pipeline'),
+  },
+  {
+    path: '/scheduler',
+    section: 'scheduler',
+    title: () => 'Scheduler',
+    load: () => import('./scheduler/Scheduler'),
+  },
+  { path: '/assets', section: 'assets', title: () => 'Assets', load: () => import('./assets/Assets') },
 ]

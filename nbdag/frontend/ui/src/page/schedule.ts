@@ -47,14 +47,14 @@ export function phrase(description: string): string {
 }
 
 /** Return a schedule in words. A cron expression is returned as it is while `describe` is missing. */
-export function inWords(schedule: string | null, tz: string, how: Describe | undefined = describe): string {
+export function inWords(schedule: string | null, tz: string | null, how: Describe | undefined = describe): string {
   if (schedule === null) return 'on request'
   const text = PRESETS[schedule.toLowerCase()] ?? schedule
   if (!isCron(text)) return text
   if (!how) return text
   try {
     const words = phrase(how(text))
-    return /\d\d:\d\d/.test(words) ? `${words}, ${zoneName(tz)}` : words
+    return /\d\d:\d\d/.test(words) ? `${words}, ${zoneName(tz ?? 'UTC')}` : words
   } catch {
     return text
   }
@@ -65,7 +65,7 @@ function isCron(text: string): boolean {
 }
 
 /** Return a schedule in words; redraw when the module that describes cron expressions has been loaded. */
-export function useScheduleWords(schedule: string | null, tz: string): string {
+export function useScheduleWords(schedule: string | null, tz: string | null): string {
   const [, redraw] = useReducer((count: number) => count + 1, 0)
   useEffect(() => {
     if (describe || schedule === null) return

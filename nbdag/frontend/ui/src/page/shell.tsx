@@ -75,7 +75,7 @@ export function Shell() {
       <OfflineBar />
       <main id="content" ref={main} tabIndex={-1}>
         {found ? (
-          <Boundary key={path}>
+          <Boundary path={path}>
             <RouteView route={found.route} params={found.params} />
           </Boundary>
         ) : (
@@ -169,9 +169,18 @@ function ThemeSwitch() {
 }
 
 /** Shows an error of a view in the view's place, so that the rest of the page keeps working. */
-class Boundary extends Component<{ children: ComponentChildren }, { error?: Error }> {
+class Boundary extends Component<
+  { path: string | undefined; children: ComponentChildren },
+  { error: Error | undefined }
+> {
+  override state: { error: Error | undefined } = { error: undefined }
+
   override componentDidCatch(error: Error) {
     this.setState({ error })
+  }
+
+  override componentDidUpdate({ path }: { path: string | undefined }) {
+    if (path !== this.props.path && this.state.error) this.setState({ error: undefined })
   }
 
   override render() {

@@ -69,7 +69,7 @@ describe('a request becomes a call', () => {
     [{ kind: 'grid' }, 'dags/churn/grid'],
     [
       { kind: 'layout', view: 'v', direction: 'TB', collapsed: true, folded: ['g h', 'i'] },
-      'dags/churn/graph?run=r%2B1&direction=TB&collapsed=true&folded=g+h&folded=i',
+      'dags/churn/runs/r%2B1/graph?direction=TB&collapsed=true&folded=g+h&folded=i',
     ],
   ]
   it.each(cases)('%o', async (request, address) => {

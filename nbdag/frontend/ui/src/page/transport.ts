@@ -3,7 +3,7 @@
 // One transport serves one run. The stream of changes says only that a run has changed, so its tasks are read again,
 // at most once per `SETTLE`; an answer that has not changed costs the server a comparison (ETag). A request that
 // fails is reported as a notice, except that a request for what the stream will bring anyway is repeated silently.
-import type { Transport } from '../components/state/transport'
+import type { Connection, Transport } from '../components/state/transport'
 import type { Action, LayoutRequest, Message, Picture, Request } from '../messages'
 import { api, OfflineError } from './api'
 import { type Change, live } from './live'
@@ -18,12 +18,17 @@ export interface Connections {
   get<T>(address: string): Promise<T>
   post<T>(address: string, body?: unknown): Promise<T>
   onChange(call: (change: Change) => void): () => void
+  connection?: Connection // absent if it is not known whether the server answers
 }
 
 const PAGE: Connections = {
   get: (address) => api.get(address),
   post: (address, body) => api.post(address, body),
   onChange: (call) => live.onChange(call),
+  connection: {
+    status: () => ({ open: live.connection !== 'offline', busy: false, text: '' }),
+    listen: (call) => live.onConnection(call),
+  },
 }
 
 /** Return the address of a run in the API, or of something below it. */
@@ -31,17 +36,17 @@ export function runAddress(dag: string, run: string, below = ''): string {
   return path`dags/${dag}/runs/${run}` + (below && `/${below}`)
 }
 
-/** Return the address of the picture of a run's graph. */
+/** Return the address of the picture of a run's graph, or of the pipeline's if `run` is empty. */
 export function pictureAddress(dag: string, run: string, layout?: Omit<LayoutRequest, 'kind' | 'view'>): string {
   const query = new URLSearchParams()
-  if (run) query.set('run', run)
   if (layout) {
     if (layout.direction !== 'auto') query.set('direction', layout.direction)
     if (layout.collapsed) query.set('collapsed', 'true')
     for (const group of layout.folded) query.append('folded', group)
   }
   const text = query.toString()
-  return path`dags/${dag}/graph` + (text && `?${text}`)
+  const address = run ? runAddress(dag, run, 'graph') : path`dags/${dag}/graph`
+  return address + (text && `?${text}`)
 }
 
 /** The bodies of the actions that change a run. */
@@ -52,6 +57,7 @@ const CLEAR: Partial<Record<Action, Record<string, boolean>>> = {
 }
 
 export class RestTransport implements Transport {
+  readonly connection?: Connection
   private readonly listeners = new Set<(message: Message) => void>()
   private readonly pending = new Map<string, Promise<unknown>>()
   private readonly stop: () => void
@@ -65,6 +71,7 @@ export class RestTransport implements Transport {
     readonly run: string,
     private readonly page: Connections = PAGE,
   ) {
+    if (page.connection) this.connection = page.connection
     this.stop = page.onChange((change) => {
       if (change.kind !== 'all' && !(change.dag === dag && change.run === run)) return
       this.timer ??= setTimeout(() => {
@@ -165,7 +172,7 @@ export class RestTransport implements Transport {
     this.pending.set(address, asked)
     asked
       .then(
-        (found) => this.publish(message(found as T)),
+        (found) => this.deliver(message(found as T)),
         (error: Error) => failed(error),
       )
       .finally(() => {
@@ -191,10 +198,11 @@ export class RestTransport implements Transport {
   private notice(error: Error): void {
     // The page's own bar reports that there is no connection.
     if (error instanceof OfflineError) return
-    this.publish({ kind: 'notice', level: 'error', text: error.message })
+    this.deliver({ kind: 'notice', level: 'error', text: error.message })
   }
 
-  private publish(message: Message): void {
+  /** Send a message to every listener, as if it had been answered. */
+  deliver(message: Message): void {
     if (this.closed) return
     for (const call of [...this.listeners]) call(message)
   }

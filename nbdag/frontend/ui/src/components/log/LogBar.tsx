@@ -67,7 +67,7 @@ export function LogBar(props: Props) {
         Wrap
       </button>
       {address ? (
-        <a class="nbdag-button" href={address} download title="Download the whole log">
+        <a class="nbdag-log-download" href={address} download title="Download the whole log">
           Download
         </a>
       ) : null}

@@ -1,4 +1,5 @@
 // The panel with the details of one task.
+import type { ComponentChildren } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import type { TaskDetails } from '../../messages'
 import { seconds } from '../format'
@@ -23,9 +24,10 @@ interface Props {
   act: Act
   onSelect: (task: string) => void
   onClose: () => void
+  more?: ComponentChildren // in the panel's head, such as a link to all about the task
 }
 
-export function TaskPanel({ store, host, run, task, act, onSelect, onClose }: Props) {
+export function TaskPanel({ store, host, run, task, act, onSelect, onClose, more }: Props) {
   const status = useStatus(store, run, [task])
   const details = useDetails(store, run, task, `${status.state}\n${status.tries ?? ''}\n${status.ended ?? ''}`)
   const heading = [stateStyle(status.state).word]
@@ -36,6 +38,7 @@ export function TaskPanel({ store, host, run, task, act, onSelect, onClose }: Pr
         <Sign state={status.state} />
         <h3>{task}</h3>
         <span class="nbdag-muted">{heading.join(' · ')}</span>
+        {more}
         <button type="button" class="nbdag-close" aria-label="Close" title="Close (Esc)" onClick={onClose}>
           ×
         </button>

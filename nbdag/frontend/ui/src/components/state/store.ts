@@ -73,6 +73,11 @@ export class Store {
     return this.statuses.get(run)?.[task] ?? NOT_RUN
   }
 
+  /** Return the tasks of a run that have a status, in run order. */
+  tasks(run: string): string[] {
+    return Object.keys(this.statuses.get(run) ?? {})
+  }
+
   /** Return the status of several tasks that are drawn as one box. */
   combinedStatus(run: string, tasks: readonly string[]): TaskStatus {
     const [first] = tasks

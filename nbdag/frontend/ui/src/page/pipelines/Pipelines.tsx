@@ -16,6 +16,7 @@ import { Time } from '../Time'
 import { useNarrow, useRows } from '../useRows'
 import { DeployDialog } from './DeployDialog'
 import { FirstPipeline } from './FirstPipeline'
+import { Changed, NextRun } from './marks'
 import { PauseSwitch } from './PauseSwitch'
 import { RunBars } from './RunBars'
 import { TriggerDialog } from './TriggerDialog'
@@ -24,7 +25,6 @@ import { type Pages, usePages } from './usePages'
 const ROW = 48 // height of a row in pixels
 const CARD = 104 // height of a row of a narrow page
 const TYPING = 200 // milliseconds after the last key before the list is searched
-const OVERDUE = 60 // seconds after its time at which a run is called overdue
 const AHEAD = 30 // rows from the end of the loaded rows at which the next page is loaded
 
 function affected(change: Change): string | undefined {
@@ -242,12 +242,12 @@ interface RowProps {
 }
 
 function Row({ pipeline, now, onTag, onTrigger, onChanged }: RowProps) {
-  const { id, schedule, tz, paused, owner, tags, description, recent, changed } = pipeline
+  const { id, deployed, schedule, tz, paused, owner, tags, description, recent, changed } = pipeline
   const words = useScheduleWords(schedule, tz)
   return (
     <tr class={paused ? 'pg-paused' : ''} data-dag={id}>
       <td class="pg-c-switch">
-        <PauseSwitch dag={id} paused={paused} onChanged={onChanged} />
+        {deployed === null ? null : <PauseSwitch dag={id} paused={paused} onChanged={onChanged} />}
       </td>
       <th scope="row" class="pg-c-name">
         <div class="pg-line">
@@ -273,7 +273,7 @@ function Row({ pipeline, now, onTag, onTrigger, onChanged }: RowProps) {
       </th>
       <td class="pg-c-schedule">
         <div class="pg-line" title={schedule === null ? '' : `${schedule} (${tz})`}>
-          {words}
+          {deployed === null ? <span class="nbdag-muted">not deployed</span> : words}
         </div>
         <div class="pg-line pg-second">
           <NextRun pipeline={pipeline} />
@@ -291,37 +291,14 @@ function Row({ pipeline, now, onTag, onTrigger, onChanged }: RowProps) {
         </div>
       </td>
       <td class="pg-c-act">
-        <button type="button" aria-label={`Run ${id}`} title="Start a run now" onClick={() => onTrigger(id)}>
-          <span aria-hidden="true">▶</span> Run
-        </button>
+        {deployed === null ? null : (
+          <button type="button" aria-label={`Run ${id}`} title="Start a run now" onClick={() => onTrigger(id)}>
+            <span aria-hidden="true">▶</span>
+            <span> Run</span>
+          </button>
+        )}
       </td>
     </tr>
-  )
-}
-
-/** When the next run is due. A run that is long due has no scheduler. */
-function NextRun({ pipeline: { paused, schedule, next_run } }: { pipeline: Pipeline }) {
-  if (paused) return schedule === null ? null : <>paused</>
-  if (next_run === null) return null
-  const overdue = Date.now() / 1000 - next_run > OVERDUE
-  return (
-    <span class={overdue ? 'pg-warn' : ''} title={overdue ? 'No scheduler has started this run' : undefined}>
-      {overdue ? 'overdue since ' : 'next '}
-      <Time at={next_run} />
-    </span>
-  )
-}
-
-/** Whether the notebook's file differs from the deployed version. */
-function Changed({ how }: { how: 'changed' | 'gone' }) {
-  return how === 'changed' ? (
-    <span class="pg-badge" title="The notebook has changed since it was deployed; runs use the deployed version">
-      edited
-    </span>
-  ) : (
-    <span class="pg-badge" title="The notebook's file is gone; runs use the deployed version">
-      file gone
-    </span>
   )
 }
 

@@ -35,7 +35,7 @@ export function TriggerDialog({ dag, onClose, onTriggered }: Props) {
     try {
       const { id } = await api.post<{ id: string }>(path`dags/${dag}/trigger`, {
         parameters,
-        ...(date ? { logical_date: date } : {}),
+        ...(date ? { logical_date: date.length === 16 ? `${date}:00` : date } : {}),
         cache,
       })
       notify(

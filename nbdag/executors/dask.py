@@ -1,0 +1,392 @@
+"""The Dask executor: each attempt is one task of a Dask cluster, and a host executes it as the local executor does.
+
+    nbdag run churn.ipynb --executor dask --address tcp://scheduler:8786
+
+Each Dask worker has a local executor (fork server, worker processes, kernels of their own), which its Dask tasks share.
+Without an address, a cluster on this machine is started, and stopped at the end.
+
+An attempt starts at most once, although Dask repeats the tasks of a lost worker: at first it puts its worker's address
+into a `distributed.Queue` of one element, which refuses a second address. A lost worker is a failed attempt, and
+retries follow the options of the task.
+
+An attempt also ends if Dask no longer wants its task, as when the process that submitted it has died: the Dask worker
+sees that by itself (`_is_wanted`), and ends the processes of the attempt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import platform
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import distributed
+from distributed import Client, Future, LocalCluster, Queue, Worker
+from distributed.comm.addressing import parse_address, parse_host_port
+
+from ..core.model.job import CANCELLED, KERNEL_DIED, Job, Key, Result
+from ..core.model.states import TaskState
+from ..errors import NbdagError, error
+from ..processes.leftovers import terminate_leftovers
+from .local import LocalExecutor
+
+CONNECT_TIMEOUT = 15.0  # seconds to wait for the Dask scheduler
+POLL = 1.0  # seconds between two checks of whether a task is still wanted, and of the list of workers
+MISSED = 2  # number of checks in a row in which a worker must be missing before its attempts count as lost
+CLAIM_TIMEOUT = 0.2  # seconds; the Dask scheduler answers earlier unless the queue is full
+TOPIC = "nbdag-attempts"  # the Dask events by which hosts report attempts
+
+
+@error
+class NoClusterError(NbdagError):
+    """No Dask scheduler answers at the address."""
+
+    address: str
+    reason: str
+    template = (
+        "no Dask scheduler answers at {address} ({reason}); start one with `dask scheduler`, or omit --address to "
+        "start a cluster on this machine"
+    )
+
+
+@error
+class HostsDifferError(NbdagError):
+    """A worker of the cluster has other versions than this process."""
+
+    differences: tuple[str, ...]  # one sentence per worker
+    template = (
+        "the workers of the Dask cluster differ from this environment: {joined}; install the same versions there, or "
+        "pass --allow-mismatch"
+    )
+
+    @property
+    def joined(self) -> str:
+        """Return the differences in one line."""
+        return "; ".join(self.differences)
+
+
+@dataclass(eq=False, slots=True)
+class _Submission:
+    """An attempt that was submitted and has no result yet."""
+
+    job: Job
+    started: float  # time of the submission, in seconds since the epoch
+    claim: Queue
+    future: Future[Any] | None = None
+    address: str = ""  # address of the Dask worker that executes the attempt; "" before it starts
+    host: str = ""
+    cancelled: bool = False
+    missed: int = 0  # number of checks in a row in which the worker was missing
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def failed(self, why: str) -> Result:
+        """Return a failed result for an attempt without a result of its own."""
+        return Result(
+            key=self.job.key,
+            state=TaskState.FAILED,
+            started=self.started,
+            ended=time.time(),
+            error=why,
+            kinds=() if why == CANCELLED else KERNEL_DIED,
+        )
+
+
+class DaskExecutor:
+    """Executes attempts on a Dask cluster.
+
+    `slots` is the number of attempts at once; None means one per thread of the cluster's workers, also of those that
+    join later. With `address=None`, a cluster of as many workers as `slots` (default: the number of cores) is started.
+    """
+
+    def __init__(self, slots: int | None = None, *, address: str | None = None, allow_mismatch: bool = False) -> None:
+        self._slots = slots
+        self._on_result: Callable[[Result], None] = lambda result: None
+        self._attempts: dict[Key, _Submission] = {}
+        self._claims: dict[str, _Submission] = {}  # key: name of a claim
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._calls = ThreadPoolExecutor(8, thread_name_prefix="nbdag-dask")  # calls of the cluster that may take long
+        self._cluster: LocalCluster | None = None
+        if address is None:
+            self._cluster = LocalCluster(
+                n_workers=slots, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+            )
+        self._client = _connect(self._cluster.scheduler_address if self._cluster is not None else str(address))
+        try:
+            if not allow_mismatch:
+                _check_versions(self._client)
+        except BaseException:
+            self._close()
+            raise
+        self._client.subscribe_topic(TOPIC, self._on_event)
+        self._watch = threading.Thread(target=self._watch_workers, name="nbdag-dask-watch", daemon=True)
+        self._watch.start()
+
+    @property
+    def slots(self) -> int:
+        """Return the maximum number of attempts at once."""
+        return self._slots or max(1, sum(each["nthreads"] for each in self._workers().values()))
+
+    def start(self, on_result: Callable[[Result], None]) -> None:
+        """Send results to `on_result`, from threads of the executor."""
+        self._on_result = on_result
+
+    def submit(self, job: Job) -> None:
+        """Send an attempt to the cluster without waiting; a worker starts it when a thread is free."""
+        name = f"nbdag-{job.mark or '-'.join(map(str, (job.key.dag, job.key.run, job.key.task)))}-{time.time_ns():x}"
+        attempt = _Submission(job, time.time(), Queue(name, client=self._client, maxsize=1))
+        with self._lock:
+            self._attempts[job.key] = attempt
+            self._claims[name] = attempt
+        attempt.future = self._client.submit(
+            run_attempt, job, name, key=name, pure=False, retries=0, priority=job.task.options.priority
+        )
+        attempt.future.add_done_callback(lambda future: self._on_done(name, future))
+
+    def cancel(self, key: Key) -> None:
+        """Request the termination of an attempt, without waiting."""
+        with self._lock:
+            attempt = self._attempts.get(key)
+        if attempt is not None and not attempt.cancelled:
+            attempt.cancelled = True
+            self._calls.submit(self._cancel, attempt)
+
+    def stop(self) -> None:
+        """Terminate all attempts, and wait until all their processes have ended."""
+        with self._lock:
+            attempts = list(self._attempts.values())
+        for attempt in attempts:
+            self.cancel(attempt.job.key)
+        while True:
+            with self._lock:
+                if not self._attempts:
+                    break
+            time.sleep(0.02)
+        self._stopping.set()
+        self._watch.join()
+        self._calls.shutdown()
+        self._close()
+
+    def terminate_leftovers(self, notebook: Path, mark: str) -> None:
+        """Kill the processes of an attempt whose executor was killed, on every host, and wait until they have ended."""
+        self._client.run(terminate_leftovers, notebook, mark)
+
+    # -- results ------------------------------------------------------------------------------------------------
+
+    def _on_event(self, event: tuple[float, Mapping[str, str]]) -> None:
+        """Record which worker executes an attempt."""
+        _, said = event
+        with self._lock:
+            attempt = self._claims.get(said["claim"])
+        if attempt is not None:
+            attempt.address, attempt.host = said["address"], said["host"]
+
+    def _on_done(self, name: str, future: Future[Any]) -> None:
+        with self._lock:
+            attempt = self._claims.get(name)
+        if attempt is None:
+            return
+        if future.status == "finished":
+            result = future.result()
+            # None: Dask repeated the task of a lost worker.
+            self._finish(name, _lost(attempt) if result is None else result)
+        elif future.status == "error":
+            reason = future.exception()
+            self._finish(name, attempt.failed(f"the attempt did not start: {type(reason).__name__}: {reason}"))
+        elif not attempt.cancelled:  # cancelled or lost, and not by this executor
+            self._finish(name, attempt.failed(f"the Dask scheduler lost or cancelled the attempt{_on(attempt)}"))
+
+    def _finish(self, name: str, result: Result, *, give_up: bool = False) -> None:
+        """Report the result of an attempt, unless it has one already; `give_up` cancels the attempt's Dask task."""
+        with self._lock:
+            attempt = self._claims.pop(name, None)
+            if attempt is None:
+                return
+            self._attempts.pop(attempt.job.key, None)
+        with contextlib.suppress(Exception):  # the connection may be closed
+            if attempt.future is not None:
+                if give_up:
+                    attempt.future.cancel(force=True)
+                attempt.future.release()
+            attempt.claim.close()
+        self._on_result(result)
+
+    def _cancel(self, attempt: _Submission) -> None:
+        """Prevent an attempt from starting, or terminate it on its host."""
+        name = attempt.claim.name
+        with contextlib.suppress(Exception):
+            attempt.claim.put("cancelled", timeout=CLAIM_TIMEOUT)
+            # Nobody can start the attempt any more.
+            self._finish(name, attempt.failed(CANCELLED), give_up=True)
+            return
+        while not attempt.address:  # the attempt has started, and the worker's event is under way
+            with self._lock:
+                if name not in self._claims:
+                    return
+            time.sleep(0.02)
+        try:
+            self._client.run(cancel_attempt, name, workers=[attempt.address])
+        except Exception as failure:
+            self._finish(name, attempt.failed(CANCELLED))
+            logging.getLogger(__name__).warning("an attempt was not cancelled on %s: %s", attempt.host, failure)
+
+    # -- the cluster --------------------------------------------------------------------------------------------
+
+    def _workers(self) -> Mapping[str, Any]:
+        workers: Mapping[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
+        return workers
+
+    def _watch_workers(self) -> None:
+        """Fail the attempts of workers that have left the cluster."""
+        while not self._stopping.wait(POLL):
+            with contextlib.suppress(Exception):
+                self._fail_lost(self._workers())
+
+    def _fail_lost(self, workers: Mapping[str, Any]) -> None:
+        with self._lock:
+            started = [(name, each) for name, each in self._claims.items() if each.address]
+        for name, attempt in started:
+            attempt.missed = 0 if attempt.address in workers else attempt.missed + 1
+            if attempt.missed >= MISSED:
+                self._finish(name, _lost(attempt), give_up=True)
+
+    def _close(self) -> None:
+        for each in (self._client, self._cluster):
+            if each is not None:
+                with contextlib.suppress(Exception):
+                    each.close()
+
+
+def _connect(to: str) -> Client:
+    try:
+        parse_host_port(parse_address(to)[1])
+    except ValueError:
+        raise NoClusterError(to, "expected a form such as tcp://host:8786") from None
+    try:
+        return Client(to, timeout=CONNECT_TIMEOUT, set_as_default=False, name="nbdag")
+    except (OSError, TimeoutError) as failure:
+        reason = "no answer" if isinstance(failure, TimeoutError) or not str(failure) else str(failure)
+        raise NoClusterError(to, reason) from failure
+
+
+def _lost(attempt: _Submission) -> Result:
+    return attempt.failed(f"the Dask worker{_on(attempt)} was lost while it executed the task")
+
+
+def _on(attempt: _Submission) -> str:
+    return f" {attempt.address} on host {attempt.host}" if attempt.address else ""
+
+
+# -- on the host of a worker ------------------------------------------------------------------------------------
+
+
+class _HostExecutor:
+    """The local executor of one Dask worker, shared by the Dask tasks of the worker."""
+
+    def __init__(self, slots: int) -> None:
+        self.executor = LocalExecutor(slots)
+        self.executor.start(self._on_result)
+        self._lock = threading.Lock()
+        self._results: dict[Key, queue.SimpleQueue[Result]] = {}
+        self._keys: dict[str, Key] = {}  # key: name of a claim
+
+    def submit(self, job: Job, name: str) -> queue.SimpleQueue[Result]:
+        """Start an attempt, and return the queue that receives its result."""
+        results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        with self._lock:
+            self._results[job.key] = results
+            self._keys[name] = job.key
+        self.executor.submit(job)
+        return results
+
+    def cancel(self, name: str) -> None:
+        with self._lock:
+            key = self._keys.get(name)
+        if key is not None:
+            self.executor.cancel(key)
+
+    def forget(self, name: str) -> None:
+        with self._lock:
+            self._keys.pop(name, None)
+
+    def _on_result(self, result: Result) -> None:
+        with self._lock:
+            results = self._results.pop(result.key)
+        results.put(result)
+
+
+_hosts: WeakKeyDictionary[Worker, _HostExecutor] = WeakKeyDictionary()
+_hosts_lock = threading.Lock()
+
+
+def _host_of(worker: Worker) -> _HostExecutor:
+    with _hosts_lock:
+        if worker not in _hosts:
+            _hosts[worker] = _HostExecutor(worker.state.nthreads)
+        return _hosts[worker]
+
+
+def run_attempt(job: Job, name: str) -> Result | None:
+    """Execute an attempt on this Dask worker, and return its result, or None if it was started before."""
+    worker = distributed.get_worker()
+    claim = Queue(name, client=distributed.get_client(), maxsize=1)
+    try:
+        try:
+            claim.put(worker.address, timeout=CLAIM_TIMEOUT)
+        except TimeoutError:
+            return None
+        worker.log_event(TOPIC, {"claim": name, "address": worker.address, "host": socket.gethostname()})
+        host = _host_of(worker)
+        results = host.submit(job, name)
+        try:
+            while True:
+                with contextlib.suppress(queue.Empty):
+                    return results.get(timeout=POLL)
+                if not _is_wanted(worker, name):
+                    host.cancel(name)
+        finally:
+            host.forget(name)
+    finally:
+        claim.close()
+
+
+def cancel_attempt(name: str, dask_worker: Worker) -> None:
+    """Request the termination of an attempt that this Dask worker executes."""
+    _host_of(dask_worker).cancel(name)
+
+
+def _is_wanted(worker: Worker, key: str) -> bool:
+    task = worker.state.tasks.get(key)
+    return task is not None and task.state not in ("cancelled", "released", "forgotten")
+
+
+def describe_host() -> dict[str, str]:
+    """Return the versions of this process that must be the same on every host."""
+    from importlib.metadata import version
+
+    return {"Python": platform.python_version(), "nbdag": version("nbdag"), "host": socket.gethostname()}
+
+
+own_versions = describe_host
+
+
+def _check_versions(client: Client) -> None:
+    own = own_versions()
+    found = []
+    for seen in client.run(describe_host).values():
+        differences = [
+            f"{what} {seen[what]} instead of {own[what]}" for what in ("Python", "nbdag") if seen[what] != own[what]
+        ]
+        if differences:
+            found.append(f"{seen['host']} has {' and '.join(differences)}")
+    if found:
+        raise HostsDifferError(tuple(found))

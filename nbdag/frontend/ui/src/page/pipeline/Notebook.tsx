@@ -1,0 +1,146 @@
+// The notebook of a pipeline, with the role of each cell and its state in the latest run in the margin.
+import type { Pipeline } from '../../api'
+import { seconds } from '../../components/format'
+import { Sign, stateStyle } from '../../components/Sign'
+import type { NotebookCell, NotebookMessage, RunMessage, TaskStatus } from '../../messages'
+import { path } from '../location'
+import { Link } from '../router'
+import { Empty, Loaded } from '../states'
+import { Time } from '../Time'
+import { useResource } from '../useResource'
+
+const ROLES: Record<NotebookCell['kind'], [label: string, meaning: string]> = {
+  task: ['task', 'This cell is a task.'],
+  parameters: ['parameters', "Runs first in every task's kernel; a run can set other values."],
+  setup: ['setup', "Runs in every task's kernel before the task."],
+  control: ['nbdag', 'Only magics of nbdag, which a run does not execute.'],
+  builder: ['builder', 'Its code makes tasks when a run begins.'],
+  scratch: ['skipped', 'A run does not execute this cell.'],
+  prose: ['', ''],
+}
+
+export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline }) {
+  const notebook = useResource<NotebookMessage>(
+    path`dags/${dag}/notebook`,
+    (change) => change.dag === dag && change.kind === 'dag',
+  )
+  const latest = recent.at(-1)
+  const run = useResource<RunMessage>(
+    latest ? path`dags/${dag}/runs/${latest.id}/tasks` : undefined,
+    (change) => change.dag === dag && change.run === latest?.id,
+  )
+  return (
+    <Loaded of={notebook} lines={12}>
+      {({ cells, problems }) => (
+        <div class="pg-notebook">
+          <p class="nbdag-muted">
+            {latest ? (
+              <>
+                States are those of run <Link to={path`/dags/${dag}/runs/${latest.id}`}>{latest.id}</Link>,{' '}
+                <Time at={latest.created} />.
+              </>
+            ) : (
+              'Without a run, the margin shows what each cell is.'
+            )}
+          </p>
+          {problems.length ? (
+            <details class="pg-problems" open>
+              <summary>Problems</summary>
+              <ul>
+                {problems.map((each) => (
+                  <li key={each}>{each}</li>
+                ))}
+              </ul>
+            </details>
+          ) : null}
+          {cells.length ? null : <Empty title="The notebook has no cells" />}
+          {cells.map((cell, n) => (
+            <Cell
+              key={n}
+              cell={cell}
+              number={n + 1}
+              statuses={latest ? run.data?.tasks : undefined}
+              to={(task) =>
+                latest
+                  ? path`/dags/${dag}/runs/${latest.id}/tasks/${task}`
+                  : `${path`/dags/${dag}/graph`}?task=${encodeURIComponent(task)}`
+              }
+            />
+          ))}
+        </div>
+      )}
+    </Loaded>
+  )
+}
+
+interface CellProps {
+  cell: NotebookCell
+  number: number
+  statuses: Record<string, TaskStatus> | undefined
+  to: (task: string) => string
+}
+
+function Cell({ cell: { kind, tasks, untagged, source }, number, statuses, to }: CellProps) {
+  if (kind === 'prose') {
+    return (
+      <section class="pg-cell pg-prose" aria-label={`Cell ${number}, text`}>
+        <div class="pg-margin" />
+        <div class="pg-text">
+          {source.map((line, n) => (
+            <ProseLine key={n} text={line.map(([, text]) => text).join('')} />
+          ))}
+        </div>
+      </section>
+    )
+  }
+  const [role, meaning] = ROLES[kind]
+  const [first] = tasks
+  const status = tasks.length === 1 && first !== undefined ? statuses?.[first] : undefined
+  return (
+    <section class={`pg-cell pg-is-${kind}`} aria-label={`Cell ${number}, ${role}`}>
+      <div class="pg-margin">
+        {kind === 'task' && first !== undefined ? (
+          <>
+            <Link class="pg-plain pg-strong" to={to(first)}>
+              {first}
+            </Link>
+            {status ? (
+              <span title={status.reason}>
+                <Sign state={status.state} /> {stateStyle(status.state).word}
+                {status.duration === undefined ? '' : ` · ${seconds(status.duration)}`}
+              </span>
+            ) : statuses ? (
+              <span class="nbdag-muted">not in this run</span>
+            ) : (
+              <span class="nbdag-muted">task</span>
+            )}
+          </>
+        ) : (
+          <span class={untagged ? 'pg-warn' : 'nbdag-muted'} title={untagged ? `${meaning} It has no tag.` : meaning}>
+            {untagged ? 'not tagged' : role}
+            {kind !== 'task' && tasks.length ? `, ${tasks.length} tasks` : ''}
+          </span>
+        )}
+      </div>
+      <pre>
+        {source.map((line, n) => (
+          <div key={n}>
+            {line.length
+              ? line.map(([colour, text], at) => (
+                  <span key={at} class={colour ? `nbdag-c-${colour}` : ''}>
+                    {text}
+                  </span>
+                ))
+              : '\n'}
+          </div>
+        ))}
+      </pre>
+    </section>
+  )
+}
+
+/** A line of Markdown: a heading without its signs, else the text as it was written. */
+function ProseLine({ text }: { text: string }) {
+  const heading = /^#{1,6}\s+(.*)$/.exec(text)
+  return heading ? <strong class="pg-heading">{heading[1]}</strong> : <div>{text || '\u00a0'}</div>
+}

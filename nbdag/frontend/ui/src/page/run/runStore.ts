@@ -1,0 +1,79 @@
+// The store of a run, kept while a view shows it and for a few runs afterwards, so that the way back is immediate.
+import { useEffect, useMemo } from 'preact/hooks'
+import { Store } from '../../components/state/store'
+import type { Picture } from '../../messages'
+import { RestTransport } from '../transport'
+
+const KEPT = 3 // runs that are not shown
+
+export interface ShownRun {
+  dag: string
+  run: string
+  store: Store
+  transport: RestTransport
+}
+
+interface Entry extends ShownRun {
+  views: number
+}
+
+const entries = new Map<string, Entry>()
+
+/** A picture without boxes, before the layout has arrived. */
+export function noPicture(dag: string): Picture {
+  return {
+    dag,
+    notebook: '',
+    direction: 'LR',
+    collapsed: false,
+    chains: 0,
+    groups: [],
+    folded: [],
+    width: 0,
+    height: 0,
+    nodes: [],
+    lines: [],
+    order: [],
+    problems: [],
+    dropped: [],
+  }
+}
+
+/** Return the store of a run, which follows the run while any view shows it. */
+export function useRunStore(dag: string, run: string): ShownRun {
+  const entry = useMemo(() => opened(dag, run), [dag, run])
+  useEffect(() => {
+    entry.views += 1
+    entry.store.load(run)
+    return () => {
+      entry.views -= 1
+      forget()
+    }
+  }, [entry])
+  return entry
+}
+
+function opened(dag: string, run: string): Entry {
+  const key = `${dag}\n${run}`
+  const known = entries.get(key)
+  entries.delete(key)
+  const entry = known ?? created(dag, run)
+  entries.set(key, entry) // the last entry is the latest
+  return entry
+}
+
+function created(dag: string, run: string): Entry {
+  const transport = new RestTransport(dag, run)
+  const actions = ['retry', 'retry_only', 'retry_failed', 'cancel'] as const
+  const state = { number: 0, session: {}, runs: [], actions: [...actions] }
+  return { dag, run, transport, views: 0, store: new Store(transport, noPicture(dag), state) }
+}
+
+function forget(): void {
+  const idle = [...entries].filter(([, { views }]) => views === 0)
+  for (const [key, { store, transport }] of idle.slice(0, Math.max(0, idle.length - KEPT))) {
+    entries.delete(key)
+    store.close()
+    transport.close()
+  }
+}

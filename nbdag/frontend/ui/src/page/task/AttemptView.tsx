@@ -1,0 +1,101 @@
+// One attempt: when it ran, what went wrong, its outputs, its log.
+
+import { useMemo } from 'preact/hooks'
+import { LogView } from '../../components/log/LogView'
+import type { LogPart, LogSource } from '../../components/log/useLog'
+import { Outputs } from '../../components/panel/Outputs'
+import { Sign, stateStyle } from '../../components/Sign'
+import type { Attempt, AttemptMessage } from '../../messages'
+import { apiAddress, ProblemError, request } from '../api'
+import { instanceName } from '../run/links'
+import type { ShownRun } from '../run/runStore'
+import { Loaded } from '../states'
+import { Time } from '../Time'
+import { runAddress } from '../transport'
+import { useResource } from '../useResource'
+
+interface Props {
+  attempt: Attempt
+  task: string
+  shown: ShownRun
+}
+
+export function AttemptView({ attempt, task, shown: { dag, run } }: Props) {
+  const { map_index, try_number, state, started, ended, error, notes } = attempt
+  const live = state === 'running' || state === 'restarting'
+  const address = runAddress(dag, run, `tasks/${encodeURIComponent(task)}/attempts/${map_index}/${try_number}`)
+  // The state in the address makes a change of the state another resource, which is read again.
+  const answer = useResource<AttemptMessage>(`${address}?state=${state}`, (change) => live && change.task === task)
+  const source = useMemo(() => logSource(`${address}/log`), [address])
+  const name = `${instanceName(task, map_index)}, try ${try_number}`
+  return (
+    <section class="task-attempt" aria-label={name}>
+      <p class="run-facts">
+        <span>
+          <Sign state={state} /> {stateStyle(state).word}
+        </span>
+        {started === null ? null : (
+          <span>
+            started <Time at={started} exact />
+          </span>
+        )}
+        {ended === null ? null : (
+          <span>
+            ended <Time at={ended} exact />
+          </span>
+        )}
+      </p>
+      {error ? <p class={`nbdag-reason nbdag-is-${state}`}>{error}</p> : null}
+      {notes.map((note) => (
+        <p key={note} class="nbdag-reason nbdag-is-stale">
+          {note}
+        </p>
+      ))}
+      <h2>Output</h2>
+      <Loaded of={answer} lines={3}>
+        {({ outputs, rendered }) => (
+          <>
+            {outputs.length ? (
+              <Outputs outputs={outputs} label={name} />
+            ) : (
+              <p class="nbdag-muted">{live ? 'No output yet.' : 'No output.'}</p>
+            )}
+            {rendered.map(([what, text]) => (
+              <details key={what}>
+                <summary>Rendered: {what}</summary>
+                {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard */}
+                <pre class="nbdag-text" tabIndex={0}>
+                  {text}
+                </pre>
+              </details>
+            ))}
+          </>
+        )}
+      </Loaded>
+      <h2>Log</h2>
+      <LogView source={source} live={live} label={`Log of ${name}`} />
+    </section>
+  )
+}
+
+/** Return where the log of an attempt is read from, a part at a time. */
+export function logSource(address: string): LogSource {
+  const read = async (offset: number, limit: number, signal: AbortSignal): Promise<LogPart | undefined> => {
+    let response: Response
+    try {
+      response = await request(address, { query: { offset: String(offset), limit }, signal })
+    } catch (error) {
+      if (error instanceof ProblemError && error.status === 404) return undefined // the attempt has not started
+      throw error
+    }
+    const bytes = new Uint8Array(await response.arrayBuffer())
+    const header = (name: string) => Number(response.headers.get(name) ?? 0)
+    return { bytes, start: header('Log-Offset'), size: header('Log-Size') }
+  }
+  return {
+    key: address,
+    address: apiAddress(address, { download: true }),
+    tail: (count, signal) => read(-count, count, signal),
+    read,
+  }
+}

@@ -1,0 +1,54 @@
+"""The report of a run as an HTML page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ...core.model.states import RUN_FINISHED
+from ...errors import NbdagError, error
+from ...home import Home
+from ...html_report import CODES, Code, to_html
+from .records import Run
+from .runs import find_run, home_of
+
+
+@error
+class NoReportError(NbdagError):
+    """The run has no report yet, or its report was deleted."""
+
+    run: str
+    dag: str
+    path: Path
+    template = "run {run} of {dag} has no report at {path} yet; it is written when the first task has ended"
+
+
+def report_html(
+    run: Run | str = "latest", dag: str | None = None, *, code: Code = "shown", home: Home | None = None
+) -> str:
+    """Return the report of a run as one HTML page, which needs no network and no other file.
+
+    `code` says whether the source of the cells is shown, folded or hidden. The report of a run that has not ended shows
+    the tasks that have. Scripts in outputs are kept: a server must forbid them by a Content-Security-Policy. Raise
+    `NoReportError`.
+    """
+    if code not in CODES:
+        raise ValueError(f"unknown value {code!r} for code; expected one of {', '.join(CODES)}")
+    here = home_of(run, home)
+    found = run if isinstance(run, Run) else find_run(run, dag, home=here)
+    # A later run may have overwritten the report at the path that the user chose, but never the report in the home.
+    for path in (here.report(found.dag, found.id), found.notebook):
+        try:
+            notebook = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+        about = {
+            "dag": found.dag,
+            "run_id": found.id,
+            "state": found.state.value,
+            "started": found.started,
+            "ended": found.ended if found.state in RUN_FINISHED else None,
+            "error": found.error or found.orphaned or "",
+        }
+        return to_html(notebook, code=code, folder=None if found.source is None else found.source.parent, about=about)
+    raise NoReportError(found.id, found.dag, here.report(found.dag, found.id))

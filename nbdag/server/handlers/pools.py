@@ -1,0 +1,30 @@
+"""Pools, and the tasks that use them."""
+
+from __future__ import annotations
+
+from ... import runs
+from ..types import PoolBody, PoolList, PoolName, PoolState
+from .base import ROUTES, Call
+
+
+@ROUTES.get("pools")
+def list_pools(call: Call) -> PoolList:
+    """List the pools by name."""
+    return {"items": [pool_state(each) for each in runs.list_pools(call.home)]}
+
+
+@ROUTES.put("pools/{pool}")
+def set_pool(call: Call, pool: PoolName, body: PoolBody) -> PoolState:
+    """Create a pool, or change its size. Running tasks keep their slots."""
+    return pool_state(runs.set_pool(pool, body.slots, home=call.home))
+
+
+@ROUTES.delete("pools/{pool}", statuses=(204,), mime="")
+def delete_pool(call: Call, pool: PoolName) -> None:
+    """Delete a pool. Tasks that name a deleted pool run one at a time."""
+    runs.delete_pool(pool, home=call.home)
+
+
+def pool_state(pool: runs.Pool) -> PoolState:
+    """Return a pool as an answer."""
+    return {"name": pool.name, "slots": pool.slots, "used": pool.used, "tasks": list(pool.tasks)}
