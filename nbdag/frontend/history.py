@@ -28,6 +28,7 @@ from .messages import (
     RunMessage,
     TaskDetails,
     TimelineMessage,
+    ValueList,
 )
 from .status import attempt_state, run_statuses, run_summary
 
@@ -63,6 +64,25 @@ class History:
         details["attempts"] = self.attempts(found.id, name)
         details["durations"] = self.durations(name)
         return details
+
+    def values(self, run: str) -> ValueList:
+        """Return the values that the tasks of a run have stored."""
+        found = find_run(run, self.dag, home=self.home)
+        return {
+            "items": [
+                {
+                    "task": each.id,
+                    "map_index": each.map_index,
+                    "name": output.name,
+                    "type": output.type,
+                    "bytes": output.bytes,
+                    "summary": output.summary,
+                    "digest": output.digest,
+                }
+                for each in found
+                for output in each.outputs
+            ]
+        }
 
     def attempts(self, run: str, task: str) -> list[Attempt]:
         """Return every attempt of a task in a run, by start time."""

@@ -212,6 +212,27 @@ class NotebookMessage(TypedDict):
     problems: list[str]
 
 
+# The values of a run.
+
+
+class ListedValue(TypedDict):
+    """A value that a task of a run has stored."""
+
+    task: str
+    map_index: int
+    name: str
+    type: str
+    bytes: int
+    summary: str
+    digest: str  # digest of the file with the value; equal digests mean equal values
+
+
+class ValueList(TypedDict):
+    """The values that a run has stored."""
+
+    items: list[ListedValue]
+
+
 # The open notebook: what JupyterLab's page posts and receives while a person edits.
 
 
@@ -503,6 +524,20 @@ class RunComparison(TypedDict):
     parameters: list[ParameterDifference]
     notebook: NotebookDifference  # from the notebook of the other run to that of this run
     tasks: list[ComparedTask]
+
+
+class NotebookFile(TypedDict):
+    """A notebook file."""
+
+    path: str  # relative to the root directory
+    dag: str | None  # the pipeline that is deployed from this file
+
+
+class NotebookFiles(TypedDict):
+    """The notebooks below the root directory, by path."""
+
+    items: list[NotebookFile]
+    complete: bool  # whether the list contains all notebooks
 
 
 # Requests: from the front end to Python.

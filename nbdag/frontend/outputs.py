@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from .messages import DisplayOutput, MimeType
 
 MAX_LOG = 40_000  # maximum number of characters to show from the end of a log
 _MAX_BYTES = 4  # maximum size of a character in UTF-8
+MAX_STREAM = 100_000  # maximum number of characters of a stream's text to show, from its end
 MAX_OUTPUT = 2_000_000  # maximum number of characters of an output; longer outputs are not shown
 _BASE64_IMAGES: tuple[MimeType, ...] = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _RICHEST_FIRST: tuple[MimeType, ...] = (
@@ -38,10 +40,25 @@ def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
     found: list[DisplayOutput] = []
     for cell in cells:
         shown = _SHOWN_CELLS & set(tags_of(cell))
-        for output in cell.get("outputs", ()):
+        for output in _joined(cell.get("outputs", ())):
             # A cell of setup or of nbdag shows only an error, because the error explains why the task failed.
             if shown or output.get("output_type") == "error":
                 found.extend(display_outputs(output))
+    return found
+
+
+def _joined(outputs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the outputs with consecutive texts of one stream as one output. Of a long text, the end is kept."""
+    found: list[Mapping[str, Any]] = []
+    for (kind, name), group in groupby(outputs, lambda each: (each.get("output_type"), each.get("name"))):
+        if kind != "stream":
+            found += group
+            continue
+        text = "".join(_text(each.get("text")) for each in group)
+        if len(text) > MAX_STREAM:
+            end = text[text.find("\n", len(text) - MAX_STREAM) + 1 :]
+            text = f"[{len(text) - len(end):,} earlier characters are in the log]\n{end}"
+        found.append({"output_type": "stream", "name": name, "text": text})
     return found
 
 

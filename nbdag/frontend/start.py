@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import IO
 
 from .. import notebooks, runs
+from ..core.model.states import RunState
 from ..errors import NbdagError, error
 from ..home import Home
 from .actions import KERNEL_VARIABLES, RUN_OPTIONS
-from .messages import RunAction, StartedRun
+from .messages import RunAction, RunSummary, StartedRun
 from .outputs import plain_text
+from .status import run_summary
 
 _POLL = 0.1  # seconds between two looks at the store
 _LONGEST = 120.0  # seconds after which a run that has not begun is reported as an error
@@ -44,15 +46,8 @@ def start_run(notebook: Path, action: RunAction, task: str, *, home: Home) -> St
     option = RUN_OPTIONS[action]
     before = _run_ids(dag.id, home)
     arguments = ["run", str(notebook), *([option, task] if option else []), "--no-progress"]
-    environment = {name: value for name, value in os.environ.items() if name not in KERNEL_VARIABLES}
-    environment |= {"NBDAG_HOME": str(home.root), "NO_COLOR": "1"}
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "nbdag", *arguments],
-            env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-        # The thread reads the exit code, so that the ended process does not stay in the list of processes.
-        threading.Thread(target=process.wait, name="nbdag-run", daemon=True).start()
+        process = _start(arguments, home, output)
         deadline = time.monotonic() + _LONGEST
         while True:
             ended = process.poll() is not None
@@ -64,6 +59,41 @@ def start_run(notebook: Path, action: RunAction, task: str, *, home: Home) -> St
             if time.monotonic() > deadline:
                 raise RunNotStartedError(f"it has not begun for {_LONGEST:.0f} s")
             time.sleep(_POLL)
+
+
+def resume_run(dag: str, run: str, *, home: Home) -> RunSummary:
+    """Execute what did not succeed in a run again: by a scheduler if one is alive, else by a process of its own.
+
+    Raise `RunNotStartedError`, or an error of `runs.requeue`.
+    """
+    found, owner = runs.requeue(run, dag=dag, home=home)
+    if owner:
+        return run_summary(found)
+    with tempfile.TemporaryFile() as output:
+        process = _start(["resume", found.id, "--dag", found.dag], home, output)
+        deadline = time.monotonic() + _LONGEST
+        while time.monotonic() < deadline:
+            ended = process.poll() is not None
+            now = runs.find_run(found.id, found.dag, details=False, home=home)
+            if now.state is not RunState.QUEUED:
+                return run_summary(now)
+            if ended:
+                raise RunNotStartedError(_last_line(output) or f"exit code {process.returncode}")
+            time.sleep(_POLL)
+        raise RunNotStartedError(f"it has not begun for {_LONGEST:.0f} s")
+
+
+def _start(arguments: list[str], home: Home, output: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a command of nbdag that does not end with this process."""
+    environment = {name: value for name, value in os.environ.items() if name not in KERNEL_VARIABLES}
+    environment |= {"NBDAG_HOME": str(home.root), "NO_COLOR": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nbdag", *arguments],
+        env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+    )  # fmt: skip
+    # The thread reads the exit code, so that the ended process does not stay in the list of processes.
+    threading.Thread(target=process.wait, name="nbdag-run", daemon=True).start()
+    return process
 
 
 def _run_ids(dag: str, home: Home) -> set[str]:

@@ -75,14 +75,14 @@ def run_values(dag: Dag, name: str, run: Run) -> tuple[list[Value], list[Value]]
     inputs = []
     for given in dag.tasks[name].inputs:
         source = next((source for source in given.sources if source in done), given.sources[0] if given.sources else "")
-        inputs.append(_stored_value(source, given.name, stored.get((source, given.name), ()), source in mapped))
+        inputs.append(stored_value(source, given.name, stored.get((source, given.name), ()), source in mapped))
     outputs = [
-        _stored_value(name, output, found, name in mapped) for (task, output), found in stored.items() if task == name
+        stored_value(name, output, found, name in mapped) for (task, output), found in stored.items() if task == name
     ]
     return inputs, outputs
 
 
-def _stored_value(task: str, name: str, found: Sequence[StoredOutput], mapped: bool) -> Value:
+def stored_value(task: str, name: str, found: Sequence[StoredOutput], mapped: bool) -> Value:
     """Return a stored output of a task; for a mapped task, the list of the outputs of its instances."""
     shown = ", ".join(output.summary for output in found[:_SHOWN_ELEMENTS])
     more = ", …" if len(found) > _SHOWN_ELEMENTS else ""

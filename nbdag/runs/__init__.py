@@ -7,7 +7,7 @@ one function of this module and shows the result. Nothing outside this package i
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
     lists              page_of_runs  page_of_dags  dag_entry
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
-                       remember_files  list_assets  asset_events  waits_for  lineage
+                       load_output  remember_files  list_assets  asset_events  waits_for  lineage
                        questions  report_html
     change             answer  emit_asset  clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
     maintain           list_connections  test_connections
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .actions.doctor import doctor, stop_servers
     from .actions.gc import GRACE, Cleaned, clean_db, gc
     from .actions.pools import DefaultPoolError, PoolNameError, PoolSizeError, UnknownPoolError, delete_pool, set_pool
-    from .actions.resume import RunOwnedError, RunSucceededError, resume
+    from .actions.resume import RunOwnedError, RunSucceededError, requeue, resume
     from .creation.partial_runs import NoStoredValueError
     from .creation.plan import Planned, PoolTooSmallError, plan_run
     from .creation.prepare import (
@@ -72,7 +72,16 @@ if TYPE_CHECKING:
     from .queries.calendar import Calendar, CalendarDay, calendar
     from .queries.connections import KnownConnection, TestedConnection, list_connections, test_connections
     from .queries.database import DatabaseHealth, check_db
-    from .queries.deployments import Deployed, NotDeployedError, Tick, find_dag, list_dags, live_scheduler, next_ticks
+    from .queries.deployments import (
+        Deployed,
+        NotDeployedError,
+        Tick,
+        deployed_paths,
+        find_dag,
+        list_dags,
+        live_scheduler,
+        next_ticks,
+    )
     from .queries.file_order import remember_files
     from .queries.health import Finding, health
     from .queries.listings import (
@@ -107,7 +116,7 @@ if TYPE_CHECKING:
         UnknownInstanceError,
         ValueNotStoredError,
     )
-    from .queries.report_page import NoReportError, report_html
+    from .queries.report_page import NoReportError, report_html, report_notebook
     from .queries.run_details import RunDetails, run_details
     from .queries.run_events import RunEvent, run_events
     from .queries.runs import (
@@ -126,7 +135,7 @@ if TYPE_CHECKING:
         rendered_in,
         watch_runs,
     )
-    from .queries.values import load
+    from .queries.values import load, load_output
     from .queries.why import Why, why, why_not_started
 
 __all__ = [
@@ -229,6 +238,7 @@ __all__ = [
     "dag_entry",
     "delete_pool",
     "deploy",
+    "deployed_paths",
     "doctor",
     "edited_since",
     "emit_asset",
@@ -250,6 +260,7 @@ __all__ = [
     "list_versions",
     "live_scheduler",
     "load",
+    "load_output",
     "logs",
     "mark",
     "migrate_db",
@@ -269,6 +280,8 @@ __all__ = [
     "rendered",
     "rendered_in",
     "report_html",
+    "report_notebook",
+    "requeue",
     "resume",
     "run",
     "run_child",
@@ -299,11 +312,13 @@ _MODULES = {
         "AmbiguousRunError NoLogError RunBusyError UnknownRunError UnknownStateError find_run follow "
         "list_attempts list_runs logs owner rendered rendered_in watch_runs"
     ),
-    ".queries.report_page": "NoReportError report_html",
+    ".queries.report_page": "NoReportError report_html report_notebook",
     ".queries.pinned": "PinnedNotebookMissingError",
-    ".queries.values": "load",
+    ".queries.values": "load load_output",
     ".queries.why": "Why why why_not_started",
-    ".queries.deployments": "Deployed NotDeployedError Tick find_dag list_dags live_scheduler next_ticks",
+    ".queries.deployments": (
+        "Deployed NotDeployedError Tick deployed_paths find_dag list_dags live_scheduler next_ticks"
+    ),
     ".queries.pools": "Pool list_pools",
     ".queries.assets": ("Asset AssetVersion Lineage UnknownAssetError asset_events lineage list_assets waits_for"),
     ".queries.connections": "KnownConnection TestedConnection list_connections test_connections",
@@ -335,7 +350,7 @@ _MODULES = {
     ".actions.child": "ChildRunError NoSchedulerError run_child trigger_child",
     ".actions.clear": "MARKS Cleared NothingToClearError clear edited_since mark",
     ".actions.cancel": "RunEndedError cancel",
-    ".actions.resume": "RunOwnedError RunSucceededError resume",
+    ".actions.resume": "RunOwnedError RunSucceededError requeue resume",
     ".actions.pools": "DefaultPoolError PoolNameError PoolSizeError UnknownPoolError delete_pool set_pool",
     ".actions.gc": "GRACE Cleaned clean_db gc",
     ".actions.database": "migrate_db",

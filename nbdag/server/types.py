@@ -33,9 +33,14 @@ PoolName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", min_length
 AssetName = Annotated[
     str, Meta(min_length=1, max_length=2000, description="Name of an asset, such as s3://lake/orders.")
 ]
+ValueName = Annotated[
+    str, Meta(pattern=r"^[^\x00-\x1f/]+$", min_length=1, max_length=250, description="Name of a variable.")
+]
 FilePath = Annotated[
     str, Meta(min_length=1, max_length=4096, description="Path of a file, relative to the server's root directory.")
 ]
+# The name of a variable, which may be any identifier of Python.
+Name = Annotated[str, Meta(min_length=1, max_length=250)]
 MapIndex = Annotated[int, Meta(ge=-1, le=10_000_000, description="Index of a mapped task's instance, or -1.")]
 TryNumber = Annotated[int, Meta(ge=1, le=1_000_000, description="Number of the try, from 1.")]
 # The name of a task, or of an instance of a mapped task: `train`, or `train[3]`.
@@ -544,3 +549,16 @@ class CalendarQuery(Struct, kw_only=True):
 
     first: Day
     last: Day  # included
+
+
+class ReportQuery(Struct, kw_only=True):
+    """How to show the report of a run."""
+
+    code: Literal["shown", "folded", "hidden"] = "shown"  # how the source of the cells is shown
+    download: bool = False  # whether the page is sent as a file
+
+
+class ValueQuery(Struct, kw_only=True):
+    """Which instance of a mapped task has the value."""
+
+    map_index: MapIndex = -1

@@ -38,6 +38,9 @@ class _Terminated(BaseException):
     """Raised in the code of an attempt that was cancelled or has timed out."""
 
 
+_SLOTS = 2  # number of attempts at once, if the caller leaves it to the executor
+
+
 @dataclass(eq=False, slots=True)
 class _Submission:
     """A submitted attempt that has no result yet."""
@@ -61,8 +64,8 @@ class InProcessExecutor:
     - warnings about undeclared changes, and omission of values that cannot be stored and that no task reads
     """
 
-    def __init__(self, slots: int) -> None:
-        self.slots = slots
+    def __init__(self, slots: int | None = None) -> None:
+        self.slots = _SLOTS if slots is None else slots
         self._on_result: Callable[[Result], None] = lambda result: None
         self._lock = threading.Lock()
         self._waiting: deque[_Submission] = deque()

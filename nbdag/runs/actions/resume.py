@@ -7,6 +7,7 @@ or was cancelled, every task that did not succeed is reset first.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ...core.model import text
 from ...core.model.events import Event
@@ -21,6 +22,10 @@ from ..queries.liveness import owner_of
 from ..queries.records import Run
 from ..queries.runs import UnknownRunError, find_row, home_of, id_of, open_store, read_runs
 from .clear import clear_unsuccessful
+
+if TYPE_CHECKING:
+    from ...store.rows import RunRow
+    from ...store.store import Store
 
 
 @error
@@ -50,6 +55,33 @@ class RunSucceededError(NbdagError):
         return text.run_selector(self.run, self.dag)
 
 
+def requeue(run: Run | str, *, dag: str | None = None, home: Home | None = None) -> tuple[Run, str]:
+    """Reset what did not succeed in a run that no other process owns, so that a scheduler or `resume` continues it.
+
+    Return the run, and a description of the scheduler that executes it; "" if no scheduler is alive.
+    """
+    here = home_of(run, home)
+    with open_store(here, to_change=True) as store:
+        if store is None:
+            raise UnknownRunError(id_of(run), dag, here.root)
+        recover(store, here)
+        row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
+        _prepare_to_continue(store, here, row)
+        now = store.run(row.id)
+        return read_runs(store, here, [now])[0], owner_of(store, now)
+
+
+def _prepare_to_continue(store: Store, here: Home, row: RunRow) -> None:
+    """Reset the unsuccessful tasks of an ended run. Raise an error if this process may not continue the run."""
+    if row.state is RunState.SUCCESS:
+        raise RunSucceededError(row.dag, row.name)
+    check_available(row.parameters)
+    if row.state in RUN_FINISHED:
+        clear_unsuccessful(store, here, row)
+    elif owner := owner_of(store, row):
+        raise RunOwnedError(row.dag, row.name, owner)
+
+
 def resume(
     run: Run | str = "latest",
     *,
@@ -71,12 +103,6 @@ def resume(
             raise UnknownRunError(id_of(run), dag, here.root)
         recover(store, here)
         row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
-        if row.state is RunState.SUCCESS:
-            raise RunSucceededError(row.dag, row.name)
-        check_available(row.parameters)
-        if row.state in RUN_FINISHED:
-            clear_unsuccessful(store, here, row)
-        elif owner := owner_of(store, row):
-            raise RunOwnedError(row.dag, row.name, owner)
+        _prepare_to_continue(store, here, row)
         execute_runs(store, here, [store.run(row.id)], jobs=jobs, kernels=kernels, executor=executor, on_event=on_event)
         return read_runs(store, here, [store.run(row.id)])[0]

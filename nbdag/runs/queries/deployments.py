@@ -99,6 +99,12 @@ def list_dags(*, home: Home | None = None) -> list[Deployed]:
         return [] if store is None else read_deployments(store)
 
 
+def deployed_paths(*, home: Home | None = None) -> dict[Path, str]:
+    """Return the ids of the deployed DAGs by the paths of their notebooks."""
+    with open_store(the_home(home)) as store:
+        return {} if store is None else {Path(row.path): row.id for row in store.deployments.all()}
+
+
 def find_dag(dag: str, *, home: Home | None = None) -> Deployed:
     """Return a deployed DAG by its id."""
     with open_store_and_dag(home, dag) as (store, row):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...core.model.states import RUN_FINISHED
@@ -36,11 +37,10 @@ def report_html(
         raise ValueError(f"unknown value {code!r} for code; expected one of {', '.join(CODES)}")
     here = home_of(run, home)
     found = run if isinstance(run, Run) else find_run(run, dag, home=here)
-    # A later run may have overwritten the report at the path that the user chose, but never the report in the home.
-    for path in (here.report(found.dag, found.id), found.notebook):
+    for text in _reports(here, found):
         try:
-            notebook = json.loads(path.read_bytes())
-        except (OSError, ValueError):
+            notebook = json.loads(text)
+        except ValueError:
             continue
         about = {
             "dag": found.dag,
@@ -52,3 +52,22 @@ def report_html(
         }
         return to_html(notebook, code=code, folder=None if found.source is None else found.source.parent, about=about)
     raise NoReportError(found.id, found.dag, here.report(found.dag, found.id))
+
+
+def report_notebook(run: str, dag: str | None = None, *, home: Home | None = None) -> bytes:
+    """Return the report of a run as the text of a notebook file. Raise `NoReportError`."""
+    here = home_of(run, home)
+    found = find_run(run, dag, details=False, home=here)
+    for text in _reports(here, found):
+        return text
+    raise NoReportError(found.id, found.dag, here.report(found.dag, found.id))
+
+
+def _reports(here: Home, run: Run) -> Iterator[bytes]:
+    """Yield the texts of the files that contain the report of a run."""
+    # A later run may have overwritten the report at the path that the user chose, but never the report in the home.
+    for path in dict.fromkeys((here.report(run.dag, run.id), run.notebook)):
+        try:
+            yield path.read_bytes()
+        except OSError:
+            continue

@@ -10,10 +10,12 @@ from . import (
     notebooks,
     pipeline_notebook,
     pools,
+    results,
     run_actions,
     runs,
     scheduler,
     tasks,
+    values,
 )
 from .base import ROUTES
 
@@ -26,8 +28,10 @@ __all__ = [
     "notebooks",
     "pipeline_notebook",
     "pools",
+    "results",
     "run_actions",
     "runs",
     "scheduler",
     "tasks",
+    "values",
 ]

@@ -18,6 +18,7 @@ from ...frontend.messages import (
     HeaderCompletions,
     HeaderForm,
     NotebookAnalysis,
+    NotebookFiles,
     NotebookTaskRequest,
     OptionTable,
     ParseHeaderRequest,
@@ -26,8 +27,15 @@ from ...frontend.messages import (
     TagRequest,
     TaskDetails,
 )
+from ...frontend.notebook_files import notebook_files
 from .base import ROUTES, Call
 from .files import file_of
+
+
+@ROUTES.get("notebooks")
+def list_notebooks(call: Call) -> NotebookFiles:
+    """List the notebooks below the root directory of the server."""
+    return notebook_files(call.root, home=call.home)
 
 
 @ROUTES.post("notebooks/analyze", action="read")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ... import runs
+from ...frontend import start
 from ...frontend.messages import RunSummary
 from ...frontend.status import run_summary
 from ..types import Affected, AnswerBody, ClearBody, Id, MarkBody
@@ -42,6 +43,15 @@ def cancel_run(call: Call, dag: Id, run: Id) -> RunSummary:
 def answer_question(call: Call, dag: Id, run: Id, body: AnswerBody) -> Affected:
     """Answer the question of a task with --approve: yes runs the task, no skips it."""
     return affected(runs.answer(run, body.task, body.approved, why=body.why, by=call.user, dag=dag, home=call.home))
+
+
+@ROUTES.post("dags/{dag}/runs/{run}/resume")
+def resume_run(call: Call, dag: Id, run: Id) -> RunSummary:
+    """Execute what did not succeed in a run again.
+
+    A scheduler that is alive continues the run; else a process of its own does.
+    """
+    return start.resume_run(dag, run, home=call.home)
 
 
 def affected(done: runs.Cleared) -> Affected:

@@ -442,3 +442,14 @@ export interface CalendarQuery {
   first: string
   last: string
 }
+
+/** How to show the report of a run. */
+export interface ReportQuery {
+  code?: "shown" | "folded" | "hidden"
+  download?: boolean
+}
+
+/** Which instance of a mapped task has the value. */
+export interface ValueQuery {
+  map_index?: number
+}

@@ -251,6 +251,22 @@ export interface NotebookMessage {
   problems: string[]
 }
 
+/** A value that a task of a run has stored. */
+export interface ListedValue {
+  task: string
+  map_index: number
+  name: string
+  type: string
+  bytes: number
+  summary: string
+  digest: string
+}
+
+/** The values that a run has stored. */
+export interface ValueList {
+  items: ListedValue[]
+}
+
 /** The latest execution of a cell in the notebook's kernel, as the page has seen it. */
 export interface CellExecution {
   source: string
@@ -514,6 +530,18 @@ export interface RunComparison {
   parameters: ParameterDifference[]
   notebook: NotebookDifference
   tasks: ComparedTask[]
+}
+
+/** A notebook file. */
+export interface NotebookFile {
+  path: string
+  dag: string | null
+}
+
+/** The notebooks below the root directory, by path. */
+export interface NotebookFiles {
+  items: NotebookFile[]
+  complete: boolean
 }
 
 /** Ask for the initial state again if the page has missed a change. */

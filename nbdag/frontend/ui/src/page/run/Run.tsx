@@ -10,6 +10,7 @@ import { Loaded, Loading } from '../states'
 import { notify } from '../toasts'
 import { runAddress } from '../transport'
 import { type Resource, useResource } from '../useResource'
+import { Compare } from './Compare'
 import { Events } from './Events'
 import { GraphOrGantt } from './GraphOrGantt'
 import { dagPlace, runPlace, type Tab } from './links'
@@ -24,6 +25,7 @@ export const TABS: Record<Tab, string> = {
   report: 'Report',
   events: 'Events',
   values: 'Values',
+  compare: 'Compare',
 }
 const LARGE = 400 // tasks from which a run opens as a list of bars, because a graph of so many shows no whole
 
@@ -35,7 +37,7 @@ export function useRunDetails(dag: string, run: string): Resource<RunDetails> {
 }
 
 export default function Run({ params }: ViewProps) {
-  const { dag = '', run = '', tab: named } = params
+  const { dag = '', run = '', tab: named, other } = params
   const details = useRunDetails(dag, run)
   const shown = useRunStore(dag, run)
   const size = details.data ? taskCount(details.data) : undefined
@@ -85,6 +87,8 @@ export default function Run({ params }: ViewProps) {
               <Report dag={dag} run={run} active={isActive(found.run)} />
             ) : tab === 'events' ? (
               <Events details={found} />
+            ) : tab === 'compare' ? (
+              <Compare details={found} other={other} />
             ) : tab === 'values' ? (
               <Values details={found} shown={shown} />
             ) : (

@@ -4,6 +4,7 @@ import type { RunDetails } from '../../api'
 import { bytes, plural } from '../../components/format'
 import { Outputs } from '../../components/panel/Outputs'
 import { useAnswer } from '../../components/state/hooks'
+import type { ValueList as Listed, ListedValue } from '../../messages'
 import { Dialog } from '../Dialog'
 import { Link } from '../router'
 import { Empty, Loaded, Loading } from '../states'
@@ -12,7 +13,6 @@ import { useResource } from '../useResource'
 import { List } from './List'
 import { instanceName, taskPlace } from './links'
 import type { ShownRun } from './runStore'
-import type { StoredValue } from './types'
 
 const COLUMNS = [
   { name: 'Name' },
@@ -31,16 +31,13 @@ interface Props {
 
 export function Values({ details, shown }: Props) {
   const { dag, id } = details.run
-  const values = useResource<{ items: StoredValue[] }>(
-    runAddress(dag, id, 'values'),
-    (change) => change.dag === dag && change.run === id,
-  )
+  const values = useResource<Listed>(runAddress(dag, id, 'values'), (change) => change.dag === dag && change.run === id)
   return <Loaded of={values}>{({ items }) => <ValueList shown={shown} items={items} />}</Loaded>
 }
 
-function ValueList({ shown: { dag, run, store }, items }: { shown: ShownRun; items: readonly StoredValue[] }) {
+function ValueList({ shown: { dag, run, store }, items }: { shown: ShownRun; items: readonly ListedValue[] }) {
   const [query, setQuery] = useState('')
-  const [preview, setPreview] = useState<StoredValue>()
+  const [preview, setPreview] = useState<ListedValue>()
   const found = useMemo(() => {
     const text = query.trim().toLowerCase()
     if (!text) return items

@@ -1,0 +1,45 @@
+"""What a run leaves: its report, and the values of its tasks."""
+
+from __future__ import annotations
+
+from ... import runs
+from ...frontend.messages import ValueMessage
+from ...frontend.preview import preview
+from ..types import Id, ReportQuery, ValueName, ValueQuery
+from .base import ROUTES, Call, Content
+
+# Outputs may contain scripts and addresses of other servers. The report executes none and asks none.
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'self'; sandbox"
+)
+
+
+@ROUTES.get("dags/{dag}/runs/{run}/report", mime="text/html; charset=utf-8")
+def get_report(call: Call, dag: Id, run: Id, query: ReportQuery) -> Content:
+    """Return the report of a run as one HTML page without scripts."""
+    text = runs.report_html(run, dag, code=query.code, home=call.home)
+    return Content(
+        body=text.encode("utf-8", "replace"),
+        mime="text/html; charset=utf-8",
+        headers={"Content-Security-Policy": _POLICY, **_attached(query.download, f"{dag}-{run}.html")},
+    )
+
+
+@ROUTES.get("dags/{dag}/runs/{run}/notebook", mime="application/x-ipynb+json")
+def get_report_notebook(call: Call, dag: Id, run: Id) -> Content:
+    """Return the report of a run as a notebook file: the user's notebook with the outputs of every task."""
+    return Content(
+        body=runs.report_notebook(run, dag, home=call.home),
+        mime="application/x-ipynb+json",
+        headers=_attached(True, f"{dag}-{run}.ipynb"),
+    )
+
+
+@ROUTES.get("dags/{dag}/runs/{run}/values/{task}/{name}")
+def get_value(call: Call, dag: Id, run: Id, task: Id, name: ValueName, query: ValueQuery) -> ValueMessage:
+    """Return the preview of an input or output of a task. The value is loaded in a process of its own."""
+    return preview(dag, run, task, name, map_index=query.map_index, home=call.home)
+
+
+def _attached(download: bool, name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}"'} if download else {}
