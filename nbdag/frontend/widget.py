@@ -149,8 +149,14 @@ class LiveGraph:
             self.refresh()
         elif request["kind"] == "layout":
             direction, collapsed, folded = request["direction"], request["collapsed"], request["folded"]
+            space = (request["width"], request["height"]) if "width" in request and "height" in request else None
             drawn = picture(
-                self._drawn, direction=direction, collapsed=collapsed, folded=folded, notebook=self.session.path
+                self._drawn,
+                direction=direction,
+                collapsed=collapsed,
+                folded=folded,
+                notebook=self.session.path,
+                space=space,
             )
             self._send({"kind": "picture", "view": request["view"], "picture": drawn})
         elif request["kind"] == "run":

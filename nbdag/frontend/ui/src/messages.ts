@@ -133,6 +133,7 @@ export interface Line {
   target: string
   declared: boolean
   names: string[]
+  imports: string[]
   files: string[]
   path: string
   tip: string
@@ -561,6 +562,8 @@ export interface LayoutRequest {
   direction: DirectionChoice
   collapsed: boolean
   folded: string[]
+  width?: number
+  height?: number
 }
 
 /** Ask for the status of every task of a run. */
