@@ -39,8 +39,6 @@ ValueName = Annotated[
 FilePath = Annotated[
     str, Meta(min_length=1, max_length=4096, description="Path of a file, relative to the server's root directory.")
 ]
-# The name of a variable, which may be any identifier of Python.
-Name = Annotated[str, Meta(min_length=1, max_length=250)]
 MapIndex = Annotated[int, Meta(ge=-1, le=10_000_000, description="Index of a mapped task's instance, or -1.")]
 TryNumber = Annotated[int, Meta(ge=1, le=1_000_000, description="Number of the try, from 1.")]
 # The name of a task, or of an instance of a mapped task: `train`, or `train[3]`.
