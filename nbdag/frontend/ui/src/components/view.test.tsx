@@ -289,8 +289,8 @@ describe('edits of the notebook', () => {
     let changed = () => {}
     const cell = (n: number) => ({ id: `c${n}`, type: 'code', sharedModel: { getSource: () => sources[n] ?? '' } })
     const contentChanged = {
-      connect: (call: () => void) => {
-        changed = call
+      connect: (call: (sender: unknown, value: unknown) => void) => {
+        changed = () => call(undefined, undefined)
       },
       disconnect: vi.fn(),
     }
