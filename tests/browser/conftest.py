@@ -27,6 +27,8 @@ from typing import Any
 import pytest
 from patience import LONG
 
+from .site import Site, served
+
 WAIT = 90.0  # seconds: longer than any step takes on a slow machine
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -178,6 +180,13 @@ def jupyter(runtime: Path) -> Iterator[Server]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@pytest.fixture(scope="module")
+def site(browser: Any, runtime: Path) -> Iterator[Site]:
+    """A server with nbdag's page alone, for the tests of a module."""
+    with served(runtime, _free_port()) as started:
+        yield started
 
 
 def _free_port() -> int:
