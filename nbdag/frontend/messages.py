@@ -556,6 +556,13 @@ class SavedRequest(TypedDict):
     kind: Literal["saved"]
 
 
+class EditedRequest(TypedDict):
+    """Report edits of cells that are not saved."""
+
+    kind: Literal["edited"]
+    cells: dict[str, str]  # key: id of a cell; value: its text in the editor
+
+
 class LayoutRequest(TypedDict):
     """Ask for another layout of the graph, for one view."""
 
@@ -726,8 +733,8 @@ class NoticeMessage(TypedDict):
 
 
 Request = (
-    HelloRequest | SavedRequest | LayoutRequest | RunRequest | TaskRequest | AttemptRequest | ValueRequest
-    | TimelineRequest | GridRequest | ActionRequest
+    HelloRequest | SavedRequest | EditedRequest | LayoutRequest | RunRequest | TaskRequest | AttemptRequest
+    | ValueRequest | TimelineRequest | GridRequest | ActionRequest
 )  # fmt: skip
 Message = (
     ChangeMessage | ResetMessage | PictureMessage | RunMessage | TaskDetails | AttemptMessage | ValueMessage

@@ -79,6 +79,7 @@ class PipelinePage(TypedDict):
     """A part of the list of pipelines."""
 
     items: list[Pipeline]
+    total: int  # number of pipelines on all pages
     next: str | None  # cursor of the next page; None: this is the last page
 
 
@@ -114,6 +115,7 @@ class PipelinesQuery(Struct, kw_only=True):
     ] = ""
     tag: Annotated[list[str], Meta(max_length=20, description="Tags that the pipeline has.")] = []
     paused: bool | None = None
+    state: Annotated[list[RunState], Meta(max_length=10, description="States, one of which the newest run has.")] = []
     cursor: Id | None = None
     limit: Limit = 50
 

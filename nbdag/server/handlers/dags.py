@@ -21,11 +21,12 @@ def list_pipelines(call: Call, query: PipelinesQuery) -> PipelinePage:
         search=query.search,
         tags=query.tag,
         paused=query.paused,
+        states=query.state,
         cursor=query.cursor,
         limit=query.limit,
         home=call.home,
     )
-    return {"items": [pipeline(each) for each in page.items], "next": page.next}
+    return {"items": [pipeline(each) for each in page.items], "total": page.total, "next": page.next}
 
 
 @ROUTES.get("dags/{dag}")

@@ -31,6 +31,7 @@ export interface Pipeline {
 /** A part of the list of pipelines. */
 export interface PipelinePage {
   items: Pipeline[]
+  total: number
   next: string | null
 }
 
@@ -61,6 +62,7 @@ export interface PipelinesQuery {
   search?: string
   tag?: string[]
   paused?: boolean | null
+  state?: RunState[]
   cursor?: string | null
   limit?: number
 }

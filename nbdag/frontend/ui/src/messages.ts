@@ -555,6 +555,12 @@ export interface SavedRequest {
   kind: "saved"
 }
 
+/** Report edits of cells that are not saved. */
+export interface EditedRequest {
+  kind: "edited"
+  cells: Record<string, string>
+}
+
 /** Ask for another layout of the graph, for one view. */
 export interface LayoutRequest {
   kind: "layout"
@@ -706,6 +712,7 @@ export interface NoticeMessage {
 export type Request =
   | HelloRequest
   | SavedRequest
+  | EditedRequest
   | LayoutRequest
   | RunRequest
   | TaskRequest

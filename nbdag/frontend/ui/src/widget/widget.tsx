@@ -8,7 +8,7 @@ import type { Connection, Host, Transport } from '../components/state/transport'
 import type { InitialState, Message, Picture, Request } from '../messages'
 import { kernelConnection } from './connection'
 import { jump } from './jump'
-import { documentOf, keepPicture, onSaved } from './saved'
+import { documentOf, keepPicture, onEdited, onSaved } from './saved'
 
 interface Model {
   get(name: 'picture'): Picture
@@ -69,7 +69,11 @@ export default {
     stores.set(id, store)
     const context = documentOf(model.widget_manager)
     const stops = context
-      ? [keepPicture(context, id, store), onSaved(context, () => store.transport.send({ kind: 'saved' }))]
+      ? [
+          keepPicture(context, id, store),
+          onSaved(context, () => store.transport.send({ kind: 'saved' })),
+          onEdited(context, (cells) => store.transport.send({ kind: 'edited', cells })),
+        ]
       : []
     return () => {
       for (const stop of stops) stop()
