@@ -26,7 +26,7 @@ const KINDS = ['run', 'task', 'dag', 'scheduler', 'asset', 'all'] as const // na
 
 const ALL: Change = { kind: 'all' }
 
-class Live {
+export class Live {
   connection: Connection = 'connecting'
   since = Date.now() / 1000 // when the connection got its state
   private source: EventSource | undefined
@@ -78,7 +78,8 @@ class Live {
   }
 
   private open(): void {
-    this.close()
+    this.source?.close()
+    clearTimeout(this.retry)
     const source = new EventSource(apiAddress('events'))
     this.source = source
     source.onopen = () => {

@@ -238,12 +238,12 @@ function ColumnHead({ dag, summary, height, duration, dated }: HeadProps) {
   const label = `Run ${id}, ${word}${partial ? ', some tasks only' : ''}${duration === undefined ? '' : `, ${seconds(duration)}`}`
   const date = new Date(created * 1000).toLocaleDateString([], { month: 'short', day: 'numeric' })
   return (
-    <th scope="col">
+    <th scope="col" class={dated ? 'pg-dated' : ''}>
       <a href={href(path`/dags/${dag}/runs/${id}`)} aria-label={label} title={`${label}\n${bothZones(created)}`}>
         <span class="pg-date" aria-hidden="true">
           {dated ? date : ''}
         </span>
-        <i class={`nbdag-is-${state}`} style={{ height: `${height + 8}px`, color: colour }} />
+        <i class={`nbdag-is-${state}`} style={{ height: `${height + 3}px`, color: colour }} />
         <Sign state={state} />
       </a>
     </th>

@@ -26,7 +26,7 @@ const SHOWN = ['all', 'active', 'paused', 'failing'] as const
 const ROW = 48 // height of a row in pixels
 const CARD = 104 // height of a row of a narrow page
 const TYPING = 200 // milliseconds after the last key before the list is searched
-const AHEAD = 30 // rows from the end of the loaded rows at which the next page is loaded
+const AHEAD = 15 // rows from the end of the loaded rows at which the next page is loaded
 
 function affected(change: Change): string | undefined {
   if (change.kind === 'dag') return ''

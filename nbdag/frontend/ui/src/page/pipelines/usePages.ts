@@ -31,7 +31,7 @@ interface Listing<T> {
 
 const SETTLE = 400 // milliseconds in which further changes are collected
 const FEW = 8 // changed items that are loaded one by one
-const PAGE = 100 // items of a page
+const PAGE = 50 // items of a page
 const kept = new Map<string, Listing<unknown>>() // by address, to show a list at once on the way back
 
 function withQuery(address: string, words: string): string {
