@@ -267,6 +267,8 @@ class AnalyzeRequest(TypedDict):
     direction: NotRequired[DirectionChoice]
     collapsed: NotRequired[bool]
     folded: NotRequired[list[str]]
+    width: NotRequired[float]  # the view's space in pixels, in which the text shall be as large as possible
+    height: NotRequired[float]
 
 
 class CellProblem(TypedDict):

@@ -154,12 +154,22 @@ class RunDetails(TypedDict):
     revision: int  # number of changes of the run
 
 
+Pixels = Annotated[float, Meta(gt=0, le=100_000)]
+
+
 class GraphQuery(Struct, kw_only=True):
     """How to draw a graph."""
 
     direction: DirectionChoice = "auto"
     collapsed: bool = False  # draw each long chain as one box
     folded: Annotated[list[str], Meta(max_length=500, description="Groups to draw as one box.")] = []
+    width: Pixels | None = None  # the space of the view, in which the text shall be as large as possible
+    height: Pixels | None = None
+
+    @property
+    def space(self) -> tuple[float, float] | None:
+        """The width and the height, or None if one of them is missing."""
+        return None if self.width is None or self.height is None else (self.width, self.height)
 
 
 class PipelineGraphQuery(GraphQuery, kw_only=True):

@@ -118,6 +118,7 @@ def test_a_run_is_watched_answered_and_cancelled(visit: Visit) -> None:
     box(visit, "gate", "up_for_reschedule")
     question = page.get_by_role("region", name="Question of gate")
     question.get_by_text("Is it good enough?").wait_for()
+    assert visit.serious_violations() == []
     question.get_by_label("Why, for gate").fill("looks fine")
     question.get_by_role("button", name="Approve").click()
     box(visit, "last", "success")

@@ -45,6 +45,7 @@ def get_graph(call: Call, dag: Id, query: PipelineGraphQuery) -> Picture:
         collapsed=query.collapsed,
         folded=tuple(query.folded),
         notebook=found.path,
+        space=query.space,
     )
 
 

@@ -103,6 +103,8 @@ export interface GraphQuery {
   direction?: DirectionChoice
   collapsed?: boolean
   folded?: string[]
+  width?: number | null
+  height?: number | null
 }
 
 /** Which graph to draw, and how. */
@@ -110,6 +112,8 @@ export interface PipelineGraphQuery {
   direction?: DirectionChoice
   collapsed?: boolean
   folded?: string[]
+  width?: number | null
+  height?: number | null
   version?: string | null
 }
 

@@ -295,6 +295,8 @@ export interface AnalyzeRequest {
   direction?: DirectionChoice
   collapsed?: boolean
   folded?: string[]
+  width?: number
+  height?: number
 }
 
 /** An error or a warning about the notebook, with its place. */
@@ -345,6 +347,8 @@ export interface NotebookTaskRequest {
   direction?: DirectionChoice
   collapsed?: boolean
   folded?: string[]
+  width?: number
+  height?: number
   task: string
 }
 

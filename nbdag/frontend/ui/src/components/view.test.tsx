@@ -2,6 +2,7 @@ import { render } from 'preact'
 import { act } from 'preact/test-utils'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { MimeType, RunSummary } from '../messages'
+import { silentConnection } from '../widget/connection'
 import { keepPicture, onEdited, toSvg, withImages } from '../widget/saved'
 import { App } from './App'
 import { FakeTransport, INITIAL_STATE, node, picture } from './fixtures'
@@ -313,5 +314,19 @@ describe('edits of the notebook', () => {
     expect(vi.getTimerCount()).toBe(0)
     expect(contentChanged.disconnect).toHaveBeenCalled()
     vi.useRealTimers()
+  })
+})
+
+describe('the connection on a page that reports nothing', () => {
+  it('is open until a request cannot be sent', () => {
+    const { connection, fail } = silentConnection()
+    const call = vi.fn()
+    const stop = connection.listen(call)
+    expect(connection.status().open).toBe(true)
+    fail()
+    fail()
+    expect(connection.status()).toMatchObject({ open: false, text: expect.stringContaining('execute %dag again') })
+    expect(call).toHaveBeenCalledTimes(1)
+    stop()
   })
 })

@@ -6,7 +6,7 @@ import '../components/style.css'
 import { Store } from '../components/state/store'
 import type { Connection, Host, Transport } from '../components/state/transport'
 import type { InitialState, Message, Picture, Request } from '../messages'
-import { kernelConnection } from './connection'
+import { kernelConnection, silentConnection } from './connection'
 import { jump } from './jump'
 import { documentOf, keepPicture, onEdited, onSaved } from './saved'
 
@@ -23,14 +23,16 @@ interface Model {
 // Stores by the id of the model in the kernel. The model itself is no key: anywidget wraps it again for each view.
 const stores = new Map<string, Store>()
 
-function commTransport(model: Model, connection: Connection | undefined): Transport {
+function commTransport(model: Model, reported: Connection | undefined): Transport {
+  const silent = silentConnection()
   return {
-    ...(connection && { connection }),
+    connection: reported ?? silent.connection,
     send(request) {
       try {
         model.send(request)
       } catch {
         // The kernel has ended, so the request gets no answer. The view keeps its state.
+        silent.fail()
       }
     },
     listen(receive) {
