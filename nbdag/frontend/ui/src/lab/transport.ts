@@ -98,12 +98,10 @@ export class BookTransport implements Transport {
       if (request.number !== this.number) this.publish({ kind: 'reset', state: this.state })
     } else if (request.kind === 'saved') return
     else if (request.kind === 'layout') {
-      const { view, direction, collapsed, folded } = request
+      const { kind, view, ...layout } = request
       const asked = api.post<NotebookAnalysis>('notebooks/analyze', {
         ...this.book.request(),
-        direction,
-        collapsed,
-        folded,
+        ...layout,
       })
       this.answer(asked, ({ picture }) => picture && { kind: 'picture', view, picture })
     } else if (request.kind === 'task' && !request.run) {
