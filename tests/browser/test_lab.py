@@ -184,7 +184,7 @@ def test_a_notebook_becomes_a_pipeline_by_pointing(plain, server, scheduler, con
     other.goto(f"{server.url}/nbdag/?token={server.token}")
     other.wait_for_selector(f"tr[data-dag={nb.path.stem}] .pg-bar.nbdag-is-success >> nth=1")
     other.close()
-    assert nb.errors == []
+    assert [each for each in nb.errors if "422" not in each] == []  # the browser logs that a run was refused
 
 
 def test_the_form_writes_the_header_and_follows_its_text(plain):
@@ -209,20 +209,20 @@ def test_the_form_writes_the_header_and_follows_its_text(plain):
     nb.page.wait_for_selector(".cm-line:has-text('%%task total --after rows --check')")
 
     role = nb.page.locator(".nbdag-roles")
-    for name, first in (
-        ("Setup", "%%setup"),
-        ("Parameters", "%%params"),
-        ("Skip", "%%skip"),
-        ("No tag", "total = sum(rows)"),
-    ):
+    firsts = {"Setup": "%%setup", "Parameters": "%%params", "Skip": "%%skip", "No tag": "total = sum(rows)"}
+    for name, first in firsts.items():
         role.get_by_role("radio", name=name).click()
-        nb.page.wait_for_selector(f".jp-CodeCell:nth-of-type(3) .cm-line:nth-child(1):text-is('{first}')")
+        nb.page.wait_for_function(
+            "([n, text]) => document.querySelectorAll('.jp-Notebook .jp-CodeCell')[n].querySelector('.cm-line')"
+            ".textContent === text",
+            arg=[2, first],
+        )
     assert badge(nb, 2).inner_text() == "not in runs"
     assert nb.errors == []
 
 
 def test_headers_are_completed_and_explained_while_the_kernel_is_busy(plain):
-    nb = plain("import time", "%%task wait\ntime.sleep(600)", "%%task rows --trig\nrows = 1")
+    nb = plain("x = 1", "%%task wait\nimport time\ntime.sleep(600)", "%%task rows --trig\nrows = 1")
     page = nb.page
     badge(nb, 1, "none")
     code(nb, 1).locator(".jp-InputPrompt").click()
