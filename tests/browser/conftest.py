@@ -29,6 +29,7 @@ from patience import LONG
 
 from .site import Site, served
 
+UI = Path(__file__).parents[2] / "nbdag" / "frontend" / "ui"
 WAIT = 90.0  # seconds: longer than any step takes on a slow machine
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -156,6 +157,7 @@ def jupyter(runtime: Path) -> Iterator[Server]:
             "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
             "JUPYTERLAB_WORKSPACES_DIR": str(root / "workspaces"),
             "IPYTHONDIR": str(root / "ipython"),
+            "JUPYTER_PATH": str(UI),  # JupyterLab takes the extension that was built last, installed or not
             "NBDAG_HOME": str(home),
             "NBDAG_RUNTIME_DIR": str(runtime),
         }
