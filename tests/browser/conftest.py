@@ -149,7 +149,7 @@ def jupyter(runtime: Path) -> Iterator[Server]:
         root = Path(folder)
         work, home, token = root / "work", root / "home", secrets.token_hex(8)
         work.mkdir()
-        port = _free_port()
+        port = free_port()
         environment = os.environ | {
             "JUPYTER_CONFIG_DIR": str(root / "config"),
             "JUPYTER_DATA_DIR": str(root / "data"),
@@ -185,11 +185,11 @@ def jupyter(runtime: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def site(browser: Any, runtime: Path) -> Iterator[Site]:
     """A server with nbdag's page alone, for the tests of a module."""
-    with served(runtime, _free_port()) as started:
+    with served(runtime, free_port()) as started:
         yield started
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a free port outside the ephemeral range, from which a starting kernel could take it."""
     while True:
         port = 20_000 + secrets.randbelow(10_000)

@@ -161,10 +161,16 @@ class Visit:
 
 
 @contextlib.contextmanager
-def visited(browser: Any, site: Site, *, theme: str = "light", width: int = 1400, height: int = 900) -> Iterator[Visit]:
-    """Open a signed-in page; nothing is loaded yet but the sign-in."""
+def visited(
+    browser: Any, site: Site, *, theme: str = "light", width: int = 1400, height: int = 900, scale: float = 1
+) -> Iterator[Visit]:
+    """Open a signed-in page at the list of pipelines."""
     context = browser.new_context(
-        color_scheme=theme, viewport={"width": width, "height": height}, timezone_id="Europe/Berlin", locale="en-US"
+        color_scheme=theme,
+        viewport={"width": width, "height": height},
+        device_scale_factor=scale,
+        timezone_id="Europe/Berlin",
+        locale="en-US",
     )
     context.set_default_timeout(90_000)
     page = context.new_page()

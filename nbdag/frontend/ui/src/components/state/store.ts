@@ -43,6 +43,7 @@ export class Store {
   runs: RunSummary[] = []
   actions: ReadonlySet<Action> = new Set()
   newestRun = '' // id of the latest run that began after the page was opened
+  changes = 0 // number of topics published so far
   private number = 0 // number of the latest change that was received
   private readonly statuses = new Map<string, Statuses>() // by run
   private readonly loaded = new Set<string>() // runs whose statuses are complete or have been requested
@@ -196,6 +197,7 @@ export class Store {
   }
 
   private publish(key: string): void {
+    this.changes += 1
     for (const call of [...(this.subscribers.get(key)?.calls ?? [])]) call()
   }
 }

@@ -172,14 +172,14 @@ interface ListProps {
 
 function List({ pages, narrow, onTag, onTrigger }: ListProps) {
   const body = useRef<HTMLElement>(null)
-  const { items, more } = pages
+  const { items, loading, more } = pages
   const { first, last, above, below } = useRows(body, items.length, narrow ? CARD : ROW)
   const running = items.slice(first, last).some((each) => each.recent.some(({ state }) => isActive({ state })))
   const now = useNow(running)
   const needsMore = !pages.complete && last >= items.length - AHEAD
   useEffect(() => {
-    if (needsMore) more()
-  }, [needsMore, items.length, more])
+    if (needsMore && !loading) more()
+  }, [needsMore, items.length, loading, more]) // while the list is reloaded, no page can be added
   const rows = items
     .slice(first, last)
     .map((each) => (

@@ -32,6 +32,7 @@ interface Listing<T> {
 const SETTLE = 400 // milliseconds in which further changes are collected
 const FEW = 8 // changed items that are loaded one by one
 const PAGE = 50 // items of a page
+const MOST = 200 // items of a page when a longer list is loaded again
 const kept = new Map<string, Listing<unknown>>() // by address, to show a list at once on the way back
 
 function withQuery(address: string, words: string): string {
@@ -64,8 +65,9 @@ export function usePages<T extends { id: string }>(
       let items = from === null ? [] : current().items
       let cursor: string | null = from
       let total = 0
+      const limit = Math.min(MOST, Math.max(PAGE, atLeast))
       do {
-        const words: string = `limit=${PAGE}${cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`}`
+        const words: string = `limit=${limit}${cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`}`
         const page: Page<T> = await api.get<Page<T>>(withQuery(of, words))
         items = [...items, ...page.items]
         cursor = page.next
