@@ -15,21 +15,13 @@ from . import complete
 from ._group import INTERRUPTED, examples, fail
 from .failures import name_range
 from .history import DAG
-from .options import NUMBER_OF_JOBS, executor_options
+from .options import JOBS, executor_options
 from .output import console, output_option, print_data
 from .progress import progress
 from .run import print_outcome
 
 RUN = click.argument("run", shell_complete=complete.runs)
 TASKS = click.argument("tasks", nargs=-1, shell_complete=complete.tasks_of_run)
-JOBS = click.option(
-    "-j",
-    "--jobs",
-    type=NUMBER_OF_JOBS,
-    metavar="N",
-    show_default="number of cores",
-    help="Maximum number of tasks at once.",
-)
 
 
 @click.command(

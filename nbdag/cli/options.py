@@ -16,6 +16,21 @@ COUNT = click.IntRange(min=1, max=1_000_000)
 NUMBER_OF_JOBS = click.IntRange(min=1, max=100_000)
 INDEX = click.IntRange(min=0, max=1_000_000_000)
 
+JOBS = click.option(
+    "-j",
+    "--jobs",
+    type=NUMBER_OF_JOBS,
+    metavar="N",
+    show_default="number of cores",
+    help="Maximum number of tasks at once.",
+)
+KERNELS = click.option(
+    "--kernels",
+    type=click.Choice(["warm", "fresh"]),
+    default="warm",
+    show_default=True,
+    help="Fork kernels with their imports already done, if possible (warm), or start a new kernel per task (fresh).",
+)
 ALLOW_UNKNOWN = click.option(
     "--allow-unknown", is_flag=True, help="Accept parameters that the notebook's parameters cell does not set."
 )
@@ -53,9 +68,10 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_choice
 
 
-def flags(executor: Choice) -> list[str]:
-    """Return the options of an executor as words of a command line."""
-    words = []
+def scheduler_words(jobs: int | None, kernels: str, executor: Choice) -> list[str]:
+    """Return these options of a scheduler as words of a command line; defaults are left out."""
+    words = [*(["--jobs", str(jobs)] if jobs else []), *(["--kernels", kernels] if kernels != "warm" else [])]
+    words += ["--executor", executor.name] if executor.name != LOCAL else []
     for name, value in executor.options.items():
         words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return words

@@ -20,7 +20,7 @@ from . import complete
 from ._group import INTERRUPTED, examples, fail
 from .failures import print_failures
 from .notebook import NOTEBOOK, print_problems, read_notebook
-from .options import ALLOW_UNKNOWN, NUMBER_OF_JOBS, executor_options, task_names
+from .options import ALLOW_UNKNOWN, JOBS, executor_options, task_names
 from .output import console, duration, print_data, short_path
 from .parameters import parameter_options, parameters
 from .progress import progress
@@ -60,14 +60,7 @@ def _tasks(flag: str, name: str, help: str) -> Callable[[F], F]:
 @click.argument("output", required=False, type=NOTEBOOK, metavar="[OUT]")
 @parameter_options
 @ALLOW_UNKNOWN
-@click.option(
-    "-j",
-    "--jobs",
-    type=NUMBER_OF_JOBS,
-    metavar="N",
-    show_default="number of cores",
-    help="Maximum number of tasks at once.",
-)
+@JOBS
 @click.option("--help-notebook", is_flag=True, help="Print the notebook's parameters, and run nothing.")
 @_tasks("--only", "only", "Run only these tasks.")
 @_tasks("--upto", "upto", "Run these tasks and their upstream tasks.")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from datetime import datetime
 
 import click
@@ -12,7 +15,7 @@ from ..executors import Choice
 from ..packages import require
 from . import units
 from ._group import examples
-from .options import NUMBER_OF_JOBS, executor_options, flags
+from .options import JOBS, KERNELS, executor_options, scheduler_words
 from .output import to_json
 
 
@@ -23,21 +26,8 @@ from .output import to_json
         ("nbdag scheduler --print-unit systemd", "print a service that keeps the scheduler running"),
     )
 )
-@click.option(
-    "-j",
-    "--jobs",
-    type=NUMBER_OF_JOBS,
-    metavar="N",
-    show_default="number of cores",
-    help="Maximum number of tasks at once.",
-)
-@click.option(
-    "--kernels",
-    type=click.Choice(["warm", "fresh"]),
-    default="warm",
-    show_default=True,
-    help="Fork kernels with their imports already done, if possible (warm), or start a new kernel per task (fresh).",
-)
+@JOBS
+@KERNELS
 @executor_options
 @click.option("--log-json", is_flag=True, help="Print each log line as JSON.")
 @click.option(
@@ -45,7 +35,10 @@ from .output import to_json
     type=click.Choice(units.KINDS),
     help="Print the definition of a service that keeps the scheduler running, and exit.",
 )
-def scheduler(jobs: int | None, kernels: str, executor: Choice, log_json: bool, print_unit: str | None) -> None:
+@click.option("--end-with-stdin", is_flag=True, hidden=True)  # used by `nbdag up`, see `end_with_stdin`
+def scheduler(
+    jobs: int | None, kernels: str, executor: Choice, log_json: bool, print_unit: str | None, end_with_stdin: bool
+) -> None:
     """Run the scheduler of the deployed DAGs in the foreground.
 
     On Ctrl-C or SIGTERM the scheduler starts no more tasks and exits once the running ones have ended. A second signal
@@ -53,13 +46,20 @@ def scheduler(jobs: int | None, kernels: str, executor: Choice, log_json: bool, 
     (NBDAG_DB_URL) several.
     """
     if print_unit is not None:
-        options = [*(["--jobs", str(jobs)] if jobs else []), *(["--kernels", "fresh"] if kernels == "fresh" else [])]
-        options += ["--executor", executor.name] if executor.name != "local" else []
-        options += flags(executor)
-        click.echo(units.unit(print_unit, *options, *(["--log-json"] if log_json else [])), nl=False)
+        options = [*scheduler_words(jobs, kernels, executor), *(["--log-json"] if log_json else [])]
+        click.echo(units.unit(print_unit, "scheduler", *options, what="nbdag scheduler"), nl=False)
         return
     require()
+    if end_with_stdin:
+        threading.Thread(target=_end_with_stdin, name="nbdag-stdin", daemon=True).start()
     runs.schedule(jobs=jobs, kernels=kernels, executor=executor, on_line=_print_json if log_json else _print)
+
+
+def _end_with_stdin() -> None:
+    """Stop this scheduler, as SIGTERM does, when standard input ends: the process that started it has died."""
+    while os.read(0, 1024):
+        pass
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _print(line: runs.Line) -> None:

@@ -1,4 +1,4 @@
-"""Service definitions that keep a scheduler running: a unit for systemd, a property list for launchd.
+"""Service definitions that keep a command of nbdag running: a unit for systemd, a property list for launchd.
 
 The service runs nbdag with the current Python interpreter, folder, home and database. A database URL that contains a
 password is omitted; a comment in the definition then names the file that must contain the URL.
@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from .. import home, links
 
 KINDS = ("systemd", "launchd")
-_LABEL = "org.nbdag.scheduler"
 
 
-def unit(kind: str, *arguments: str) -> str:
-    """Return the text of a service definition that runs `nbdag scheduler` with these arguments."""
-    command = [sys.executable, "-m", "nbdag", "scheduler", *arguments]
-    return _systemd(command) if kind == "systemd" else _launchd(command)
+def unit(kind: str, command: str, *arguments: str, what: str, notes: Sequence[str] = ()) -> str:
+    """Return the text of a service definition that runs `nbdag COMMAND` with these arguments.
+
+    `what` describes the service in a few words; `notes` become comments in a unit of systemd.
+    """
+    words = [sys.executable, "-m", "nbdag", command, *arguments]
+    name = f"nbdag-{command}"
+    return _systemd(words, name, what, notes) if kind == "systemd" else _launchd(words, name)
 
 
 def _environment() -> dict[str, str]:
@@ -37,16 +41,17 @@ def _has_password() -> bool:
     return url is not None and home.without_secrets(url) != url
 
 
-def _systemd(command: list[str]) -> str:
+def _systemd(command: list[str], name: str, what: str, notes: Sequence[str]) -> str:
     def quoted(word: str) -> str:
         escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
         return f'"{escaped}"'
 
     lines = [
-        "# systemctl --user edit --full --force nbdag-scheduler.service   (and paste this text)",
-        "# systemctl --user enable --now nbdag-scheduler && loginctl enable-linger",
+        f"# systemctl --user edit --full --force {name}.service   (and paste this text)",
+        f"# systemctl --user enable --now {name} && loginctl enable-linger",
+        *(f"# {note}" for note in notes),
         "[Unit]",
-        "Description=nbdag scheduler",
+        f"Description={what}",
         "",
         "[Service]",
         f"WorkingDirectory={str(Path.cwd()).replace('%', '%%')}",
@@ -55,7 +60,7 @@ def _systemd(command: list[str]) -> str:
            "EnvironmentFile=%h/.config/nbdag.env"] if _has_password() else []),
         # systemd expands $NAME in ExecStart and in no other setting used here
         "ExecStart=" + " ".join(quoted(word).replace("$", "$$") for word in command),
-        "# signal only the scheduler, which waits for its tasks to end",
+        "# signal only this process, which waits for its tasks to end",
         "KillMode=mixed",
         "TimeoutStopSec=300",
         "Restart=always",
@@ -67,12 +72,13 @@ def _systemd(command: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _launchd(command: list[str]) -> str:
+def _launchd(command: list[str], name: str) -> str:
     import plistlib
 
-    logs = Path("~/Library/Logs/nbdag-scheduler.log").expanduser()
+    label = name.replace("nbdag-", "org.nbdag.")
+    logs = Path(f"~/Library/Logs/{name}.log").expanduser()
     properties = {
-        "Label": _LABEL,
+        "Label": label,
         "ProgramArguments": command,
         "WorkingDirectory": str(Path.cwd()),
         "EnvironmentVariables": _environment(),
@@ -84,5 +90,5 @@ def _launchd(command: list[str]) -> str:
         "StandardErrorPath": str(logs),
     }
     text = plistlib.dumps(properties, sort_keys=False).decode()
-    comment = f"<!-- save as ~/Library/LaunchAgents/{_LABEL}.plist, then `launchctl load` that file -->"
+    comment = f"<!-- save as ~/Library/LaunchAgents/{label}.plist, then `launchctl load` that file -->"
     return text.replace("<plist ", f"{comment}\n<plist ", 1)

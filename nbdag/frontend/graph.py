@@ -1,12 +1,14 @@
 """The graph of a notebook with its layout, for a front end that draws it.
 
+The layout is the one with the largest text in the space of the view: with or without room for the labels of edges,
+left to right or top to bottom. A graph that fits at a scale of `LEGIBLE` is shown as a whole; a larger one is scrolled.
 Each box is wide enough for the longest text of any state, so that a change of state never changes the layout. A
 long chain of tasks, each with exactly one upstream and one downstream task, can be drawn as one box.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..core.model.dag import Dag, Edge, Task
@@ -14,15 +16,17 @@ from ..core.model.text import plural
 from ..graphs.dot import dot
 from ..graphs.fold import fold, folded_groups
 from ..graphs.html import problem_line
+from ..graphs.label_places import place_labels
 from ..graphs.labels import CROWDED, NAME, carried, edge_label, edge_tooltip, shorten, task_note
-from ..graphs.layout import Layout, lay_out
+from ..graphs.layout import Layout, Point, lay_out
 from ..graphs.marks import Mark
 from ..graphs.svg import PAGE, line_path, tip_path
 from .messages import Direction, Line, Node, Picture
 
 DROPPED = ("NB310", "NB311")  # codes of the problems that `dropped_cells` reports about untagged cells
 MIN_CHAIN = 3  # smallest number of tasks of a chain that is drawn as one box
-_LABEL_GAP = 3.0  # points between a line and its label, because web fonts are wider than Graphviz assumes
+LEGIBLE = 0.85  # smallest scale at which the name of a task, 13 points high, has at least 11 pixels
+SPACE = (PAGE, 560.0)  # width and height of a view in a notebook, in pixels
 _WIDEST_DURATION = 3599.0  # duration in seconds whose text is the widest: 59 min 59 s
 
 
@@ -33,9 +37,11 @@ def picture(
     collapsed: bool = False,
     folded: Sequence[str] = (),
     notebook: Path | None = None,
+    space: tuple[float, float] | None = None,
 ) -> Picture:
-    """Return the graph with its layout. `direction` is LR, TB, or auto for the direction that fits a page.
+    """Return the graph with its layout. `direction` is LR, TB, or auto for the direction that fits the space.
 
+    `space` is the width and the height of the view in pixels; by default those of a view in a notebook.
     Each group in `folded` is drawn as one box. With `collapsed`, each long chain is also drawn as one box.
     """
     members: dict[str, tuple[str, ...]] = {task: (task,) for task in dag.tasks}
@@ -52,8 +58,10 @@ def picture(
             boxes[box], labels[box] = chain, label
             members[box] = tuple(task for each in chain for task in members[each])
         drawn = fold(drawn, boxes)
-    chosen, layout = _arrange(drawn, direction)
+    chosen, layout = _arrange(drawn, direction, space or SPACE)
     crowded = len(drawn.edges) > CROWDED
+    texts = {} if crowded else {(edge.source, edge.target): edge_label(edge) for edge in drawn.edges}
+    labels_at = place_labels(layout, texts)
     return {
         "dag": dag.id,
         "notebook": "" if notebook is None else str(notebook),
@@ -69,7 +77,7 @@ def picture(
             for task in drawn.tasks.values()
         ],
         "lines": [
-            _line(edge, layout, crowded=crowded)
+            _line(edge, layout, texts, labels_at)
             for edge in (*drawn.edges, *drawn.file_edges)
             if edge.source in drawn.tasks and edge.target in drawn.tasks
         ],
@@ -104,25 +112,24 @@ def chains(dag: Dag) -> list[tuple[str, ...]]:
     return found
 
 
-def _arrange(dag: Dag, direction: str) -> tuple[Direction, Layout]:
+def _arrange(dag: Dag, direction: str, space: tuple[float, float]) -> tuple[Direction, Layout]:
     # Only a task with retries needs room for the number of tries.
     marks = {
         task.id: Mark(state="success", duration=_WIDEST_DURATION, tries=9 if task.options.retries else None)
         for task in dag.tasks.values()
     }
+    directions: tuple[Direction, ...] = ("LR", "TB") if direction == "auto" else ("TB" if direction == "TB" else "LR",)
+    found: list[tuple[float, Direction, Layout]] = []
     # A crowded graph has no room for labels on its lines, so only the tooltip of a line shows the label.
-    labels = len(dag.edges) <= CROWDED
-
-    def arranged(direction: Direction) -> Layout:
-        return lay_out(dot(dag, marks, direction=direction, labels=labels))
-
-    if direction == "TB":
-        return "TB", arranged("TB")
-    across = arranged("LR")
-    if direction == "LR" or (across.width <= PAGE and across.height <= PAGE):
-        return "LR", across
-    down = arranged("TB")
-    return ("TB", down) if down.width <= PAGE or down.width <= across.width else ("LR", across)
+    for labels in (True, False) if len(dag.edges) <= CROWDED else (False,):
+        for each in directions:
+            layout = lay_out(dot(dag, marks, direction=each, labels=labels))
+            scale = min(space[0] / max(layout.width, 1.0), space[1] / max(layout.height, 1.0))
+            if scale >= LEGIBLE:
+                return each, layout
+            found.append((scale, each, layout))
+    _, chosen, layout = max(found, key=lambda each: each[0])
+    return chosen, layout
 
 
 def _node(task: Task, layout: Layout, members: Sequence[str], label: str, *, group: bool) -> Node:
@@ -143,9 +150,12 @@ def _node(task: Task, layout: Layout, members: Sequence[str], label: str, *, gro
     }
 
 
-def _line(edge: Edge, layout: Layout, *, crowded: bool) -> Line:
-    curve = layout.curves[edge.source, edge.target]
-    x, y = curve.label or (0.0, 0.0)
+def _line(
+    edge: Edge, layout: Layout, texts: Mapping[tuple[str, str], str], labels_at: Mapping[tuple[str, str], Point]
+) -> Line:
+    ends = (edge.source, edge.target)
+    curve = layout.curves[ends]
+    x, y = labels_at.get(ends, (0.0, 0.0))
     return {
         "source": edge.source,
         "target": edge.target,
@@ -154,8 +164,9 @@ def _line(edge: Edge, layout: Layout, *, crowded: bool) -> Line:
         "files": list(edge.files),
         "path": line_path(curve),
         "tip": tip_path(curve),
-        "label": edge_label(edge, crowded=crowded) if curve.label else "",
-        "x": round(x + _LABEL_GAP, 1),
+        "imports": list(dict.fromkeys(use.name for use in edge.names if use.imported)),
+        "label": texts[ends] if ends in labels_at else "",
+        "x": round(x, 1),
         "y": round(y, 1),
         "why": reasons(edge),
     }

@@ -80,11 +80,12 @@ class Line(TypedDict):
     target: str
     declared: bool
     names: list[str]  # the variables that the edge carries
+    imports: list[str]  # names that the upper task imports and the lower task reads; they are not carried
     # Files that both tasks use in no defined order; then the line is drawn but is not an edge of the graph.
     files: list[str]
     path: str  # the line as SVG path data
     tip: str
-    label: str
+    label: str  # the names to draw; "" if there is no free place for them
     x: float  # x coordinate of the label's centre
     y: float
     why: list[str]  # the reasons for the edge, one sentence for each
@@ -266,6 +267,8 @@ class AnalyzeRequest(TypedDict):
     direction: NotRequired[DirectionChoice]
     collapsed: NotRequired[bool]
     folded: NotRequired[list[str]]
+    width: NotRequired[float]  # the view's space in pixels, in which the text shall be as large as possible
+    height: NotRequired[float]
 
 
 class CellProblem(TypedDict):
@@ -555,6 +558,13 @@ class SavedRequest(TypedDict):
     kind: Literal["saved"]
 
 
+class EditedRequest(TypedDict):
+    """Report edits of cells that are not saved."""
+
+    kind: Literal["edited"]
+    cells: dict[str, str]  # key: id of a cell; value: its text in the editor
+
+
 class LayoutRequest(TypedDict):
     """Ask for another layout of the graph, for one view."""
 
@@ -563,6 +573,8 @@ class LayoutRequest(TypedDict):
     direction: DirectionChoice
     collapsed: bool
     folded: list[str]  # groups to draw as one box
+    width: NotRequired[float]  # the view's space in pixels, in which the text shall be as large as possible
+    height: NotRequired[float]
 
 
 class RunRequest(TypedDict):
@@ -723,8 +735,8 @@ class NoticeMessage(TypedDict):
 
 
 Request = (
-    HelloRequest | SavedRequest | LayoutRequest | RunRequest | TaskRequest | AttemptRequest | ValueRequest
-    | TimelineRequest | GridRequest | ActionRequest
+    HelloRequest | SavedRequest | EditedRequest | LayoutRequest | RunRequest | TaskRequest | AttemptRequest
+    | ValueRequest | TimelineRequest | GridRequest | ActionRequest
 )  # fmt: skip
 Message = (
     ChangeMessage | ResetMessage | PictureMessage | RunMessage | TaskDetails | AttemptMessage | ValueMessage

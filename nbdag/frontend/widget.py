@@ -146,11 +146,21 @@ class LiveGraph:
             if request["number"] != self._number:
                 self._send({"kind": "reset", "state": self.initial_state()})
         elif request["kind"] == "saved":
+            self.session.saved()
+            self.refresh()
+        elif request["kind"] == "edited":
+            self.session.edit(request["cells"])
             self.refresh()
         elif request["kind"] == "layout":
             direction, collapsed, folded = request["direction"], request["collapsed"], request["folded"]
+            space = (request["width"], request["height"]) if "width" in request and "height" in request else None
             drawn = picture(
-                self._drawn, direction=direction, collapsed=collapsed, folded=folded, notebook=self.session.path
+                self._drawn,
+                direction=direction,
+                collapsed=collapsed,
+                folded=folded,
+                notebook=self.session.path,
+                space=space,
             )
             self._send({"kind": "picture", "view": request["view"], "picture": drawn})
         elif request["kind"] == "run":

@@ -24,7 +24,7 @@ def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
             "bgcolor": "transparent",
             "tooltip": graphviz.escape(title(dag)),
             "nodesep": "0.3",
-            "ranksep": "0.42",
+            "ranksep": "0.42" if labels else "0.3",
             "pad": "0.1",
             "fontname": FONT,
         },
@@ -47,7 +47,7 @@ def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
         note = task_note(task, marks.get(task.id))
         attributes = {
             # The spaces reserve room for the sign of the state, which is drawn later.
-            "label": graphviz.escape(f"   {label}" + (f"\n      {note}" if note else "")),
+            "label": graphviz.escape(f"   {_roomy(label)}" + (f"\n      {_roomy(note)}" if note else "")),
             "tooltip": graphviz.escape(task_tooltip(task, mark)),
             "color": style.colour,
         }
@@ -64,3 +64,8 @@ def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
                 extra["style"] = "dotted" if edge.files else "dashed"
             graph.edge(edge.source, edge.target, tooltip=graphviz.escape(edge_tooltip(edge)), **extra)
     return str(graph.source)
+
+
+def _roomy(text: str) -> str:
+    """Return the text with spaces at its end, because a page may have a wider font than Graphviz assumes."""
+    return text + " " * (len(text) // 4)

@@ -34,8 +34,8 @@ MAX_FILES = 5  # maximum number of files in a tooltip
 
 
 def carried(edge: Edge) -> tuple[str, ...]:
-    """Return the names whose values an edge passes, without duplicates."""
-    return tuple(dict.fromkeys(use.name for use in edge.names))
+    """Return the names whose values an edge passes, without duplicates. An imported name is not passed."""
+    return tuple(dict.fromkeys(use.name for use in edge.names if not use.imported))
 
 
 def edge_label(edge: Edge, *, crowded: bool = False) -> str:
@@ -55,7 +55,8 @@ def edge_tooltip(edge: Edge) -> str:
         lines[0] += ", not ordered"
         lines += [f"both use the file {path}" for path in edge.files[:MAX_FILES]]
     for use in edge.names:
-        lines.append(f"{use.name}: written in {use.written_at}; read in {use.read_at}")
+        verb = "imported" if use.imported else "written"
+        lines.append(f"{use.name}: {verb} in {use.written_at}; read in {use.read_at}")
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ So every attempt is recorded before it starts. The current time is an argument o
 waits until an attempt ends, another process changes the store, or the next tick is due.
 """
 
-from .due_runs import DueRun, DueRuns, instances_of, new_run, next_date, scheduled_name, timetable_of
+from .due_runs import DueRun, DueRuns, condition_of, instances_of, new_run, next_date, scheduled_name, timetable_of
 from .recovery import HEARTBEAT_TIMEOUT, fail_dead_runs, fail_run, is_dead, reset_attempts
 from .run_step import OwnedRun, TaskOutputs, new_instance, task_outputs, utc_datetime
 from .scheduler import HEARTBEAT_INTERVAL, Scheduler
@@ -19,6 +19,7 @@ __all__ = [
     "OwnedRun",
     "Scheduler",
     "TaskOutputs",
+    "condition_of",
     "fail_dead_runs",
     "fail_run",
     "instances_of",

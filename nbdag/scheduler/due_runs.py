@@ -19,11 +19,12 @@ from ..core.model.dag import Dag
 from ..core.model.states import RunState
 from ..core.model.text import join_names
 from ..core.planning.pools import runs_to_start
-from ..core.schedule.assets import label
+from ..core.schedule.assets import Condition, label, located
 from ..core.schedule.timetable import Timetable
 from ..errors import NbdagError
 from ..store.rows import AssetEvent, DagRow, NewInstance, NewRun, RunRow
 from .file_assets import WatchedFiles
+from .queued_deadlines import OnMissed, QueuedDeadlines
 from .run_step import new_instance, run_view, utc_datetime
 
 if TYPE_CHECKING:
@@ -52,15 +53,17 @@ class DueRuns:
         self,
         store: Store,
         *,
-        read: Callable[[DagRow], Dag],
+        read: Callable[[RunRow | DagRow], Dag],
         report: Report,
         most_of_backfill: int = DEFAULT_BACKFILL_LIMIT,
+        on_missed: OnMissed = lambda row, dag, missed: None,
     ) -> None:
         self._store = store
         self._read = read
         self._report = report
         self._most_of_backfill = most_of_backfill
         self._files = WatchedFiles()
+        self._deadlines = QueuedDeadlines(store, read=read, on_missed=on_missed)
         # Key: (DAG, digest) of a run that could not be created; value: time of the next try.
         self._retries: dict[tuple[str, str], datetime] = {}
 
@@ -69,9 +72,9 @@ class DueRuns:
         self._create_due(now)
         watched = self._create_for_assets(now)
         wake = self._wake(now)
-        if watched:
-            wake = min(wake or watched, watched)
-        return self._due_or_running(scheduler, owned), wake
+        due, waiting = self._due_or_running(scheduler, owned)
+        deadline = self._deadlines.poll(waiting, now)
+        return due, min((at for at in (wake, watched, deadline) if at is not None), default=None)
 
     def _wake(self, now: datetime) -> datetime | None:
         times = [at for at in self._retries.values() if at > now]
@@ -102,8 +105,8 @@ class DueRuns:
             row = self._store.deployments.get(dag)
             if row is None or self._retries.get((dag, row.digest), now) > now:
                 continue
-            condition = timetable_of(row).condition
-            if condition is None or not condition.met({each.asset for each in events}):
+            condition = condition_of(row)
+            if condition is None or not condition.met({located(each.asset, row.cwd) for each in events}):
                 continue
             try:
                 self._create_for(row, events, now)
@@ -166,12 +169,13 @@ class DueRuns:
                 f"is due at {local:%Y-%m-%d %H:%M:%S %Z} by its schedule {row.schedule!r}{delay}", row.id, run.name
             )
 
-    def _due_or_running(self, scheduler: str, owned: Collection[int]) -> list[DueRun]:
+    def _due_or_running(self, scheduler: str, owned: Collection[int]) -> tuple[list[DueRun], list[RunRow]]:
+        """Return the runs to own, and the queued runs that may not start yet."""
         rows = [row for row in self._store.deployments.unfinished(scheduler) if row.id not in owned]
         due = [DueRun(row, None) for row in rows if row.state is RunState.RUNNING or row.cancel_asked is not None]
         queued = {(row.dag, row.name): row for row in rows if row.state is RunState.QUEUED and row.cancel_asked is None}
         if not queued:
-            return due
+            return due, []
         most = self._store.deployments.max_active_runs(sorted({dag for dag, _ in queued}))
         limits: dict[tuple[str, bool], int] = {}
         for row in queued.values():
@@ -186,14 +190,20 @@ class DueRuns:
             backwards={dag for dag, each in backfills.items() if each.backwards},
         )
         for each in start:
-            row = queued[each.dag_id, each.run_id]
+            row = queued.pop((each.dag_id, each.run_id))
             due.append(DueRun(row, limits[row.dag, row.kind == "backfill"]))
-        return due
+        return due, list(queued.values())
 
 
 def timetable_of(row: DagRow) -> Timetable:
     """Return the timetable of a deployed notebook."""
     return _timetable(row.schedule, row.tz, row.start_date, row.end_date, row.catchup)
+
+
+def condition_of(row: DagRow) -> Condition | None:
+    """Return the condition on assets of a deployed notebook's schedule, with whole paths of files."""
+    condition = timetable_of(row).condition
+    return None if condition is None else condition.located(row.cwd)
 
 
 def next_date(row: DagRow, now: datetime) -> float | None:

@@ -1,28 +1,39 @@
 """Watch the files that schedules name as assets: `on file:data/orders.csv`, also with wildcards.
 
-An asset whose name begins with `file:` has a new version when its file has changed since the asset's last event. Paths
-are relative to the working directory of the pipeline that needs the asset. Pipelines in several folders that need the
-same relative name share its events, so write whole paths there. A changed file counts only when its last
-change is two seconds old, so that a file that is still being written starts no run. A file that replaces another one
-and keeps an older date of modification, as `cp -p` and `mv` do, is not seen: touch it, or use `nbdag assets emit`.
+An asset whose name begins with `file:` has a new version when a file has changed since the last check, or since the
+asset's last event: it has another inode, size or date of modification. So a file that replaces another one and keeps an
+older date, as `cp -p` and `mv` do, is seen, except while no scheduler runs and no event has recorded the file. A name
+with wildcards stands for all files that match. A changed file counts only when its last change is two seconds old, so
+that a file that is still being written starts no run.
 """
 
 from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.schedule.assets import FILE_PREFIX, located
 from ..store.rows import AssetEvent
 
 if TYPE_CHECKING:
     from ..store.store import Store
 
-FILE_PREFIX = "file:"
 POLL_INTERVAL = 5.0  # seconds between two checks of the files
 SETTLED = 2.0  # seconds after a file's last change at which the file counts as complete
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One state of a file."""
+
+    path: str
+    changed: float  # date of modification, in seconds since the epoch
+    size: int
+    inode: int
 
 
 class WatchedFiles:
@@ -30,6 +41,8 @@ class WatchedFiles:
 
     def __init__(self) -> None:
         self._next: datetime | None = None
+        # Key: (asset, working directory, time since which events count); value: the files at the last check, by path.
+        self._seen: dict[tuple[str, str, float], dict[str, _File]] = {}
 
     def poll(self, store: Store, needed: Mapping[str, Sequence[tuple[str, float]]], now: datetime) -> datetime | None:
         """Record an event for each file that has changed; return when to poll again, or None if no file is watched.
@@ -42,34 +55,53 @@ class WatchedFiles:
         if not files:
             self._next = None
             return None
-        known = store.assets.latest(files)
+        latest = store.assets.latest(files)
+        current = {(name, *use) for name, uses in files.items() for use in uses}
+        self._seen = {key: each for key, each in self._seen.items() if key in current}
         events = []
         for name, uses in files.items():
             for cwd, since in uses:
-                path, changed = newest(name, cwd)
-                if path and max(since, known.get(name, 0.0)) < changed <= now.timestamp() - SETTLED:
-                    events.append(AssetEvent(asset=name, at=now.timestamp(), extra={"path": path, "changed": changed}))
+                changed = self._changed(name, cwd, latest.get(name), since, now.timestamp() - SETTLED)
+                if changed is not None:
+                    events.append(AssetEvent(asset=name, at=now.timestamp(), extra=asdict(changed)))
                     break
         if events:
             store.assets.add_changed(events)
         self._next = now + timedelta(seconds=POLL_INTERVAL)
         return self._next
 
+    def _changed(self, name: str, cwd: str, latest: AssetEvent | None, since: float, settled: float) -> _File | None:
+        """Return the file of an asset that has changed, and changed last, or None. Record what was seen.
 
-def newest(asset: str, cwd: str) -> tuple[str, float]:
-    """Return the file of an asset that changed last, and the time of its change. Return ("", 0.0) if no file exists."""
-    found = max(_changes(str(Path(glob.escape(cwd)) / _path(asset))), default=(0.0, ""))
-    return found[1], found[0]
+        A file that has changed after `settled` is seen at a later check.
+        """
+        before = self._seen.get((name, cwd, since))
+        known = {} if before is None else before
+        at = max(since, 0.0 if latest is None else latest.at)
+        found = []
+        seen: dict[str, _File] = {}
+        for file in _files(str(Path(glob.escape(cwd)) / located(name, cwd).removeprefix(FILE_PREFIX))):
+            if file.changed > settled:
+                seen |= {file.path: known[file.path]} if file.path in known else {}
+                continue
+            seen[file.path] = file
+            if before is None:
+                # The first check of this scheduler: only the last event and the dates show what has changed.
+                recorded = None if latest is None or latest.extra.get("path") != file.path else latest.extra
+                differs = any((recorded or {}).get(name, value) != value for name, value in asdict(file).items())
+                is_new = differs or file.changed > at
+            else:
+                is_new = file != known.get(file.path)
+            if is_new:
+                found.append(file)
+        self._seen[name, cwd, since] = seen
+        return max(found, key=lambda file: file.changed, default=None)
 
 
-def _path(asset: str) -> str:
-    path = asset.removeprefix(FILE_PREFIX)
-    return path[2:] if path.startswith("//") else path
-
-
-def _changes(pattern: str) -> Iterator[tuple[float, str]]:
+def _files(pattern: str) -> Iterator[_File]:
     for path in glob.iglob(pattern, recursive=True):  # noqa: PTH207  # `Path.glob` accepts no absolute pattern
         try:
-            yield Path(path).stat().st_mtime, path
+            found = Path(path).stat()
         except OSError:
             continue
+        yield _File(path, found.st_mtime, found.st_size, found.st_ino)

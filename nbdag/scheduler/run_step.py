@@ -27,7 +27,7 @@ from ..core.planning.deadlines import MissedDeadline
 from ..core.planning.plan import Instance, InstanceKey, Plan, RunView, expansion_of, layout, plan
 from ..core.planning.pools import Claim, claims
 from ..core.planning.retries import retry_at, why_not_retried
-from ..core.schedule.assets import DAG_PREFIX
+from ..core.schedule.assets import DAG_PREFIX, located
 from ..store.rows import AssetEvent, AttemptRow, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance, RunRow
 
 if TYPE_CHECKING:
@@ -244,8 +244,8 @@ class RunStep:
         if left is None or left.state is not TaskState.SUCCESS:
             return
         for asset in self.run.dag.tasks[instance.task].options.produces:
-            extra = result.assets.get(asset, {})
-            self.asset_events.append(self._asset_event(asset, result.ended, extra, instance.task, instance.map_index))
+            extra, name = result.assets.get(asset, {}), located(asset, self.row.cwd)
+            self.asset_events.append(self._asset_event(name, result.ended, extra, instance.task, instance.map_index))
 
     def _asset_event(
         self, asset: str, at: float, extra: Mapping[str, Any], task: str | None = None, map_index: int | None = None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ..core.model.dag import Dag
 from ..core.model.events import Event
 from ..core.model.job import Job, Key, Result
-from ..core.model.states import TaskState
+from ..core.model.states import FINISHED, WAITING, TaskState
 from ..core.planning.assemble import assemble
 from ..core.planning.plan import layout
 from ..core.planning.pools import Claim, assign_slots, implicit_pools
@@ -342,7 +342,8 @@ class Scheduler:
             self._mark_ended(results)
             return False
         events = step.events()
-        jobs = [self._job(step, instance) for instance in step.starting]
+        to_come = self._to_come(step)
+        jobs = [self._job(step, instance, to_come) for instance in step.starting]
         added = self._store.save(change)
         if added is None:
             return None
@@ -374,7 +375,19 @@ class Scheduler:
         if key in self._submitted:
             self._executor.cancel(key)
 
-    def _job(self, step: RunStep, instance: InstanceRow) -> Job:
+    def _to_come(self, step: RunStep) -> int | None:
+        """Return how many attempts may follow those that start now, or None if nobody knows."""
+        if self._due_runs is not None:
+            return None
+        waiting = 0
+        for run in self._runs.values():
+            for each in (step.instances if run is step.run else run.instances).values():
+                if each.map_index < 0 and each.state not in FINISHED and run.dag.tasks[each.task].options.map:
+                    return None  # its number of instances is not known yet
+                waiting += each.state in WAITING
+        return waiting
+
+    def _job(self, step: RunStep, instance: InstanceRow, to_come: int | None = None) -> Job:
         run, row = step.run, step.row
         key = run.key(instance)
         task = run.dag.tasks[instance.task]
@@ -391,6 +404,7 @@ class Scheduler:
             parameters=row.parameters,
             element=instance.element,
             expand=bool(task.options.map) and instance.map_index < 0,
+            to_come=to_come,
             context={
                 "dag_id": row.dag,
                 "run_id": row.name,

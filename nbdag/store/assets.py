@@ -86,25 +86,22 @@ class Assets:
         return found
 
     def add_changed(self, events: Sequence[AssetEvent]) -> None:
-        """Record events of watched files, unless another scheduler has recorded the same change meanwhile.
-
-        The fact `changed` of an event is the time of the file's last change.
+        """Record events of watched files, unless the asset's last event has the same facts: another scheduler has
+        recorded the same change.
         """
         with self._database.writing() as connection:
             if not self._database.sqlite:
                 connection.execute(select(func.pg_advisory_xact_lock(_FILES_LOCK)))
-            query = select(t.asset_events.c.asset, func.max(t.asset_events.c.at).label("at"))
-            names = [each.asset for each in events]
-            rows = connection.execute(query.where(t.asset_events.c.asset.in_(names)).group_by(t.asset_events.c.asset))
-            latest = {row.asset: row.at for row in rows}
-            add_events(connection, [each for each in events if latest.get(each.asset, 0.0) < each.extra["changed"]])
+            latest = _latest(connection, [each.asset for each in events])
+            add_events(
+                connection,
+                [each for each in events if each.asset not in latest or latest[each.asset].extra != each.extra],
+            )
 
-    def latest(self, assets: Collection[str]) -> dict[str, float]:
-        """Return the times of the newest events of these assets."""
-        query = select(t.asset_events.c.asset, func.max(t.asset_events.c.at).label("at"))
+    def latest(self, assets: Collection[str]) -> dict[str, AssetEvent]:
+        """Return the newest events of these assets."""
         with self._database.reading() as connection:
-            rows = connection.execute(query.where(t.asset_events.c.asset.in_(assets)).group_by(t.asset_events.c.asset))
-            return {row.asset: row.at for row in rows}
+            return _latest(connection, assets)
 
     def unused(self, dag: str | None = None) -> dict[str, list[AssetEvent]]:
         """Return, by DAG, the events that may start runs of deployed DAGs that are not paused.
@@ -171,6 +168,12 @@ class Assets:
         old = select(t.asset_events.c.id).where(t.asset_events.c.at < at, t.asset_events.c.id.not_in(newest), ~awaited)
         with self._database.writing() as connection:
             return connection.execute(delete(t.asset_events).where(t.asset_events.c.id.in_(old))).rowcount
+
+
+def _latest(connection: Connection, assets: Collection[str]) -> dict[str, AssetEvent]:
+    last = select(func.max(t.asset_events.c.id)).where(t.asset_events.c.asset.in_(assets))
+    query = select(t.asset_events).where(t.asset_events.c.id.in_(last.group_by(t.asset_events.c.asset)))
+    return {row.asset: from_row(AssetEvent, row) for row in connection.execute(query)}
 
 
 def add_events(connection: Connection, events: Sequence[AssetEvent]) -> None:

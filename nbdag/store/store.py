@@ -153,11 +153,20 @@ class Store:
                 found[row.run_id] += (from_row(Note, row),)
         return found
 
-    def add_note(self, run: int, note: Note) -> None:
-        """Record a note about a whole run."""
+    def add_note(self, run: int, note: Note, *, once: bool = False) -> bool:
+        """Record a note about a whole run, with `once` only if the run has none of the same code and name.
+
+        Return whether it was recorded.
+        """
         values = {"run_id": run, **to_row(note)}
         with self._database.writing(quietly=True) as connection:
+            if once:
+                connection.execute(select(t.runs.c.id).where(t.runs.c.id == run).with_for_update())
+                same = (t.notes.c.run_id == run, t.notes.c.code == note.code, t.notes.c.name == note.name)
+                if connection.execute(select(t.notes.c.id).where(*same)).first() is not None:
+                    return False
             connection.execute(insert(t.notes).values(values))
+        return True
 
     def save(self, change: Change) -> list[InstanceRow] | None:
         """Save a change and return the added instances. If the change is outdated, save nothing and return None.

@@ -1,4 +1,6 @@
 import itertools
+import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -136,3 +138,24 @@ def test_an_unknown_rule_is_reported_with_the_nearest_name():
         decide("all_sucess", Counts(1))
     with pytest.raises(TriggerError, match="expected one of all_success, "):
         decide("xyz", Counts(1))
+
+
+AIRFLOWS = json.loads(Path(__file__).with_name("trigger_rules.json").read_text())  # see record_trigger_rules.py
+LETTERS = {"R": RUN, "W": WAIT, "K": SKIP, "U": FAIL}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_answers_as_airflow_itself_in_every_row(rule):
+    rows = {row: LETTERS[letter] for letter, text in AIRFLOWS[rule].items() for row in text.split()}
+    answers = {}
+    for row in rows:
+        setup, _, ends = row.rpartition("|")
+        answers[row] = decide(rule, counts(ends, setup=setup))
+    assert answers == rows
+
+
+def test_the_table_of_airflow_has_every_row():
+    sizes = {rule: sum(len(text.split()) for text in answers.values()) for rule, answers in AIRFLOWS.items()}
+    teardown = {row for text in AIRFLOWS["all_done_setup_success"].values() for row in text.split() if "|" in row}
+    assert len(teardown) == 756
+    assert sizes == {rule: 461 + 756 * (rule == "all_done_setup_success") for rule in RULES}

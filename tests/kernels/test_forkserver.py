@@ -256,6 +256,19 @@ def test_used_spares_are_replaced(server, tmp_path):
         until(lambda: server.status(LONG).spares == 4)
 
 
+def test_no_more_spares_are_forked_than_will_be_used(own, tmp_path):
+    server = own(idle=LONG)
+    with server.hold() as hold:
+        hold.set_spares(4, T["Prepared"], b"a", needed=2)
+        until(lambda: server.status(LONG).spares == 2)
+        for n in (1, 0):
+            with server.fork(T["Prepared"], str(tmp_path / f"{n}").encode(), arguments=b"a", cwd=tmp_path) as child:
+                assert child.wait(LONG) == 0
+            assert server.status(LONG).spares == n
+        hold.set_spares(4, T["Prepared"], b"a", needed=1)
+        until(lambda: server.status(LONG).spares == 1)
+
+
 def test_equal_specifications_share_a_server(server):
     pids = {Server.connect(spec()).status(LONG).pid for _ in range(3)}
     assert pids == {server.status(LONG).pid}

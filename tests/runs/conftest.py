@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import nbdag.executors.local
+from nbdag import runs
 from nbdag.home import Home
+from nbdag.runs.execution.daemon import Daemon
 from nbdag.testing import InProcessExecutor
 
 
@@ -51,3 +56,24 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def scheduler() -> Callable[..., AbstractContextManager[None]]:
+    """Return a context manager, in which a thread executes runs, one task at a time."""
+
+    @contextmanager
+    def begin(home: Home, **options: Any) -> Iterator[None]:
+        daemons: list[Daemon] = []
+        with pytest.MonkeyPatch.context() as patch:
+            serve = Daemon.serve
+            patch.setattr(Daemon, "serve", lambda self: (daemons.append(self), serve(self))[1])
+            thread = threading.Thread(target=lambda: runs.schedule(jobs=1, home=home, **options))
+            thread.start()
+            try:
+                yield
+            finally:
+                daemons[0].ask_to_end()
+                thread.join(60)
+
+    return begin

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from nbdag.core.model.states import RunState
 from nbdag.errors import NbdagError
 from nbdag.home import Home
 from nbdag.runs.actions.child import ChildRunError, NoSchedulerError
-from nbdag.runs.execution.daemon import Daemon
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]
@@ -85,22 +83,6 @@ class TestANotebook:
             runs.run_child(("chlid",), parameters={})
 
 
-@contextmanager
-def scheduler(home: Home) -> Iterator[None]:
-    """Execute runs in a thread, one task at a time."""
-    daemons: list[Daemon] = []
-    with pytest.MonkeyPatch.context() as patch:
-        serve = Daemon.serve
-        patch.setattr(Daemon, "serve", lambda self: (daemons.append(self), serve(self))[1])
-        thread = threading.Thread(target=lambda: runs.schedule(jobs=1, home=home))
-        thread.start()
-        try:
-            yield
-        finally:
-            daemons[0].ask_to_end()
-            thread.join(60)
-
-
 class TestATrigger:
     def test_triggers_one_run_for_each_try_however_often_it_polls(
         self, write: Write, home: Home, attempt: Callable[[int], None], capsys: pytest.CaptureFixture[str]
@@ -113,7 +95,9 @@ class TestATrigger:
         assert runs.trigger_child(("child",), parameters={}) != first
         assert [each.state for each in runs.list_runs("child", home=home)] == [RunState.QUEUED] * 2
 
-    def test_that_waits_leaves_its_slot_to_the_run(self, write: Write, home: Home) -> None:
+    def test_that_waits_leaves_its_slot_to_the_run(
+        self, write: Write, home: Home, scheduler: Callable[..., AbstractContextManager[None]]
+    ) -> None:
         runs.deploy(write(*CHILD, name="child.ipynb"), home=home)
         parent = "%%task t --operator trigger --wait --poke 1s --out made\nchild\nn = 3"
         runs.deploy(write(parent, "%%task after\nprint(made)", name="parent.ipynb"), home=home)
@@ -132,7 +116,12 @@ class TestATrigger:
             runs.trigger_child(("child",), wait=True, parameters={})
 
     def test_that_waits_returns_the_run_once_it_has_succeeded_and_fails_with_it(
-        self, write: Write, home: Home, attempt: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+        self,
+        write: Write,
+        home: Home,
+        attempt: Callable[[int], None],
+        monkeypatch: pytest.MonkeyPatch,
+        scheduler: Callable[..., AbstractContextManager[None]],
     ) -> None:
         runs.deploy(write(*CHILD, name="child.ipynb"), home=home)
         runs.deploy(write("%%task a\n1 / 0", name="bad.ipynb"), home=home)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import until
 
 import nbdag
 from nbdag import runs
-from nbdag.core.model.states import RunState, TaskState
+from nbdag.core.model.states import RUN_FINISHED, RunState, TaskState
 from nbdag.home import Home
 from nbdag.runs.execution import notify
 from nbdag.runs.queries.why import why
@@ -177,3 +179,26 @@ def test_a_missed_deadline_is_told_once_and_ends_nothing(
     ]
     notes = runs.find_run(run.id, home=home).warnings
     assert sorted((note.code, note.name) for note in notes) == [("NB480", ""), ("NB480", "a")]  # "" is the run
+
+
+def test_a_queued_run_misses_its_deadline(
+    write: Write,
+    home: Home,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scheduler: Callable[..., AbstractContextManager[None]],
+) -> None:
+    heard: list[Mapping[str, Any]] = []
+    monkeypatch.setattr(notify, "send", lambda recipient, message, **_: heard.append(message) or "")
+    wait = f"import time, pathlib\nwhile not pathlib.Path({str(tmp_path / 'go')!r}).exists():\n    time.sleep(0.01)"
+    options = "--max-active-runs 1 --deadline +0.3s --on-deadline team:tell"
+    nbdag.deploy(write(f"%dag churn {options}", f"%%task a\n{wait}"), home=home)
+    made = {nbdag.trigger("churn", home=home).id for _ in range(2)}
+    lines: list[str] = []
+    with scheduler(home, on_line=lambda line: lines.append(line.message)):
+        until(lambda: {each["run_id"] for each in heard} == made, "both deadlines are reported")
+        assert sorted(each.state for each in runs.list_runs("churn", home=home)) == ["queued", "running"]
+        (tmp_path / "go").touch()
+        until(lambda: all(each.state in RUN_FINISHED for each in runs.list_runs("churn", home=home)), "both runs end")
+    assert len(heard) == 2
+    assert any(line.endswith("and the run is queued") for line in lines)

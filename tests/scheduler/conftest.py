@@ -198,6 +198,7 @@ class Office:
     dags: dict[str, Dag] = field(default_factory=dict)
     most_active: int = 0  # runs that were unfinished at the start of an attempt
     said: list[str] = field(default_factory=list)
+    missed: list[tuple[str, str | None]] = field(default_factory=list)  # deadlines of queued runs
     trouble: list[str] = field(default_factory=list)
 
     def deploy(self, dag: Dag, schedule: str | None, **more: Any) -> DagRow:
@@ -225,7 +226,10 @@ class Office:
 
         made = Scheduler(
             self.store, self.executor, home=self.home, read=read, clock=lambda: self.now,
-            due_runs=DueRuns(self.store, read=read, report=lambda message, dag, run: self.said.append(message)),
+            due_runs=DueRuns(
+                self.store, read=read, report=lambda message, dag, run: self.said.append(message),
+                on_missed=lambda run, dag, missed: self.missed.extend((run.name, each.task) for each in missed),
+            ),
             on_error=lambda row, error: self.trouble.append(row.name),
         )  # fmt: skip
         made.register()

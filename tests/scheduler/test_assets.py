@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from nbdag.core.model.dag import Dag
 from nbdag.core.model.job import Job
 from nbdag.core.model.states import RunState, TaskState
+from nbdag.core.schedule.assets import located
 from nbdag.scheduler.file_assets import POLL_INTERVAL, SETTLED
 from nbdag.store.rows import AssetEvent
 
@@ -67,7 +69,7 @@ def test_a_run_uses_all_events_that_are_new_to_its_pipeline(office: Any, shape: 
         work(office, scheduler)
     (both,) = runs_of(office, "both")
     assert [event["asset"] for event in both.events] == ["a", "a", "b"]
-    assert both.logical_date == office.store.assets.latest(["b"])["b"]
+    assert both.logical_date == office.store.assets.latest(["b"])["b"].at
     assert [[event["asset"] for event in run.events] for run in runs_of(office, "either")] == [["a"], ["a"], ["b"]]
 
 
@@ -177,6 +179,87 @@ def test_a_changed_file_starts_a_run(office: Any, shape: Shape, tmp_path: Path, 
     changed = datetime.fromtimestamp(run.events[0]["extra"]["changed"], UTC)
     assert run.state is RunState.SUCCESS
     assert changed < office.now
+
+
+def test_a_file_that_replaces_another_starts_a_run_whatever_its_date(office: Any, shape: Shape, tmp_path: Path) -> None:
+    path, other = tmp_path / "data.csv", tmp_path / "other.csv"
+    for each in (path, other):
+        each.write_text("same")
+        os.utime(each, (office.now.timestamp() - 100 - (each is other),) * 2)
+    office.deploy(dag(shape, "report"), f"on file:{path}")
+    scheduler = office.scheduler()
+    office.until(scheduler, office.now + timedelta(seconds=2 * POLL_INTERVAL))
+    assert not runs_of(office, "report")
+    other.replace(path)
+    office.until(scheduler, office.now + timedelta(seconds=2 * POLL_INTERVAL))
+    assert len(runs_of(office, "report")) == 1
+    # The next scheduler knows the file from the event.
+    scheduler = office.scheduler()
+    office.until(scheduler, office.now + timedelta(seconds=2 * POLL_INTERVAL))
+    assert len(runs_of(office, "report")) == 1
+    at = path.stat().st_mtime
+    path.write_text("longer")
+    os.utime(path, (at, at))
+    office.until(office.scheduler(), office.now + timedelta(seconds=2 * POLL_INTERVAL))
+    assert len(runs_of(office, "report")) == 2
+
+
+def test_a_file_of_a_pattern_that_is_replaced_is_seen_beside_a_newer_one(
+    office: Any, shape: Shape, tmp_path: Path
+) -> None:
+    for name, age in (("new.csv", 50), ("old.csv", 100)):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, (office.now.timestamp() - age,) * 2)
+    office.deploy(dag(shape, "report"), f"on file:{tmp_path}/*.csv")
+    scheduler = office.scheduler()
+    office.until(scheduler, office.now + timedelta(seconds=2 * POLL_INTERVAL))
+    (tmp_path / "old.csv").write_text("replaced")
+    os.utime(tmp_path / "old.csv", (office.now.timestamp() - 200,) * 2)
+    office.until(scheduler, office.now + timedelta(seconds=2 * POLL_INTERVAL))
+    (run,) = runs_of(office, "report")
+    assert run.events[0]["extra"]["path"] == str(tmp_path / "old.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("file:data.csv", "file:/work/etl/data.csv"),
+        ("file:./a/../*.csv", "file:/work/etl/*.csv"),
+        ("file:///lake/x", "file:/lake/x"),
+        ("file:/lake//x", "file:/lake/x"),
+        ("s3://lake/../x", "s3://lake/../x"),
+        ("dag:etl", "dag:etl"),
+    ],
+)
+def test_a_file_has_one_name_whatever_folder_a_pipeline_is_in(name: str, expected: str) -> None:
+    assert located(name, "/work/etl") == expected
+
+
+def test_a_task_and_a_schedule_in_other_folders_mean_the_same_file(office: Any, shape: Shape, tmp_path: Path) -> None:
+    producer = office.deploy(dag(shape, "etl", "file:out/data.csv"), None)
+    moved = replace(producer, cwd=str(tmp_path))
+    office.deploy(dag(shape, "report"), f"on file:{tmp_path}/out/data.csv")
+    scheduler = office.scheduler()
+    office.trigger(moved, "first")
+    work(office, scheduler)
+    (run,) = runs_of(office, "report")
+    assert run.events[0]["asset"] == f"file:{tmp_path}/out/data.csv"
+
+
+def test_a_queued_run_misses_its_deadlines(office: Any, shape: Shape) -> None:
+    office.executor.script = lambda job: None
+    made = shape({"load": []}, {"load": {"deadline": "+20s"}}, deadline="+10s", max_active_runs=1)
+    row = office.deploy(made, None)
+    scheduler = office.scheduler()
+    office.trigger(row, "first")
+    office.until(scheduler, office.now + timedelta(seconds=1))
+    queued = office.trigger(row, "second")
+    office.until(scheduler, office.now + timedelta(seconds=60))
+    assert office.store.run(queued.id).state is RunState.QUEUED
+    office.until(office.scheduler(), office.now + timedelta(seconds=60))
+    notes = [(note.code, note.name) for note in office.store.notes([queued.id])[queued.id]]
+    assert notes == [("NB480", ""), ("NB480", "load")]
+    assert office.missed == [("second", None), ("second", "load")]
 
 
 def test_events_that_are_awaited_outlive_the_cleaning(office: Any, shape: Shape) -> None:

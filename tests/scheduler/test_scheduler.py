@@ -49,6 +49,17 @@ def test_a_job_has_its_paths_and_context(bench: Any, shape: Shape) -> None:
     assert job.context["logical_date"] == "2026-01-01T00:00:00+00:00"
 
 
+def test_a_job_has_the_number_of_attempts_that_may_follow(bench: Any, shape: Shape) -> None:
+    bench.run(shape(FORK))
+    assert [job.to_come for job in bench.executor.submitted] == [3, 1, 1, 0]
+    bench.executor.submitted.clear()
+    lengths = iter([{"length": 2, "elements": ({"x": "1"}, {"x": "2"})}])
+    bench.executor.script = lambda job: next(lengths) if job.expand else {}
+    bench.run(shape({"a": [], "m": ["a"], "z": ["m"]}, {"m": {"map": (("x", "a"),)}}))
+    # The number of instances of `m` is unknown until `m` has been expanded.
+    assert [job.to_come for job in bench.executor.submitted] == [None, None, 1, 1, 0]
+
+
 def test_no_more_tasks_run_at_once_than_there_are_slots(bench: Any, shape: Shape) -> None:
     bench.executor.script = lambda job: None
     scheduler, row = bench.begin(shape({name: [] for name in "abcde"}))

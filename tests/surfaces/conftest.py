@@ -62,9 +62,13 @@ class CommandLine:
             "PYTHONUNBUFFERED": "1",
         }
 
+    def command(self, *words: object) -> list[str]:
+        """Return the command for a new process of Python."""
+        return [sys.executable, "-m", "nbdag", *map(str, words)]
+
     def start(self, *words: object, **more: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "nbdag", *map(str, words)],
+            self.command(*words),
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,

@@ -59,7 +59,13 @@ HOSTILE = (
     "postgresql://u:p@h:port/d",
 )
 # These would execute for ever or leave a server behind with values that are accepted.
-_ENDLESS = {"scheduler": ["--print-unit", "systemd"], "run": ["--dry-run"], "backfill": ["--dry-run"]}
+_ENDLESS = {
+    "scheduler": ["--print-unit", "systemd"],
+    "up": ["--print-unit", "systemd"],
+    "ui": ["--version"],
+    "run": ["--dry-run"],
+    "backfill": ["--dry-run"],
+}
 _DATES = ["--from", "2026-01-01", "--to", "2026-01-02"]
 _REQUIRED: dict[str, list[str]] = {
     "check": ["nb.ipynb"],

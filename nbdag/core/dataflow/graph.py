@@ -279,6 +279,7 @@ def _add_names(versions: Versions, edges: Edges, infer: bool) -> None:
                         name=name,
                         read_at=reader.at(read.line),
                         written_at=version.maker.cell.at(version.line),
+                        imported=version.definition is not None and bool(version.definition.imports),
                     )
     for (source, target), found in names.items():
         known = edges.get((source, target))

@@ -116,6 +116,8 @@ class NameUse:
     name: str
     read_at: Place
     written_at: Place
+    # Whether an import writes the name. A module is no data: the reader's kernel executes the import itself.
+    imported: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,6 +97,9 @@ class Job:
     state_observers: Mapping[str, str] = field(default_factory=dict)
     # Key: random generator; value: the last task above that seeds the generator.
     seeded_before: Mapping[str, str] = field(default_factory=dict)
+    # Number of attempts that the executor may get after this one, so that it prepares no more processes; None if it is
+    # unknown.
+    to_come: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,7 @@ def assemble(
     expand: bool = False,
     mark: str = "",
     context: Mapping[str, Any] | None = None,
+    to_come: int | None = None,
 ) -> Job:
     """Return the job of one attempt.
 
@@ -85,6 +86,7 @@ def assemble(
         choices=dag.choices(task.id) if task.options.branch else (),
         state_observers=state_observers(dag, task),
         seeded_before=seeded_before(dag, task),
+        to_come=to_come,
     )
 
 

@@ -8,12 +8,16 @@ and a run uses all events that its pipeline has not used yet.
 
 from __future__ import annotations
 
+import glob
+import os
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from ..options.option_types import SCHEDULE_WORDS, read_asset, read_id
 
+FILE_PREFIX = "file:"  # the asset `file:PATH` is a file that schedulers watch
 DAG_PREFIX = "dag:"  # the asset `dag:ID` has an event for each successful run of the pipeline ID
 _TOKEN = re.compile(r"[()]|[^\s()]+")
 
@@ -36,6 +40,11 @@ class Condition:
         if self.name:
             return self.name in new
         return (any if self.any else all)(part.met(new) for part in self.parts)
+
+    def located(self, folder: str) -> Condition:
+        """Return this condition with whole paths of files; see `located`."""
+        name = located(self.name, folder) if self.name else ""
+        return Condition(name, tuple(part.located(folder) for part in self.parts), self.any)
 
     def missing(self, new: Collection[str]) -> tuple[str, ...]:
         """Return, as text for a message, the assets whose new events the condition still needs."""
@@ -60,6 +69,18 @@ def parse(schedule: str) -> tuple[Condition, str | None]:
     """
     text, time = _split_time(schedule)
     return _Parser(_TOKEN.findall(text)).whole(), time
+
+
+def located(asset: str, folder: str) -> str:
+    """Return the name of an asset; that of a file with its whole path, so that one file has one name everywhere.
+
+    A relative path is in `folder`, the working directory of the pipeline that names the asset.
+    """
+    if not asset.startswith(FILE_PREFIX):
+        return asset
+    path = asset.removeprefix(FILE_PREFIX)
+    path = path[2:] if path.startswith("//") else path
+    return FILE_PREFIX + os.path.normpath(PurePath(glob.escape(folder)) / path)
 
 
 def label(asset: str) -> str:

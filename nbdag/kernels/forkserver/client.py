@@ -174,11 +174,15 @@ class ServerHold:
     def __init__(self, sock: socket.socket) -> None:
         self._sock: socket.socket | None = sock
 
-    def set_spares(self, spares: int, target: str, arguments: bytes = b"") -> None:
-        """Keep this many spare children of `target` from now on."""
+    def set_spares(self, spares: int, target: str, arguments: bytes = b"", *, needed: int | None = None) -> None:
+        """Keep this many spare children of `target` from now on.
+
+        `needed` is the number of children that this process will still request, so that no more are forked.
+        """
         if self._sock is not None:
             with contextlib.suppress(OSError):  # OSError: the server has ended; the next request starts another server
-                framing.send(self._sock, {"op": "spares", "target": target, "count": spares}, arguments)
+                wish = {"op": "spares", "target": target, "count": spares, "needed": needed}
+                framing.send(self._sock, wish, arguments)
 
     def close(self) -> None:
         """Release the server; if nothing else uses the server, it ends after its idle time."""

@@ -77,12 +77,24 @@ class _ClientRecord:
     deadline: float  # time at which the client is dropped, on the monotonic clock
 
 
+@dataclass(slots=True)
+class _Spares:
+    """The spare children of one kind that a client wants."""
+
+    count: int
+    needed: int | None  # number of children that the client will still request; None if it is unknown
+
+    @property
+    def wanted(self) -> int:
+        return self.count if self.needed is None else min(self.count, self.needed)
+
+
 @dataclass(slots=True, eq=False)
 class _HoldRecord:
     """A client that keeps the server alive."""
 
     sock: socket.socket
-    spares: dict[tuple[str, bytes], int] = field(default_factory=dict)  # number of spares by target and arguments
+    spares: dict[tuple[str, bytes], _Spares] = field(default_factory=dict)  # by target and arguments
 
 
 class ForkServer:
@@ -287,7 +299,8 @@ class ForkServer:
         else:
             framing.close(frame.fds)
             if frame.data["target"] in self.targets:
-                hold.spares[(frame.data["target"], frame.blob)] = frame.data["count"]
+                spares = _Spares(frame.data["count"], frame.data["needed"])
+                hold.spares[(frame.data["target"], frame.blob)] = spares
 
     def _status(self) -> dict[str, Any]:
         owned = sum(1 for child in self.children if child.owner)
@@ -317,6 +330,10 @@ class ForkServer:
             return None
         size = frame.data["arguments"]
         arguments, payload = frame.blob[:size], frame.blob[size:]
+        for hold in self.holds:
+            spares = hold.spares.get((target, arguments))
+            if spares is not None and spares.needed:
+                spares.needed -= 1
         request = ForkRequest(data=dict(frame.data), payload=payload, fds=(*frame.fds, owner.fileno()))
         for child in self.children:
             if child.owner is None and child.kind == (target, arguments) and child.code is None:
@@ -337,18 +354,17 @@ class ForkServer:
     def _keep_spares(self) -> ForkedChild | None:
         wants: dict[tuple[str, bytes], int] = {}
         for hold in self.holds:
-            for kind, count in hold.spares.items():
-                wants[kind] = max(wants.get(kind, 0), count)
-        spares = [child for child in self.children if child.owner is None and child.code is None]
-        for child in spares:
+            for kind, spares in hold.spares.items():
+                wants[kind] = max(wants.get(kind, 0), spares.wanted)
+        most = dict(wants)
+        for child in [child for child in self.children if child.owner is None and child.code is None]:
             if wants.get(child.kind, 0) > 0:
                 wants[child.kind] -= 1
             else:
                 self._discard(child)
         self.spares_postponed = False
         for kind, missing in wants.items():
-            wanted = max(hold.spares.get(kind, 0) for hold in self.holds)
-            if wanted - missing > _FEW_SPARES and time.monotonic() < self.last_fork + _SPARE_DELAY:
+            if most[kind] - missing > _FEW_SPARES and time.monotonic() < self.last_fork + _SPARE_DELAY:
                 self.spares_postponed = self.spares_postponed or missing > 0
                 continue
             for _ in range(missing):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...core.model.job import Job
+from ...core.model.job import Job, Key
 from ..forkserver.client import Server, ServerHold
 from ..forkserver.preload import preloadable
 from ..forkserver.server_spec import ServerSpec
@@ -33,7 +33,14 @@ class _Held:
     hold: ServerHold
     spares: int
     jobs: int = 0
+    waiting: set[Key] = field(default_factory=set)  # attempts that have no kernel yet
+    to_come: int | None = None  # of the latest job
     release: threading.Timer | None = None
+
+    def request(self) -> None:
+        """Request the spare kernels, but no more than the jobs will use."""
+        needed = None if self.to_come is None else len(self.waiting) + self.to_come
+        self.hold.set_spares(self.spares, TARGET, ARGUMENTS, needed=needed)
 
 
 class KernelPool:
@@ -50,8 +57,13 @@ class KernelPool:
             return
         # Errors are ignored here, because the attempt meets and reports them again.
         with self._lock, contextlib.suppress(Exception):
-            held = self._held.get(_kind(job)) or self._hold(job)
+            is_held = _kind(job) in self._held
+            held = self._held[_kind(job)] if is_held else self._hold(job)
             held.jobs += 1
+            held.waiting.add(job.key)
+            if not is_held or (job.to_come, held.to_come) != (None, None):
+                held.to_come = job.to_come
+                held.request()
             if held.release is not None:
                 held.release.cancel()
                 held.release = None
@@ -62,9 +74,12 @@ class KernelPool:
         """
         with self._lock:
             held = self._held.get(_kind(job))
-            if held is not None and held.spares < min(held.jobs, self._max_spares):
+            if held is None:
+                return
+            held.waiting.discard(job.key)
+            if held.spares < min(held.jobs, self._max_spares):
                 held.spares += 1
-                held.hold.set_spares(held.spares, TARGET, ARGUMENTS)
+                held.request()
 
     def job_ended(self, job: Job) -> None:
         """Release the job's server after `LINGER` seconds without another job."""
@@ -74,6 +89,7 @@ class KernelPool:
             if held is None:
                 return
             held.jobs -= 1
+            held.waiting.discard(job.key)
             if held.jobs <= 0 and held.release is None:
                 held.release = threading.Timer(LINGER, self._release, [kind])
                 held.release.daemon = True
@@ -91,7 +107,6 @@ class KernelPool:
     def _hold(self, job: Job) -> _Held:
         hold = Server.connect(server_spec_of(job)).hold()
         held = self._held[_kind(job)] = _Held(hold, min(_FIRST_SPARES, self._max_spares))
-        hold.set_spares(held.spares, TARGET, ARGUMENTS)
         return held
 
     def _release(self, kind: _Kind) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ... import store as stores
 from ...core.options.option_types import read_asset
+from ...core.schedule.assets import located
 from ...errors import NbdagError, error
 from ...home import Home, the_home
 from ...store.rows import AssetEvent
@@ -40,10 +42,11 @@ class AssetExtraError(NbdagError):
 def emit_asset(asset: str, extra: Mapping[str, Any] | None = None, *, home: Home | None = None) -> tuple[str, ...]:
     """Record a new version of an asset. Return the pipelines that wait for the asset, which this starts.
 
-    `extra` are facts about the version, such as {"rows": 10}; a task finds them in `dag_run.asset_events`.
+    `extra` are facts about the version, such as {"rows": 10}; a task finds them in `dag_run.asset_events`. The path of
+    an asset `file:PATH` is relative to the current folder.
     """
     try:
-        name = read_asset(asset)
+        name = located(read_asset(asset), str(Path.cwd()))
     except ValueError as invalid:
         raise AssetNameError(asset[:60], str(invalid)) from None
     try:

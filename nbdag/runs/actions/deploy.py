@@ -10,6 +10,7 @@ from typing import Any
 
 from ... import store as stores
 from ...building import BuiltNotebook
+from ...core.schedule.assets import located
 from ...core.schedule.timetable import Timetable
 from ...home import Home, the_home
 from ...scheduler import instances_of, new_run, next_date, timetable_of
@@ -68,8 +69,10 @@ def deploy(
             tags=options.tags,
             description=options.description,
         )
-        needs = () if timetable.condition is None else timetable.condition.assets
-        produces = {task.id: task.options.produces for task in dag.tasks.values()}
+        needs = () if timetable.condition is None else timetable.condition.located(row.cwd).assets
+        produces = {
+            task.id: [located(asset, row.cwd) for asset in task.options.produces] for task in dag.tasks.values()
+        }
         store.deployments.put(_live(row, before, now), now.timestamp(), needs=needs, produces=produces)
         return read_deployments(store, [dag.id])[0]
     finally:

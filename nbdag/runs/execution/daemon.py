@@ -12,7 +12,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -26,11 +26,21 @@ from ...core.model.events import Event
 from ...core.model.states import RUN_FINISHED, TaskState
 from ...core.model.text import join_names, plural
 from ...core.options.option_types import write_duration
+from ...core.planning.deadlines import MissedDeadline
 from ...errors import NbdagError, error
 from ...executors import Choice, Executor
 from ...home import Home, the_home
 from ...processes.identity import Process, is_alive
-from ...scheduler import HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, DueRuns, Scheduler, fail_run, is_dead, reset_attempts
+from ...scheduler import (
+    HEARTBEAT_INTERVAL,
+    HEARTBEAT_TIMEOUT,
+    DueRuns,
+    OwnedRun,
+    Scheduler,
+    fail_run,
+    is_dead,
+    reset_attempts,
+)
 from ...store.rows import DagRow, RunRow, SchedulerRow
 from ..creation.build import Builder
 from ..queries.pinned import pinned_dag
@@ -150,7 +160,7 @@ class Daemon:
             on_event=self._report_event,
             on_saved=combine_listeners(self._reports.on_change, self._notifier.on_change),
             clock=clock,
-            due_runs=DueRuns(store, read=self._notebook, report=self._say),
+            due_runs=DueRuns(store, read=self._notebook, report=self._say, on_missed=self._report_missed),
             on_error=self._fail_run,
             is_ready=self._is_ready,
             poll_interval=POLL,
@@ -310,6 +320,14 @@ class Daemon:
                 row.name,
             )
         return False
+
+    def _report_missed(self, row: RunRow, dag: Dag, missed: Sequence[MissedDeadline]) -> None:
+        """Report the missed deadlines of a queued run."""
+        for each in missed:
+            self._say(f"{each.describe(dag, self._clock())}, and the run is queued", row.dag, row.name)
+        run = OwnedRun.of(row, dag, (), (), {})
+        run.missed_now = tuple(missed)
+        self._notifier.on_change(run)
 
     def _was_built(self, row: RunRow) -> None:
         """Report a run whose tasks could not be built."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ...core.options.option_types import nearest
-from ...core.schedule.assets import DAG_PREFIX
+from ...core.schedule.assets import DAG_PREFIX, located
 from ...errors import NbdagError, error
 from ...home import Home, the_home
-from ...scheduler import timetable_of
+from ...scheduler import condition_of
 from .deployments import open_store_and_dag
 from .runs import open_store
 
@@ -108,7 +109,11 @@ def list_assets(*, home: Home | None = None) -> list[Asset]:
 
 
 def asset_events(asset: str | None = None, *, limit: int | None = 20, home: Home | None = None) -> list[AssetVersion]:
-    """Return the newest events of an asset, or of all assets. Raise `UnknownAssetError`."""
+    """Return the newest events of an asset, or of all assets. Raise `UnknownAssetError`.
+
+    The path of an asset `file:PATH` is relative to the current folder.
+    """
+    asset = None if asset is None else located(asset, str(Path.cwd()))
     with open_store(the_home(home)) as store:
         found = [] if store is None else store.assets.events(asset, limit)
         if not found and asset is not None:
@@ -133,10 +138,11 @@ def asset_events(asset: str | None = None, *, limit: int | None = 20, home: Home
 def waits_for(dag: str, *, home: Home | None = None) -> tuple[str, ...]:
     """Return the assets for whose new events the schedule of a deployed pipeline still waits."""
     with open_store_and_dag(home, dag) as (store, row):
-        condition = timetable_of(row).condition
+        condition = condition_of(row)
         if condition is None:
             return ()
-        return condition.missing({each.asset for each in store.assets.unused(row.id).get(row.id, ())})
+        new = store.assets.unused(row.id).get(row.id, ())
+        return condition.missing({located(each.asset, row.cwd) for each in new})
 
 
 def lineage(*, home: Home | None = None) -> Lineage:

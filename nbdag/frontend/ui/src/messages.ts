@@ -133,6 +133,7 @@ export interface Line {
   target: string
   declared: boolean
   names: string[]
+  imports: string[]
   files: string[]
   path: string
   tip: string
@@ -294,6 +295,8 @@ export interface AnalyzeRequest {
   direction?: DirectionChoice
   collapsed?: boolean
   folded?: string[]
+  width?: number
+  height?: number
 }
 
 /** An error or a warning about the notebook, with its place. */
@@ -344,6 +347,8 @@ export interface NotebookTaskRequest {
   direction?: DirectionChoice
   collapsed?: boolean
   folded?: string[]
+  width?: number
+  height?: number
   task: string
 }
 
@@ -554,6 +559,12 @@ export interface SavedRequest {
   kind: "saved"
 }
 
+/** Report edits of cells that are not saved. */
+export interface EditedRequest {
+  kind: "edited"
+  cells: Record<string, string>
+}
+
 /** Ask for another layout of the graph, for one view. */
 export interface LayoutRequest {
   kind: "layout"
@@ -561,6 +572,8 @@ export interface LayoutRequest {
   direction: DirectionChoice
   collapsed: boolean
   folded: string[]
+  width?: number
+  height?: number
 }
 
 /** Ask for the status of every task of a run. */
@@ -703,6 +716,7 @@ export interface NoticeMessage {
 export type Request =
   | HelloRequest
   | SavedRequest
+  | EditedRequest
   | LayoutRequest
   | RunRequest
   | TaskRequest

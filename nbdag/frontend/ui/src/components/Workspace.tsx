@@ -1,6 +1,6 @@
 // The graph, the timeline or the grid of a pipeline, with a panel for the selected task or chain beside it.
 import type { ComponentChildren, RefObject } from 'preact'
-import { useCallback, useMemo, useRef, useState } from 'preact/hooks'
+import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Picture } from '../messages'
 import { Grid } from './Grid'
 import { Graph, type GraphHandle } from './graph/Graph'
@@ -13,9 +13,15 @@ import type { Host } from './state/transport'
 import type { Act } from './state/useActions'
 import type { Arrangement } from './state/usePicture'
 import type { Selection } from './state/useSelection'
+import { useSpace } from './state/useSpace'
 import { Timeline } from './Timeline'
 
 export type View = 'graph' | 'timeline' | 'grid'
+
+const TOOLS = 38 // height in pixels of the row of tools below the graph
+const MARGIN = 16
+const MAX_HEIGHT = 680 // pixels; a higher view would not fit into a window together with its cell
+const TALLEST = 0.72 // the same, relative to the height of the window
 
 interface Props {
   store: Store
@@ -29,14 +35,20 @@ interface Props {
   act: Act
   onRun: (run: string) => void
   graph: RefObject<GraphHandle | null>
+  fill?: boolean // whether the view is as high as its container, instead of as high as its content needs
   more?: (task: string) => ComponentChildren // in the head of a task's panel
 }
 
 export function Workspace(props: Props) {
-  const { store, host, picture, arrange, run, view, selection, found, act, onRun, graph, more } = props
+  const { store, host, picture, arrange, run, view, selection, found, act, onRun, graph, fill = false, more } = props
   const [showsCritical, setShowsCritical] = useState(false)
   const root = useRef<HTMLDivElement>(null)
   const { task, chain, box, boxOf, selectBox, selectTask, clear } = selection
+  const tallest = useCallback(
+    () => (fill ? (root.current?.clientHeight ?? 0) : Math.min(MAX_HEIGHT, TALLEST * window.innerHeight)) - TOOLS,
+    [fill],
+  )
+  useSpace(root, tallest, picture, arrange)
   const critical = useCriticalPath(store, picture, run, showsCritical)
   const highlighted = useMemo(
     () => (found.length ? new Set(found.map(boxOf)) : critical?.boxes),
@@ -62,10 +74,16 @@ export function Workspace(props: Props) {
     root.current?.querySelector<SVGElement>(`[data-id="${CSS.escape(box)}"]`)?.focus({ preventScroll: true })
   }, [clear, box])
   const open = Boolean(task || chain.length)
+  // A panel below the graph may be out of view. Its head has a margin, so that more than the head comes into view.
+  useEffect(() => {
+    if (open) root.current?.querySelector('.nbdag-panel > header')?.scrollIntoView?.({ block: 'nearest' })
+  }, [open, task, box])
+  // A graph that is wide and not high has its panel below, so that the panel covers none of its boxes.
+  const below = view === 'graph' && !fill && picture.width > 1.6 * picture.height
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: Escape closes the panel from any element in it
     <div
-      class={`nbdag-body${open ? ' nbdag-open' : ''}`}
+      class={`nbdag-body${open ? ' nbdag-open' : ''}${below ? ' nbdag-below' : ''}${fill ? ' nbdag-fill' : ''}`}
       ref={root}
       style={{ '--nbdag-tall': `${Math.round(height(picture, view))}px` }}
       onKeyDown={(event) => {
@@ -139,6 +157,6 @@ export function Workspace(props: Props) {
 }
 
 function height(picture: Picture, view: View): number {
-  const wanted = view === 'graph' ? picture.height + 80 : picture.order.length * 26 + 90
-  return Math.min(520, Math.max(190, wanted))
+  const wanted = view === 'graph' ? picture.height + 2 * MARGIN + TOOLS : picture.order.length * 26 + 90
+  return Math.min(MAX_HEIGHT, Math.max(190, wanted))
 }

@@ -23,6 +23,7 @@ export function picture(nodes: Node[], links: [string, string][] = []): Picture 
       target,
       declared: false,
       names: ['x'],
+      imports: [],
       files: [],
       path: 'M0,0C1,1 2,2 3,3',
       tip: '',

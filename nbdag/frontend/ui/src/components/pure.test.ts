@@ -2,9 +2,24 @@ import { describe, expect, it } from 'vitest'
 import type { Bar } from '../messages'
 import { node, picture } from './fixtures'
 import { bytes, moment, plural, seconds, utc } from './format'
-import { curve, fitCamera, nearest, neighbourIn, opening, reveal, visible, zoom } from './graph/geometry'
+import { cut } from './graph/Box'
+import {
+  curve,
+  fitCamera,
+  LEGIBLE,
+  nameSize,
+  nearest,
+  neighbourIn,
+  noteSize,
+  opening,
+  resized,
+  reveal,
+  visible,
+  zoom,
+} from './graph/geometry'
 import { Links } from './graph/links'
 import { combinedState, rowsOf } from './state/rows'
+import { needsLayout } from './state/useSpace'
 import { laneOf, mergeBars, ticks } from './Timeline'
 
 describe('a number', () => {
@@ -59,6 +74,31 @@ describe('the camera', () => {
     expect(camera.x).toBe(14)
   })
 
+  it('opens with the whole picture if its names have at least 11 pixels', () => {
+    expect(opening({ width: 800, height: 300 }, view)).toEqual(fitCamera({ width: 800, height: 300 }, view))
+  })
+
+  it.each([0.04, 0.3, 0.5, 0.52, 0.6, 0.749, 0.84, 0.85, 0.9, 1, 2])(
+    'draws text with at least 11 pixels, or none, at a scale of %d',
+    (scale) => {
+      const name = nameSize(scale) * scale
+      expect(name === 0 || name >= 11).toBe(true)
+      if (scale >= LEGIBLE) expect(noteSize(scale) * scale).toBeGreaterThanOrEqual(10.99)
+    },
+  )
+
+  it('shows the whole picture in a smaller view, or keeps the selected box in view', () => {
+    const small = { width: 500, height: 300 }
+    expect(resized(fitCamera({ width: 640, height: 300 }, view), { width: 640, height: 300 }, small)).toEqual(
+      fitCamera({ width: 640, height: 300 }, small),
+    )
+    const picture = { width: 1000, height: 300 }
+    const { x, scale } = resized({ x: 0, y: 0, scale: 0.85 }, picture, small, { x: 900, y: 100 })
+    expect(scale).toBe(0.85)
+    expect(x + 900 * scale).toBeLessThan(500)
+    expect(x + 900 * scale).toBeGreaterThan(0)
+  })
+
   it('opens with the first box in view and no empty space beside a large picture', () => {
     const picture = { width: 9000, height: 4000 }
     const { x, y, scale } = opening(picture, view, { x: 8950, y: 20 })
@@ -93,6 +133,29 @@ describe('the camera', () => {
     expect(neighbourIn(here, [here, ahead, aside], { across: true, sign: 1 })?.id).toBe('ahead')
     expect(neighbourIn(here, [here, ahead, aside], { across: false, sign: 1 })?.id).toBe('aside')
     expect(neighbourIn(here, [here, ahead, aside], { across: true, sign: -1 })).toBeUndefined()
+  })
+})
+
+describe('a name', () => {
+  const widthOf = (text: string) => text.length
+
+  it.each([
+    ['load_orders', 11, 'load_orders'],
+    ['load_orders', 8, 'load…ers'],
+    ['load_orders', 3, 'l…s'],
+    ['load_orders', 1, 'l'],
+  ])('%s in the width of %d characters is %s', (text, width, expected) =>
+    expect(cut(text, width, widthOf)).toBe(expected),
+  )
+})
+
+describe('the layout', () => {
+  it('is requested if it would be drawn smaller, and again after a considerable change of the width', () => {
+    const picture = { width: 800, height: 300 }
+    expect(needsLayout(picture, { width: 900, height: 500 }, undefined)).toBe(false)
+    expect(needsLayout(picture, { width: 500, height: 500 }, undefined)).toBe(true)
+    expect(needsLayout(picture, { width: 520, height: 500 }, { width: 500, height: 500 })).toBe(false)
+    expect(needsLayout(picture, { width: 900, height: 500 }, { width: 500, height: 500 })).toBe(true)
   })
 })
 

@@ -6,6 +6,8 @@ import { Strokes, stateStyle } from '../Sign'
 import { useNow, useStatus } from '../state/hooks'
 import { STATE_RULES } from '../state/states'
 import type { Store } from '../state/store'
+import { NAME_SIZE } from './geometry'
+import { textWidth } from './textWidth'
 
 export const STACK_OFFSET = 3.5 // distance in points between the sheets of a stack
 
@@ -15,6 +17,20 @@ export const STACK_OFFSET = 3.5 // distance in points between the sheets of a st
  */
 export function sheetsOf(node: Node): readonly number[] {
   return node.mapped || node.group || node.members.length > 1 ? [2, 1, 0] : [0]
+}
+
+const NOTE_SIZE = 13 // greatest font size of a note, at the smallest scale with notes
+const SIGN = 12 // size of a sign in points
+
+/** Return as much of the text as has the width; the middle is cut, because names differ at both ends. */
+export function cut(text: string, width: number, widthOf: (text: string) => number): string {
+  if (widthOf(text) <= width) return text
+  for (let kept = text.length - 1; kept > 1; kept -= 1) {
+    const tail = Math.floor(kept / 2)
+    const found = `${text.slice(0, kept - tail)}…${text.slice(text.length - tail)}`
+    if (widthOf(found) <= width) return found
+  }
+  return text.slice(0, 1)
 }
 
 /** Return the second line of a box: progress, duration or state, and the number of tries. */
@@ -49,20 +65,24 @@ interface Props {
   upstream: readonly string[]
   selected: boolean
   entry: boolean // whether the Tab key moves the focus to this box
-  seen: boolean // whether the box has been in view, so that its text is drawn
+  font: number // font size of the name, or 0 if the box is too small for text or has not been in view
   dimmed: boolean // whether other boxes are highlighted and this box is dimmed
 }
 
-export const Box = memo(function Box({ node, store, run, upstream, selected, entry, seen, dimmed }: Props) {
+export const Box = memo(function Box({ node, store, run, upstream, selected, entry, font, dimmed }: Props) {
   const status = useStatus(store, run, node.members)
-  const now = useNow(seen && status.state === 'running' && status.duration === undefined)
+  const now = useNow(font > 0 && status.state === 'running' && status.duration === undefined)
   const sheets = sheetsOf(node)
   const stack = STACK_OFFSET * (sheets.length - 1)
   const width = node.width - stack
   const height = node.height - stack
   const left = -node.width / 2
   const top = -node.height / 2 + stack
-  const note = seen ? noteOf(node, status, now) : ''
+  const enlarged = font > NAME_SIZE // at a small scale: a larger name without a note
+  const note = font && !enlarged ? noteOf(node, status, now) : ''
+  const middle = top + height / 2
+  const text = left + (enlarged ? 7 + SIGN + 4 : 10 + SIGN + 7)
+  const room = left + width - 3 - text
   return (
     <g
       class={`nbdag-box nbdag-is-${status.state}${dimmed ? ' nbdag-dimmed' : ''}`}
@@ -79,17 +99,17 @@ export const Box = memo(function Box({ node, store, run, upstream, selected, ent
       {sheets.map((n) => (
         <rect key={n} x={left + STACK_OFFSET * n} y={top - STACK_OFFSET * n} width={width} height={height} rx="7" />
       ))}
-      {seen ? (
+      {font ? (
         <>
-          <g class="nbdag-glyph" transform={`translate(${left + 10} ${top + height / 2 - 6})`}>
+          <g transform={`translate(${left + (enlarged ? 7 : 10)} ${middle - SIGN / 2})`}>
             <Strokes state={status.state} turn={now} />
           </g>
-          <text class="nbdag-name" x={left + 29} y={top + height / 2 + (note ? -3 : 4.5)}>
-            {node.label}
+          <text class="nbdag-name" x={text} y={middle + (note ? -3 : 0.35 * font)} style={{ fontSize: `${font}px` }}>
+            {cut(node.label, room, (part) => textWidth(part) * font)}
           </text>
           {note ? (
-            <text class="nbdag-note" x={left + 29} y={top + height / 2 + 12}>
-              {note}
+            <text class="nbdag-note" x={text} y={middle + 12.5}>
+              {cut(note, room, (part) => textWidth(part) * NOTE_SIZE)}
             </text>
           ) : null}
         </>

@@ -20,10 +20,13 @@ function Paths({ lines }: { lines: readonly Line[] }) {
   const path = (some: readonly Line[]) => some.map((line) => line.path).join('')
   const declared = lines.filter((line) => line.declared)
   const files = lines.filter((line) => line.files.length)
-  const inferred = lines.filter((line) => !line.declared && !line.files.length)
+  const inferred = lines.filter((line) => !line.declared && !line.files.length && line.names.length)
+  // The lower task needs no value of the upper one: it executes these imports itself.
+  const imports = lines.filter((line) => !line.declared && !line.files.length && !line.names.length)
   return (
     <>
       {inferred.length ? <path class="nbdag-edge" d={path(inferred)} /> : null}
+      {imports.length ? <path class="nbdag-edge nbdag-imports" d={path(imports)} /> : null}
       {declared.length ? <path class="nbdag-edge nbdag-declared" d={path(declared)} /> : null}
       {files.length ? <path class="nbdag-edge nbdag-files" d={path(files)} /> : null}
       {lines.length ? <path class="nbdag-arrow" d={lines.map((line) => line.tip).join('')} /> : null}
@@ -96,6 +99,9 @@ export function EdgeTip({ tip, boxes, width, height }: TipProps) {
       <span>
         {line.files.length ? `both use ${line.files.join(', ')}` : line.declared ? 'declared' : 'inferred'}
         {line.names.length ? `; carries ${line.names.join(', ')}` : ''}
+        {line.imports.length
+          ? `; uses ${line.names.length ? 'also ' : 'only '}the imports ${line.imports.join(', ')}`
+          : ''}
       </span>
       {line.why.slice(0, MAX_REASONS).map((why) => (
         <span key={why}>{why}</span>

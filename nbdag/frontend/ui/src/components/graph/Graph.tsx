@@ -56,7 +56,7 @@ export const Graph = memo(function Graph({ store, picture, run, selected, highli
     () => picture.nodes.find((node) => node.members[0] === picture.order[0])?.id ?? picture.nodes[0]?.id ?? '',
     [picture],
   )
-  const camera = useCamera(frame, scene, picture, firstBox)
+  const camera = useCamera(frame, scene, picture, firstBox, selected)
   useImperativeHandle(handle, () => camera, [camera.fitAll])
 
   // A highlight or a selection dims every unrelated box. While the pointer is over a box, only the box's
@@ -168,7 +168,7 @@ export const Graph = memo(function Graph({ store, picture, run, selected, highli
               upstream={links.upstream.get(node.id) ?? NO_BOXES}
               selected={node.id === selected}
               entry={node.id === entryBox}
-              seen={camera.seen.has(node.id)}
+              font={camera.seen.has(node.id) ? camera.font : 0}
               dimmed={related !== undefined && !related.has(node.id)}
             />
           ))}

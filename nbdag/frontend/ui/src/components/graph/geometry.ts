@@ -21,7 +21,25 @@ export interface Placed {
 export const MAX_SCALE = 3
 export const MIN_SCALE = 0.04
 const MARGIN = 14
-const LEGIBLE = 0.62 // the smallest scale at which text is legible
+/** The font size of a name in the picture. Below the scale LEGIBLE it would have less than 11 pixels on the page. */
+export const NAME_SIZE = 13
+export const LEGIBLE = 0.85
+const MIN_PIXELS = 11 // smallest font size on the page
+// Smaller scales with names, which are drawn larger there and cut to the width of their boxes, and without notes.
+const NAME_SCALES = [0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5]
+const WHOLE = 0.7 // smallest scale at which a view shows the whole picture by itself; names still have most characters
+
+/** Return the font size of names in the picture at a scale, or 0 if boxes are too small for a name there. */
+export function nameSize(scale: number): number {
+  if (scale >= LEGIBLE) return NAME_SIZE
+  const step = NAME_SCALES.find((each) => scale >= each)
+  return step === undefined ? 0 : MIN_PIXELS / step
+}
+
+/** Return the font size of notes and of the labels of lines in the picture. */
+export function noteSize(scale: number): number {
+  return MIN_PIXELS / clamp(scale, LEGIBLE, 1)
+}
 
 export function clamp(value: number, low: number, high: number): number {
   return Math.min(high, Math.max(low, value))
@@ -37,22 +55,37 @@ export function fitCamera(picture: Size, view: Size): Camera {
   return centred(picture, view, scale)
 }
 
-/** Return the initial camera: the whole picture if its text stays legible, else the part around `first`. */
+/** Return the initial camera: the whole picture if its names stay legible, else the part around `first`. */
 export function opening(picture: Size, view: Size, first?: { x: number; y: number }): Camera {
   const all = fitCamera(picture, view)
-  if (all.scale >= LEGIBLE) return all
-  const scale = LEGIBLE + 0.1
+  if (all.scale >= WHOLE) return all
+  const scale = LEGIBLE
   const camera = centred(picture, view, scale)
   if (picture.width * scale > view.width) camera.x = MARGIN
   if (picture.height * scale > view.height) camera.y = MARGIN
-  if (!first) return camera
-  const to = reveal(camera, first, view)
-  // If the picture is larger than the view, the camera stops at the picture's edges.
-  const bounded = (at: number, length: number, space: number) =>
-    length > space - 2 * MARGIN ? clamp(at, space - MARGIN - length, MARGIN) : at
-  to.x = bounded(to.x, picture.width * scale, view.width)
-  to.y = bounded(to.y, picture.height * scale, view.height)
-  return to
+  return first ? bounded(reveal(camera, first, view), picture, view) : camera
+}
+
+/**
+ * Return the camera for a view with another size: the whole picture if its names stay legible, else the same part as
+ * before, moved so that `selected` is in view.
+ */
+export function resized(camera: Camera, picture: Size, view: Size, selected?: { x: number; y: number }): Camera {
+  const all = fitCamera(picture, view)
+  if (all.scale >= WHOLE) return all
+  const kept = { ...camera, scale: Math.max(camera.scale, LEGIBLE) }
+  return bounded(selected ? reveal(kept, selected, view) : kept, picture, view)
+}
+
+/** Return the camera without empty space beside the picture: centred if it is smaller than the view, else within it. */
+function bounded({ x, y, scale }: Camera, picture: Size, view: Size): Camera {
+  const along = (at: number, length: number, space: number) =>
+    length > space - 2 * MARGIN ? clamp(at, space - MARGIN - length, MARGIN) : (space - length) / 2
+  return {
+    scale,
+    x: along(x, picture.width * scale, view.width),
+    y: along(y, picture.height * scale, view.height),
+  }
 }
 
 function centred(picture: Size, view: Size, scale: number): Camera {

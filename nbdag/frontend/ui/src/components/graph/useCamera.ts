@@ -2,12 +2,24 @@
 import type { RefObject } from 'preact'
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Picture } from '../../messages'
-import { type Camera, fitCamera, opening, reveal, type Size, visible, zoom } from './geometry'
-
-export const MIN_TEXT_SCALE = 0.42 // below this scale, boxes have no text
+import {
+  type Camera,
+  fitCamera,
+  LEGIBLE,
+  NAME_SIZE,
+  nameSize,
+  noteSize,
+  opening,
+  resized,
+  reveal,
+  type Size,
+  visible,
+  zoom,
+} from './geometry'
 
 export interface CameraControl {
   seen: ReadonlySet<string> // boxes that have been in view; only the text of these boxes is drawn
+  font: number // font size of the names in the picture, 0 without names
   size: RefObject<Size>
   camera: RefObject<Camera>
   /** Call `call` whenever the camera has moved, until the returned function is called. */
@@ -30,10 +42,12 @@ export function useCamera(
   scene: RefObject<SVGElement | null>,
   picture: Picture,
   first: string, // the box that the initial camera shows
+  selected: string, // the box that stays in view when the size of the view changes, or ''
 ): CameraControl {
   const camera = useRef<Camera>({ x: 0, y: 0, scale: 1 })
   const size = useRef<Size>({ width: 600, height: 300 })
   const touched = useRef(false) // whether the user has moved the camera, so that a resize does not move it
+  const [font, setFont] = useState(NAME_SIZE)
   const [seen, setSeen] = useState<{ picture: Picture; boxes: ReadonlySet<string> }>({ picture, boxes: NONE })
   const frameRequest = useRef(0)
   const moveListeners = useRef(new Set<() => void>())
@@ -42,7 +56,7 @@ export function useCamera(
   const updateSeen = useCallback(() => {
     cancelAnimationFrame(frameRequest.current)
     frameRequest.current = 0
-    if (camera.current.scale < MIN_TEXT_SCALE) return
+    if (!nameSize(camera.current.scale)) return
     const found = visible(picture.nodes, camera.current, size.current)
     setSeen((before) => {
       const known = before.picture === picture ? before.boxes : NONE
@@ -53,29 +67,42 @@ export function useCamera(
 
   const moveTo = useCallback(
     (to: Camera) => {
+      const from = camera.current
       camera.current = to
       scene.current?.setAttribute('transform', `translate(${to.x} ${to.y}) scale(${to.scale})`)
-      frame.current?.classList.toggle('nbdag-small', to.scale < MIN_TEXT_SCALE)
+      if (to.scale !== from.scale || !frame.current?.style.getPropertyValue('--nbdag-note-size')) {
+        const size = nameSize(to.scale)
+        setFont(size)
+        frame.current?.style.setProperty('--nbdag-note-size', `${noteSize(to.scale).toFixed(2)}px`)
+        frame.current?.classList.toggle('nbdag-small', !size)
+        frame.current?.classList.toggle('nbdag-names', size > NAME_SIZE)
+      }
       if (!frameRequest.current) frameRequest.current = requestAnimationFrame(updateSeen)
       for (const call of moveListeners.current) call()
     },
     [updateSeen],
   )
 
+  const anchor = useRef(selected)
+  anchor.current = selected
   useLayoutEffect(() => {
     const element = frame.current
     if (!element) return
     touched.current = false
-    const initialise = ({ width, height }: Size) => {
+    let opened = false // whether the camera has been set for a known size
+    const place = ({ width, height }: Size) => {
       size.current = { width: width || 600, height: height || 300 }
-      if (touched.current) return
-      const box = picture.nodes.find(({ id }) => id === first)
-      moveTo(opening(picture, size.current, box))
+      const box = (id: string) => picture.nodes.find((node) => node.id === id)
+      const chosen = box(anchor.current)
+      if (!opened) moveTo(opening(picture, size.current, chosen ?? box(first)))
+      else if (!touched.current) moveTo(resized(camera.current, picture, size.current, chosen))
+      else if (chosen) moveTo(reveal(camera.current, chosen, size.current))
+      opened ||= width > 0
       updateSeen()
     }
-    initialise({ width: element.clientWidth, height: element.clientHeight })
+    place({ width: element.clientWidth, height: element.clientHeight })
     // The frame has no size yet if it is rendered before it is added to the page, or while it is hidden.
-    const observer = new ResizeObserver(([entry]) => entry?.contentRect.width && initialise(entry.contentRect))
+    const observer = new ResizeObserver(([entry]) => entry?.contentRect.width && place(entry.contentRect))
     observer.observe(element)
     return () => {
       observer.disconnect()
@@ -126,7 +153,7 @@ export function useCamera(
         const box = picture.nodes.find((node) => node.id === id)
         if (!box) return
         const { scale } = camera.current
-        const readable = scale < MIN_TEXT_SCALE ? zoom(camera.current, 0.8 / scale, 0, 0) : camera.current
+        const readable = nameSize(scale) ? camera.current : zoom(camera.current, LEGIBLE / scale, 0, 0)
         moveTo(reveal(readable, box, size.current))
       },
       pointAt(event: MouseEvent) {
@@ -161,7 +188,7 @@ export function useCamera(
     }),
     [picture, moveTo],
   )
-  return { ...control, seen: seen.picture === picture ? seen.boxes : NONE, size, camera }
+  return { ...control, seen: seen.picture === picture ? seen.boxes : NONE, font, size, camera }
 }
 
 const NONE: ReadonlySet<string> = new Set()

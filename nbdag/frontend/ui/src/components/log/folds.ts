@@ -15,7 +15,7 @@ const MIN_REPEATED = 4
 const GROUP = /^(?:::group::|##\[group\])(.*)/
 const END_OF_GROUP = /^(?:::endgroup::|##\[endgroup\])/
 const FRAME = /^\s*File ["']?([^"':,]+)/
-const PACKAGES = /[\\/](?:site-packages|dist-packages)[\\/]|[\\/]lib[\\/]python3|^<frozen /
+const PACKAGES = /[\\/](?:site-packages|dist-packages)[\\/]|[\\/]lib[\\/]python3|^<frozen |\.px[diy]$/
 
 /** Return the folds of these lines, in order; no two overlap. */
 export function findFolds(lines: readonly string[]): Fold[] {

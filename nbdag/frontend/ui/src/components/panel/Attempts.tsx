@@ -1,13 +1,15 @@
 // The attempts of a task in a run, with the outputs and the log of the selected attempt.
 import { useState } from 'preact/hooks'
 import type { Attempt } from '../../messages'
-import { seconds } from '../format'
+import { plural, seconds } from '../format'
 import { Sign, stateStyle } from '../Sign'
 import { useAnswer } from '../state/hooks'
 import type { Store } from '../state/store'
 import { Time } from '../Time'
+import { Clip } from './Clip'
 import { Outputs } from './Outputs'
 
+const MAX_LINES = 20 // number of lines at the end of a log that are shown at first
 const MAX_BUTTONS = 60 // maximum number of attempts that have a button; the latest attempts are shown
 
 interface Props {
@@ -94,21 +96,34 @@ function OneAttempt({ store, run, task, attempt, reason }: Props & { attempt: At
       {answer?.rendered.map(([what, text]) => (
         <details key={what}>
           <summary>Rendered: {what}</summary>
-          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard */}
-          <pre class="nbdag-text" tabIndex={0}>
-            {text}
-          </pre>
+          <Clip>
+            <pre class="nbdag-text">{text}</pre>
+          </Clip>
         </details>
       ))}
       {answer?.log ? (
         <details>
           <summary>Log</summary>
-          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard */}
-          <pre class="nbdag-text" tabIndex={0}>
-            {answer.log}
-          </pre>
+          <LogEnd log={answer.log} />
         </details>
       ) : null}
     </div>
+  )
+}
+
+/** The end of a log, and a button that shows more. */
+function LogEnd({ log }: { log: string }) {
+  const [all, setAll] = useState(false)
+  const lines = log.replace(/\n$/, '').split('\n')
+  const hidden = all ? 0 : Math.max(0, lines.length - MAX_LINES)
+  return (
+    <>
+      {hidden > 0 ? (
+        <button type="button" class="nbdag-link" onClick={() => setAll(true)}>
+          Show the {plural(hidden, 'line')} before
+        </button>
+      ) : null}
+      <pre class="nbdag-text">{lines.slice(hidden).join('\n')}</pre>
+    </>
   )
 }

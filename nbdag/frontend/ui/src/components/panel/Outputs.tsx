@@ -2,8 +2,9 @@
 // and everything else as text.
 import { useRef, useState } from 'preact/hooks'
 import type { DisplayOutput, MimeType } from '../../messages'
+import { Clip } from './Clip'
 
-const MAX_HEIGHT = 420 // maximum height of a frame, in pixels
+const MAX_HEIGHT = 20_000 // maximum height of a frame, in pixels
 
 type Form = 'html' | 'svg' | 'image' | 'text' | 'stderr' | 'error'
 const FORMS: Record<MimeType, Form> = {
@@ -35,7 +36,9 @@ export function Outputs({ outputs, label }: { outputs: readonly DisplayOutput[];
   return (
     <div class="nbdag-outputs">
       {outputs.map((output, n) => (
-        <OneOutput key={n} output={output} label={`${label}, output ${n + 1}`} />
+        <Clip key={n} height={420}>
+          <OneOutput output={output} label={`${label}, output ${n + 1}`} />
+        </Clip>
       ))}
     </div>
   )

@@ -8,6 +8,8 @@ export interface Arrangement {
   direction?: Direction
   collapsed?: boolean
   folded?: string[]
+  width?: number // the space of the view in pixels; without a direction, the text is as large as possible in it
+  height?: number
 }
 
 let views = 0
@@ -20,8 +22,8 @@ export function usePicture(store: Store): { picture: Picture; arrange: (change: 
   const base = store.picture
 
   const request = useCallback(() => {
-    const { direction = 'auto', collapsed = false, folded = [] } = arrangement.current
-    store.transport.send({ kind: 'layout', view, direction, collapsed, folded })
+    const { direction = 'auto', collapsed = false, folded = [], ...space } = arrangement.current
+    store.transport.send({ kind: 'layout', view, direction, collapsed, folded, ...space })
   }, [store, view])
   const arrange = useCallback(
     (change: Arrangement) => {
@@ -35,8 +37,8 @@ export function usePicture(store: Store): { picture: Picture; arrange: (change: 
   useEffect(() => {
     if (previousBase.current === base) return
     previousBase.current = base
-    const { direction, collapsed, folded } = arrangement.current
-    if (direction || collapsed || folded?.length) request()
+    const { direction, collapsed, folded, width } = arrangement.current
+    if (direction || collapsed || folded?.length || width) request()
     else setOwn(undefined)
   }, [base, request])
   useEffect(

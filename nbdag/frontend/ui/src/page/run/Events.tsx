@@ -1,8 +1,9 @@
 // What has happened in a run, in order.
 import { useMemo, useState } from 'preact/hooks'
-import type { RunDetails } from '../../api'
+import type { RunDetails, RunEvent, RunEventList } from '../../api'
 import { seconds } from '../../components/format'
 import { Sign, stateStyle } from '../../components/Sign'
+import { type DisplayState, STATE_STYLES } from '../../messages'
 import { Link } from '../router'
 import { Empty, Loaded } from '../states'
 import { bothZones } from '../Time'
@@ -10,7 +11,6 @@ import { runAddress } from '../transport'
 import { useResource } from '../useResource'
 import { List } from './List'
 import { instanceName, taskPlace } from './links'
-import type { RunEvent } from './types'
 
 const COLUMNS = [
   { name: 'Time', class: 'run-when' },
@@ -22,7 +22,7 @@ const COLUMNS = [
 
 export function Events({ details }: { details: RunDetails }) {
   const { dag, id } = details.run
-  const events = useResource<{ items: RunEvent[] }>(
+  const events = useResource<RunEventList>(
     runAddress(dag, id, 'events'),
     (change) => change.dag === dag && change.run === id,
   )
@@ -35,9 +35,7 @@ function EventList({ details, items }: { details: RunDetails; items: readonly Ru
   const shown = useMemo(() => {
     const text = query.trim().toLowerCase()
     if (!text) return items
-    return items.filter(({ task, state, message }) =>
-      `${task ?? 'run'} ${stateStyle(state).word} ${message}`.toLowerCase().includes(text),
-    )
+    return items.filter((each) => `${each.task || 'run'} ${wordOf(each)} ${each.text}`.toLowerCase().includes(text))
   }, [items, query])
   if (!items.length) return <Empty title="Nothing has happened yet" />
   const begin = details.run.started ?? details.run.created
@@ -60,45 +58,71 @@ function EventList({ details, items }: { details: RunDetails; items: readonly Ru
         columns={COLUMNS}
         rows={shown}
         height={28}
-        keyOf={({ at, task, map_index, try_number, state }) => `${at} ${task} ${map_index} ${try_number} ${state}`}
+        keyOf={({ at, kind, task, map_index, try_number }, n) =>
+          `${at} ${kind} ${task} ${map_index} ${try_number} ${n}`
+        }
       >
-        {({ at, task, map_index, try_number, state, message }) => (
-          <>
-            <td class="run-when">
-              <time dateTime={new Date(at * 1000).toISOString()} title={bothZones(at)}>
-                {new Date(at * 1000).toLocaleTimeString([], {
-                  hour: '2-digit',
-                  minute: '2-digit',
-                  second: '2-digit',
-                  fractionalSecondDigits: 1,
-                  hour12: false,
-                })}
-              </time>
-            </td>
-            <td class="pg-number nbdag-muted">{at < begin ? '' : `+${seconds(at - begin)}`}</td>
-            <td class="run-what">
-              {task === null ? (
-                <b>run</b>
-              ) : (
-                <>
-                  <Link
-                    to={taskPlace(dag, id, task, try_number ? { index: map_index, number: try_number } : undefined)}
-                  >
-                    {instanceName(task, map_index)}
-                  </Link>
-                  {try_number > 1 ? <span class="nbdag-muted"> try {try_number}</span> : null}
-                </>
-              )}
-            </td>
-            <td class="run-to">
-              <Sign state={state} /> {stateStyle(state).word}
-            </td>
-            <td class="run-why" title={message}>
-              {message}
-            </td>
-          </>
-        )}
+        {(event) => {
+          const { at, kind, task, map_index, try_number, text } = event
+          const state = stateOf(event)
+          return (
+            <>
+              <td class="run-when">
+                <time dateTime={new Date(at * 1000).toISOString()} title={bothZones(at)}>
+                  {new Date(at * 1000).toLocaleTimeString([], {
+                    hour: '2-digit',
+                    minute: '2-digit',
+                    second: '2-digit',
+                    fractionalSecondDigits: 1,
+                    hour12: false,
+                  })}
+                </time>
+              </td>
+              <td class="pg-number nbdag-muted">{at < begin ? '' : `+${seconds(at - begin)}`}</td>
+              <td class="run-what">
+                {task === '' ? (
+                  <b>run</b>
+                ) : (
+                  <>
+                    <Link
+                      to={taskPlace(dag, id, task, try_number ? { index: map_index, number: try_number } : undefined)}
+                    >
+                      {instanceName(task, map_index)}
+                    </Link>
+                    {try_number > 1 ? <span class="nbdag-muted"> try {try_number}</span> : null}
+                  </>
+                )}
+              </td>
+              <td class="run-to">
+                {state ? <Sign state={state} /> : null} {wordOf(event)}
+              </td>
+              <td class="run-why" title={text}>
+                {kind === 'created' ? '' : text}
+              </td>
+            </>
+          )
+        }}
       </List>
     </>
   )
+}
+
+const WORDS: Partial<Record<RunEvent['kind'], string>> = {
+  created: 'created',
+  started: 'started',
+  cancel: 'cancel requested',
+  attempt: 'started',
+  question: 'asks',
+  answer: 'answered',
+  warning: 'warning',
+}
+
+function stateOf({ state }: RunEvent): DisplayState | undefined {
+  return state !== null && Object.hasOwn(STATE_STYLES, state) ? (state as DisplayState) : undefined
+}
+
+/** Return what has happened, in words. */
+function wordOf(event: RunEvent): string {
+  const state = stateOf(event)
+  return WORDS[event.kind] ?? (state ? stateStyle(state).word : event.kind)
 }

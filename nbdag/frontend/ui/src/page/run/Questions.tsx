@@ -1,5 +1,6 @@
 // Questions of tasks that wait for a person: yes runs the task, no skips it.
 import { useState } from 'preact/hooks'
+import type { OpenQuestion, QuestionList } from '../../api'
 import { api } from '../api'
 import { Link } from '../router'
 import { Time } from '../Time'
@@ -7,7 +8,6 @@ import { notify, notifyError } from '../toasts'
 import { runAddress } from '../transport'
 import { useResource } from '../useResource'
 import { instanceOf, taskPlace } from './links'
-import type { Question } from './types'
 
 interface Props {
   dag: string
@@ -17,7 +17,7 @@ interface Props {
 }
 
 export function Questions({ dag, run, task, reload }: Props) {
-  const open = useResource<{ items: Question[] }>('questions', (change) => change.dag === dag && change.run === run)
+  const open = useResource<QuestionList>('questions', (change) => change.dag === dag && change.run === run)
   const mine = open.data?.items.filter(
     (each) => each.dag === dag && each.run === run && (task === undefined || instanceOf(each.task).task === task),
   )
@@ -34,7 +34,7 @@ export function Questions({ dag, run, task, reload }: Props) {
   )
 }
 
-function OneQuestion({ question, onAnswer }: { question: Question; onAnswer: () => void }) {
+function OneQuestion({ question, onAnswer }: { question: OpenQuestion; onAnswer: () => void }) {
   const { dag, run, task, text, asked, until } = question
   const [why, setWhy] = useState('')
   const [sent, setSent] = useState(false)

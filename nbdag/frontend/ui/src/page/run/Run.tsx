@@ -1,5 +1,5 @@
 // A run: what it is, what can be done with it, and its graph, timeline, report, events, values, comparison.
-import { useEffect, useMemo } from 'preact/hooks'
+import { useEffect, useMemo, useRef } from 'preact/hooks'
 import type { RunDetails } from '../../api'
 import { isActive } from '../../components/state/states'
 import type { Change } from '../live'
@@ -10,6 +10,7 @@ import { Loaded, Loading } from '../states'
 import { notify } from '../toasts'
 import { runAddress } from '../transport'
 import { type Resource, useResource } from '../useResource'
+import { Compare } from './Compare'
 import { Events } from './Events'
 import { GraphOrGantt } from './GraphOrGantt'
 import { dagPlace, runPlace, type Tab } from './links'
@@ -24,6 +25,7 @@ export const TABS: Record<Tab, string> = {
   report: 'Report',
   events: 'Events',
   values: 'Values',
+  compare: 'Compare',
 }
 const LARGE = 400 // tasks from which a run opens as a list of bars, because a graph of so many shows no whole
 
@@ -35,7 +37,7 @@ export function useRunDetails(dag: string, run: string): Resource<RunDetails> {
 }
 
 export default function Run({ params }: ViewProps) {
-  const { dag = '', run = '', tab: named } = params
+  const { dag = '', run = '', tab: named, other } = params
   const details = useRunDetails(dag, run)
   const shown = useRunStore(dag, run)
   const size = details.data ? taskCount(details.data) : undefined
@@ -55,6 +57,12 @@ export default function Run({ params }: ViewProps) {
       }),
     [shown],
   )
+  // In a narrow window the row of tabs is scrolled to the tab that is shown.
+  const tabs = useRef<HTMLElement>(null)
+  const isLoaded = details.data !== undefined
+  useEffect(() => {
+    tabs.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+  }, [tab, isLoaded])
   const keys = useMemo(
     () =>
       (Object.keys(TABS) as Tab[]).map((each, n) => ({
@@ -71,7 +79,7 @@ export default function Run({ params }: ViewProps) {
       {(found) => (
         <div class="run">
           <RunHeader details={found} shown={shown} reload={details.reload} />
-          <nav class="run-tabs" aria-label="Views of the run">
+          <nav class="run-tabs" ref={tabs} aria-label="Views of the run">
             {(Object.keys(TABS) as Tab[]).map((each) => (
               <Link key={each} to={runPlace(dag, run, each)} aria-current={each === tab ? 'page' : undefined}>
                 {TABS[each]}
@@ -85,6 +93,8 @@ export default function Run({ params }: ViewProps) {
               <Report dag={dag} run={run} active={isActive(found.run)} />
             ) : tab === 'events' ? (
               <Events details={found} />
+            ) : tab === 'compare' ? (
+              <Compare details={found} other={other} />
             ) : tab === 'values' ? (
               <Values details={found} shown={shown} />
             ) : (

@@ -5,7 +5,7 @@ import { plural, seconds } from '../../components/format'
 import { Sign, stateStyle } from '../../components/Sign'
 import { useNow, useTopics } from '../../components/state/hooks'
 import { isActive } from '../../components/state/states'
-import { RUNS } from '../../components/state/store'
+import { RUNS, runTopic } from '../../components/state/store'
 import { api } from '../api'
 import { path } from '../location'
 import { Link } from '../router'
@@ -15,7 +15,7 @@ import { runAddress } from '../transport'
 import { ChangeDialog, type Intent } from './ChangeDialog'
 import { CopyButton } from './CopyButton'
 import { Counts } from './Counts'
-import { dagPlace } from './links'
+import { dagPlace, runPlace, taskPlace } from './links'
 import { Questions } from './Questions'
 import type { ShownRun } from './runStore'
 
@@ -87,7 +87,7 @@ export function RunHeader({ details, shown, reload }: Props) {
         <Counts shown={shown} tasks={run.tasks} />
       </div>
       <Parameters parameters={details.parameters} />
-      {error ? <p class={`nbdag-reason nbdag-is-${state === 'success' ? 'stale' : 'failed'}`}>{error}</p> : null}
+      <Failures shown={shown} error={error} state={state} />
       {active && !details.owner && !error ? (
         <p class="nbdag-reason nbdag-is-stale">
           No process executes this run: it waits for a scheduler. <Link to="/scheduler">See the scheduler</Link>
@@ -132,6 +132,9 @@ function RunActions({ run, onIntent, reload }: ActionProps) {
   const failed = state === 'failed'
   return (
     <>
+      <Link class="pg-button" to={runPlace(dag, id, 'compare')}>
+        Compare…
+      </Link>
       <button
         type="button"
         class={state === 'success' ? '' : 'nbdag-primary'}
@@ -140,6 +143,30 @@ function RunActions({ run, onIntent, reload }: ActionProps) {
         {failed ? 'Retry failed…' : 'Run again…'}
       </button>
     </>
+  )
+}
+
+const SHOWN_FAILURES = 3
+
+/** Why the run failed: the errors of its tasks, each with the way to its log; or the error of the run itself. */
+function Failures({ shown, error, state }: { shown: ShownRun; error: string; state: string }) {
+  const { dag, run, store } = shown
+  useTopics(store, [runTopic(run)])
+  const failed = store.tasks(run).filter((task) => store.status(run, task).state === 'failed')
+  if (!failed.length) {
+    return error ? <p class={`nbdag-reason nbdag-is-${state === 'success' ? 'stale' : 'failed'}`}>{error}</p> : null
+  }
+  return (
+    <ul class="run-failures" aria-label="Failed tasks">
+      {failed.slice(0, SHOWN_FAILURES).map((task) => (
+        <li key={task} class="nbdag-reason nbdag-is-failed">
+          <Link to={taskPlace(dag, run, task)}>{task}</Link> <span>{store.status(run, task).reason ?? 'failed'}</span>
+        </li>
+      ))}
+      {failed.length > SHOWN_FAILURES ? (
+        <li class="nbdag-muted">and {plural(failed.length - SHOWN_FAILURES, 'more failed task')}</li>
+      ) : null}
+    </ul>
   )
 }
 

@@ -1,7 +1,7 @@
 // Places of runs and tasks.
 import { path } from '../location'
 
-export type Tab = 'graph' | 'gantt' | 'report' | 'events' | 'values'
+export type Tab = 'graph' | 'gantt' | 'report' | 'events' | 'values' | 'compare'
 
 export function dagPlace(dag: string, tab = 'grid'): string {
   return path`/dags/${dag}/${tab}`

@@ -1,6 +1,6 @@
 // One attempt: when it ran, what went wrong, its outputs, its log.
 
-import { useMemo } from 'preact/hooks'
+import { useMemo, useState } from 'preact/hooks'
 import { LogView } from '../../components/log/LogView'
 import type { LogPart, LogSource } from '../../components/log/useLog'
 import { Outputs } from '../../components/panel/Outputs'
@@ -25,8 +25,16 @@ export function AttemptView({ attempt, task, shown: { dag, run } }: Props) {
   const live = state === 'running' || state === 'restarting'
   const address = runAddress(dag, run, `tasks/${encodeURIComponent(task)}/attempts/${map_index}/${try_number}`)
   // The state in the address makes a change of the state another resource, which is read again.
-  const answer = useResource<AttemptMessage>(`${address}?state=${state}`, (change) => live && change.task === task)
+  const answer = useResource<AttemptMessage>(
+    `${address}?state=${state}`,
+    (change) => live && change.dag === dag && change.run === run,
+  )
   const source = useMemo(() => logSource(`${address}/log`), [address])
+  const outputs = answer.data?.outputs
+  // Text is better read in the log; a picture or a table is the result that was asked for.
+  const isRich = outputs?.some(({ mime }) => !mime.startsWith('text/') || mime === 'text/html')
+  const [chosen, setView] = useState<'output' | 'log'>()
+  const view = chosen ?? (isRich && state === 'success' ? 'output' : 'log')
   const name = `${instanceName(task, map_index)}, try ${try_number}`
   return (
     <section class="task-attempt" aria-label={name}>
@@ -51,30 +59,50 @@ export function AttemptView({ attempt, task, shown: { dag, run } }: Props) {
           {note}
         </p>
       ))}
-      <h2>Output</h2>
-      <Loaded of={answer} lines={3}>
-        {({ outputs, rendered }) => (
-          <>
-            {outputs.length ? (
-              <Outputs outputs={outputs} label={name} />
-            ) : (
-              <p class="nbdag-muted">{live ? 'No output yet.' : 'No output.'}</p>
-            )}
-            {rendered.map(([what, text]) => (
-              <details key={what}>
-                <summary>Rendered: {what}</summary>
-                {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard */}
-                <pre class="nbdag-text" tabIndex={0}>
-                  {text}
-                </pre>
-              </details>
-            ))}
-          </>
-        )}
-      </Loaded>
-      <h2>Log</h2>
-      <LogView source={source} live={live} label={`Log of ${name}`} />
+      <div class="task-views" role="group" aria-label="What to show of the attempt">
+        <button type="button" aria-pressed={view === 'output'} onClick={() => setView('output')}>
+          Output
+          {outputs?.length ? <span class="nbdag-muted"> {outputs.length}</span> : null}
+        </button>
+        <button type="button" aria-pressed={view === 'log'} onClick={() => setView('log')}>
+          Log
+        </button>
+      </div>
+      {view === 'log' ? (
+        <LogView source={source} live={live} label={`Log of ${name}`} />
+      ) : (
+        <Loaded of={answer} lines={3}>
+          {(found) => <Output answer={found} live={live} label={name} />}
+        </Loaded>
+      )}
     </section>
+  )
+}
+
+interface OutputProps {
+  answer: AttemptMessage
+  live: boolean
+  label: string
+}
+
+function Output({ answer: { outputs, rendered }, live, label }: OutputProps) {
+  return (
+    <>
+      {outputs.length ? (
+        <Outputs outputs={outputs} label={label} />
+      ) : (
+        <p class="nbdag-muted">{live ? 'No output yet.' : 'No output.'}</p>
+      )}
+      {rendered.map(([what, text]) => (
+        <details key={what}>
+          <summary>Rendered: {what}</summary>
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard */}
+          <pre class="nbdag-text" tabIndex={0}>
+            {text}
+          </pre>
+        </details>
+      ))}
+    </>
   )
 }
 

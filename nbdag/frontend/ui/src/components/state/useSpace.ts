@@ -1,0 +1,48 @@
+// The layout that fits the space of a view. If the given layout would be drawn smaller there, ask for the one with the
+// largest text.
+import type { RefObject } from 'preact'
+import { useEffect, useRef } from 'preact/hooks'
+import type { Picture } from '../../messages'
+import { fitCamera, type Size } from '../graph/geometry'
+import type { Arrangement } from './usePicture'
+
+const DELAY = 250 // milliseconds without a change of the size before a layout is requested
+const CHANGE = 0.15 // relative change of the width that is worth another layout
+
+/** Return whether a view of this size needs another layout than one that was requested for the size `before`. */
+export function needsLayout(picture: Size, view: Size, before: Size | undefined): boolean {
+  if (before) return Math.abs(view.width - before.width) > CHANGE * before.width
+  return fitCamera(picture, view).scale < 1
+}
+
+/** Arrange the picture for the space of an element. `height` returns the greatest height that the graph can have. */
+export function useSpace(
+  element: RefObject<HTMLElement | null>,
+  height: () => number,
+  picture: Picture,
+  arrange: (change: Arrangement) => void,
+): void {
+  const latest = useRef(picture)
+  latest.current = picture
+  useEffect(() => {
+    const measured = element.current
+    if (!measured) return
+    let before: Size | undefined
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const check = () => {
+      const view = { width: measured.clientWidth, height: height() }
+      if (!view.width || !needsLayout(latest.current, view, before)) return
+      before = view
+      arrange(view)
+    }
+    const observer = new ResizeObserver(() => {
+      clearTimeout(timer)
+      timer = setTimeout(check, before ? DELAY : 0)
+    })
+    observer.observe(measured)
+    return () => {
+      clearTimeout(timer)
+      observer.disconnect()
+    }
+  }, [arrange])
+}

@@ -1,0 +1,145 @@
+"""Start a Jupyter server with only nbdag, alone (`nbdag ui`) or together with a scheduler (`nbdag up`).
+
+The server is Jupyter's own, so its flags, configuration, authentication and log are, too. A signal ends it without a
+question, because it has no kernels that could be lost. The scheduler is a process of its own: neither can slow down the
+other. It gets the address of the page, for links in notices, and ends by itself if this process is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit, urlunsplit
+
+from jupyter_server.serverapp import ServerApp
+from jupyter_server.utils import url_path_join
+
+from .. import home as homes
+from .. import links, runs
+from ..errors import NbdagError, error
+from .app import NbdagApp
+
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+@error
+class SchedulerRunsError(NbdagError):
+    """`nbdag up` would start a second scheduler for a SQLite database."""
+
+    pid: int
+    home: Path
+    template = "a scheduler already uses {home} (process {pid}); `nbdag ui` opens the page beside it"
+
+
+class PageServer(ServerApp):
+    """A Jupyter server that ends at the first signal."""
+
+    def init_signal(self) -> None:
+        """Handle signals."""
+        for name in _SIGNALS:
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), self.on_signal)
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """End the server."""
+        self.stop(from_signal=True)
+
+
+class ServerWithScheduler(PageServer):
+    """A Jupyter server and a scheduler, which end together.
+
+    At the first signal, the scheduler starts no more tasks; the page stays until the running tasks have ended. A second
+    signal terminates these tasks, and a third one kills the scheduler.
+    """
+
+    command: tuple[str, ...] = ()  # the command of the scheduler
+    code = 0  # exit code of the scheduler
+    scheduler: subprocess.Popen[bytes] | None = None
+    requests = 0  # number of requests to stop so far
+
+    def start(self) -> None:
+        """Run the server until it ends. Raise `SchedulerRunsError` before anything is started."""
+        home = homes.find(Path(self.root_dir))
+        other = runs.live_scheduler(home=home)
+        if other is not None and home.url is None:
+            raise SchedulerRunsError(other.pid, home.root)
+        super().start()
+
+    def start_ioloop(self) -> None:
+        """Start the scheduler, and serve until both have ended."""
+        self.scheduler = subprocess.Popen(
+            self.command,
+            cwd=self.root_dir,  # so the scheduler finds the home of the server
+            env={**os.environ, links.VARIABLE: os.environ.get(links.VARIABLE) or self._page()},
+            stdin=subprocess.PIPE,  # its end tells the scheduler that this process has died
+            start_new_session=True,  # so Ctrl-C in a terminal reaches this process alone
+        )
+        threading.Thread(target=self._await_scheduler, args=(self.scheduler,), name="nbdag-up", daemon=True).start()
+        try:
+            super().start_ioloop()
+        finally:
+            self._end_scheduler(self.scheduler)
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Ask the scheduler to end. The server ends after it."""
+        if self.scheduler is None or self.scheduler.poll() is not None:
+            self.stop(from_signal=True)
+            return
+        self._ask(self.scheduler)
+
+    def _page(self) -> str:
+        """Return the address of the page without a token."""
+        address = urlsplit(self.public_url)
+        return urlunsplit((address.scheme, address.netloc, url_path_join(self.base_url, "nbdag/"), "", ""))
+
+    def _ask(self, scheduler: subprocess.Popen[bytes]) -> None:
+        self.requests += 1
+        if self.requests == 1:
+            self.log.critical("stopping once the running tasks have ended; Ctrl-C again terminates them")
+        scheduler.send_signal(signal.SIGTERM if self.requests <= 2 else signal.SIGKILL)
+
+    def _await_scheduler(self, scheduler: subprocess.Popen[bytes]) -> None:
+        scheduler.wait()
+        self.stop()
+
+    def _end_scheduler(self, scheduler: subprocess.Popen[bytes]) -> None:
+        """End the scheduler if the server has ended first, for example by its own shutdown button."""
+        if scheduler.poll() is None and not self.requests:
+            self._ask(scheduler)
+        code = scheduler.wait()
+        if scheduler.stdin is not None:
+            scheduler.stdin.close()
+        self.code = 0 if self.requests else code or 1  # a scheduler that ends by itself has failed
+
+
+class PageApp(NbdagApp):
+    """Starts a server with only the page."""
+
+    serverapp_class = PageServer
+
+
+class AppWithScheduler(NbdagApp):
+    """Starts a server with only the page, and a scheduler."""
+
+    serverapp_class = ServerWithScheduler
+
+
+def serve(arguments: Sequence[str]) -> int:
+    """Serve the page until a signal ends it. `arguments` are Jupyter's. Return the exit code."""
+    PageApp.launch_instance([*arguments])  # type: ignore[no-untyped-call]
+    return 0
+
+
+def serve_with_scheduler(arguments: Sequence[str], command: Sequence[str]) -> int:
+    """Serve the page, and execute runs by `command` (`nbdag scheduler`), until a signal ends both.
+
+    `arguments` are Jupyter's. Return the exit code.
+    """
+    ServerWithScheduler.command = tuple(command)
+    AppWithScheduler.launch_instance([*arguments])  # type: ignore[no-untyped-call]
+    return ServerWithScheduler.instance().code
