@@ -285,17 +285,17 @@ def test_a_missing_bash_is_reported(monkeypatch, tmp_path):
 
 PASTED = [
     ("python -c \"print('$url')\"", "python", 'os.environ["url"]'),
-    ("/usr/bin/python3.11 -u -c \"\n\nprint(\\\"$url\\\")\"", "python", 'os.environ["url"]'),
+    ('/usr/bin/python3.11 -u -c "\n\nprint(\\"$url\\")"', "python", 'os.environ["url"]'),
     ("cat x | perl -ne \"print if m'${url}'\"", "perl", "$ENV{url}"),
-    ("awk \"{ print \\\"$url\\\" }\" x", "awk", 'ENVIRON["url"]'),
+    ('awk "{ print \\"$url\\" }" x', "awk", 'ENVIRON["url"]'),
     ("node -e \"f('$url')\"", "node", "process.env.url"),
     ("x=$(sh -c \"ls '$url'\")", "sh", '"$url"'),
 ]
 NOT_PASTED = [
-    "python -c \"print($day)\"",  # a number
+    'python -c "print($day)"',  # a number
     "python -c 'print(1)' \"$url\"",
-    "python -c \"$url\"",
-    "python \"it's $url\"",
+    'python -c "$url"',
+    'python "it\'s $url"',
     "python -m json.tool \"'$url'\"",
     "awk -v x=\"it's $url\" '{ print x }'",
     "awk '{ print \"$url\" }'",
@@ -303,7 +303,7 @@ NOT_PASTED = [
     "python -c \"print('\\$url')\"",
     "python -c \"print('$other')\"",
     "url=x; python -c \"print('$url')\"",
-    "echo \"it's sh\" \"$url\"",
+    'echo "it\'s sh" "$url"',
 ]
 
 

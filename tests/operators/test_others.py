@@ -173,8 +173,15 @@ def test_a_mail_arrives_at_a_server_of_smtp(
     monkeypatch.setenv("NBDAG_CONN_SMTP", f"smtp://me%40x.org:p%2Fw%25@127.0.0.1:{mail.port}?from=team@x.org")
     (tmp_path / "plot.txt").write_text("a plot")
     hostile = "Zürich\nBcc: eve@x.org\n{{ ds }}"
-    own = {"to": ("a+b@c.org", "{who}@c.org"), "subject": "In {city}", "attach": (f"{tmp_path}/*.txt",), "connection": "smtp"}
-    exec(source("email", "It is {accuracy:.1%} in {city}.\n.\n", **own), {"accuracy": 0.913, "city": hostile, "who": "e"})
+    own = {
+        "to": ("a+b@c.org", "{who}@c.org"),
+        "subject": "In {city}",
+        "attach": (f"{tmp_path}/*.txt",),
+        "connection": "smtp",
+    }
+    exec(
+        source("email", "It is {accuracy:.1%} in {city}.\n.\n", **own), {"accuracy": 0.913, "city": hostile, "who": "e"}
+    )
     assert [to for to, _ in mail.received] == [["a+b@c.org"], ["e@c.org"]]
     for to, message in mail.received:
         assert message["To"] == to[0]
