@@ -72,6 +72,12 @@ class DocumentCell:
     tags: tuple[str, ...] = ()
     built: int | None = None  # the line of the %%dag cell that built this cell; see `RawCell`
     ran: CellRun | None = None
+    edited: str | None = None  # the text in the editor, if a page has reported an edit that is not saved
+
+    @property
+    def latest(self) -> str:
+        """Return the text as the user sees it."""
+        return self.source if self.edited is None else self.edited
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,7 @@ class Session:
         self._current: str | None = None  # key of the running cell
         self._before: CellRun | None = None  # previous run of the running cell
         self._began = 0.0
+        self._edits: dict[str, str] = {}  # key: id of a cell; value: its text, which is not saved
         self._file: tuple[Path | None, int, _File] = (None, 0, _File())
         self._dag: tuple[object, Dag] | None = None
 
@@ -129,7 +136,16 @@ class Session:
         changed = self._before.changed if self._before is not None and same else self._runs
         self._ran[key] = CellRun(key=key, source=source, order=self._runs, changed=changed, at=self._wall())
         self._current = key
+        self._edits.pop(key, None)
         self._began = self._timer()
+
+    def edit(self, sources: Mapping[str, str]) -> None:
+        """Record the texts of edited cells, by id. An unsaved edit makes a task stale, and changes nothing else."""
+        self._edits.update(sources)
+
+    def saved(self) -> None:
+        """Record that the notebook was saved, so that the file has every edit."""
+        self._edits.clear()
 
     def record_earlier(self, sources: Sequence[str]) -> None:
         """Record untagged cells that ran before the extension was loaded, oldest first.
@@ -273,13 +289,13 @@ class Session:
         file = self._saved()
         known = list(self._ran.values())  # a copy, because the widget may read while a cell starts
         if file is None:
-            return [DocumentCell(ran.source, ran=ran) for ran in known]
+            return [DocumentCell(ran.source, ran=ran, edited=self._edits.get(ran.key)) for ran in known]
         document = list(file.cells)
         matched = _match(file.cells, known)
         for index, ran in matched.items():
             cell = document[index]
             newer = cell.source if file.saved > ran.at else ran.source
-            document[index] = replace(cell, source=newer, ran=ran)
+            document[index] = replace(cell, source=newer, ran=ran, edited=self._edits.get(ran.key))
         ids = {cell.id for cell in file.cells if cell.id}
         comparable = any(ran.key in ids for ran in known)
         placed = {ran.key for ran in matched.values()}
@@ -501,7 +517,7 @@ def _stale_reason(
     """Explain why another run of the task could give a different result; return "" if the result would be the same."""
     ran = cell.ran
     assert ran is not None
-    if cell.source != ran.source:
+    if cell.latest != ran.source:
         return "the cell was edited after it ran"
     for other_cell in _needed_cells(task, early):
         setup = document[other_cell.index].ran

@@ -267,6 +267,8 @@ class AnalyzeRequest(TypedDict):
     direction: NotRequired[DirectionChoice]
     collapsed: NotRequired[bool]
     folded: NotRequired[list[str]]
+    width: NotRequired[float]  # the view's space in pixels, in which the text shall be as large as possible
+    height: NotRequired[float]
 
 
 class CellProblem(TypedDict):
@@ -556,6 +558,13 @@ class SavedRequest(TypedDict):
     kind: Literal["saved"]
 
 
+class EditedRequest(TypedDict):
+    """Report edits of cells that are not saved."""
+
+    kind: Literal["edited"]
+    cells: dict[str, str]  # key: id of a cell; value: its text in the editor
+
+
 class LayoutRequest(TypedDict):
     """Ask for another layout of the graph, for one view."""
 
@@ -726,8 +735,8 @@ class NoticeMessage(TypedDict):
 
 
 Request = (
-    HelloRequest | SavedRequest | LayoutRequest | RunRequest | TaskRequest | AttemptRequest | ValueRequest
-    | TimelineRequest | GridRequest | ActionRequest
+    HelloRequest | SavedRequest | EditedRequest | LayoutRequest | RunRequest | TaskRequest | AttemptRequest
+    | ValueRequest | TimelineRequest | GridRequest | ActionRequest
 )  # fmt: skip
 Message = (
     ChangeMessage | ResetMessage | PictureMessage | RunMessage | TaskDetails | AttemptMessage | ValueMessage

@@ -63,7 +63,8 @@ def analyze(request: AnalyzeRequest, *, with_files: Callable[[Dag], Dag] = lambd
     drawn = with_files(dag)
     direction, collapsed = request.get("direction", "auto"), request.get("collapsed", False)
     folded = request.get("folded", [])
-    shape = _shape(drawn, direction, collapsed, *folded)
+    space = (request["width"], request["height"]) if "width" in request and "height" in request else None
+    shape = _shape(drawn, direction, collapsed, space, *folded)
     known = request.get("shape") == shape
     order = {task: n for n, task in enumerate(dag.order, 1)} if len(dag.order) == len(dag.tasks) else {}
     dropped = {each.place.cell for each in dag.problems if each.code in DROPPED and each.place}
@@ -75,7 +76,9 @@ def analyze(request: AnalyzeRequest, *, with_files: Callable[[Dag], Dag] = lambd
         "groups": list(dag.groups),
         "dag_line": _dag_line(dag),
         "shape": shape,
-        "picture": None if known else picture(drawn, direction=direction, collapsed=collapsed, folded=folded),
+        "picture": None
+        if known
+        else picture(drawn, direction=direction, collapsed=collapsed, folded=folded, space=space),
     }
 
 

@@ -16,6 +16,7 @@ from .messages import DisplayOutput, ValueMessage
 
 _LONGEST = 60.0  # seconds to load a value
 _KEPT = 64  # number of previews that are kept
+_SHOWN_INSTANCES = 20  # number of instances of a mapped task whose values are shown together
 
 
 @error
@@ -28,19 +29,30 @@ class PreviewError(NbdagError):
 
 
 def preview(dag: str, run: str, task: str, name: str, *, map_index: int = -1, home: Home) -> ValueMessage:
-    """Return the preview of an input or output of a task. Raise `PreviewError` or `ValueNotStoredError`."""
+    """Return the preview of an input or output of a task. Raise `PreviewError` or `ValueNotStoredError`.
+
+    For a mapped task without `map_index`, it is the preview of the list of the values of the first instances.
+    """
     found = find_run(run, dag, home=home)
-    instance = found[task] if map_index < 0 else found[task, map_index]
+    mapped = [each for each in found if each.id == task and each.map_index >= 0]
+    if mapped and map_index < 0:
+        stored = [each.map_index for each in mapped if any(output.name == name for output in each.outputs)]
+        indexes = tuple(stored[:_SHOWN_INSTANCES]) or (mapped[0].map_index,)
+        more = len(stored) - len(indexes)
+    else:
+        indexes, more = ((found[task] if map_index < 0 else found[task, map_index]).map_index,), 0
     folder = str(found.source.parent) if found.source is not None and found.source.parent.is_dir() else None
     # Values of later tries differ, so a preview is kept for one state of all tasks.
     state = tuple((each.id, each.map_index, each.tries) for each in found)
-    shown = _outputs(dag, found.id, instance.id, instance.map_index, name, home, folder, state)
-    return {"kind": "value", "run": found.id, "task": task, "name": name, "outputs": list(shown)}
+    shown = list(_outputs(dag, found.id, task, indexes, name, home, folder, state))
+    if more > 0:
+        shown.append({"mime": "text/plain", "data": f"… and the values of {more} more instances"})
+    return {"kind": "value", "run": found.id, "task": task, "name": name, "outputs": shown}
 
 
 @lru_cache(maxsize=_KEPT)
 def _outputs(
-    dag: str, run: str, task: str, map_index: int, name: str, home: Home, folder: str | None, state: object
+    dag: str, run: str, task: str, indexes: tuple[int, ...], name: str, home: Home, folder: str | None, state: object
 ) -> tuple[DisplayOutput, ...]:
     request = {
         "home": str(home.root),
@@ -48,7 +60,7 @@ def _outputs(
         "dag": dag,
         "run": run,
         "task": task,
-        "map_index": map_index,
+        "map_indexes": indexes,
         "name": name,
     }
     answer = _ask(request, name, folder)

@@ -26,16 +26,18 @@ def main() -> None:
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     home = Home(Path(request["home"]), request["url"])
-    which = {"run": request["run"], "task": request["task"], "map_index": request["map_index"]}
+    which = {"run": request["run"], "task": request["task"]}
     try:
-        found = load(request["dag"], home=home, **which)
+        instances = [load(request["dag"], home=home, map_index=each, **which) for each in request["map_indexes"]]
     except NbdagError as error:
         return {"error": str(error)}
     except BaseException as error:  # the user's code may raise anything
         return {"error": f"{type(error).__name__}: {error}"}
-    if request["name"] not in found:
-        return {"missing": sorted(found)}
-    return {"bundle": _bundle(found[request["name"]])}
+    name = request["name"]
+    if name not in instances[0]:
+        return {"missing": sorted(instances[0])}
+    values = [each[name] for each in instances]
+    return {"bundle": _bundle(values if len(values) > 1 else values[0])}
 
 
 def _bundle(value: object) -> dict[str, Any]:

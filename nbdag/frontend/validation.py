@@ -43,6 +43,10 @@ def _has_type(value: object, hint: Any) -> bool:
         return value in get_args(hint)
     if get_origin(hint) is list:
         return isinstance(value, list) and all(_has_type(each, get_args(hint)[0]) for each in value)
+    if get_origin(hint) is dict:
+        return isinstance(value, dict) and all(
+            _has_type(part, kind) for item in value.items() for part, kind in zip(item, get_args(hint), strict=True)
+        )
     if hint is float:
         return type(value) in (int, float)
     return type(value) is hint

@@ -146,6 +146,10 @@ class LiveGraph:
             if request["number"] != self._number:
                 self._send({"kind": "reset", "state": self.initial_state()})
         elif request["kind"] == "saved":
+            self.session.saved()
+            self.refresh()
+        elif request["kind"] == "edited":
+            self.session.edit(request["cells"])
             self.refresh()
         elif request["kind"] == "layout":
             direction, collapsed, folded = request["direction"], request["collapsed"], request["folded"]

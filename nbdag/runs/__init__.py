@@ -7,7 +7,7 @@ one function of this module and shows the result. Nothing outside this package i
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
     lists              page_of_runs  page_of_dags  dag_entry
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
-                       load_output  remember_files  list_assets  asset_events  waits_for  lineage
+                       remember_files  list_assets  asset_events  waits_for  lineage
                        questions  report_html
     change             answer  emit_asset  clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
     maintain           list_connections  test_connections
@@ -135,7 +135,7 @@ if TYPE_CHECKING:
         rendered_in,
         watch_runs,
     )
-    from .queries.values import load, load_output
+    from .queries.values import load
     from .queries.why import Why, why, why_not_started
 
 __all__ = [
@@ -260,7 +260,6 @@ __all__ = [
     "list_versions",
     "live_scheduler",
     "load",
-    "load_output",
     "logs",
     "mark",
     "migrate_db",
@@ -314,7 +313,7 @@ _MODULES = {
     ),
     ".queries.report_page": "NoReportError report_html report_notebook",
     ".queries.pinned": "PinnedNotebookMissingError",
-    ".queries.values": "load load_output",
+    ".queries.values": "load",
     ".queries.why": "Why why why_not_started",
     ".queries.deployments": (
         "Deployed NotDeployedError Tick deployed_paths find_dag list_dags live_scheduler next_ticks"

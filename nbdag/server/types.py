@@ -39,8 +39,6 @@ ValueName = Annotated[
 FilePath = Annotated[
     str, Meta(min_length=1, max_length=4096, description="Path of a file, relative to the server's root directory.")
 ]
-# The name of a variable, which may be any identifier of Python.
-Name = Annotated[str, Meta(min_length=1, max_length=250)]
 MapIndex = Annotated[int, Meta(ge=-1, le=10_000_000, description="Index of a mapped task's instance, or -1.")]
 TryNumber = Annotated[int, Meta(ge=1, le=1_000_000, description="Number of the try, from 1.")]
 # The name of a task, or of an instance of a mapped task: `train`, or `train[3]`.
@@ -81,6 +79,7 @@ class PipelinePage(TypedDict):
     """A part of the list of pipelines."""
 
     items: list[Pipeline]
+    total: int  # number of pipelines on all pages
     next: str | None  # cursor of the next page; None: this is the last page
 
 
@@ -116,6 +115,7 @@ class PipelinesQuery(Struct, kw_only=True):
     ] = ""
     tag: Annotated[list[str], Meta(max_length=20, description="Tags that the pipeline has.")] = []
     paused: bool | None = None
+    state: Annotated[list[RunState], Meta(max_length=10, description="States, one of which the newest run has.")] = []
     cursor: Id | None = None
     limit: Limit = 50
 
@@ -154,12 +154,22 @@ class RunDetails(TypedDict):
     revision: int  # number of changes of the run
 
 
+Pixels = Annotated[float, Meta(gt=0, le=100_000)]
+
+
 class GraphQuery(Struct, kw_only=True):
     """How to draw a graph."""
 
     direction: DirectionChoice = "auto"
     collapsed: bool = False  # draw each long chain as one box
     folded: Annotated[list[str], Meta(max_length=500, description="Groups to draw as one box.")] = []
+    width: Pixels | None = None  # the space of the view, in which the text shall be as large as possible
+    height: Pixels | None = None
+
+    @property
+    def space(self) -> tuple[float, float] | None:
+        """The width and the height, or None if one of them is missing."""
+        return None if self.width is None or self.height is None else (self.width, self.height)
 
 
 class PipelineGraphQuery(GraphQuery, kw_only=True):

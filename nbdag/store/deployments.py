@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Text, and_, bindparam, case, cast, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Text, and_, bindparam, case, cast, func, insert, or_, select, update
 
 from ..core.model.states import RunState
 from . import schema as t
@@ -89,27 +89,45 @@ class Deployments:
             return [from_row(DagRow, row) for row in connection.execute(_deployed().order_by(t.dags.c.id))]
 
     def page(
-        self, *, search: str = "", tags: Collection[str] = (), paused: bool | None = None, after: str = "", limit: int
-    ) -> list[DagRow]:
-        """Return deployed notebooks by id, beginning after the id `after`.
+        self,
+        *,
+        search: str = "",
+        tags: Collection[str] = (),
+        paused: bool | None = None,
+        last_states: Collection[RunState] = (),
+        after: str = "",
+        limit: int,
+    ) -> tuple[list[DagRow], int]:
+        """Return deployed notebooks by id, beginning after the id `after`, and the number of all that match.
 
-        Each word of `search` must occur in the id, the owner, the tags or the description; every tag must be present.
+        Each word of `search` must occur in the id, the owner, the tags or the description; every tag must be present;
+        the newest run must have one of `last_states`.
         """
-        query = _deployed().where(t.dags.c.id > after).order_by(t.dags.c.id).limit(limit)
+        conditions: list[ColumnElement[bool]] = []
         text = func.lower(
             t.dags.c.id + " " + func.coalesce(t.dags.c.owner, "") + " " + func.coalesce(cast(t.dags.c.tags, Text), "")
             + " " + func.coalesce(t.dags.c.description, "")
         )  # fmt: skip
-        for word in search.lower().split():
-            query = query.where(text.contains(word, autoescape=True))
-        for tag in tags:
-            query = query.where(
-                cast(t.dags.c.tags, Text).contains(json.dumps(tag, ensure_ascii=False), autoescape=True)
-            )
+        conditions += [text.contains(word, autoescape=True) for word in search.lower().split()]
+        conditions += [
+            cast(t.dags.c.tags, Text).contains(json.dumps(tag, ensure_ascii=False), autoescape=True) for tag in tags
+        ]
         if paused is not None:
-            query = query.where(t.dags.c.paused == paused)
+            conditions.append(t.dags.c.paused == paused)
+        if last_states:
+            newest = (
+                select(t.runs.c.state)
+                .where(t.runs.c.dag_id == t.dags.c.id)
+                .order_by(t.runs.c.created.desc(), t.runs.c.id.desc())
+                .limit(1)
+                .scalar_subquery()
+            )
+            conditions.append(newest.in_(last_states))
+        query = _deployed().where(*conditions)
+        count = select(func.count()).select_from(query.order_by(None).subquery())
         with self._database.reading() as connection:
-            return [from_row(DagRow, row) for row in connection.execute(query)]
+            rows = connection.execute(query.where(t.dags.c.id > after).order_by(t.dags.c.id).limit(limit))
+            return [from_row(DagRow, row) for row in rows], connection.execute(count).scalar_one()
 
     def versions(self, dags: Collection[str] | None = None) -> dict[str, int]:
         """Return the version number of each of these deployed notebooks, or of all.

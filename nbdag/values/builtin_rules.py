@@ -162,6 +162,11 @@ def _sentinel_reduce(obj: Any, state: PickleState) -> Any:
     return None
 
 
+def _cached_property_reduce(obj: Any, state: PickleState) -> Any:
+    """Return how to pickle a cached property without its lock, which Python 3.11 adds."""
+    return type(obj), (obj.func,), {name: value for name, value in vars(obj).items() if name not in ("func", "lock")}
+
+
 _VIEWS = ("dict_keys", "dict_values", "dict_items", "memoryview")
 _SAFE = (
     "builtins:str", "builtins:bytes", "builtins:int", "builtins:float", "builtins:complex", "builtins:NoneType",
@@ -188,6 +193,7 @@ BUILT_IN: tuple[TypeRule, ...] = (
     *(TypeRule(name, immutable=True, safe=True) for name in _SAFE),
     *(TypeRule(name, immutable=True) for name in _IMMUTABLE),
     TypeRule("builtins:object", reduce=_sentinel_reduce),
+    TypeRule("functools:cached_property", immutable=True, reduce=_cached_property_reduce),
     TypeRule("_io:_IOBase", refused=_open_file, reduce=_stream_reduce),
     TypeRule("_io:BytesIO", refused=_in_memory),
     TypeRule("_io:StringIO", refused=_in_memory),

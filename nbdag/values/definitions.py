@@ -7,6 +7,7 @@ has the same digest.
 
 from __future__ import annotations
 
+import abc
 import functools
 import types
 from collections.abc import Iterable
@@ -67,7 +68,19 @@ def _all(items: Iterable[object], depth: int) -> str:
 
 def _members(cls: type) -> list[object]:
     bases = [f"{base.__module__}.{base.__qualname__}" for base in cls.__bases__]
-    return [bases, *((name, value) for name, value in sorted(vars(cls).items()) if name not in _OF_PYTHON)]
+    return [
+        bases,
+        _registered(cls),
+        *((name, value) for name, value in sorted(vars(cls).items()) if name not in _OF_PYTHON),
+    ]
+
+
+def _registered(cls: type) -> list[str]:
+    """Return the names of the classes that were registered as virtual subclasses of an abstract base class."""
+    if not isinstance(cls, abc.ABCMeta):
+        return []
+    found = [reference() for reference in abc._get_dump(cls)[0]]  # type: ignore[attr-defined]
+    return sorted(f"{each.__module__}.{each.__qualname__}" for each in found if each is not None)
 
 
 def _closure(function: types.FunctionType) -> tuple[object, ...]:

@@ -27,6 +27,9 @@ from typing import Any
 import pytest
 from patience import LONG
 
+from .site import Site, served
+
+UI = Path(__file__).parents[2] / "nbdag" / "frontend" / "ui"
 WAIT = 90.0  # seconds: longer than any step takes on a slow machine
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -147,13 +150,14 @@ def jupyter(runtime: Path) -> Iterator[Server]:
         root = Path(folder)
         work, home, token = root / "work", root / "home", secrets.token_hex(8)
         work.mkdir()
-        port = _free_port()
+        port = free_port()
         environment = os.environ | {
             "JUPYTER_CONFIG_DIR": str(root / "config"),
             "JUPYTER_DATA_DIR": str(root / "data"),
             "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
             "JUPYTERLAB_WORKSPACES_DIR": str(root / "workspaces"),
             "IPYTHONDIR": str(root / "ipython"),
+            "JUPYTER_PATH": str(UI),  # JupyterLab takes the extension that was built last, installed or not
             "NBDAG_HOME": str(home),
             "NBDAG_RUNTIME_DIR": str(runtime),
         }
@@ -180,7 +184,14 @@ def jupyter(runtime: Path) -> Iterator[Server]:
                 process.wait()
 
 
-def _free_port() -> int:
+@pytest.fixture(scope="module")
+def site(browser: Any, runtime: Path) -> Iterator[Site]:
+    """A server with nbdag's page alone, for the tests of a module."""
+    with served(runtime, free_port()) as started:
+        yield started
+
+
+def free_port() -> int:
     """Return a free port outside the ephemeral range, from which a starting kernel could take it."""
     while True:
         port = 20_000 + secrets.randbelow(10_000)
@@ -339,10 +350,10 @@ def notebook(
 
         def on_console(message: Any) -> None:
             if message.type == "error":
-                _record(found, message.text)
+                record(found, message.text)
 
         def on_error(error: Any) -> None:
-            _record(found, str(error))
+            record(found, str(error))
 
         page.on("console", on_console)
         page.on("pageerror", on_error)
@@ -389,6 +400,7 @@ def wait_for_kernel(notebook: Notebook, server: Server) -> None:
     notebook.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
 
 
-def _record(notebook: Notebook, text: str) -> None:
+def record(notebook: Notebook, text: str) -> None:
+    """Record an error of the console, unless the pages themselves always log it."""
     if not _HARMLESS.search(text):
         notebook.errors.append(text)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .conftest import WAIT, Notebook, wait_for_kernel
+from .conftest import WAIT, Notebook, record, show, wait_for_kernel
 
 CELLS = (
     "# Orders\nAn ordinary notebook.",
@@ -20,32 +21,48 @@ CELLS = (
 )
 
 
+TASKS = ("import time", "%%task rows\nrows = [1, 2]", "%%task total --after rows  # by hand\nprint(sum(rows))")
+
+
 @pytest.fixture
-def plain(lab, server, request) -> Iterator[Notebook]:
-    """An ordinary notebook, without any magic, open in JupyterLab."""
-    name = f"orders_{secrets.token_hex(3)}.ipynb"
-    cells = [
-        {
-            "cell_type": "markdown" if source.startswith("# ") else "code",
-            "id": f"c{n}",
-            "metadata": {},
-            "source": source,
-        }
-        | ({} if source.startswith("# ") else {"execution_count": None, "outputs": []})
-        for n, source in enumerate(CELLS)
-    ]
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    path = server.folder / name
-    path.write_text(
-        json.dumps({"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5})
-    )
+def plain(lab, context, server, request) -> Iterator[Callable[..., Notebook]]:
+    """Return a function that opens a notebook without a cell of nbdag's own, such as %load_ext."""
     before = request.session.testsfailed
-    found = Notebook(lab.opened(name), path)
-    found.page.set_viewport_size({"width": 1500, "height": 950})
-    wait_for_kernel(found, server)
-    yield found
+    pages = []
+
+    def opened(*sources: str, at: str = "lab") -> Notebook:
+        name = f"orders_{secrets.token_hex(3)}.ipynb"
+        path = server.folder / name
+        kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+        book = {"cells": [_cell(f"c{n}", each) for n, each in enumerate(sources)], "metadata": {"kernelspec": kernel}}
+        path.write_text(json.dumps({**book, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8")
+        if at == "lab":
+            page = lab.opened(name)
+        else:
+            page = context.new_page()
+            pages.append(page)
+        page.set_viewport_size({"width": 1500, "height": 950})
+        found = Notebook(page, path)
+        page.on("console", lambda message: record(found, message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: record(found, str(error)))
+        if at == "lab":
+            wait_for_kernel(found, server)
+        else:
+            show(found, server, at)
+        return found
+
+    yield opened
+    for page in pages:
+        page.close()
     lab.close() if request.session.testsfailed > before else lab.clear()
     server.end_kernels()
+
+
+def _cell(id: str, source: str) -> dict[str, Any]:
+    cell = {"id": id, "metadata": {}, "source": source}
+    if source.startswith("# "):
+        return {**cell, "cell_type": "markdown"}
+    return {**cell, "cell_type": "code", "execution_count": None, "outputs": []}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +105,8 @@ def saved(path: Path) -> list[str]:
 
 def test_a_notebook_becomes_a_pipeline_by_pointing(plain, server, scheduler, context):
     """Tag three cells, run headlessly, watch, break, repair, deploy, see the next run on the page."""
-    nb, page = plain, plain.page
+    nb = plain(*CELLS)
+    page = nb.page
     for n in (1, 2, 3):
         tag(nb, n, "Make Cell a Task")
         badge(nb, n, "none")
@@ -166,4 +184,105 @@ def test_a_notebook_becomes_a_pipeline_by_pointing(plain, server, scheduler, con
     other.goto(f"{server.url}/nbdag/?token={server.token}")
     other.wait_for_selector(f"tr[data-dag={nb.path.stem}] .pg-bar.nbdag-is-success >> nth=1")
     other.close()
+    assert [each for each in nb.errors if "422" not in each] == []  # the browser logs that a run was refused
+
+
+def test_the_form_writes_the_header_and_follows_its_text(plain):
+    nb = plain(*TASKS)
+    badge(nb, 2).locator(".nbdag-chip").click()
+    header = code(nb, 2).locator(".cm-line").first
+    retries = field(nb, "retries")
+    retries.fill("2")
+    retries.press("Enter")
+    nb.page.wait_for_selector(".cm-line:has-text('--after rows --retries 2'):has-text('# by hand')")
+    retries.fill("two")
+    retries.press("Enter")
+    nb.page.locator(".nbdag-field-problem", has_text="is not a whole number").wait_for()
+    assert "--retries 2" in header.inner_text()
+
+    assert nb.page.locator(".nbdag-side").get_by_label("retries", exact=True).get_attribute("aria-invalid") == "true"
+    nb.edit(2, "%%task total --timeout 5m --check 'total > 1'\ntotal = sum(rows)")
+    nb.page.wait_for_function("() => document.querySelector('.nbdag-side [placeholder=TIME]').value === '5m'")
+    assert field(nb, "check").input_value() == "total > 1"
+    assert retries.input_value() == ""
+    nb.page.locator(".nbdag-tasks").get_by_role("button", name="rows").click()
+    nb.page.wait_for_selector(".cm-line:has-text('%%task total --after rows --check')")
+
+    role = nb.page.locator(".nbdag-roles")
+    firsts = {"Setup": "%%setup", "Parameters": "%%params", "Skip": "%%skip", "No tag": "total = sum(rows)"}
+    for name, first in firsts.items():
+        role.get_by_role("radio", name=name).click()
+        nb.page.wait_for_function(
+            "([n, text]) => document.querySelectorAll('.jp-Notebook .jp-CodeCell')[n].querySelector('.cm-line')"
+            ".textContent === text",
+            arg=[2, first],
+        )
+    assert badge(nb, 2).inner_text() == "not in runs"
     assert nb.errors == []
+
+
+def test_headers_are_completed_and_explained_while_the_kernel_is_busy(plain):
+    nb = plain("x = 1", "%%task wait\nimport time\ntime.sleep(600)", "%%task rows --trig\nrows = 1")
+    page = nb.page
+    badge(nb, 1, "none")
+    code(nb, 1).locator(".jp-InputPrompt").click()
+    page.keyboard.press("Control+Enter")
+    badge(nb, 1, "running")
+    code(nb, 2).locator(".cm-line").first.click()
+    page.keyboard.press("End")
+    page.keyboard.press("Tab")
+    page.wait_for_selector(".cm-line:has-text('--trigger'), .jp-Completer-item:has-text('--trigger')")
+    page.keyboard.press("Enter")
+    page.keyboard.type(" all_do")
+    code(nb, 2).locator(".nbdag-cell-problems", has_text="all_do is unknown").wait_for()
+    page.mouse.move(0, 0)
+    code(nb, 2).locator(".cm-line").first.hover(position={"x": 130, "y": 8})
+    page.locator(".nbdag-hover", has_text="outcomes of the upstream tasks").wait_for()
+
+
+def test_a_cell_that_runs_ignore_is_marked_when_tasks_need_it(plain):
+    nb = plain("import time", "%%task rows\nrows = [1]", "rows.append(2)", "%%task total\nprint(rows)", "print(1)")
+    assert badge(nb, 2).inner_text().split("\n")[0] == "not in runs"
+    assert code(nb, 2).locator(".nbdag-badge[data-dropped]").count() == 1
+    assert code(nb, 4).locator(".nbdag-badge[data-dropped]").count() == 0
+    assert "NB310" in code(nb, 2).locator(".nbdag-cell-problems").inner_text()
+
+
+def test_an_ordinary_notebook_is_left_alone(plain):
+    nb = plain("import time", "x = 1")
+    nb.run(0, 1)
+    assert nb.page.locator(".nbdag-badge").count() == 0
+    assert nb.page.locator(".nbdag-line-error").count() == 0
+
+
+def test_notebook_7_has_the_panel_and_a_reload_keeps_the_states(plain, server):
+    nb = plain(*TASKS, at="notebook")
+    badge(nb, 2, "none")
+    nb.run(0, 1, 2)
+    badge(nb, 2, "success")
+    nb.page.keyboard.press("Control+s")
+    nb.page.reload()
+    wait_for_kernel(nb, server)
+    badge(nb, 2, "success")
+    badge(nb, 1).locator(".nbdag-chip").click()
+    nb.box("rows", "success")
+    assert field(nb, "Name").input_value() == "rows"
+    assert nb.errors == []
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_axe_finds_no_serious_violation(plain, lab, theme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    lab.execute("apputils:change-theme", theme=f"JupyterLab {theme}")
+    try:
+        nb = plain(*TASKS, "%%task broken\nmissing")
+        badge(nb, 2).locator(".nbdag-chip").click()
+        nb.page.locator(".nbdag-dag-section > summary").click()
+        nb.page.locator(".nbdag-more > summary").first.click()
+        nb.box("total")
+        for part in (".nbdag-side", ".jp-Notebook .nbdag-badge"):
+            found = axe.run(nb.page, context=part).response["violations"]
+            serious = [each for each in found if each["impact"] in ("serious", "critical")]
+            assert serious == [], [(each["id"], [node["html"] for node in each["nodes"]]) for each in serious]
+    finally:
+        lab.execute("apputils:change-theme", theme="JupyterLab Light")

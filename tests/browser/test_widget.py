@@ -70,7 +70,7 @@ def test_every_view_and_tool_of_the_graph_works(notebook, at):
         "%%task twice --map row=rows --retries 1 --retry-delay 0s\nfrom pathlib import Path\n"
         f"seen = Path('seen_{at}_' + str(row))\nassert seen.exists() or seen.touch()\ntwo = row * 2",
         "%%task total\nx = sum(two)",
-        "%%task tell --after total\nimport time; time.sleep(1)",
+        "%%task tell --after total\nfrom tqdm.auto import tqdm\nimport time\nfor _ in tqdm(range(5)): time.sleep(0.2)",
         "%%task end --after tell\nlast = 1",
         at=at,
     )
@@ -116,6 +116,9 @@ def test_every_view_and_tool_of_the_graph_works(notebook, at):
     assert "3 of 3" in nb.box("twice").text_content()
     assert "try 2" in nb.box("twice").text_content()
     assert "3 instances" in nb.box("twice").get_attribute("aria-label")
+    nb.box("tell").click()
+    page.wait_for_selector(".nbdag-panel .nbdag-outputs:has-text('100%')")
+    nb.button("Close").click()
     nb.button("Critical path").click()
     page.wait_for_function("() => document.querySelectorAll('.nbdag-highlighted path').length")
     nb.button("Timeline").click()
@@ -241,10 +244,17 @@ def test_a_partial_run_uses_earlier_values_and_a_notebook_can_be_deployed(notebo
     assert nb.errors == []
 
 
-def test_a_saved_edit_makes_a_task_stale_without_executing_it(notebook):
+def test_an_edit_makes_a_task_stale_without_executing_or_saving_it(notebook):
     nb = notebook("%dag edits", "%%task one\nx = 1", "%%task two\ny = x")
     nb.open_graph()
     nb.run(3, 4)
+    nb.box("two", "success")
+    before = nb.path.read_text()
+    nb.edit(3, "%%task one\nx = 2")
+    nb.box("one", "stale")
+    nb.box("two", "stale")
+    assert nb.path.read_text() == before
+    nb.edit(3, "%%task one\nx = 1")
     nb.box("two", "success")
     nb.edit(3, "%%task one\nx = 2")
     nb.page.keyboard.press("Control+s")

@@ -101,6 +101,9 @@ def test_a_renamed_notebook_lists_the_runs_of_its_new_name(live_graph):
         {"kind": "action", "action": "rm", "task": "", "run": ""},
         {"kind": "layout", "view": "v", "direction": "up", "collapsed": False, "folded": []},
         {"kind": "layout", "view": "v", "direction": "LR", "collapsed": False, "folded": [1]},
+        {"kind": "layout", "view": "v", "direction": "LR", "collapsed": False, "folded": [], "width": "9", "height": 9},
+        {"kind": "edited", "cells": ["x = 1"]},
+        {"kind": "edited", "cells": {"a": 1}},
     ],
 )
 def test_an_invalid_request_is_rejected_with_a_notice(live_graph, content):
@@ -108,6 +111,13 @@ def test_an_invalid_request_is_rejected_with_a_notice(live_graph, content):
     (notice,) = live_graph.sent
     assert (notice["kind"], notice["level"]) == ("notice", "error")
     assert notice["text"].endswith("reload the page")
+
+
+def test_a_layout_fits_the_space_of_its_view(live_graph):
+    chain = {"kind": "layout", "view": "v", "direction": "auto", "collapsed": False, "folded": []}
+    live_graph.receive({**chain, "width": 2000, "height": 300.5})
+    live_graph.receive({**chain, "width": 130, "height": 900})
+    assert [message["picture"]["direction"] for message in live_graph.sent] == ["LR", "TB"]
 
 
 def test_a_request_for_a_missing_value_sends_a_notice(live_graph, monkeypatch):

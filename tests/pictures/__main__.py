@@ -1,9 +1,10 @@
 """Make a picture of the README.
 
     python -m tests.pictures widget -o notebooks/widget.png       the graph of notebooks/ml_pipeline.ipynb in JupyterLab
+    python -m tests.pictures page -o notebooks/page.png           pipelines of notebooks/ on the page
     python -m tests.pictures terminal -o notebooks/run.svg        `nbdag run` of it in a terminal
 
-Both run the notebook for real, in a new folder. The first takes about a minute and needs Chromium.
+All run the notebooks for real, in a new folder. The first two need Chromium and take a minute or more.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from pathlib import Path
 
 from tests.conftest import end_all_of
 
+from .page import page
 from .terminal import terminal
 from .widget import widget
 
 NOTEBOOK = Path("notebooks/ml_pipeline.ipynb")
+PIPELINES = ("etl", "ml_pipeline", "quickstart", "scheduling", "validation_gate")
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,7 +31,7 @@ def main() -> None:
     usage = argparse.ArgumentParser(
         prog="python -m tests.pictures", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    usage.add_argument("picture", choices=["widget", "terminal"])
+    usage.add_argument("picture", choices=["widget", "page", "terminal"])
     usage.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     asked = usage.parse_args()
     os.environ.pop("NBDAG_HOME", None)
@@ -39,6 +42,9 @@ def main() -> None:
         try:
             if asked.picture == "widget":
                 asked.output.write_bytes(widget(ROOT / NOTEBOOK, servers))
+            elif asked.picture == "page":
+                notebooks = [ROOT / "notebooks" / f"{name}.ipynb" for name in PIPELINES]
+                asked.output.write_bytes(page(notebooks, servers))
             else:
                 asked.output.write_text(_run_in(Path(folder)), encoding="utf-8")
         finally:

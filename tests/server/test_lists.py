@@ -60,10 +60,17 @@ def test_pipelines_are_listed_by_id_with_their_latest_runs(client: Client) -> No
         ({"tag": ["sales", "nightly"]}, ["sales_eu", "sales_us"]),
         ({"tag": "sale"}, []),
         ({"paused": "true"}, []),
+        ({"state": "success"}, ["churn"]),
+        ({"state": ["failed", "cancelled"]}, []),
     ],
 )
 def test_pipelines_are_searched(client: Client, query: dict[str, object], expected: list[str]) -> None:
     assert [each["id"] for each in client.get("dags", **query).json["items"]] == expected
+
+
+def test_the_number_of_all_pipelines_is_on_each_page(client: Client) -> None:
+    assert client.get("dags", limit=1).json["total"] == 4
+    assert client.get("dags", limit=1, cursor="churn", search="sales").json["total"] == 2
 
 
 def test_pages_follow_each_other_without_a_gap(client: Client) -> None:
@@ -140,7 +147,7 @@ def test_nothing_is_answered_without_the_token(client: Client) -> None:
 
 def test_a_home_without_records_has_empty_lists(serve: Callable[..., Client], tmp_path: Path) -> None:
     empty = serve(tmp_path)
-    assert empty.get("dags").json == {"items": [], "next": None}
+    assert empty.get("dags").json == {"items": [], "total": 0, "next": None}
     assert empty.get("runs").json == {"items": [], "next": None}
     assert not (tmp_path / ".nbdag").exists()
 

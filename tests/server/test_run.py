@@ -82,6 +82,13 @@ def test_the_graph_is_laid_out_in_the_wanted_direction(client: Client, path: str
     assert client.get(path, direction="sideways").status == 422
 
 
+@pytest.mark.parametrize("path", ["dags/churn/graph", f"{RUN}/graph"])
+def test_the_graph_is_laid_out_for_the_space_of_the_view(client: Client, path: str) -> None:
+    assert client.get(path, width=2000, height=300).json["direction"] == "LR"
+    assert client.get(path, width=150.5, height=2000).json["direction"] == "TB"
+    assert client.get(path, width=0, height=300).status == 422
+
+
 def test_the_timeline_has_every_attempt(client: Client) -> None:
     bars = client.get(f"{RUN}/timeline").json["bars"]
     instances = {("load", -1), ("each", 0), ("each", 1), ("each", 2), ("last", -1)}

@@ -50,6 +50,19 @@ def run_chain(session):
         run(session, source, cell)
 
 
+def test_an_unsaved_edit_makes_a_task_and_its_downstream_tasks_stale(session):
+    run_chain(session)
+    session.edit({"b": "%%task prep\nX = df + 2", "other": "x"})
+    assert states(session) == {"extract": "success", "prep": "stale", "train": "stale"}
+    assert reason(session, "prep") == "the cell was edited after it ran"
+    assert session.dag().tasks["prep"].code.endswith("X = df + 1"), "the graph is that of the executed cells"
+    session.edit({"b": CHAIN["b"]})
+    assert states(session)["prep"] == "success"
+    session.edit({"b": "%%task prep\nX = 3"})
+    run(session, "%%task prep\nX = 3", "b")
+    assert states(session)["prep"] == "success"
+
+
 def test_the_graph_contains_the_tasks_that_have_run(session):
     run_chain(session)
     dag = session.dag()

@@ -188,6 +188,30 @@ KINDS: tuple[StateKind, ...] = (
         changed_by=_words("sys.setrecursionlimit sys.setswitchinterval sys.set_int_max_str_digits"),
         observed_by=("sys.", VALUE),
     ),
+    # No call of gc or signal counts as a change here, because code often restores these settings at its end.
+    StateKind(
+        key="gc/settings",
+        title="the settings of the garbage collector",
+        observed_by=("gc.",),
+    ),
+    StateKind(
+        key="signal/handlers",
+        title="the handlers of signals",
+        observed_by=("signal.", "os.kill", "os.killpg"),
+    ),
+    StateKind(
+        key="socket/timeout",
+        title="the default timeout of sockets",
+        changed_by=_words("socket.setdefaulttimeout"),
+        observed_by=_tuple("socket. urllib. http. ftplib. smtplib. requests."),
+        perhaps_observed_by=(LOCAL,),
+    ),
+    StateKind(
+        key="sys/modules",
+        title="sys.modules",
+        changed_below=("sys.modules",),
+        observed_by=(IMPORT, "importlib.", "sys.modules", "sys.modules."),
+    ),
     StateKind(
         key="locale/locale",
         title="the locale",
@@ -195,6 +219,17 @@ KINDS: tuple[StateKind, ...] = (
         observed_by=("locale.", ".strftime", "time.strftime", ".sort_values"),
     ),
     StateKind(key="os/umask", title="the umask", changed_by=_words("os.umask"), observed_by=(ANY,)),
+    StateKind(
+        key="pandas/accessors",
+        title="the accessors of pandas",
+        changed_by=_words(
+            """
+            pandas.api.extensions.register_dataframe_accessor pandas.api.extensions.register_series_accessor
+            pandas.api.extensions.register_index_accessor
+            """
+        ),
+        observed_by=("pandas.", VALUE),
+    ),
     StateKind(
         key="pandas/settings",
         title="the settings of pandas",

@@ -24,6 +24,7 @@ from ...core.model.job import Outcome
 from ...core.model.states import TaskState
 from ..runtime.messages import MIME, PROCESSES, RENDERED_MIME, outcome_from_dict
 from .output_limits import OutputLimits
+from .widget_texts import write_widget_texts
 
 ENGINE = "nbdag-task"
 START_TIMEOUT = 600  # seconds within which a running kernel must reply; the death of a kernel is detected at once
@@ -182,7 +183,10 @@ class TaskEngine(NBClientEngine):  # type: ignore[misc]
             stdout_file=stdout_file,
             stderr_file=stderr_file,
         )
-        client.execute()
+        try:
+            client.execute()
+        finally:
+            write_widget_texts(nb_man.nb, client.widget_state)
         if execution.outcome is not None and execution.outcome.state in _ENDED_EARLY:
             _clear_exception(nb_man.nb)
 

@@ -339,7 +339,10 @@ def sharing_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]
 
 def _cannot_change(value: object, names: Mapping[str, Any]) -> bool:
     """Return whether a value is immutable or belongs to a module, so that a change cannot reach another kernel."""
-    return isinstance(value, _IMMUTABLE) or (isinstance(value, _DEFINITIONS) and not is_definition(value, names))
+    if isinstance(value, _DEFINITIONS):
+        is_closure = isinstance(value, types.FunctionType) and value.__globals__ is names and _may_hold_data(value)
+        return not is_closure and not is_definition(value, names)
+    return isinstance(value, _IMMUTABLE)
 
 
 def _kept_results(function: Any) -> list[object]:

@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import decimal
 import functools
+import gc
 import locale
 import logging
 import os
 import random
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -60,7 +62,7 @@ class Probe:
 def _decimal(_: object) -> dict[str, Any]:
     context = decimal.getcontext()
     names = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
-    traps = sorted(signal.__name__ for signal, trapped in context.traps.items() if trapped)
+    traps = sorted(trap.__name__ for trap, trapped in context.traps.items() if trapped)
     return {**{name: getattr(context, name) for name in names}, "traps": traps}
 
 
@@ -101,6 +103,16 @@ def _is_implicit(handler: logging.Handler) -> bool:
 
 def _limits(_: object) -> dict[str, Any]:
     return {"recursion": sys.getrecursionlimit(), "switch interval": sys.getswitchinterval()}
+
+
+def _handlers(_: object) -> dict[str, Any]:
+    return {each.name: signal.getsignal(each) for each in signal.Signals}
+
+
+def _modules(_: object) -> frozenset[str]:
+    """Return the modules that were made by code; a library makes submodules of its own in this way."""
+    made = (name for name, module in list(sys.modules.items()) if getattr(module, "__spec__", None) is None)
+    return frozenset(name for name in made if "." not in name and not name.startswith("__"))
 
 
 def _umask(_: object) -> int:
@@ -189,6 +201,16 @@ def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def _accessors(pandas: Any) -> dict[str, frozenset[str]]:
+    """Return the accessors whose classes the notebook defines; those of libraries come with their import."""
+    classes = (pandas.DataFrame, pandas.Series, pandas.Index)
+    return {cls.__name__: frozenset(filter(functools.partial(_is_own, cls), cls._accessors)) for cls in classes}
+
+
+def _is_own(cls: type, name: str) -> bool:
+    return getattr(getattr(vars(cls).get(name), "_accessor", None), "__module__", "") == "__main__"
+
+
 def _numpy(numpy: Any) -> dict[str, Any]:
     return {**numpy.get_printoptions(), **numpy.geterr(), "errcall": numpy.geterrcall()}
 
@@ -247,12 +269,17 @@ PROBES: tuple[Probe, ...] = (
     Probe("logging/settings", "", _logging),
     Probe("sys/path", "", lambda _: tuple(sys.path)),
     Probe("sys/limits", "", _limits),
+    Probe("gc/settings", "", lambda _: (gc.isenabled(), gc.get_threshold(), gc.get_debug())),
+    Probe("signal/handlers", "", _handlers),
+    Probe("socket/timeout", "socket", lambda socket: socket.getdefaulttimeout()),
+    Probe("sys/modules", "", _modules),
     Probe("locale/locale", "", lambda _: locale.setlocale(locale.LC_ALL)),
     Probe("os/umask", "", _umask),
     Probe("os/environment", "", _environment),
     Probe("os/directory", "", _directory),
     Probe("ipython/settings", "", _ipython_settings),
     Probe("ipython/extensions", "", _ipython_extensions),
+    Probe("pandas/accessors", "pandas", _accessors),
     Probe("pandas/settings", "pandas", _pandas),
     Probe("numpy/settings", "numpy", _numpy),
     Probe("matplotlib/settings", "matplotlib", _matplotlib),

@@ -81,6 +81,7 @@ class DagPage:
     """A part of a list of deployed DAGs."""
 
     items: tuple[DagEntry, ...]
+    total: int  # number of DAGs on all pages
     next: str | None  # cursor of the next page; None: this is the last page
 
 
@@ -120,15 +121,20 @@ def page_of_dags(
     search: str = "",
     tags: Collection[str] = (),
     paused: bool | None = None,
+    states: Collection[RunState] = (),
     cursor: str | None = None,
     limit: int = 50,
     home: Home | None = None,
 ) -> DagPage:
-    """Return deployed DAGs by id. Each word of `search` must occur in the id, owner, tags or description."""
+    """Return deployed DAGs by id. Each word of `search` must occur in the id, owner, tags or description; `states` are
+    those of the newest run.
+    """
     with open_store(the_home(home)) as store:
         if store is None:
-            return DagPage(items=(), next=None)
-        rows = store.deployments.page(search=search, tags=tags, paused=paused, after=cursor or "", limit=limit + 1)
+            return DagPage(items=(), total=0, next=None)
+        rows, total = store.deployments.page(
+            search=search, tags=tags, paused=paused, last_states=states, after=cursor or "", limit=limit + 1
+        )
         shown = deployments_of(store, rows[:limit])
         recent = store.listings.latest_runs([each.id for each in shown], RECENT)
         return DagPage(
@@ -136,6 +142,7 @@ def page_of_dags(
                 DagEntry(id=each.id, deployed=each, path=each.path, recent=_recent(store, recent[each.id]))
                 for each in shown
             ),
+            total=total,
             next=rows[limit - 1].id if len(rows) > limit else None,
         )
 

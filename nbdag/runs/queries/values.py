@@ -1,4 +1,4 @@
-"""Load the values of a run into this process: the inputs and outputs of one task, or one output."""
+"""Load the values of a run into this process: the inputs and outputs of one task."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ...home import Home, the_home
 from ...scheduler import task_outputs
 from .loading import ValueLoader
 from .pinned import run_dag
-from .records import TaskNotInRunError, TaskRun, ValueNotStoredError
-from .runs import UnknownRunError, find_row, find_run, open_store, read_runs
+from .records import TaskRun
+from .runs import UnknownRunError, find_row, open_store, read_runs
 
 
 def load(
@@ -33,21 +33,6 @@ def load(
         notebook = run_dag(here, row)
         given = inputs(notebook, notebook.tasks[one.id], lambda source: list(outputs.get(source, {}).values()))
     return _loaded(ValueLoader(here, found.id, task), given, one)
-
-
-def load_output(dag: str, *, run: str, task: str, name: str, home: Home | None = None) -> object:
-    """Return a value that a task has stored; for a mapped task, the list of the values of its instances."""
-    found = find_run(run, dag, home=home)
-    instances = [each for each in found if each.id == task]
-    if not instances:
-        raise TaskNotInRunError(dag, found.id, task, tuple(dict.fromkeys(each.id for each in found)))
-    outputs = [output for each in instances for output in each.outputs if output.name == name]
-    if not outputs:
-        stored = {output.name for each in instances for output in each.outputs}
-        raise ValueNotStoredError(found.id, name, (), tuple(sorted(stored)))
-    value = ValueLoader(found.home, found.id, task)
-    loaded = [value(each.digest, name) for each in outputs]
-    return loaded if any(each.map_index >= 0 for each in instances) else loaded[0]
 
 
 def _loaded(value: ValueLoader, given: Iterable[StoredInput], task: TaskRun) -> dict[str, object]:

@@ -15,7 +15,6 @@ from . import (
     runs,
     scheduler,
     tasks,
-    values,
 )
 from .base import ROUTES
 
@@ -33,5 +32,4 @@ __all__ = [
     "runs",
     "scheduler",
     "tasks",
-    "values",
 ]

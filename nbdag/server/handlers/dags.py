@@ -21,11 +21,12 @@ def list_pipelines(call: Call, query: PipelinesQuery) -> PipelinePage:
         search=query.search,
         tags=query.tag,
         paused=query.paused,
+        states=query.state,
         cursor=query.cursor,
         limit=query.limit,
         home=call.home,
     )
-    return {"items": [pipeline(each) for each in page.items], "next": page.next}
+    return {"items": [pipeline(each) for each in page.items], "total": page.total, "next": page.next}
 
 
 @ROUTES.get("dags/{dag}")
@@ -44,6 +45,7 @@ def get_graph(call: Call, dag: Id, query: PipelineGraphQuery) -> Picture:
         collapsed=query.collapsed,
         folded=tuple(query.folded),
         notebook=found.path,
+        space=query.space,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ... import runs
-from ...frontend.messages import ValueMessage
+from ...frontend.history import History
+from ...frontend.messages import ValueList, ValueMessage
 from ...frontend.preview import preview
 from ..types import Id, ReportQuery, ValueName, ValueQuery
 from .base import ROUTES, Call, Content
@@ -33,6 +34,12 @@ def get_report_notebook(call: Call, dag: Id, run: Id) -> Content:
         mime="application/x-ipynb+json",
         headers=_attached(True, f"{dag}-{run}.ipynb"),
     )
+
+
+@ROUTES.get("dags/{dag}/runs/{run}/values")
+def list_values(call: Call, dag: Id, run: Id) -> ValueList:
+    """Return the values that the tasks of a run have stored, without their contents."""
+    return History(call.home, dag).values(run)
 
 
 @ROUTES.get("dags/{dag}/runs/{run}/values/{task}/{name}")

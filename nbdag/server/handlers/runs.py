@@ -60,6 +60,7 @@ def get_run_graph(call: Call, dag: Id, run: Id, query: GraphQuery) -> Picture:
         collapsed=query.collapsed,
         folded=tuple(query.folded),
         notebook=found.path,
+        space=query.space,
     )
 
 

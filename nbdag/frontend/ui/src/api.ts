@@ -31,6 +31,7 @@ export interface Pipeline {
 /** A part of the list of pipelines. */
 export interface PipelinePage {
   items: Pipeline[]
+  total: number
   next: string | null
 }
 
@@ -61,6 +62,7 @@ export interface PipelinesQuery {
   search?: string
   tag?: string[]
   paused?: boolean | null
+  state?: RunState[]
   cursor?: string | null
   limit?: number
 }
@@ -101,6 +103,8 @@ export interface GraphQuery {
   direction?: DirectionChoice
   collapsed?: boolean
   folded?: string[]
+  width?: number | null
+  height?: number | null
 }
 
 /** Which graph to draw, and how. */
@@ -108,6 +112,8 @@ export interface PipelineGraphQuery {
   direction?: DirectionChoice
   collapsed?: boolean
   folded?: string[]
+  width?: number | null
+  height?: number | null
   version?: string | null
 }
 

@@ -295,6 +295,8 @@ export interface AnalyzeRequest {
   direction?: DirectionChoice
   collapsed?: boolean
   folded?: string[]
+  width?: number
+  height?: number
 }
 
 /** An error or a warning about the notebook, with its place. */
@@ -345,6 +347,8 @@ export interface NotebookTaskRequest {
   direction?: DirectionChoice
   collapsed?: boolean
   folded?: string[]
+  width?: number
+  height?: number
   task: string
 }
 
@@ -555,6 +559,12 @@ export interface SavedRequest {
   kind: "saved"
 }
 
+/** Report edits of cells that are not saved. */
+export interface EditedRequest {
+  kind: "edited"
+  cells: Record<string, string>
+}
+
 /** Ask for another layout of the graph, for one view. */
 export interface LayoutRequest {
   kind: "layout"
@@ -706,6 +716,7 @@ export interface NoticeMessage {
 export type Request =
   | HelloRequest
   | SavedRequest
+  | EditedRequest
   | LayoutRequest
   | RunRequest
   | TaskRequest

@@ -10,7 +10,7 @@ import { latestBars, RUNS, runTopic, type Store } from './state/store'
 import { useVisible, variedHeights } from './virtual'
 
 const BAR_HEIGHT = 18 // height of a bar in pixels, if no bars of the row overlap
-const REFRESH = 1000 // milliseconds between a received timeline and the next request
+const REFRESH = 1000 // milliseconds between a change and the next request, which serves all changes until then
 const MAX_LANES = 8 // maximum number of lanes in a row
 
 /** Return round times for the axis, about six of them. */
@@ -83,12 +83,21 @@ export function Timeline({ store, picture, run, selected, critical, onSelect }: 
   const latest = useRef<TimelineMessage | undefined>(undefined)
   if (answer) latest.current = answer
   const stored = latest.current?.run === run ? latest.current.bars : []
-  // Changes report only the latest attempt of a task, so request all attempts again while the run is active.
+  // Changes report only the latest attempt of a task, so request all attempts again after a change.
   useEffect(() => {
-    if (!answer || !active) return
-    const timer = setTimeout(() => setRound((before) => before + 1), REFRESH)
-    return () => clearTimeout(timer)
-  }, [answer, active])
+    if (!active) return
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const stop = store.subscribe(runTopic(run), () => {
+      timer ??= setTimeout(() => {
+        timer = undefined
+        setRound((before) => before + 1)
+      }, REFRESH)
+    })
+    return () => {
+      stop()
+      clearTimeout(timer)
+    }
+  }, [store, run, active])
   const { order } = picture
   const merged = mergeBars(
     stored,

@@ -1,6 +1,6 @@
 // The graph, the timeline or the grid of a pipeline, with a panel for the selected task or chain beside it.
 import type { ComponentChildren, RefObject } from 'preact'
-import { useCallback, useMemo, useRef, useState } from 'preact/hooks'
+import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Picture } from '../messages'
 import { Grid } from './Grid'
 import { Graph, type GraphHandle } from './graph/Graph'
@@ -74,6 +74,10 @@ export function Workspace(props: Props) {
     root.current?.querySelector<SVGElement>(`[data-id="${CSS.escape(box)}"]`)?.focus({ preventScroll: true })
   }, [clear, box])
   const open = Boolean(task || chain.length)
+  // A panel below the graph may be out of view. Its head has a margin, so that more than the head comes into view.
+  useEffect(() => {
+    if (open) root.current?.querySelector('.nbdag-panel > header')?.scrollIntoView?.({ block: 'nearest' })
+  }, [open, task, box])
   // A graph that is wide and not high has its panel below, so that the panel covers none of its boxes.
   const below = view === 'graph' && !fill && picture.width > 1.6 * picture.height
   return (

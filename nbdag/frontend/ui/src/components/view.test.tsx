@@ -2,7 +2,8 @@ import { render } from 'preact'
 import { act } from 'preact/test-utils'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { MimeType, RunSummary } from '../messages'
-import { keepPicture, toSvg, withImages } from '../widget/saved'
+import { silentConnection } from '../widget/connection'
+import { keepPicture, onEdited, toSvg, withImages } from '../widget/saved'
 import { App } from './App'
 import { FakeTransport, INITIAL_STATE, node, picture } from './fixtures'
 import { Outputs, page } from './panel/Outputs'
@@ -279,5 +280,53 @@ describe('the saved picture', () => {
     const svg = toSvg(picture([node('<script>"&')]), () => ({ state: 'none' }))
     expect(svg).not.toContain('<script>')
     expect(svg).toContain('&#60;script&#62;&#34;&#38;')
+  })
+})
+
+describe('edits of the notebook', () => {
+  it('are reported once the user pauses, and only for cells that differ', () => {
+    vi.useFakeTimers()
+    const sources = ['x = 1', 'y = x']
+    let changed = () => {}
+    const cell = (n: number) => ({ id: `c${n}`, type: 'code', sharedModel: { getSource: () => sources[n] ?? '' } })
+    const contentChanged = {
+      connect: (call: (sender: unknown, value: unknown) => void) => {
+        changed = () => call(undefined, undefined)
+      },
+      disconnect: vi.fn(),
+    }
+    const model = { toJSON: () => ({}), cells: { length: 2, get: cell }, dirty: false, contentChanged }
+    const call = vi.fn()
+    const stop = onEdited({ model, save: async () => {} }, call)
+    changed()
+    vi.advanceTimersByTime(1000)
+    expect(call).not.toHaveBeenCalled()
+    sources[1] = 'y = x + 1'
+    changed()
+    vi.advanceTimersByTime(200)
+    changed()
+    vi.advanceTimersByTime(399)
+    expect(call).not.toHaveBeenCalled()
+    vi.advanceTimersByTime(1)
+    expect(call.mock.calls).toEqual([[{ c1: 'y = x + 1' }]])
+    changed()
+    stop()
+    expect(vi.getTimerCount()).toBe(0)
+    expect(contentChanged.disconnect).toHaveBeenCalled()
+    vi.useRealTimers()
+  })
+})
+
+describe('the connection on a page that reports nothing', () => {
+  it('is open until a request cannot be sent', () => {
+    const { connection, fail } = silentConnection()
+    const call = vi.fn()
+    const stop = connection.listen(call)
+    expect(connection.status().open).toBe(true)
+    fail()
+    fail()
+    expect(connection.status()).toMatchObject({ open: false, text: expect.stringContaining('execute %dag again') })
+    expect(call).toHaveBeenCalledTimes(1)
+    stop()
   })
 })

@@ -3,9 +3,9 @@ import { useCallback, useEffect, useReducer, useState } from 'preact/hooks'
 import { App } from '../components/App'
 import type { Store } from '../components/state/store'
 import type { Host } from '../components/state/transport'
-import { ProblemError } from '../page/api'
 import type { Book } from './book'
 import { DagForm } from './DagForm'
+import { explain } from './explain'
 import { CellForm } from './Form'
 import type { OptionHelp } from './options'
 
@@ -36,10 +36,10 @@ export function Panel({ book, store, host, options, focusName }: Props) {
       for (const stop of stops) stop()
     }
   }, [book, options])
-  const onError = useCallback((error: Error) => setFailed(error.message), [])
+  const onError = useCallback((error: Error) => setFailed(explain(error)), [])
   if (!book) return <p class="nbdag-empty">Open a notebook to see its pipeline.</p>
   const { activeCell, widgets } = book.notebook
-  const error = failed || (book.error ? sentence(book.error) : '') || book.kernelError
+  const error = failed || (book.error ? explain(book.error) : '') || book.kernelError
   return (
     <>
       {error ? (
@@ -77,10 +77,4 @@ export function Panel({ book, store, host, options, focusName }: Props) {
       ) : null}
     </>
   )
-}
-
-function sentence(error: Error): string {
-  if (error instanceof ProblemError && error.status === 404)
-    return 'This Jupyter server does not have the extension of nbdag: install nbdag in its environment, and restart it.'
-  return error.message
 }

@@ -35,6 +35,7 @@ export class Book {
   wanted = false // whether the panel shows this notebook
   kernelError = '' // why headers do not work in the kernel
   private cells: string[] = [] // ids of the analysed cells
+  private indexes = new Map<string, number>() // of the analysed cells, by id
   private timer: ReturnType<typeof setTimeout> | undefined
   private running = false
   private again = false
@@ -70,17 +71,12 @@ export class Book {
 
   /** Return what the analysis says about a cell, or undefined if the cell is newer. */
   info(cell: Cell): CellInfo | undefined {
-    return this.analysis?.cells[this.cells.indexOf(cell.model.id)]
+    return this.analysis?.cells[this.indexes.get(cell.model.id) ?? -1]
   }
 
   problems(cell: Cell): CellProblem[] {
-    const index = this.cells.indexOf(cell.model.id)
-    return index < 0 ? [] : (this.analysis?.problems.filter((problem) => problem.cell === index) ?? [])
-  }
-
-  cellOf(task: string): Cell | undefined {
-    const index = this.analysis?.cells.findIndex((each) => each.task === task) ?? -1
-    return this.notebook.widgets.find(({ model }) => model.id === this.cells[index])
+    const index = this.indexes.get(cell.model.id)
+    return index === undefined ? [] : (this.analysis?.problems.filter((problem) => problem.cell === index) ?? [])
   }
 
   /** Return the notebook as the server analyses it. */
@@ -113,6 +109,7 @@ export class Book {
       this.picture = analysis.picture ?? this.picture
       this.analysis = analysis
       this.cells = request.cells.map(({ id }) => id)
+      this.indexes = new Map(this.cells.map((id, index) => [id, index]))
       this.error = undefined
     } catch (error) {
       this.error = error as Error

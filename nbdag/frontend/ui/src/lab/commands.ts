@@ -6,6 +6,7 @@ import type { Action, Role } from '../messages'
 import { api } from '../page/api'
 import { href, path } from '../page/location'
 import type { Book } from './book'
+import { explain } from './explain'
 import { ROLES } from './Form'
 import { pipelineIcon, runIcon, tagIcon } from './icons'
 
@@ -32,9 +33,10 @@ interface Environment {
   current(): Book | undefined
   show(focusesName?: boolean): void
   isShown(): boolean
+  showRun(book: Book, run: string): void
 }
 
-export function addCommands({ commands }: JupyterFrontEnd, { current, show, isShown }: Environment): void {
+export function addCommands({ commands }: JupyterFrontEnd, { current, show, isShown, showRun }: Environment): void {
   const hasBook = () => current() !== undefined
   const active = () => {
     const book = current()
@@ -43,7 +45,7 @@ export function addCommands({ commands }: JupyterFrontEnd, { current, show, isSh
   }
   const isCode = () => active()?.cell.model.type === 'code'
   const failed = (error: unknown) => {
-    Notification.error(error instanceof Error ? error.message : String(error), { autoClose: 10_000 })
+    Notification.error(explain(error), { autoClose: 10_000 })
   }
 
   commands.addCommand(TAG, {
@@ -90,6 +92,8 @@ export function addCommands({ commands }: JupyterFrontEnd, { current, show, isSh
         action,
         task,
       })
+      showRun(book, run)
+      if (isShown()) return
       Notification.info(`Run ${run} of ${dag} has begun.`, {
         autoClose: 6000,
         actions: [
@@ -97,7 +101,6 @@ export function addCommands({ commands }: JupyterFrontEnd, { current, show, isSh
           { label: 'Open its page', callback: () => window.open(href(path`/dags/${dag}/runs/${run}/graph`)) },
         ],
       })
-      book.changed.emit()
     } catch (error) {
       failed(error)
     }

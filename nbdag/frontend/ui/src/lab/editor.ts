@@ -29,10 +29,10 @@ export function addEditorExtensions(registry: IEditorExtensionRegistry, options:
     },
     provide: (field) => EditorView.decorations.from(field),
   })
-  const help = hoverTooltip((view, position) => {
+  const help = hoverTooltip(async (view, position) => {
     const line = view.state.doc.lineAt(position)
     if (!isInHeader((number) => view.state.doc.line(number).text, line.number)) return null
-    const found = helpAt(line.text, position - line.from, options.table)
+    const found = helpAt(line.text, position - line.from, await options.load())
     if (!found) return null
     return {
       pos: line.from + found.start,

@@ -103,7 +103,7 @@ function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: 
     book.schedule(0)
   })
 
-  addCommands(app, { current, show, isShown: () => side.isVisible })
+  addCommands(app, { current, show, isShown: () => side.isVisible, showRun: (book, run) => side.showRun(book, run) })
   const palette = service(ICommandPalette)
   for (const item of PALETTE) palette?.addItem({ ...item, category: 'Pipelines' })
   service(ILauncher)?.add({ command: OPEN_PAGE, category: 'Other', rank: 1 })

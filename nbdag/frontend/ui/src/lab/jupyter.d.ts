@@ -228,7 +228,7 @@ declare module '@codemirror/view' {
     source: (
       view: EditorView,
       position: number,
-    ) => { pos: number; end?: number; above?: boolean; create(): { dom: HTMLElement } } | null,
+    ) => Promise<{ pos: number; end?: number; above?: boolean; create(): { dom: HTMLElement } } | null>,
   ): Extension
 }
 

@@ -6,22 +6,27 @@ import { Emitter } from './events'
 export class OptionHelp {
   readonly changed = new Emitter()
   private found: OptionTable | undefined
-  private asked = false
+  private asked: Promise<OptionTable | undefined> | undefined
 
   /** The table, or undefined until the server has answered. */
   get table(): OptionTable | undefined {
-    if (!this.asked) {
-      this.asked = true
-      api.get<OptionTable>('options').then(
-        (table) => {
-          this.found = table
-          this.changed.emit()
-        },
-        () => {
-          this.asked = false // the next use asks again
-        },
-      )
-    }
+    void this.load()
     return this.found
+  }
+
+  /** Return the table when the server has answered, or undefined if it cannot. */
+  load(): Promise<OptionTable | undefined> {
+    this.asked ??= api.get<OptionTable>('options').then(
+      (table) => {
+        this.found = table
+        this.changed.emit()
+        return table
+      },
+      () => {
+        this.asked = undefined // the next use asks again
+        return undefined
+      },
+    )
+    return this.asked
   }
 }

@@ -19,6 +19,7 @@ export class SidePanel extends Widget {
   private book: Book | undefined
   private focus = 0
   private readonly opened = new Map<Book, Opened>()
+  private readonly requested = new WeakMap<Book, string>() // runs to show as soon as there is a store
   private stop = () => {}
 
   constructor(private readonly options: OptionHelp) {
@@ -46,6 +47,12 @@ export class SidePanel extends Widget {
   focusName(): void {
     this.focus += 1
     this.draw()
+  }
+
+  /** Show a run of a notebook, now or when its panel is shown. */
+  showRun(book: Book, run: string): void {
+    this.requested.set(book, run)
+    this.opened.get(book)?.store.requestRun(run)
   }
 
   forget(book: Book): void {
@@ -92,6 +99,7 @@ export class SidePanel extends Widget {
     if (found) return found
     const transport = new BookTransport(book)
     const store = new Store(transport, book.picture ?? EMPTY, transport.state)
+    store.requestedRun = this.requested.get(book) ?? ''
     const host: Host = {
       jump: (cell, line) => jump(book, cell, line),
       async save() {

@@ -2,6 +2,8 @@
 //
 // What concerns the open text is answered by the analysis of the notebook, what concerns a run by `RestTransport`. The
 // stream of changes only says that something changed, so the list of runs is read again then.
+
+import type { Affected } from '../api'
 import type { Transport } from '../components/state/transport'
 import type {
   Action,
@@ -11,18 +13,25 @@ import type {
   NotebookAnalysis,
   Picture,
   Request,
+  RunMessage,
   RunSummary,
   TaskDetails,
   TaskStatus,
 } from '../messages'
 import { api } from '../page/api'
 import { live } from '../page/live'
-import { RestTransport } from '../page/transport'
+import { RestTransport, runAddress } from '../page/transport'
 import type { Book } from './book'
+import { explain } from './explain'
 
 const SETTLE = 300 // milliseconds between two readings of the list of runs
 const RUNS = 20 // number of runs in the list
 const ACTIONS: Action[] = ['all', 'only', 'upto', 'from', 'retry', 'retry_only', 'retry_failed', 'cancel', 'deploy']
+const CLEAR: Partial<Record<Action, Record<string, boolean>>> = {
+  retry: { downstream: true },
+  retry_only: {},
+  retry_failed: { only_failed: true },
+}
 const ACTIVE: readonly string[] = ['queued', 'running']
 
 export const EMPTY: Picture = {
@@ -48,9 +57,11 @@ export class BookTransport implements Transport {
   private number = 0
   private dag = ''
   private rest: RestTransport | undefined
+  private listed = false // whether the runs of this pipeline have been read
   private runs = new Map<string, RunSummary>()
   private statuses: Record<string, TaskStatus> = {}
   private picture: Picture | undefined
+  private readonly reading = new Map<string, boolean>() // runs that are being read; true: once more after that
   private timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(private readonly book: Book) {
@@ -87,18 +98,17 @@ export class BookTransport implements Transport {
       if (request.number !== this.number) this.publish({ kind: 'reset', state: this.state })
     } else if (request.kind === 'saved') return
     else if (request.kind === 'layout') {
-      const { view, direction, collapsed, folded } = request
+      const { kind, view, ...layout } = request
       const asked = api.post<NotebookAnalysis>('notebooks/analyze', {
         ...this.book.request(),
-        direction,
-        collapsed,
-        folded,
+        ...layout,
       })
       this.answer(asked, ({ picture }) => picture && { kind: 'picture', view, picture })
     } else if (request.kind === 'task' && !request.run) {
       const asked = api.post<TaskDetails>('notebooks/task', { ...this.book.request(), task: request.task })
       this.answer(asked, (details) => details)
-    } else if (request.kind === 'action') void this.act(request)
+    } else if (request.kind === 'run') void this.readRun(request.run)
+    else if (request.kind === 'action') void this.act(request)
     else this.rest?.send(request)
   }
 
@@ -106,13 +116,23 @@ export class BookTransport implements Transport {
     const { action, task } = request
     try {
       if (action === 'deploy') await this.deploy()
+      else if (action in CLEAR) await this.retry(request)
       else if (action === 'all' || action === 'only' || action === 'upto' || action === 'from') {
         await api.post('notebooks/run', { path: this.book.path, action, task })
       } else this.rest?.send(request)
     } catch (error) {
-      this.notice('error', (error as Error).message)
+      this.notice('error', explain(error))
     }
     this.readSoon()
+  }
+
+  /** Reset tasks of a run. If no process executes the run any more, start one. */
+  private async retry({ action, task, run }: ActionRequest): Promise<void> {
+    const body = { ...CLEAR[action], tasks: task ? [task] : [] }
+    const done = await api.post<Affected>(runAddress(this.dag, run, 'clear'), body)
+    if (done.edited) this.notice('info', done.edited)
+    if (!done.owner) await api.post(runAddress(this.dag, run, 'resume'))
+    await this.readRun(run)
   }
 
   private async deploy(): Promise<void> {
@@ -132,6 +152,7 @@ export class BookTransport implements Transport {
       this.rest = new RestTransport(this.dag, '', { get: api.get, post: api.post, onChange: () => () => {} })
       this.rest.listen((message) => this.publish(message))
       this.runs = new Map()
+      this.listed = false
       this.readSoon(0)
     }
     const changed: Record<string, TaskStatus> = {}
@@ -165,15 +186,39 @@ export class BookTransport implements Transport {
       return // the next change repeats the request
     }
     if (dag !== this.dag) return
+    const isFirst = !this.listed
+    this.listed = true
     for (const { id, state, created, started, ended, partial, error } of items.reverse()) {
       const summary: RunSummary = { id, state, created, started, ended, partial, error }
       const before = this.runs.get(id)
       if (JSON.stringify(before) !== JSON.stringify(summary)) {
         this.runs.set(id, summary)
-        this.change(id, {}, summary)
+        if (!isFirst) this.change(id, {}, summary)
       }
-      if (ACTIVE.includes(state) || (before && ACTIVE.includes(before.state))) this.rest?.send({ kind: 'run', run: id })
+      // A short run may have ended when it is first listed.
+      if (ACTIVE.includes(state) || (!isFirst && before?.state !== state)) void this.readRun(id)
     }
+    if (isFirst) {
+      this.number += 1
+      this.publish({ kind: 'reset', state: this.state }) // these runs did not begin just now
+    }
+  }
+
+  /** Read the tasks of a run. If it is asked while an answer is under way, that answer may be too old. */
+  private async readRun(run: string): Promise<void> {
+    if (this.reading.has(run)) {
+      this.reading.set(run, true)
+      return
+    }
+    this.reading.set(run, false)
+    try {
+      this.publish(await api.get<RunMessage>(runAddress(this.dag, run, 'tasks')))
+    } catch {
+      // The next change repeats the request.
+    }
+    const again = this.reading.get(run)
+    this.reading.delete(run)
+    if (again) await this.readRun(run)
   }
 
   private answer<T>(asked: Promise<T>, message: (answer: T) => Message | null): void {
@@ -182,7 +227,7 @@ export class BookTransport implements Transport {
         const each = message(found)
         if (each) this.publish(each)
       },
-      (error: Error) => this.notice('error', error.message),
+      (error: Error) => this.notice('error', explain(error)),
     )
   }
 

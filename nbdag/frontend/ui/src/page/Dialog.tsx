@@ -15,6 +15,7 @@ export function Dialog({ title, wide = false, onClose, children }: Props) {
   useEffect(() => {
     const dialog = element.current
     dialog?.showModal()
+    dialog?.querySelector<HTMLElement>('form :is(input, select, textarea), [type=submit]')?.focus()
     return () => dialog?.close()
   }, [])
   return (

@@ -3,7 +3,8 @@
 // While the stream is open the page is "live". If the stream cannot be opened (a proxy that buffers it, an old
 // server), the page polls. If the server does not answer at all, the page is "offline" and what it shows is stale.
 // A hidden page closes its stream, because browsers allow few connections to a server. Nothing is missed: whenever a
-// stream begins without the number of the last event, subscribers are told to reload.
+// stream begins, subscribers reload what they requested earlier; a stream that the browser resumes after a lost
+// connection is continued by the server after its last event.
 import { apiAddress, onReach } from './api'
 
 export type Connection = 'connecting' | 'live' | 'polling' | 'offline'
@@ -14,17 +15,18 @@ export interface Change {
   dag?: string
   run?: string
   task?: string
+  before?: number // of "all": data that was requested later than this is not affected; by the clock of `performance`
   [field: string]: unknown
 }
 
 const POLL = 4000 // milliseconds between two polls
 const RETRY = 3000 // milliseconds before the stream is opened again
 const HIDDEN = 20_000 // milliseconds after which a hidden page closes its stream
-const KINDS = ['run', 'task', 'dag', 'scheduler', 'asset', 'change'] as const
+const KINDS = ['run', 'task', 'dag', 'scheduler', 'asset', 'all'] as const // names of events
 
 const ALL: Change = { kind: 'all' }
 
-class Live {
+export class Live {
   connection: Connection = 'connecting'
   since = Date.now() / 1000 // when the connection got its state
   private source: EventSource | undefined
@@ -76,11 +78,13 @@ class Live {
   }
 
   private open(): void {
-    this.close()
+    this.source?.close()
+    clearTimeout(this.retry)
     const source = new EventSource(apiAddress('events'))
     this.source = source
     source.onopen = () => {
-      if (this.failures) this.publish(ALL)
+      // What was requested before now may be older than the first event of the stream.
+      this.publish({ ...ALL, before: performance.now() })
       this.failures = 0
       this.stopPolling()
       this.become('live')

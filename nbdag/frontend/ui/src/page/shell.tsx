@@ -160,7 +160,7 @@ function ThemeSwitch() {
     setTheme(next)
     setShown(next)
   }
-  useShortcuts('Colours', [{ keys: 'c', label: 'Light, dark, or as the system', run: change }])
+  useShortcuts('Everywhere', [{ keys: 'c', label: 'Light, dark, or as the system', run: change }])
   return (
     <button type="button" class="pg-icon" aria-label={label} title={`${label} (c)`} onClick={change}>
       <span aria-hidden="true">{THEME_SIGNS[theme]}</span>

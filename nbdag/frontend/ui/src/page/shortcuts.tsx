@@ -81,9 +81,13 @@ export function ShortcutHelp({ onClose }: { onClose: () => void }) {
       watchers.delete(call)
     }
   }, [])
+  const sections = new Map<string, Shortcut[]>()
+  for (const { title, shortcuts } of groups.values()) {
+    sections.set(title, [...(sections.get(title) ?? []), ...shortcuts])
+  }
   return (
     <Dialog title="Keyboard shortcuts" onClose={onClose}>
-      {[...groups.values()].map(({ title, shortcuts }) => (
+      {[...sections].map(([title, shortcuts]) => (
         <section key={title} class="pg-keys">
           <h3>{title}</h3>
           <dl>

@@ -43,6 +43,10 @@ export function pictureAddress(dag: string, run: string, layout?: Omit<LayoutReq
     if (layout.direction !== 'auto') query.set('direction', layout.direction)
     if (layout.collapsed) query.set('collapsed', 'true')
     for (const group of layout.folded) query.append('folded', group)
+    if (layout.width && layout.height) {
+      query.set('width', `${layout.width}`)
+      query.set('height', `${layout.height}`)
+    }
   }
   const text = query.toString()
   const address = run ? runAddress(dag, run, 'graph') : path`dags/${dag}/graph`

@@ -47,6 +47,7 @@ export function useResource<T>(
   const again = useRef(false)
   const wanted = useRef(address)
   const matters = useRef(affects)
+  const sent = useRef(0) // when the latest request was sent, by the clock of `performance`
   wanted.current = address
   matters.current = affects
 
@@ -60,6 +61,7 @@ export function useResource<T>(
     const control = new AbortController()
     abort.current = control
     loading.current = true
+    sent.current = performance.now()
     redraw(undefined)
     api
       .get<T>(key, undefined, control.signal)
@@ -86,7 +88,10 @@ export function useResource<T>(
     load()
     let timer: ReturnType<typeof setTimeout> | undefined
     const stop = live.onChange((change) => {
-      if (change.kind !== 'all' && !matters.current(change)) return
+      if (
+        change.kind === 'all' ? sent.current >= (change.before ?? Number.POSITIVE_INFINITY) : !matters.current(change)
+      )
+        return
       timer ??= setTimeout(() => {
         timer = undefined
         load()

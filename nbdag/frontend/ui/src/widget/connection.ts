@@ -1,6 +1,6 @@
 // Whether the widget's kernel still answers. JupyterLab and Notebook 7 report the kernel's status; a widget whose
 // kernel was restarted never gets an answer again, because the new kernel does not know it.
-import type { Connection, ConnectionStatus, Remedy } from '../components/state/transport'
+import { type Connection, type ConnectionStatus, OPEN, type Remedy } from '../components/state/transport'
 import { cellOf, type Manager } from './notebook'
 
 interface Signal<Value> {
@@ -25,7 +25,8 @@ interface SessionContext {
 const ENDED: ReadonlySet<string> = new Set(['restarting', 'autorestarting', 'dead', 'terminating'])
 const RESTARTED =
   'The kernel was restarted, so this graph no longer follows it and shows its last state. Headless runs continue.'
-const LOST = 'The connection to the kernel is lost; JupyterLab connects again by itself once the server answers.'
+const LOST = 'The connection to the kernel is lost; the page connects again by itself once the server answers.'
+const SILENT = 'The kernel has ended or was restarted, so this graph shows its last state: execute %dag again.'
 
 /** Return the connection to the kernel and a function that ends it, or undefined if the page does not report it. */
 export function kernelConnection(
@@ -75,6 +76,28 @@ export function kernelConnection(
       session.statusChanged.disconnect(onStatus)
       session.kernelChanged.disconnect(onKernel)
       session.connectionStatusChanged.disconnect(onConnection)
+    },
+  }
+}
+
+/** Return a connection for a page that reports nothing: it is open until `fail` is called. */
+export function silentConnection(): { connection: Connection; fail: () => void } {
+  const listeners = new Set<() => void>()
+  let failed = false
+  return {
+    connection: {
+      status: () => (failed ? { open: false, busy: false, text: SILENT } : OPEN),
+      listen(call) {
+        listeners.add(call)
+        return () => {
+          listeners.delete(call)
+        }
+      },
+    },
+    fail() {
+      if (failed) return
+      failed = true
+      for (const call of [...listeners]) call()
     },
   }
 }

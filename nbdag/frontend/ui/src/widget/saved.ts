@@ -9,6 +9,7 @@ import type { Picture, TaskStatus } from '../messages'
 const VIEW = 'application/vnd.jupyter.widget-view+json'
 // Key in an output's metadata; the value is the id of the widget that the image replaces.
 const WIDGET_KEY = 'nbdag'
+const PAUSE = 400 // milliseconds without an edit before the edits are reported
 // JupyterLab's states of a save: see DocumentRegistry.SaveState.
 type SaveState = 'started' | 'completed' | 'completed manually' | 'failed'
 const IS_SAVED: Record<SaveState, boolean> = {
@@ -29,18 +30,25 @@ interface Output {
   metadata?: Data
   setData(change: { data: Data }): void
 }
+interface CellModel {
+  id?: string
+  type?: string
+  sharedModel?: { getSource?(): string }
+  outputs?: { length: number; get(n: number): Output }
+}
 interface Notebook {
   toJSON(): SavedNotebook
-  cells: { length: number; get(n: number): { outputs?: { length: number; get(n: number): Output } } }
+  cells: { length: number; get(n: number): CellModel }
   dirty?: boolean
+  contentChanged?: Signal<unknown>
 }
-interface Signal {
-  connect(call: (context: unknown, state: SaveState) => void): void
-  disconnect(call: (context: unknown, state: SaveState) => void): void
+interface Signal<Value> {
+  connect(call: (sender: unknown, value: Value) => void): void
+  disconnect(call: (sender: unknown, value: Value) => void): void
 }
 interface Context {
   model: Notebook
-  saveState?: Signal
+  saveState?: Signal<SaveState>
   save(): Promise<void>
 }
 
@@ -51,6 +59,40 @@ export function onSaved({ saveState }: Context, call: () => void): () => void {
   }
   saveState?.connect(onState)
   return () => saveState?.disconnect(onState)
+}
+
+/**
+ * Call `call` with the sources of the cells that have been edited, by id, once the user pauses, until the returned
+ * function is called. An edit before this call is reported if it is not saved.
+ */
+export function onEdited({ model }: Context, call: (sources: Record<string, string>) => void): () => void {
+  const known = model.dirty ? new Map<string, string>() : sourcesOf(model)
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const report = () => {
+    const edited = [...sourcesOf(model)].filter(([id, source]) => known.get(id) !== source)
+    for (const [id, source] of edited) known.set(id, source)
+    if (edited.length) call(Object.fromEntries(edited))
+  }
+  const onChange = () => {
+    clearTimeout(timer)
+    timer = setTimeout(report, PAUSE)
+  }
+  if (model.dirty) onChange()
+  model.contentChanged?.connect(onChange)
+  return () => {
+    clearTimeout(timer)
+    model.contentChanged?.disconnect(onChange)
+  }
+}
+
+function sourcesOf({ cells }: Notebook): Map<string, string> {
+  const found = new Map<string, string>()
+  for (let n = 0; n < cells.length; n += 1) {
+    const { id, type, sharedModel } = cells.get(n)
+    const source = type === 'code' ? sharedModel?.getSource?.() : undefined
+    if (id !== undefined && source !== undefined) found.set(id, source)
+  }
+  return found
 }
 
 /** Return the notebook's document if the page can save notebooks, as JupyterLab and Notebook 7 can. */

@@ -6,9 +6,9 @@ import '../components/style.css'
 import { Store } from '../components/state/store'
 import type { Connection, Host, Transport } from '../components/state/transport'
 import type { InitialState, Message, Picture, Request } from '../messages'
-import { kernelConnection } from './connection'
+import { kernelConnection, silentConnection } from './connection'
 import { jump } from './jump'
-import { documentOf, keepPicture, onSaved } from './saved'
+import { documentOf, keepPicture, onEdited, onSaved } from './saved'
 
 interface Model {
   get(name: 'picture'): Picture
@@ -23,14 +23,16 @@ interface Model {
 // Stores by the id of the model in the kernel. The model itself is no key: anywidget wraps it again for each view.
 const stores = new Map<string, Store>()
 
-function commTransport(model: Model, connection: Connection | undefined): Transport {
+function commTransport(model: Model, reported: Connection | undefined): Transport {
+  const silent = silentConnection()
   return {
-    ...(connection && { connection }),
+    connection: reported ?? silent.connection,
     send(request) {
       try {
         model.send(request)
       } catch {
         // The kernel has ended, so the request gets no answer. The view keeps its state.
+        silent.fail()
       }
     },
     listen(receive) {
@@ -69,7 +71,11 @@ export default {
     stores.set(id, store)
     const context = documentOf(model.widget_manager)
     const stops = context
-      ? [keepPicture(context, id, store), onSaved(context, () => store.transport.send({ kind: 'saved' }))]
+      ? [
+          keepPicture(context, id, store),
+          onSaved(context, () => store.transport.send({ kind: 'saved' })),
+          onEdited(context, (cells) => store.transport.send({ kind: 'edited', cells })),
+        ]
       : []
     return () => {
       for (const stop of stops) stop()

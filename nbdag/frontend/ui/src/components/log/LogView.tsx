@@ -46,9 +46,11 @@ export function LogView({ source, live, label }: Props) {
     }
     return folds.filter((fold) => !unfolded.has(fold.first - before) && !holdsMatch(fold))
   }, [folds, unfolded, before, matches])
+  // The same rows are not computed again while a search goes on and opens no fold.
+  const foldedKey = useMemo(() => folded.map(({ first }) => first).join(), [folded])
   const rows = useMemo(
     () => (filtered ? Int32Array.from(matches) : visibleLines(lines.length, folded)),
-    [lines, folded, filtered, matches],
+    [lines, foldedKey, filtered, filtered && matches],
   )
   const foldAt = useMemo(() => new Map(folds.map((fold) => [fold.first, fold])), [folds])
   const isFolded = useMemo(() => new Set(folded.map(({ first }) => first)), [folded])

@@ -27,10 +27,11 @@ export function rowOf(rows: Int32Array, line: number): number {
 }
 
 const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\u{1f300}-\u{1faff}]/u
+const NARROW = /^[\x20-\x7e]*$/ // characters of one cell each
 
 /** Return how many rows a line takes at this width in characters. */
 export function wrappedRows(line: string, columns: number): number {
-  if (line.length * 2 <= columns && !line.includes('\t')) return 1
+  if (NARROW.test(line)) return Math.max(1, Math.ceil(line.length / columns)) // nearly every line of nearly every log
   let cells = 0
   for (const each of plain(line)) {
     if (each === '\t') cells += 8 - (cells % 8)

@@ -8,8 +8,10 @@ import { type ConnectionStatus, OPEN } from './transport'
 export function useTopics(store: Store, topics: readonly Topic[]): void {
   const [, redraw] = useReducer((count: number) => count + 1, 0)
   const keys = topics.map(({ key }) => key).join('\u0000')
+  const drawn = store.changes
   useEffect(() => {
     const stops = topics.map((each) => store.subscribe(each, () => redraw(undefined)))
+    if (store.changes !== drawn) redraw(undefined) // a change between the drawing and this subscription
     return () => {
       for (const stop of stops) stop()
     }

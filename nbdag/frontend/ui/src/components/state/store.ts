@@ -43,6 +43,8 @@ export class Store {
   runs: RunSummary[] = []
   actions: ReadonlySet<Action> = new Set()
   newestRun = '' // id of the latest run that began after the page was opened
+  requestedRun = '' // id of a run that the host wants a view to show
+  changes = 0 // number of topics published so far
   private number = 0 // number of the latest change that was received
   private readonly statuses = new Map<string, Statuses>() // by run
   private readonly loaded = new Set<string>() // runs whose statuses are complete or have been requested
@@ -87,6 +89,12 @@ export class Store {
 
   run(id: string): RunSummary | undefined {
     return this.runs.find((run) => run.id === id)
+  }
+
+  /** Make a view show this run, for example because a command outside of the view has started it. */
+  requestRun(run: string): void {
+    this.requestedRun = run
+    this.publish(RUNS.key)
   }
 
   /** Request the statuses of a run unless they are already loaded. */
@@ -196,6 +204,7 @@ export class Store {
   }
 
   private publish(key: string): void {
+    this.changes += 1
     for (const call of [...(this.subscribers.get(key)?.calls ?? [])]) call()
   }
 }

@@ -18,12 +18,19 @@ export interface ShownRun {
 
 /** When a run begins, show it if this view has requested it; otherwise announce it in a notice. */
 export function useRun(store: Store, setNotice: (notice: Notice | undefined) => void): ShownRun {
-  const [run, selectRun] = useState(LIVE)
+  const [run, selectRun] = useState(() => takeRequested(store) || LIVE)
   const announced = useRef('')
   const expected = useRef(false)
   useEffect(
     () =>
       store.subscribe(RUNS, () => {
+        const requested = takeRequested(store)
+        if (requested) {
+          announced.current = requested
+          selectRun(requested)
+          setNotice(undefined)
+          return
+        }
         const { newestRun } = store
         if (!newestRun || newestRun === announced.current) return
         announced.current = newestRun
@@ -40,4 +47,10 @@ export function useRun(store: Store, setNotice: (notice: Notice | undefined) => 
     expected.current = true
   }, [])
   return { run, selectRun, expectRun }
+}
+
+function takeRequested(store: Store): string {
+  const { requestedRun } = store
+  store.requestedRun = ''
+  return requestedRun
 }

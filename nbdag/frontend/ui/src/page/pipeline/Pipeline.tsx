@@ -1,6 +1,6 @@
 // One pipeline: its schedule and actions, and a tab for each way to look at it.
 import type { ComponentType } from 'preact'
-import { useMemo, useState } from 'preact/hooks'
+import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Pipeline as Data } from '../../api'
 import { api } from '../api'
 import { Dialog } from '../Dialog'
@@ -80,8 +80,12 @@ function Tabs({ dag, tab }: { dag: string; tab: string }) {
     [dag],
   )
   useShortcuts('Pipeline', shortcuts)
+  const bar = useRef<HTMLElement>(null)
+  useLayoutEffect(() => {
+    bar.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' })
+  }, [tab])
   return (
-    <nav class="pg-tabs" aria-label="Views of the pipeline">
+    <nav class="pg-tabs" aria-label="Views of the pipeline" ref={bar}>
       {Object.entries(TABS).map(([name, { label }]) => (
         <Link key={name} to={path`/dags/${dag}/${name}`} aria-current={name === tab ? 'page' : undefined}>
           {label}

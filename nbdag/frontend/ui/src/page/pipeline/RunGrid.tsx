@@ -124,10 +124,12 @@ function Table({ dag, runs, rows }: TableProps) {
   function onKeyDown(event: KeyboardEvent): void {
     const step = STEPS[event.key]
     if (!step || event.ctrlKey || event.metaKey || event.altKey) return
-    if (!(event.target instanceof HTMLElement) || !event.target.dataset.cell) return
+    const place = event.target instanceof HTMLElement ? event.target.dataset.cell : undefined
+    if (place === undefined) return
     event.preventDefault()
-    const row = Math.max(0, Math.min(rows.length - 1, at.row + step[0]))
-    const column = Math.max(0, Math.min(runs.length - 1, at.column + step[1]))
+    const [from = 0, across = 0] = place.split(' ').map(Number)
+    const row = Math.max(0, Math.min(rows.length - 1, from + step[0]))
+    const column = Math.max(0, Math.min(runs.length - 1, across + step[1]))
     setAt({ row, column })
     requestAnimationFrame(() => frame?.querySelector<HTMLElement>(`[data-cell="${row} ${column}"]`)?.focus())
   }
@@ -236,12 +238,12 @@ function ColumnHead({ dag, summary, height, duration, dated }: HeadProps) {
   const label = `Run ${id}, ${word}${partial ? ', some tasks only' : ''}${duration === undefined ? '' : `, ${seconds(duration)}`}`
   const date = new Date(created * 1000).toLocaleDateString([], { month: 'short', day: 'numeric' })
   return (
-    <th scope="col">
+    <th scope="col" class={dated ? 'pg-dated' : ''}>
       <a href={href(path`/dags/${dag}/runs/${id}`)} aria-label={label} title={`${label}\n${bothZones(created)}`}>
         <span class="pg-date" aria-hidden="true">
           {dated ? date : ''}
         </span>
-        <i class={`nbdag-is-${state}`} style={{ height: `${height + 8}px`, color: colour }} />
+        <i class={`nbdag-is-${state}`} style={{ height: `${height + 3}px`, color: colour }} />
         <Sign state={state} />
       </a>
     </th>

@@ -30,7 +30,7 @@ export function FirstPipeline({ onDeploy }: { onDeploy: () => void }) {
           or, in a terminal, <code>nbdag deploy sales.ipynb</code>
         </li>
         <li>
-          A scheduler starts its runs: <code>nbdag up</code> includes one, <code>nbdag schedule</code> is one alone.
+          A scheduler starts its runs: <code>nbdag up</code> includes one, <code>nbdag scheduler</code> is one alone.
         </li>
       </ol>
     </div>

@@ -22,10 +22,11 @@ import { RunBars } from './RunBars'
 import { TriggerDialog } from './TriggerDialog'
 import { type Pages, usePages } from './usePages'
 
+const SHOWN = ['all', 'active', 'paused', 'failing'] as const
 const ROW = 48 // height of a row in pixels
 const CARD = 104 // height of a row of a narrow page
 const TYPING = 200 // milliseconds after the last key before the list is searched
-const AHEAD = 30 // rows from the end of the loaded rows at which the next page is loaded
+const AHEAD = 15 // rows from the end of the loaded rows at which the next page is loaded
 
 function affected(change: Change): string | undefined {
   if (change.kind === 'dag') return ''
@@ -39,7 +40,8 @@ export default function Pipelines() {
   const words = new URLSearchParams()
   if (search) words.set('search', search)
   if (tag) words.set('tag', tag)
-  if (shows !== 'all') words.set('paused', String(shows === 'paused'))
+  if (shows === 'active' || shows === 'paused') words.set('paused', String(shows === 'paused'))
+  if (shows === 'failing') words.set('state', 'failed')
   const query = words.toString()
   const pages = usePages<Pipeline>(query ? `dags?${query}` : 'dags', (id) => path`dags/${id}`, affected)
   const [deploys, setDeploys] = useState(false)
@@ -59,7 +61,7 @@ export default function Pipelines() {
           <>
             <SearchBox value={search} onValue={setSearch} />
             <div class="nbdag-views" role="group" aria-label="Show">
-              {(['all', 'active', 'paused'] as const).map((each) => (
+              {SHOWN.map((each) => (
                 <button type="button" key={each} aria-pressed={shows === each} onClick={() => setShows(each)}>
                   {each.charAt(0).toUpperCase() + each.slice(1)}
                 </button>
@@ -67,9 +69,11 @@ export default function Pipelines() {
             </div>
           </>
         )}
-        <button type="button" onClick={() => setDeploys(true)}>
-          Deploy…
-        </button>
+        {none && !filtered ? null : (
+          <button type="button" onClick={() => setDeploys(true)}>
+            Deploy…
+          </button>
+        )}
       </div>
       {tag ? (
         <p class="pg-filters">
@@ -95,8 +99,12 @@ export default function Pipelines() {
         )
       ) : none ? (
         filtered ? (
-          <Empty title="No pipeline matches">
-            <p>Names, owners, tags and descriptions are searched.</p>
+          <Empty title={shows === 'failing' && !search && !tag ? 'No pipeline fails' : 'No pipeline matches'}>
+            <p>
+              {shows === 'failing' && !search && !tag
+                ? 'The latest run of every pipeline is in order.'
+                : 'Names, owners, tags and descriptions are searched.'}
+            </p>
             <p>
               <Link to="/">Show all pipelines</Link>
             </p>
@@ -123,8 +131,7 @@ function Count({ pages }: { pages: Pages<Pipeline> }) {
   if (!pages.loaded || !pages.items.length) return null
   return (
     <span class="nbdag-muted" role="status">
-      {pages.items.length.toLocaleString()}
-      {pages.complete ? '' : '+'}
+      {pages.total.toLocaleString()}
     </span>
   )
 }
@@ -165,14 +172,14 @@ interface ListProps {
 
 function List({ pages, narrow, onTag, onTrigger }: ListProps) {
   const body = useRef<HTMLElement>(null)
-  const { items, more } = pages
+  const { items, loading, more } = pages
   const { first, last, above, below } = useRows(body, items.length, narrow ? CARD : ROW)
   const running = items.slice(first, last).some((each) => each.recent.some(({ state }) => isActive({ state })))
   const now = useNow(running)
   const needsMore = !pages.complete && last >= items.length - AHEAD
   useEffect(() => {
-    if (needsMore) more()
-  }, [needsMore, items.length, more])
+    if (needsMore && !loading) more()
+  }, [needsMore, items.length, loading, more]) // while the list is reloaded, no page can be added
   const rows = items
     .slice(first, last)
     .map((each) => (
@@ -186,7 +193,7 @@ function List({ pages, narrow, onTag, onTrigger }: ListProps) {
       />
     ))
   return (
-    <table class="pg-table pg-pipelines" aria-rowcount={pages.complete ? items.length + 1 : -1}>
+    <table class="pg-table pg-pipelines" aria-rowcount={pages.total + 1}>
       <thead>
         <tr>
           <th scope="col" class="pg-c-switch">

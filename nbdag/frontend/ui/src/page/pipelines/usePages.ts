@@ -6,11 +6,13 @@ import { type Change, live } from '../live'
 
 interface Page<T> {
   items: T[]
+  total: number
   next: string | null
 }
 
 export interface Pages<T> {
   items: readonly T[]
+  total: number // number of items of all pages
   complete: boolean // whether all pages are loaded
   loading: boolean
   loaded: boolean // whether the first page has been received
@@ -22,13 +24,15 @@ export interface Pages<T> {
 
 interface Listing<T> {
   items: T[]
+  total: number
   next: string | null
   loaded: boolean
 }
 
 const SETTLE = 400 // milliseconds in which further changes are collected
 const FEW = 8 // changed items that are loaded one by one
-const PAGE = 100 // items of a page
+const PAGE = 50 // items of a page
+const MOST = 200 // items of a page when a longer list is loaded again
 const kept = new Map<string, Listing<unknown>>() // by address, to show a list at once on the way back
 
 function withQuery(address: string, words: string): string {
@@ -45,7 +49,7 @@ export function usePages<T extends { id: string }>(
   const state = useRef({ address, loading: false, error: undefined as Error | undefined, again: false })
   const current = (): Listing<T> => {
     const found = kept.get(state.current.address) as Listing<T> | undefined
-    return found ?? { items: [], next: null, loaded: false }
+    return found ?? { items: [], total: 0, next: null, loaded: false }
   }
   state.current.address = address
 
@@ -60,14 +64,17 @@ export function usePages<T extends { id: string }>(
     try {
       let items = from === null ? [] : current().items
       let cursor: string | null = from
+      let total = 0
+      const limit = Math.min(MOST, Math.max(PAGE, atLeast))
       do {
-        const words: string = `limit=${PAGE}${cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`}`
+        const words: string = `limit=${limit}${cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`}`
         const page: Page<T> = await api.get<Page<T>>(withQuery(of, words))
         items = [...items, ...page.items]
         cursor = page.next
+        total = page.total
       } while (cursor !== null && items.length < atLeast)
       kept.delete(of)
-      kept.set(of, { items, next: cursor, loaded: true })
+      kept.set(of, { items, total, next: cursor, loaded: true })
       if (kept.size > 20) kept.delete(kept.keys().next().value as string)
       state.current.error = undefined
     } catch (error) {
@@ -126,7 +133,7 @@ export function usePages<T extends { id: string }>(
     }
   }, [address])
 
-  const { items, next, loaded } = current()
+  const { items, total, next, loaded } = current()
   const { loading, error } = state.current
-  return { items, complete: loaded && next === null, loading, loaded, error, more, reload, reloadItem }
+  return { items, total, complete: loaded && next === null, loading, loaded, error, more, reload, reloadItem }
 }

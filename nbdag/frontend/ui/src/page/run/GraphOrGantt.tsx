@@ -81,6 +81,7 @@ export function GraphOrGantt({ details, shown, tab }: Props) {
             act={act}
             onRun={NO_OTHER_RUN}
             graph={graph}
+            fill
             more={(of) => (
               <Link class="pg-button" to={taskPlace(dag, run, of)} title="All attempts, the log, and why">
                 Open

@@ -1,5 +1,5 @@
 // A run: what it is, what can be done with it, and its graph, timeline, report, events, values, comparison.
-import { useEffect, useMemo } from 'preact/hooks'
+import { useEffect, useMemo, useRef } from 'preact/hooks'
 import type { RunDetails } from '../../api'
 import { isActive } from '../../components/state/states'
 import type { Change } from '../live'
@@ -57,6 +57,12 @@ export default function Run({ params }: ViewProps) {
       }),
     [shown],
   )
+  // In a narrow window the row of tabs is scrolled to the tab that is shown.
+  const tabs = useRef<HTMLElement>(null)
+  const isLoaded = details.data !== undefined
+  useEffect(() => {
+    tabs.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+  }, [tab, isLoaded])
   const keys = useMemo(
     () =>
       (Object.keys(TABS) as Tab[]).map((each, n) => ({
@@ -73,7 +79,7 @@ export default function Run({ params }: ViewProps) {
       {(found) => (
         <div class="run">
           <RunHeader details={found} shown={shown} reload={details.reload} />
-          <nav class="run-tabs" aria-label="Views of the run">
+          <nav class="run-tabs" ref={tabs} aria-label="Views of the run">
             {(Object.keys(TABS) as Tab[]).map((each) => (
               <Link key={each} to={runPlace(dag, run, each)} aria-current={each === tab ? 'page' : undefined}>
                 {TABS[each]}

@@ -3,11 +3,11 @@ import { useMemo, useState } from 'preact/hooks'
 import type { RunDetails } from '../../api'
 import { bytes, plural } from '../../components/format'
 import { Outputs } from '../../components/panel/Outputs'
-import { useAnswer } from '../../components/state/hooks'
-import type { ValueList as Listed, ListedValue } from '../../messages'
+import type { ValueList as Listed, ListedValue, ValueMessage } from '../../messages'
 import { Dialog } from '../Dialog'
+import { path } from '../location'
 import { Link } from '../router'
-import { Empty, Loaded, Loading } from '../states'
+import { Empty, Loaded } from '../states'
 import { runAddress } from '../transport'
 import { useResource } from '../useResource'
 import { List } from './List'
@@ -35,7 +35,7 @@ export function Values({ details, shown }: Props) {
   return <Loaded of={values}>{({ items }) => <ValueList shown={shown} items={items} />}</Loaded>
 }
 
-function ValueList({ shown: { dag, run, store }, items }: { shown: ShownRun; items: readonly ListedValue[] }) {
+function ValueList({ shown: { dag, run }, items }: { shown: ShownRun; items: readonly ListedValue[] }) {
   const [query, setQuery] = useState('')
   const [preview, setPreview] = useState<ListedValue>()
   const found = useMemo(() => {
@@ -102,8 +102,12 @@ function ValueList({ shown: { dag, run, store }, items }: { shown: ShownRun; ite
         )}
       </List>
       {preview ? (
-        <Dialog title={`${preview.name} of ${preview.task}`} wide onClose={() => setPreview(undefined)}>
-          <ValuePreview store={store} run={run} value={preview} />
+        <Dialog
+          title={`${preview.name} of ${instanceName(preview.task, preview.map_index)}`}
+          wide
+          onClose={() => setPreview(undefined)}
+        >
+          <ValuePreview dag={dag} run={run} value={preview} />
         </Dialog>
       ) : null}
     </>
@@ -111,28 +115,19 @@ function ValueList({ shown: { dag, run, store }, items }: { shown: ShownRun; ite
 }
 
 interface PreviewProps {
-  store: ShownRun['store']
+  dag: string
   run: string
-  value: { task: string; name: string }
+  value: ListedValue
 }
 
-/** The preview of a stored value; for a mapped task, of the list of its instances' values. */
-export function ValuePreview({ store, run, value: { task, name } }: PreviewProps) {
-  const [error, setError] = useState('')
-  const answer = useAnswer(
-    store,
-    'value',
-    (message) => message.run === run && message.task === task && message.name === name,
-    () => {
-      const stop = store.onMessage((message) => {
-        if (message.kind === 'notice' && message.level === 'error') setError(message.text)
-        if (message.kind === 'notice' || message.kind === 'value') stop()
-      })
-      store.transport.send({ kind: 'value', run, task, name })
-    },
-    `${run}\n${task}\n${name}`,
+function ValuePreview({ dag, run, value: { task, name, map_index } }: PreviewProps) {
+  const address = runAddress(dag, run, path`values/${task}/${name}?map_index=${map_index}`)
+  const found = useResource<ValueMessage>(address, NEVER)
+  return (
+    <Loaded of={found} lines={3}>
+      {({ outputs }) => <Outputs outputs={outputs} label={`Value of ${name}`} />}
+    </Loaded>
   )
-  if (error && !answer) return <p class="nbdag-reason nbdag-is-failed">{error}</p>
-  if (!answer) return <Loading lines={3} what="Loading the value" />
-  return <Outputs outputs={answer.outputs} label={`Value of ${name}`} />
 }
+
+const NEVER = () => false

@@ -25,7 +25,10 @@ export function AttemptView({ attempt, task, shown: { dag, run } }: Props) {
   const live = state === 'running' || state === 'restarting'
   const address = runAddress(dag, run, `tasks/${encodeURIComponent(task)}/attempts/${map_index}/${try_number}`)
   // The state in the address makes a change of the state another resource, which is read again.
-  const answer = useResource<AttemptMessage>(`${address}?state=${state}`, (change) => live && change.task === task)
+  const answer = useResource<AttemptMessage>(
+    `${address}?state=${state}`,
+    (change) => live && change.dag === dag && change.run === run,
+  )
   const source = useMemo(() => logSource(`${address}/log`), [address])
   const outputs = answer.data?.outputs
   // Text is better read in the log; a picture or a table is the result that was asked for.

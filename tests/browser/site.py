@@ -1,0 +1,188 @@
+"""A Jupyter server with nbdag's page, without JupyterLab, and pages that record what goes wrong in them.
+
+The server's base URL is not `/`, and the page's Content-Security-Policy holds, unlike in the tests of the widget.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from patience import LONG
+
+BASE_URL = "/of/ada/"
+_QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+
+@dataclass
+class Site:
+    """A server with a folder of notebooks."""
+
+    folder: Path
+    port: int
+    token: str
+    environment: Mapping[str, str]
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        return f"http://127.0.0.1:{self.port}{BASE_URL}nbdag"
+
+    def write(self, name: str, *cells: str) -> Path:
+        """Write a notebook of these code cells."""
+        path = self.folder / f"{name}.ipynb"
+        written = [
+            {"cell_type": "code", "id": f"{name}{n}", "metadata": {}, "source": cell, "execution_count": None, "outputs": []}
+            for n, cell in enumerate(cells)
+        ]  # fmt: skip
+        path.write_text(json.dumps({"cells": written, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+        return path
+
+    def nbdag(self, *words: str) -> str:
+        """Run an nbdag command, and return what it prints."""
+        command = [sys.executable, "-m", "nbdag", *words]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        return done.stdout
+
+    def start_scheduler(self) -> subprocess.Popen[bytes]:
+        """Start a scheduler in a process of its own, which ends with the server."""
+        command = [sys.executable, "-m", "nbdag", "scheduler"]
+        process = subprocess.Popen(command, cwd=self.folder, env=self.environment, **_QUIET)
+        self.processes.append(process)
+        return process
+
+    def ask(self, resource: str) -> Any:
+        """Return the answer of the API."""
+        request = urllib.request.Request(f"{self.url}/api/{resource}", headers={"Authorization": f"token {self.token}"})
+        with urllib.request.urlopen(request, timeout=LONG) as answer:
+            return json.load(answer)
+
+
+@contextlib.contextmanager
+def served(runtime: Path, port: int) -> Iterator[Site]:
+    """Start a server in a new folder, with fork servers in `runtime`; stop it and its schedulers at the end."""
+    with tempfile.TemporaryDirectory(prefix="nbdag-page-", ignore_cleanup_errors=True) as name:
+        root = Path(name)
+        folder, token = root / "work", secrets.token_hex(8)
+        folder.mkdir()
+        environment = os.environ | {
+            "JUPYTER_CONFIG_DIR": str(root / "config"),
+            "JUPYTER_DATA_DIR": str(root / "data"),
+            "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
+            "IPYTHONDIR": str(root / "ipython"),
+            "NBDAG_HOME": str(folder / ".nbdag"),
+            "NBDAG_RUNTIME_DIR": str(runtime),
+        }
+        environment.pop("JPY_SESSION_NAME", None)
+        command = [
+            sys.executable, "-m", "jupyter_server", "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
+            "--ServerApp.port_retries=0", f"--ServerApp.base_url={BASE_URL}",
+            "--ServerApp.jpserver_extensions={'nbdag.server': True}",
+            f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}",
+        ]  # fmt: skip
+        with (root / "log").open("wb") as log:
+            process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        site = Site(folder, port, token, environment, [process])
+        try:
+            _wait_for_answer(site, process, root / "log")
+            yield site
+        finally:
+            for each in reversed(site.processes):
+                each.terminate()
+            for each in site.processes:
+                try:
+                    each.wait(30)
+                except subprocess.TimeoutExpired:
+                    each.kill()
+                    each.wait()
+
+
+def _wait_for_answer(site: Site, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + LONG
+    while True:
+        try:
+            site.ask("dags")
+            return
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"the extension does not answer ({error}): {log.read_text()}") from None
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"Jupyter did not start: {log.read_text()}") from None
+            time.sleep(0.1)  # the port is the only sign of readiness
+
+
+@dataclass
+class Visit:
+    """A page of the site in a browser."""
+
+    site: Site
+    page: Any
+    errors: list[str] = field(default_factory=list)  # from the console, and exceptions
+
+    def open(self, place: str) -> None:
+        """Load the page at a place such as `/dags/churn/grid`."""
+        self.page.goto(self.site.url + place)
+
+    def serious_violations(self, context: str = "body") -> list[Any]:
+        """Return what axe-core reports as serious or critical."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page, context=context).response["violations"]
+        return [
+            (each["id"], [node["html"][:300] for node in each["nodes"]])
+            for each in found
+            if each["impact"] in ("serious", "critical")
+        ]
+
+    def overflows(self) -> list[str]:
+        """Return the controls that are cut off at the side of the window."""
+        return self.page.evaluate(
+            "() => [...document.querySelectorAll('.pg-top *, .pg-head *, main button, dialog button')].filter((e) => {"
+            " const b = e.getBoundingClientRect();"
+            " if (!b.width || e.closest('.pg-scroll, .pg-grid, .pg-year, .pg-queue, .pg-lineage, .nbdag-frame')) return false;"
+            " return b.right > innerWidth + 1 || b.left < -1 }).map((e) => e.outerHTML.slice(0, 120))"
+        )
+
+
+@contextlib.contextmanager
+def visited(
+    browser: Any, site: Site, *, theme: str = "light", width: int = 1400, height: int = 900, scale: float = 1
+) -> Iterator[Visit]:
+    """Open a signed-in page at the list of pipelines."""
+    context = browser.new_context(
+        color_scheme=theme,
+        viewport={"width": width, "height": height},
+        device_scale_factor=scale,
+        timezone_id="Europe/Berlin",
+        locale="en-US",
+    )
+    context.set_default_timeout(90_000)
+    page = context.new_page()
+    visit = Visit(site, page)
+    page.on("console", lambda message: _record(visit, message))
+    page.on("pageerror", lambda error: visit.errors.append(str(error)))
+    page.goto(f"{site.url}/?token={site.token}")
+    yield visit
+    context.close()
+
+
+def _record(visit: Visit, message: Any) -> None:
+    # A server without the stream of changes answers 404; then the page polls. Badges are optional, too.
+    if message.type == "error" and not message.location.get("url", "").endswith(("/nbdag/api/events", "/badge.svg")):
+        visit.errors.append(f"{message.text} {message.location.get('url', '')}")
