@@ -10,6 +10,12 @@ unchanged, a list as a bash array, any other value as JSON (dates as ISO texts).
 Python cell. Names that the script sets before it uses them, and variables such as PATH and HOME, are variables of the
 shell. Programs that the script starts see all of these variables except arrays.
 
+A value is data for bash itself, but not for another language in the script: in `python -c "print('$name')"` or
+`awk "/$name/"`, bash pastes the value into that program's code, where a quote in it ends a text and what follows is
+executed. Write such code in single quotes, and let it read the value: `os.environ["name"]` in Python, `ENVIRON["name"]`
+in awk, `$ENV{name}` in perl, `process.env.name` in node, `"$name"` in `sh -c`. `nbdag check` warns where a value stands
+in quotes inside such code.
+
 The script runs in bash under `set -e`, so it ends at the first command that fails (`set +e` turns this off). Output
 appears without delay. As in Airflow, exit status 99 skips the task, and any other status except 0 fails it. With
 `--out NAME`, the standard output is assigned to the variable NAME.
@@ -51,6 +57,23 @@ _ASSIGNED = re.compile(
 )
 _SHELL_VARIABLES = frozenset({"BASH_ENV", "HOME", "IFS", "LANG", "PATH", "PWD", "SHELL", "TMPDIR", "USER"})
 _ALWAYS = frozenset({"dag_run"})  # names that exist in every kernel
+# Code of another language in double quotes, in which bash replaces variables.
+_CODE = re.compile(
+    r"""(?<![\w./-])(?:[\w./-]*/)?(?P<program>python|perl|ruby|node|g?awk|sh|bash)[\d.]*"""
+    r"""(?P<options>(?:\s+-[\w-]+)*)\s+"(?P<code>(?:[^"\\]|\\.)*)\"""",
+    re.DOTALL,
+)
+# How code of another language reads a variable of the environment.
+_ENVIRONMENT = {
+    "python": 'os.environ["%s"]',
+    "perl": "$ENV{%s}",
+    "ruby": 'ENV["%s"]',
+    "node": "process.env.%s",
+    "awk": 'ENVIRON["%s"]',
+    "gawk": 'ENVIRON["%s"]',
+    "sh": '"$%s"',
+    "bash": '"$%s"',
+}
 _OLD_FIELD = re.compile(r"(?<![$\\{])\{(?P<field>(?P<name>[^\W\d]\w*)[^{}\n]*)\}")
 _ITEM = "_nbdag_item_"  # prefix of the environment variables that contain the elements of an array
 
@@ -118,7 +141,9 @@ class Bash(Operator):
         return made if out else f"{made};"  # `;` prevents the display of the result
 
     def body_warnings(self, body: str) -> Iterator[BodyWarning]:
-        """Yield a warning for each `{name}`, which bash does not replace, and for each misspelt `$name`."""
+        """Yield a warning for each `{name}`, which bash does not replace, for each misspelt `$name`, and for each value
+        in a text of another language.
+        """
         known = sorted(known_names() or ())
         own = _own(body)
         text = without_templates(body)
@@ -133,6 +158,10 @@ class Bash(Operator):
             if name not in seen and near and not name.isupper():
                 seen.add(name)
                 yield _line(text, match.start()), f"no cell and no script sets ${name}", f"did you mean ${near[0]}?"
+        for at, program, name in _pasted(text, {read.name for read in reads(body, known)}):
+            message = f"bash pastes ${name} into the code of {program}, where a quote in the value ends the text"
+            hint = f"write the code in single quotes, with {_ENVIRONMENT[program] % name} for the value"
+            yield _line(text, at), message, hint
 
 
 def reads(script: str, known: Collection[str] | None) -> list[Read]:
@@ -157,6 +186,20 @@ def _own(script: str) -> dict[str, int]:
         for name in (match["loop"] or match["words"] or "").split():
             found.setdefault(name.partition("=")[0], match.start())
     return found
+
+
+def _pasted(text: str, names: Collection[str]) -> Iterator[tuple[int, str, str]]:
+    """Yield (position, program, name) for each value that stands between quotes in the code of another language."""
+    for match in _CODE.finditer(text):
+        is_awk = match["program"].endswith("awk")
+        if not is_awk and not re.search(r"-\w*[ceE]$", match["options"]):
+            continue  # the name of a file
+        code = match["code"]
+        for read in _READ.finditer(code):
+            name, before = read["plain"] or read["braced"], code[: read.start()]
+            quotes = (before.replace("\\'", "").count("'"), before.count('\\"'))
+            if name in names and any(count % 2 for count in quotes):
+                yield match.start("code") + read.start(), match["program"], name
 
 
 def _instead(name: str, field: str) -> str:

@@ -281,3 +281,40 @@ def test_a_missing_bash_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Exception, match="no bash in PATH; install it"):
         bash.run("ls")
+
+
+PASTED = [
+    ("python -c \"print('$url')\"", "python", 'os.environ["url"]'),
+    ('/usr/bin/python3.11 -u -c "\n\nprint(\\"$url\\")"', "python", 'os.environ["url"]'),
+    ("cat x | perl -ne \"print if m'${url}'\"", "perl", "$ENV{url}"),
+    ('awk "{ print \\"$url\\" }" x', "awk", 'ENVIRON["url"]'),
+    ("node -e \"f('$url')\"", "node", "process.env.url"),
+    ("x=$(sh -c \"ls '$url'\")", "sh", '"$url"'),
+]
+NOT_PASTED = [
+    'python -c "print($day)"',  # a number
+    "python -c 'print(1)' \"$url\"",
+    'python -c "$url"',
+    'python "it\'s $url"',
+    "python -m json.tool \"'$url'\"",
+    "awk -v x=\"it's $url\" '{ print x }'",
+    "awk '{ print \"$url\" }'",
+    "curl \"https://x/python -c '$url'\"",
+    "python -c \"print('\\$url')\"",
+    "python -c \"print('$other')\"",
+    "url=x; python -c \"print('$url')\"",
+    'echo "it\'s sh" "$url"',
+]
+
+
+@pytest.mark.parametrize(("body", "program", "instead"), PASTED)
+def test_a_value_in_a_text_of_another_language_causes_a_warning(body, program, instead):
+    (found,) = operators.body_warnings(f"ls\n{body}", TaskOptions(operator="bash"), {"url", "day"})
+    assert found[1] == f"bash pastes $url into the code of {program}, where a quote in the value ends the text"
+    assert found[2] == f"write the code in single quotes, with {instead} for the value"
+    assert found[0] == 2 + body.count("\n", 0, body.rindex("url"))
+
+
+@pytest.mark.parametrize("body", NOT_PASTED)
+def test_other_code_causes_no_warning(body):
+    assert not list(operators.body_warnings(body, TaskOptions(operator="bash"), {"url", "day"}))

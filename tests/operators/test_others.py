@@ -18,7 +18,7 @@ from nbdag.notebooks import read_cells
 from nbdag.operators import OperatorError, email
 from nbdag.operators.email import EmailError
 
-from .conftest import WebServer
+from .conftest import MailServer, WebServer
 
 
 def source(operator: str, body: str, *out: str, **own: Any) -> str:
@@ -153,6 +153,7 @@ def test_a_message_that_is_not_delivered_fails_without_showing_the_address(web: 
         exec(source("email", "hi", to=(to,), attach=("nope",)))
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise imports it
 def test_mail_goes_through_the_server_of_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NBDAG_CONN_SMTP", "smtp://me%40x.y:p%2Fw@mail.example.com:587?from=team@x.y")
     parts = urllib.parse.urlsplit(email._mail_url("a+b@c.d", "smtp"))
@@ -163,3 +164,43 @@ def test_mail_goes_through_the_server_of_a_connection(monkeypatch: pytest.Monkey
     monkeypatch.setenv("NBDAG_CONN_SMTPS", "smtp://me:pw@mail.example.com:465?from=team@x.y")
     (service,) = apprise.Apprise(email._mail_url("a+b@c.d", "smtps"))
     assert (service.port, service.secure_mode, service.smtp_host) == (465, "ssl", "mail.example.com")
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise imports it
+def test_a_mail_arrives_at_a_server_of_smtp(
+    mail: MailServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NBDAG_CONN_SMTP", f"smtp://me%40x.org:p%2Fw%25@127.0.0.1:{mail.port}?from=team@x.org")
+    (tmp_path / "plot.txt").write_text("a plot")
+    hostile = "Zürich\nBcc: eve@x.org\n{{ ds }}"
+    own = {
+        "to": ("a+b@c.org", "{who}@c.org"),
+        "subject": "In {city}",
+        "attach": (f"{tmp_path}/*.txt",),
+        "connection": "smtp",
+    }
+    exec(
+        source("email", "It is {accuracy:.1%} in {city}.\n.\n", **own), {"accuracy": 0.913, "city": hostile, "who": "e"}
+    )
+    assert [to for to, _ in mail.received] == [["a+b@c.org"], ["e@c.org"]]
+    for to, message in mail.received:
+        assert message["To"] == to[0]
+        assert "team@x.org" in message["From"]
+        assert message["Subject"] == "In Zürich Bcc: eve@x.org {{ ds }}"
+        assert message["Bcc"] is None
+        text, file = (part for part in message.walk() if not part.is_multipart())
+        assert text.get_content().replace("\r\n", "\n").strip() == f"It is 91.3% in {hostile}.\n."
+        assert (file.get_filename(), file.get_content()) == ("plot.txt", "a plot")
+    assert capsys.readouterr().out.count("sent to ") == 2
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise imports it
+@pytest.mark.parametrize(("to", "password"), [("nobody@c.org", "p%2Fw%25"), ("a@c.org", "wrong")])
+def test_a_mail_that_the_server_refuses_fails_without_showing_the_password(
+    mail: MailServer, monkeypatch: pytest.MonkeyPatch, to: str, password: str
+) -> None:
+    monkeypatch.setenv("NBDAG_CONN_SMTP", f"smtp://me%40x.org:{password}@127.0.0.1:{mail.port}?from=team@x.org")
+    with pytest.raises(EmailError, match="was not sent; check the address and the server") as caught:
+        exec(source("email", "hi", to=(to,), connection="smtp"))
+    assert password not in str(caught.value)
+    assert mail.received == []
