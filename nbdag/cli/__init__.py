@@ -30,7 +30,7 @@ main = Commands(
             "backfill": ("backfill", "Run a DAG for past dates of its schedule."),
             "assets": ("assets", "Show the data that starts pipelines, and its versions."),
             "remove": ("deploy", "Remove a DAG from the deployed DAGs; its runs are kept."),
-            "ui": ("ui", "Open the page on which pipelines are watched and started."),
+            "ui": ("ui", "Open the page on which pipelines and runs are watched and started."),
             "up": ("ui", "Open the page, and run the scheduler of the deployed DAGs."),
             "scheduler": ("scheduler", "Run the scheduler of the deployed DAGs in the foreground."),
         },

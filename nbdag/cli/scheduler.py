@@ -35,7 +35,9 @@ from .output import to_json
     type=click.Choice(units.KINDS),
     help="Print the definition of a service that keeps the scheduler running, and exit.",
 )
-@click.option("--end-with-stdin", is_flag=True, hidden=True)  # used by `nbdag up`, see `end_with_stdin`
+@click.option(  # used by `nbdag up`
+    "--end-with-stdin", is_flag=True, hidden=True, help="Stop when the standard input ends."
+)
 def scheduler(
     jobs: int | None, kernels: str, executor: Choice, log_json: bool, print_unit: str | None, end_with_stdin: bool
 ) -> None:
