@@ -8,7 +8,7 @@ one function of this module and shows the result. Nothing outside this package i
     lists              page_of_runs  page_of_dags  dag_entry
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
                        remember_files  list_assets  asset_events  waits_for  lineage
-                       questions  report_html
+                       questions  report_html  ChangeWatcher  metrics  dag_badge
     change             answer  emit_asset  clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
     maintain           list_connections  test_connections
                        gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
@@ -69,7 +69,9 @@ if TYPE_CHECKING:
         list_assets,
         waits_for,
     )
+    from .queries.badge import dag_badge
     from .queries.calendar import Calendar, CalendarDay, calendar
+    from .queries.changes import Change, ChangeWatcher
     from .queries.connections import KnownConnection, TestedConnection, list_connections, test_connections
     from .queries.database import DatabaseHealth, check_db
     from .queries.deployments import (
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
         page_of_runs,
     )
     from .queries.logs import LogFile, find_log
+    from .queries.metrics import Metrics, metrics
     from .queries.notebooks import (
         PinnedNotebook,
         UnknownVersionError,
@@ -155,6 +158,8 @@ __all__ = [
     "BackfillTick",
     "Calendar",
     "CalendarDay",
+    "Change",
+    "ChangeWatcher",
     "ChildRunError",
     "Cleaned",
     "Cleared",
@@ -175,6 +180,7 @@ __all__ = [
     "Line",
     "Lineage",
     "LogFile",
+    "Metrics",
     "NoLogError",
     "NoQuestionError",
     "NoReportError",
@@ -235,6 +241,7 @@ __all__ = [
     "choose",
     "clean_db",
     "clear",
+    "dag_badge",
     "dag_entry",
     "delete_pool",
     "deploy",
@@ -262,6 +269,7 @@ __all__ = [
     "load",
     "logs",
     "mark",
+    "metrics",
     "migrate_db",
     "next_ticks",
     "overview",
@@ -320,6 +328,9 @@ _MODULES = {
     ),
     ".queries.pools": "Pool list_pools",
     ".queries.assets": ("Asset AssetVersion Lineage UnknownAssetError asset_events lineage list_assets waits_for"),
+    ".queries.badge": "dag_badge",
+    ".queries.metrics": "Metrics metrics",
+    ".queries.changes": "Change ChangeWatcher",
     ".queries.connections": "KnownConnection TestedConnection list_connections test_connections",
     ".queries.database": "DatabaseHealth check_db",
     ".queries.file_order": "remember_files",

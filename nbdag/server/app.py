@@ -14,8 +14,13 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 
 from .. import home as homes
+from ..home import Home
 from ..packages import BUNDLE
-from . import openapi  # noqa: F401  # it declares an operation
+from . import (
+    events,
+    metrics,
+    openapi,  # noqa: F401  # it declares an operation
+)
 from .handlers import ROUTES
 from .handlers.base import RESOURCE, SETTING, Server, UnknownPathHandler
 
@@ -93,7 +98,9 @@ class NbdagApp(ExtensionApp):
     def initialize_settings(self) -> None:
         """Share the home and the threads with the handlers."""
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="nbdag-api")
-        self.settings[SETTING] = Server(home=lambda: homes.find(self._root()), root=self._root, threads=self.threads)
+        self.settings[events.SETTING] = self.events = events.EventHub(self._home)
+        self.metrics = metrics.register(self._home)
+        self.settings[SETTING] = Server(home=self._home, root=self._root, threads=self.threads)
 
     def initialize_handlers(self) -> None:
         """Add the routes."""
@@ -101,6 +108,7 @@ class NbdagApp(ExtensionApp):
         self.handlers.extend(
             [
                 *routes,
+                ("/nbdag/api/events", events.EventsHandler),
                 ("/nbdag/api(?:/.*)?", UnknownPathHandler),
                 ("/nbdag/static/(.*)", StaticHandler, {"path": str(BUNDLE)}),
                 ("/nbdag", web.RedirectHandler, {"url": url_path_join(self._base_url(), "nbdag/")}),
@@ -109,8 +117,14 @@ class NbdagApp(ExtensionApp):
         )
 
     async def stop_extension(self) -> None:
-        """End the threads."""
+        """End the threads and the streams of events."""
+        self.events.close()
+        metrics.unregister(self.metrics)
         self.threads.shutdown(wait=False, cancel_futures=True)
+
+    def _home(self) -> Home:
+        """Return the home of the root directory."""
+        return homes.find(self._root())
 
     def _root(self) -> Path:
         """Return the root directory of the server."""

@@ -31,6 +31,11 @@ import msgspec
 
 from .handlers.base import PROBLEM, ROUTES, Call, Operation, Problem, without_none
 
+_DESCRIPTION = """Pipelines of notebooks, and their runs. All times are seconds since the epoch.
+
+`GET events` is a stream of Server-Sent Events: a JSON object for each change, with `kind` (run, dag, scheduler, asset;
+all: read everything again) and `dag`, `run`, `state`, `asset` where they apply. The header `Last-Event-ID` continues a
+stream that was interrupted."""
 _REF = "#/components/schemas/{name}"
 # Errors that any operation may report, besides those of its own arguments.
 _ANYWHERE = {
@@ -71,7 +76,7 @@ def document(operations: Iterable[Operation], base_url: str) -> dict[str, Any]:
         "info": {
             "title": "nbdag",
             "version": version("nbdag"),
-            "description": "Pipelines of notebooks, and their runs. All times are seconds since the epoch.",
+            "description": _DESCRIPTION,
         },
         "servers": [{"url": f"{base_url}nbdag/api"}],
         "security": [{"token": []}, {"token_in_query": []}],

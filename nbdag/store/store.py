@@ -18,12 +18,14 @@ from ..core.planning.pools import INFINITE
 from . import schema as t
 from .assets import Assets, add_events
 from .backfills import Backfills
+from .changes import Changes
 from .database import Database
 from .deployments import Deployments, has_room
 from .inserts import add_instances, create_runs, note_values, record_version
 from .listings import Listings
 from .maintenance import Maintenance
 from .mapping import from_row, to_row, update_values, updates
+from .metrics import Metrics
 from .rows import ActiveRow, AttemptRow, CachedOutcome, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
 from .schedulers import Schedulers
 
@@ -45,6 +47,8 @@ class Store:
         self.assets = Assets(database)
         self.listings = Listings(database)
         self.maintenance = Maintenance(database)
+        self.changed = Changes(database)
+        self.metrics = Metrics(database)
 
     @property
     def where(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     assets,
+    badge,
     dags,
     deployments,
     files,
@@ -21,6 +22,7 @@ from .base import ROUTES
 __all__ = [
     "ROUTES",
     "assets",
+    "badge",
     "dags",
     "deployments",
     "files",
