@@ -183,6 +183,5 @@ def visited(
 
 
 def _record(visit: Visit, message: Any) -> None:
-    # A server without the stream of changes answers 404; then the page polls. Badges are optional, too.
-    if message.type == "error" and not message.location.get("url", "").endswith(("/nbdag/api/events", "/badge.svg")):
+    if message.type == "error":
         visit.errors.append(f"{message.text} {message.location.get('url', '')}")
