@@ -80,7 +80,25 @@ def _mark_status(mark: Mark) -> TaskStatus:
     return status
 
 
+def _single_status(run: Run, task: TaskRun) -> TaskStatus:
+    """Return what `_combined_status` returns for a task that is not mapped. Most tasks are not, and runs are large."""
+    state = task.state if task.by_hand else attempt_state(run, task.state, task.ended)
+    status: TaskStatus = {"state": state}
+    if task.started is not None:
+        status["started"] = round(task.started, 3)
+        if task.ended is not None and (state in FINISHED or state == CANCELLED):
+            status["duration"] = round(task.ended - task.started, 3)
+    if task.tries > 1:
+        status["tries"] = task.tries
+    reason = task.error or (f"cached: result of run {task.cached}" if task.cached else "")
+    if reason:
+        status["reason"] = _shorten(reason)
+    return status
+
+
 def _combined_status(run: Run, found: Sequence[TaskRun]) -> TaskStatus:
+    if len(found) == 1 and found[0].map_index < 0:
+        return _single_status(run, found[0])
     drawn = [each.state if each.by_hand else attempt_state(run, each.state, each.ended) for each in found]
     states = Counter(drawn)
     state = next(state for state in DISPLAY_PRECEDENCE if states[state])

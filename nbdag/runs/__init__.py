@@ -105,7 +105,7 @@ if TYPE_CHECKING:
         pinned_notebook,
     )
     from .queries.overview import OverdueDag, Overview, SchedulerProcess, overview
-    from .queries.pinned import PinnedNotebookMissingError
+    from .queries.pinned import PinnedNotebookMissingError, read_once
     from .queries.pools import Pool, list_pools
     from .queries.records import (
         AmbiguousInstanceError,
@@ -133,6 +133,7 @@ if TYPE_CHECKING:
         owner,
         rendered,
         rendered_in,
+        stored_outputs,
         watch_runs,
     )
     from .queries.values import load
@@ -274,6 +275,7 @@ __all__ = [
     "plan_run",
     "questions",
     "read",
+    "read_once",
     "remember_files",
     "remove",
     "rendered",
@@ -289,6 +291,7 @@ __all__ = [
     "schedule",
     "set_pool",
     "stop_servers",
+    "stored_outputs",
     "test_connections",
     "trigger",
     "trigger_child",
@@ -309,10 +312,10 @@ _MODULES = {
     ),
     ".queries.runs": (
         "AmbiguousRunError NoLogError RunBusyError UnknownRunError UnknownStateError find_run follow "
-        "list_attempts list_runs logs owner rendered rendered_in watch_runs"
+        "list_attempts list_runs logs owner rendered rendered_in stored_outputs watch_runs"
     ),
     ".queries.report_page": "NoReportError report_html report_notebook",
-    ".queries.pinned": "PinnedNotebookMissingError",
+    ".queries.pinned": "PinnedNotebookMissingError read_once",
     ".queries.values": "load",
     ".queries.why": "Why why why_not_started",
     ".queries.deployments": (
