@@ -27,6 +27,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from .core.model.job import Key
@@ -162,7 +163,7 @@ class Home:
 
     def run_folder(self, dag: str, run: str) -> Path:
         """Return the folder of a run's notebooks."""
-        return self.root / "runs" / path_part(dag) / path_part(run)
+        return _run_folder(self.root, dag, run)
 
     def report(self, dag: str, run: str) -> Path:
         """Return the path of a run's report notebook."""
@@ -170,8 +171,8 @@ class Home:
 
     def attempt(self, key: Key) -> Path:
         """Return the path of an attempt's notebook; the attempt's log has the same path with the suffix .log."""
-        folder = self.run_folder(key.dag, key.run) / "tasks" / _instance(key.task, key.map_index)
-        return folder / f"{int(key.try_number)}.ipynb"
+        instance = _instance(key.task, key.map_index)
+        return self.run_folder(key.dag, key.run).joinpath("tasks", instance, f"{int(key.try_number)}.ipynb")
 
     def state_files(self, key: Key) -> tuple[Path, Path]:
         """Return the files of `nbdag.state`: of a task in one run, and of the task across all runs of its pipeline."""
@@ -324,6 +325,11 @@ def path_part(id: str) -> str:
     if not _PART.fullmatch(id):
         raise UnsafeIdError(id)
     return id
+
+
+@lru_cache(maxsize=256)
+def _run_folder(root: Path, dag: str, run: str) -> Path:
+    return root / "runs" / path_part(dag) / path_part(run)
 
 
 def _instance(task: str, map_index: int) -> str:

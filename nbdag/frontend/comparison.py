@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.model.job import StoredOutput
 from ..core.model.masking import masked
 from ..home import Home
-from ..runs import Run, find_run, pinned_notebook
+from ..runs import Run, find_run, pinned_notebook, stored_outputs
 from .differences import difference
 from .messages import ComparedTask, ComparedValue, ParameterDifference, RunComparison, StoredValue
 from .status import run_statuses, run_summary
 
+# Stored outputs by task and name; a mapped task has one for each instance.
+Values = Mapping[str, Mapping[str, Sequence[StoredOutput]]]
+
 
 def compare(dag: str, run: str, other: str, *, home: Home) -> RunComparison:
     """Return the differences between two runs; `other` is the one that came before."""
-    after, before = find_run(run, dag, home=home), find_run(other, dag, home=home)
+    after, before = (find_run(each, dag, details=False, home=home) for each in (run, other))
     new, old = pinned_notebook(dag, run=after.id, home=home), pinned_notebook(dag, run=before.id, home=home)
     return {
         "run": run_summary(after),
         "other": run_summary(before),
         "parameters": _parameters(masked(before.parameters), masked(after.parameters)),
         "notebook": difference(old.text, new.text, old.dag, new.dag),
-        "tasks": _tasks(before, after),
+        "tasks": _tasks(before, after, _values(before), _values(after)),
     }
 
 
@@ -42,10 +45,9 @@ def _parameters(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Par
     ]
 
 
-def _tasks(before: Run, after: Run) -> list[ComparedTask]:
+def _tasks(before: Run, after: Run, values_old: Values, values_new: Values) -> list[ComparedTask]:
     """Return all tasks of both runs, in the order of the newer run; tasks of the other run alone come last."""
     new, old = run_statuses(after), run_statuses(before)
-    values_new, values_old = _values(after), _values(before)
     found: list[ComparedTask] = []
     for task in dict.fromkeys([*(each.id for each in after), *(each.id for each in before)]):
         mine, theirs = values_new.get(task, {}), values_old.get(task, {})
@@ -60,17 +62,14 @@ def _tasks(before: Run, after: Run) -> list[ComparedTask]:
     return found
 
 
-def _values(run: Run) -> dict[str, dict[str, tuple[StoredOutput, ...]]]:
-    """Return the stored outputs by task and name; a mapped task has one for each instance."""
-    found: dict[str, dict[str, tuple[StoredOutput, ...]]] = {}
-    for task in run:
-        for output in task.outputs:
-            of_task = found.setdefault(task.id, {})
-            of_task[output.name] = (*of_task.get(output.name, ()), output)
+def _values(run: Run) -> Values:
+    found: dict[str, dict[str, list[StoredOutput]]] = {}
+    for task, output in stored_outputs(run.id, run.dag, home=run.home):
+        found.setdefault(task, {}).setdefault(output.name, []).append(output)
     return found
 
 
-def _value(name: str, mine: tuple[StoredOutput, ...], theirs: tuple[StoredOutput, ...]) -> ComparedValue:
+def _value(name: str, mine: Sequence[StoredOutput], theirs: Sequence[StoredOutput]) -> ComparedValue:
     return {
         "name": name,
         "run": _stored(mine),
@@ -80,7 +79,7 @@ def _value(name: str, mine: tuple[StoredOutput, ...], theirs: tuple[StoredOutput
     }
 
 
-def _stored(found: tuple[StoredOutput, ...]) -> StoredValue | None:
+def _stored(found: Sequence[StoredOutput]) -> StoredValue | None:
     if not found:
         return None
     several = len(found) > 1

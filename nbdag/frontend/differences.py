@@ -87,6 +87,8 @@ def paired(old: Sequence[NotebookCell], new: Sequence[NotebookCell]) -> dict[int
 def lines_of(old: str, new: str) -> list[LineDifference]:
     """Return the lines of both texts, each with the sign that says whether it was removed, added or kept."""
     before, after = old.split("\n"), new.split("\n")
+    if before == after:
+        return [{"sign": " ", "text": line} for line in before]
     found: list[LineDifference] = []
     for kind, a, b, c, d in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if kind == "equal":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..core.model.job import Key
@@ -55,10 +56,12 @@ class History:
 
     def task(self, run: str, name: str) -> TaskDetails:
         """Return the details of a task of a run, from the notebook with which the run was created."""
-        found = find_run(run, self.dag, home=self.home)
-        notebook = pinned_notebook(self.dag, run=found.id, home=self.home).dag
+        pinned = pinned_notebook(self.dag, run=run, home=self.home)
+        notebook = pinned.dag
         if name not in notebook.tasks:
-            raise TaskNotInRunError(self.dag, found.id, name, tuple(notebook.tasks))
+            raise TaskNotInRunError(self.dag, pinned.run, name, tuple(notebook.tasks))
+        sources = {source for given in notebook.tasks[name].inputs for source in given.sources}
+        found = find_run(pinned.run, self.dag, tasks={name, *sources}, home=self.home)
         details = task.task_details(notebook, name, run=found.id)
         details["inputs"], details["outputs"] = task.run_values(notebook, name, found)
         details["attempts"] = self.attempts(found.id, name)
@@ -86,7 +89,7 @@ class History:
 
     def attempts(self, run: str, task: str) -> list[Attempt]:
         """Return every attempt of a task in a run, by start time."""
-        found = self._find(run)
+        found = self._find(run, ())
         return [
             {
                 "map_index": each.map_index,
@@ -97,12 +100,12 @@ class History:
                 "error": each.error or "",
                 "notes": [note.message for note in each.notes],
             }
-            for each in list_attempts(run, self.dag, task=task, home=self.home)
+            for each in list_attempts(run, self.dag, tasks=[task], home=self.home)
         ]
 
     def timeline(self, run: str) -> TimelineMessage:
         """Return every attempt of a run."""
-        found = self._find(run)
+        found = self._find(run, ())
         bars: list[Bar] = [
             {
                 "task": each.task,
@@ -120,7 +123,9 @@ class History:
         """Return the outputs and the log of an attempt."""
         key = Key(dag=self.dag, run=run, task=task, map_index=map_index, try_number=try_number)
         path = self.home.attempt(key)
-        found = self._find(run)
+        found = self._find(run, (task,))
+        if not found.tasks:
+            raise TaskNotInRunError(self.dag, run, task, tuple(dict.fromkeys(each.id for each in self._find(run))))
         return {
             "kind": "attempt",
             "run": run,
@@ -136,7 +141,7 @@ class History:
     def durations(self, task: str) -> list[PastDuration]:
         """Return the durations of a task in the latest runs that contain the task, oldest first."""
         found: list[PastDuration] = []
-        for run in list_runs(self.dag, limit=LATEST, task=task, details=False, home=self.home):
+        for run in list_runs(self.dag, limit=LATEST, tasks=[task], details=False, home=self.home):
             status = run_statuses(run).get(task)
             if status is not None and "duration" in status:
                 found.append({"run": run.id, "state": status["state"], "duration": status["duration"]})
@@ -153,5 +158,6 @@ class History:
         ]
         return {"kind": "grid", "runs": columns[::-1]}
 
-    def _find(self, run: str) -> Run:
-        return find_run(run, self.dag, details=False, home=self.home)
+    def _find(self, run: str, tasks: Collection[str] | None = None) -> Run:
+        """Return a run with all of its tasks, or with these."""
+        return find_run(run, self.dag, tasks=tasks, details=False, home=self.home)

@@ -108,7 +108,7 @@ if TYPE_CHECKING:
         pinned_notebook,
     )
     from .queries.overview import OverdueDag, Overview, SchedulerProcess, overview
-    from .queries.pinned import PinnedNotebookMissingError
+    from .queries.pinned import PinnedNotebookMissingError, read_once
     from .queries.pools import Pool, list_pools
     from .queries.records import (
         AmbiguousInstanceError,
@@ -136,6 +136,7 @@ if TYPE_CHECKING:
         owner,
         rendered,
         rendered_in,
+        stored_outputs,
         watch_runs,
     )
     from .queries.values import load
@@ -282,6 +283,7 @@ __all__ = [
     "plan_run",
     "questions",
     "read",
+    "read_once",
     "remember_files",
     "remove",
     "rendered",
@@ -297,6 +299,7 @@ __all__ = [
     "schedule",
     "set_pool",
     "stop_servers",
+    "stored_outputs",
     "test_connections",
     "trigger",
     "trigger_child",
@@ -317,10 +320,10 @@ _MODULES = {
     ),
     ".queries.runs": (
         "AmbiguousRunError NoLogError RunBusyError UnknownRunError UnknownStateError find_run follow "
-        "list_attempts list_runs logs owner rendered rendered_in watch_runs"
+        "list_attempts list_runs logs owner rendered rendered_in stored_outputs watch_runs"
     ),
     ".queries.report_page": "NoReportError report_html report_notebook",
-    ".queries.pinned": "PinnedNotebookMissingError",
+    ".queries.pinned": "PinnedNotebookMissingError read_once",
     ".queries.values": "load",
     ".queries.why": "Why why why_not_started",
     ".queries.deployments": (

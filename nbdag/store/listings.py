@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import func, select, tuple_
 
+from ..core.model.job import StoredOutput
 from ..core.model.states import ACTIVE, RunState, TaskState
 from . import schema as t
 from .database import Database
 from .mapping import from_row
-from .rows import AttemptRow, RunRow
+from .rows import RunRow
 
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 _IN_QUEUE = (*ACTIVE, TaskState.SCHEDULED, TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE)
@@ -28,6 +30,22 @@ class VersionRow:
     created: float
     runs: int  # number of runs of this version
     last_run: str | None  # id of the newest run of this version
+
+
+class TaskStateRow(NamedTuple):
+    """A task instance and the outcome of its last attempt. Runs have thousands of them, so it is a tuple."""
+
+    task: str
+    map_index: int
+    state: TaskState
+    tries: int
+    tries_before_reset: int
+    chosen: tuple[str, ...] | None
+    outcome: TaskState | None  # state of the last attempt; None: no attempt has begun
+    started: float | None
+    ended: float | None
+    error: str | None
+    cached: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,23 +109,50 @@ class Listings:
                 found[dag] = [from_row(RunRow, row) for row in rows]
         return found
 
-    def last_attempts(self, runs: Sequence[int], task: str | None = None) -> dict[int, AttemptRow]:
-        """Return the last attempt of each task instance of these runs, by instance, without outputs and notes.
+    def task_states(self, runs: Sequence[int], tasks: Collection[str] | None = None) -> dict[int, list[TaskStateRow]]:
+        """Return the task instances of these runs with the outcomes of their last attempts, by run, in notebook order.
 
-        With `task`, consider only that task.
+        With `tasks`, return only those of these tasks.
         """
+        last = (t.attempts.c.instance_id == t.instances.c.id) & (t.attempts.c.try_number == t.instances.c.tries)
         query = (
-            select(t.attempts, t.instances.c.task, t.instances.c.map_index)
-            .join(
-                t.instances,
-                (t.instances.c.id == t.attempts.c.instance_id) & (t.instances.c.tries == t.attempts.c.try_number),
+            select(
+                t.instances.c.run_id,
+                t.instances.c.task,
+                t.instances.c.map_index,
+                t.instances.c.state,
+                t.instances.c.tries,
+                t.instances.c.forgiven,
+                t.instances.c.chosen,
+                t.attempts.c.state.label("outcome"),
+                t.attempts.c.started,
+                t.attempts.c.ended,
+                t.attempts.c.error,
+                t.attempts.c.cached,
             )
+            .outerjoin(t.attempts, last)
             .where(t.instances.c.run_id.in_(runs))
+            .order_by(t.instances.c.position, t.instances.c.map_index)
         )
-        if task is not None:
-            query = query.where(t.instances.c.task == task)
+        if tasks is not None:
+            query = query.where(t.instances.c.task.in_(tasks))
+        found: dict[int, list[TaskStateRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
-            return {row.instance_id: from_row(AttemptRow, row) for row in connection.execute(query)}
+            for run, *values in connection.execute(query):
+                found[run].append(TaskStateRow(*values))
+        return found
+
+    def outputs(self, run: int) -> list[tuple[str, StoredOutput]]:
+        """Return the values that the last attempts of a run stored, each as (task, output), in notebook order."""
+        last = (t.outputs.c.instance_id == t.instances.c.id) & (t.outputs.c.try_number == t.instances.c.tries)
+        query = (
+            select(t.outputs, t.instances.c.task)
+            .join(t.instances, last)
+            .where(t.instances.c.run_id == run, t.instances.c.forgiven != t.instances.c.tries)
+            .order_by(t.instances.c.position, t.instances.c.map_index, t.outputs.c.name)
+        )
+        with self._database.reading() as connection:
+            return [(row.task, from_row(StoredOutput, row)) for row in connection.execute(query)]
 
     def versions(self, dag: str) -> list[VersionRow]:
         """Return the recorded versions of a DAG's notebook, in the order in which they were recorded."""

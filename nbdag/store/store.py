@@ -7,7 +7,7 @@ if another process has saved first. This guarantees that a task starts only once
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select, update
@@ -212,11 +212,11 @@ class Store:
 
     # Tasks
 
-    def instances(self, runs: Sequence[int], task: str | None = None) -> dict[int, list[InstanceRow]]:
-        """Return the task instances of these runs, by run, in notebook order. With `task`, only those of that task."""
+    def instances(self, runs: Sequence[int], tasks: Collection[str] | None = None) -> dict[int, list[InstanceRow]]:
+        """Return the instances of all tasks of these runs, or of these tasks, by run, in notebook order."""
         query = select(t.instances).where(t.instances.c.run_id.in_(runs))
-        if task is not None:
-            query = query.where(t.instances.c.task == task)
+        if tasks is not None:
+            query = query.where(t.instances.c.task.in_(tasks))
         found: dict[int, list[InstanceRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
             for row in connection.execute(query.order_by(t.instances.c.position, t.instances.c.map_index)):
@@ -224,15 +224,15 @@ class Store:
         return found
 
     def attempts(
-        self, runs: Sequence[int], task: str | None = None, *, details: bool = True
+        self, runs: Sequence[int], tasks: Collection[str] | None = None, *, details: bool = True
     ) -> dict[int, list[AttemptRow]]:
         """Return the attempts of these runs, by run, ordered by their start.
 
-        With `task`, return only the attempts of that task. Without `details`, omit their outputs and notes.
+        With `tasks`, return only the attempts of these tasks. Without `details`, omit their outputs and notes.
         """
         of_runs: ColumnElement[bool] = t.instances.c.run_id.in_(runs)
-        if task is not None:
-            of_runs = of_runs & (t.instances.c.task == task)
+        if tasks is not None:
+            of_runs = of_runs & t.instances.c.task.in_(tasks)
         attempts = (
             select(t.attempts, t.instances.c.run_id, t.instances.c.task, t.instances.c.map_index)
             .join(t.instances, t.instances.c.id == t.attempts.c.instance_id)
@@ -247,7 +247,7 @@ class Store:
         )
         notes = (
             select(t.notes).join(t.instances, t.instances.c.id == t.notes.c.instance_id).where(of_runs)
-            if task is not None
+            if tasks is not None
             else select(t.notes).where(t.notes.c.run_id.in_(runs), t.notes.c.instance_id.is_not(None))
         )
         outputs_of: dict[tuple[int, int], list[StoredOutput]] = {}

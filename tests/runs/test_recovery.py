@@ -28,7 +28,7 @@ import nbdag, nbdag.executors.local
 from nbdag.home import Home
 
 class Hangs:
-    def __init__(self, slots): self.slots = slots
+    def __init__(self, slots): self.slots = slots or 2
     def start(self, on_result): pass
     def submit(self, job): print("begun", flush=True)
     def cancel(self, key): pass

@@ -32,11 +32,11 @@ def find_log(
         if store is None:
             raise UnknownRunError(run, dag, here.root)
         row = find_row(store, here, run, dag)
-        instances = [each for each in store.instances([row.id], task)[row.id] if each.map_index == map_index]
+        instances = [each for each in store.instances([row.id], [task])[row.id] if each.map_index == map_index]
         if not instances:
             names = dict.fromkeys(each.task for each in store.instances([row.id])[row.id])
             raise TaskNotInRunError(row.dag, row.name, task, tuple(names))
-        attempts = store.attempts([row.id], task, details=False)[row.id]
+        attempts = store.attempts([row.id], [task], details=False)[row.id]
         attempt = next(
             (each for each in attempts if (each.map_index, each.try_number) == (map_index, try_number)), None
         )

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ... import notebooks
 from ...core.model.dag import Dag
 from ...errors import NbdagError, error
 from ...home import Home, the_home
 from .deployments import NotDeployedError
-from .pinned import pinned_text
+from .pinned import pinned_text, read_once
 from .runs import UnknownRunError, find_row, open_store
 
 if TYPE_CHECKING:
     from ...store.store import Store
-
-_KEPT = 32  # number of analysed notebooks that are kept
 
 
 @error
@@ -48,6 +44,7 @@ class PinnedNotebook:
     digest: str
     path: Path  # the notebook's file when it was pinned
     text: bytes
+    run: str = ""  # id of the run that was asked for; "" if none was
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +70,9 @@ def pinned_notebook(
     with open_store(here) as store:
         if store is None:
             raise NotDeployedError(dag, ()) if run is None else UnknownRunError(run, dag, here.root)
-        digest, path = _which(store, here, dag, run, version)
+        digest, path, name = _which(store, here, dag, run, version)
     text = pinned_text(here, digest, run or dag)
-    return PinnedNotebook(dag=_read(text, Path(path).name), digest=digest, path=Path(path), text=text)
+    return PinnedNotebook(dag=read_once(text, Path(path).name), digest=digest, path=Path(path), text=text, run=name)
 
 
 def list_versions(dag: str, *, home: Home | None = None) -> list[Version]:
@@ -109,19 +106,19 @@ def recorded_versions(store: Store, dag: str) -> list[Version]:
     return found[::-1]
 
 
-def _which(store: Store, here: Home, dag: str, run: str | None, version: str | None) -> tuple[str, str]:
-    """Return the digest and the path of a notebook."""
+def _which(store: Store, here: Home, dag: str, run: str | None, version: str | None) -> tuple[str, str, str]:
+    """Return the digest and the path of a notebook, and the id of the run."""
     if run is not None:
         row = find_row(store, here, run, dag)
-        return row.digest, row.path
+        return row.digest, row.path, row.name
     deployed = store.deployments.get(dag)
     latest = next(iter(store.runs(dag=dag, limit=1)), None)
     if deployed is None and latest is None:
         raise NotDeployedError(dag, tuple(each.id for each in store.deployments.all()))
     path = deployed.path if deployed is not None else latest.path if latest is not None else ""
     if version is not None:
-        return _version(recorded_versions(store, dag), dag, version).digest, path
-    return (deployed.digest if deployed is not None else latest.digest if latest is not None else ""), path
+        return _version(recorded_versions(store, dag), dag, version).digest, path, ""
+    return (deployed.digest if deployed is not None else latest.digest if latest is not None else ""), path, ""
 
 
 def _version(versions: Sequence[Version], dag: str, wanted: str) -> Version:
@@ -129,9 +126,3 @@ def _version(versions: Sequence[Version], dag: str, wanted: str) -> Version:
         if wanted in (str(each.number), each.digest):
             return each
     raise UnknownVersionError(dag, wanted, tuple(sorted(each.number for each in versions)))
-
-
-@lru_cache(maxsize=_KEPT)
-def _read(text: bytes, name: str) -> Dag:
-    """Return the DAG of a notebook's text. A server asks for the same notebook again and again."""
-    return notebooks.read_text(text, name=name)

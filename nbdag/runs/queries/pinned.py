@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from ... import notebooks
@@ -9,6 +10,8 @@ from ...core.model.dag import Dag
 from ...errors import NbdagError, error
 from ...home import Home
 from ...store.rows import RunRow
+
+_KEPT = 32  # number of analysed notebooks that are kept
 
 
 @error
@@ -37,9 +40,15 @@ def run_text(home: Home, row: RunRow) -> bytes:
 def pinned_dag(home: Home, digest: str, path: str) -> Dag:
     """Return the DAG of a pinned notebook; `path` is the notebook's original file."""
     name = Path(path).name
-    return notebooks.read_text(pinned_text(home, digest, name), name=name)
+    return read_once(pinned_text(home, digest, name), name)
 
 
 def run_dag(home: Home, row: RunRow) -> Dag:
     """Return the DAG of a run's pinned notebook."""
-    return notebooks.read_text(run_text(home, row), name=Path(row.path).name)
+    return read_once(run_text(home, row), Path(row.path).name)
+
+
+@lru_cache(maxsize=_KEPT)
+def read_once(text: bytes, name: str) -> Dag:
+    """Return the DAG of a notebook, whose file has this name. A server reads the same notebook again and again."""
+    return notebooks.read_text(text, name=name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ... import store as stores
 from ...core.model.cell_tags import RENDERED, nbdag_metadata
 from ...core.model.events import Event
-from ...core.model.job import CANCELLED, Key
+from ...core.model.job import CANCELLED, Key, StoredOutput
 from ...core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from ...core.options.option_types import nearest
 from ...errors import NbdagError, error
@@ -26,6 +26,7 @@ from .liveness import dead_owners, describe_orphan, owner_of
 from .records import Run, TaskRun
 
 if TYPE_CHECKING:
+    from ...store.listings import TaskStateRow
     from ...store.store import Store
 
 WAS_CANCELLED = "the run was cancelled"
@@ -121,14 +122,14 @@ def list_runs(
     state: RunState | str | None = None,
     limit: int = 20,
     *,
-    task: str | None = None,
+    tasks: Collection[str] | None = None,
     details: bool = True,
     home: Home | None = None,
 ) -> list[Run]:
     """Return the latest runs, the newest first.
 
-    With `task`, the records contain only that task. Without `details`, the records of tasks lack outputs and warnings,
-    and are read several times faster.
+    With `tasks`, the records contain only these tasks. Without `details`, the records of tasks lack outputs, warnings
+    and the paths of notebooks, and are read several times faster.
     """
     here = the_home(home)
     known = {each.value: each for each in RunState}
@@ -138,19 +139,26 @@ def list_runs(
     with open_store(here) as store:
         if store is None:
             return []
-        return read_runs(store, here, store.runs(dag=dag, states=states, limit=limit), task=task, details=details)
+        return read_runs(store, here, store.runs(dag=dag, states=states, limit=limit), tasks=tasks, details=details)
 
 
-def find_run(run: str = "latest", dag: str | None = None, *, details: bool = True, home: Home | None = None) -> Run:
+def find_run(
+    run: str = "latest",
+    dag: str | None = None,
+    *,
+    tasks: Collection[str] | None = None,
+    details: bool = True,
+    home: Home | None = None,
+) -> Run:
     """Return the run with this id; `run` may also be an unambiguous prefix of an id, or "latest".
 
-    For `details`, see `list_runs`.
+    For `tasks` and `details`, see `list_runs`.
     """
     here = the_home(home)
     with open_store(here) as store:
         if store is None:
             raise UnknownRunError(run, dag, here.root)
-        return read_runs(store, here, [find_row(store, here, run, dag)], details=details)[0]
+        return read_runs(store, here, [find_row(store, here, run, dag)], tasks=tasks, details=details)[0]
 
 
 def owner(run: Run) -> str:
@@ -216,9 +224,9 @@ def watch_runs(dag: Callable[[], str], *, limit: int, home: Home) -> Generator[l
 
 
 def list_attempts(
-    run: str, dag: str, *, task: str | None = None, details: bool = True, home: Home | None = None
+    run: str, dag: str, *, tasks: Collection[str] | None = None, details: bool = True, home: Home | None = None
 ) -> list[AttemptRow]:
-    """Return every attempt of a run, or with `task` of one of its tasks, by start time.
+    """Return every attempt of a run, or with `tasks` of these tasks, by start time.
 
     Without `details`, the attempts lack outputs and notes.
     """
@@ -227,7 +235,14 @@ def list_attempts(
         if store is None:
             return []
         row = find_row(store, here, run, dag)
-        return store.attempts([row.id], task, details=details)[row.id]
+        return store.attempts([row.id], tasks, details=details)[row.id]
+
+
+def stored_outputs(run: str, dag: str, *, home: Home | None = None) -> list[tuple[str, StoredOutput]]:
+    """Return the values that the tasks of a run have stored, each as (task, output), in notebook order."""
+    here = the_home(home)
+    with open_store(here) as store:
+        return [] if store is None else store.listings.outputs(find_row(store, here, run, dag).id)
 
 
 def logs(
@@ -290,15 +305,11 @@ def find_row(store: Store, home: Home, run: str, dag: str | None) -> RunRow:
 
 
 def read_runs(
-    store: Store, home: Home, rows: Sequence[RunRow], *, task: str | None = None, details: bool = True
+    store: Store, home: Home, rows: Sequence[RunRow], *, tasks: Collection[str] | None = None, details: bool = True
 ) -> list[Run]:
-    """Return the records of these runs, with their tasks. For `task` and `details`, see `list_runs`."""
+    """Return the records of these runs, with their tasks. For `tasks` and `details`, see `list_runs`."""
     numbers = [row.id for row in rows]
-    instances = store.instances(numbers, task)
-    if details:
-        last = {each.instance: each for attempts in store.attempts(numbers).values() for each in attempts}
-    else:
-        last = store.listings.last_attempts(numbers, task)
+    tasks_of = _detailed_tasks(store, home, rows, tasks) if details else _light_tasks(store, rows, tasks)
     notes = store.notes(numbers)
     may_be_orphaned = any(row.scheduler is not None and row.state not in RUN_FINISHED for row in rows)
     dead = dead_owners(store) if may_be_orphaned else {}
@@ -312,7 +323,7 @@ def read_runs(
             ended=row.ended,
             notebook=_report(home, row),
             parameters=row.parameters,
-            tasks=tuple(_task(home, row, each, last.get(each.id)) for each in instances[row.id]),
+            tasks=tasks_of[row.id],
             warnings=notes[row.id],
             error=row.error,
             orphaned=describe_orphan(row, dead[row.id]) if row.id in dead else None,
@@ -331,6 +342,50 @@ def _report(home: Home, row: RunRow) -> Path:
     return requested if requested is not None and requested.is_file() else home.report(row.dag, row.name)
 
 
+def _light_tasks(store: Store, rows: Sequence[RunRow], tasks: Collection[str] | None) -> dict[int, tuple[TaskRun, ...]]:
+    """Return the records of tasks without details, by the number of the run."""
+    found = store.listings.task_states([row.id for row in rows], tasks)
+    return {row.id: tuple(_light_task(row, each) for each in found[row.id]) for row in rows}
+
+
+def _light_task(row: RunRow, each: TaskStateRow) -> TaskRun:
+    if each.outcome is None or each.tries_before_reset == each.tries:
+        return TaskRun(
+            id=each.task, map_index=each.map_index, state=each.state, tries=each.tries, started=None, ended=None
+        )
+    by_hand = _is_by_hand(row, each.state, each.outcome)
+    return TaskRun(
+        id=each.task,
+        map_index=each.map_index,
+        state=each.state,
+        tries=each.tries,
+        started=each.started,
+        ended=each.ended,
+        error=None if by_hand or each.error is None else _error_text(row, each.error),
+        cached=each.cached,
+        by_hand=by_hand,
+        chosen=each.chosen,
+    )
+
+
+def _is_by_hand(row: RunRow, state: TaskState, outcome: TaskState) -> bool:
+    """Return whether a user has set the state of a task, whose last attempt had this outcome."""
+    # The state of the task and not of the attempt: a mapped task without elements is skipped, although its attempt
+    # succeeded.
+    differs = state is not outcome and outcome in FINISHED and state in FINISHED and state is not TaskState.SKIPPED
+    return differs and row.state is not RunState.CANCELLED
+
+
+def _detailed_tasks(
+    store: Store, home: Home, rows: Sequence[RunRow], tasks: Collection[str] | None
+) -> dict[int, tuple[TaskRun, ...]]:
+    """Return the records of tasks, by the number of the run."""
+    numbers = [row.id for row in rows]
+    instances, attempts = store.instances(numbers, tasks), store.attempts(numbers, tasks)
+    last = {each.instance: each for number in numbers for each in attempts[number]}
+    return {row.id: tuple(_task(home, row, each, last.get(each.id)) for each in instances[row.id]) for row in rows}
+
+
 def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | None) -> TaskRun:
     if attempt is None or instance.is_reset:
         return TaskRun(
@@ -341,10 +396,7 @@ def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | 
             started=None,
             ended=None,
         )
-    # The state of the task and not of the attempt: a mapped task without elements is skipped, although its attempt
-    # succeeded.
-    differs = attempt.state in FINISHED and instance.state in FINISHED - {attempt.state, TaskState.SKIPPED}
-    by_hand = differs and row.state is not RunState.CANCELLED
+    by_hand = _is_by_hand(row, instance.state, attempt.state)
     key = Key(
         dag=row.dag,
         run=row.name,
@@ -372,9 +424,13 @@ def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | 
 
 def error_of(row: RunRow, attempt: AttemptRow) -> str | None:
     """Return the error of an attempt. If the attempt was cancelled together with its run, return the run's error."""
-    if attempt.error == CANCELLED and (row.error or row.state is RunState.CANCELLED):
+    return None if attempt.error is None else _error_text(row, attempt.error)
+
+
+def _error_text(row: RunRow, error: str) -> str:
+    if error == CANCELLED and (row.error or row.state is RunState.CANCELLED):
         return f"the attempt was terminated: {row.error or WAS_CANCELLED}"
-    return attempt.error
+    return error
 
 
 def _events(store: Store, row: RunRow, seen: dict[int, InstanceRow], state: RunState | None) -> Iterator[Event]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 
 from ... import runs
-from ...frontend.graph import picture
 from ...frontend.history import History
 from ...frontend.messages import GridMessage, Picture
+from ...frontend.pinned_graph import pinned_picture
 from ..types import Calendar, CalendarQuery, GridQuery, Id, Pipeline, PipelineGraphQuery, PipelinePage, PipelinesQuery
 from .base import ROUTES, Call, InvalidArgumentError
 
@@ -39,12 +39,11 @@ def get_pipeline(call: Call, dag: Id) -> Pipeline:
 def get_graph(call: Call, dag: Id, query: PipelineGraphQuery) -> Picture:
     """Return the graph of the deployed notebook, of another version, or of the newest run if nothing is deployed."""
     found = runs.pinned_notebook(dag, version=query.version, home=call.home)
-    return picture(
-        found.dag,
+    return pinned_picture(
+        found,
         direction=query.direction,
         collapsed=query.collapsed,
         folded=tuple(query.folded),
-        notebook=found.path,
         space=query.space,
     )
 

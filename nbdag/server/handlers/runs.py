@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ... import runs
 from ...frontend.comparison import compare
-from ...frontend.graph import picture
 from ...frontend.history import History
 from ...frontend.messages import Picture, RunComparison, RunMessage, TimelineMessage
+from ...frontend.pinned_graph import pinned_picture
 from ..types import GraphQuery, Id, Instance, ListedRun, RunDetails, RunEventList, RunList, RunsQuery, WhyList
 from .base import ROUTES, Call
 
@@ -54,12 +54,11 @@ def get_tasks(call: Call, dag: Id, run: Id) -> RunMessage:
 def get_run_graph(call: Call, dag: Id, run: Id, query: GraphQuery) -> Picture:
     """Return the graph of the notebook with which a run was created."""
     found = runs.pinned_notebook(dag, run=run, home=call.home)
-    return picture(
-        found.dag,
+    return pinned_picture(
+        found,
         direction=query.direction,
         collapsed=query.collapsed,
         folded=tuple(query.folded),
-        notebook=found.path,
         space=query.space,
     )
 
