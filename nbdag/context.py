@@ -46,7 +46,7 @@ class PullError(NbdagError):
 
     @property
     def hint(self) -> str:
-        """What the user can do."""
+        """The remedy, as the end of the message."""
         similar = nearest(self.task, self.known)
         if similar:
             return f"did you mean {similar!r}?"

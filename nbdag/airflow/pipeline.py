@@ -29,7 +29,7 @@ _MISSING: Any = object()
 
 
 class State:
-    """What this package keeps while a %%dag cell runs."""
+    """The state of this package while a %%dag cell runs."""
 
     def __init__(self) -> None:
         self.dag: DAG | None = None

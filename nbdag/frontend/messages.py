@@ -302,7 +302,7 @@ class DagLine(TypedDict):
 
 
 class NotebookAnalysis(TypedDict):
-    """What a headless run would do with the open notebook."""
+    """The result of analysing the open notebook, as a headless run would read it."""
 
     dag: str
     cells: list[CellInfo]

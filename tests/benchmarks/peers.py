@@ -113,7 +113,7 @@ class Peers:
         return [(peer, self._run(peer, folder / peer.package, tasks, jobs)) for peer in self.found]
 
     def version(self, peer: Peer) -> str:
-        """Of its package."""
+        """The version of its package."""
         code = f"from importlib.metadata import version; print(version({peer.package!r}))"
         return self._call(["python", "-c", code], Path.cwd()).strip()
 

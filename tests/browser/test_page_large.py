@@ -25,7 +25,7 @@ def pipeline(name: str) -> dict[str, Any]:
         for n in range(20)
     ]  # fmt: skip
     return {
-        "id": name, "notebook": f"/work/{name}.ipynb", "changed": "", "version": 1, "digest": "ab" * 32, "deployed": NOW,
+        "id": name, "notebook": f"/srv/{name}.ipynb", "changed": "", "version": 1, "digest": "ab" * 32, "deployed": NOW,
         "schedule": "0 6 * * 1-5", "tz": "UTC", "paused": False, "next_run": NOW * 2, "owner": "team", "tags": ["nightly"],
         "description": None, "recent": recent,
     }  # fmt: skip

@@ -52,7 +52,7 @@ CHANGES = [
 
 @cache
 def meanings(name, day):
-    """Of each minute of real time around a day, what wall-clock times it means, in the plainest way.
+    """Return the wall-clock times of each minute of real time around a day, in the plainest way.
 
     As triples of the instant, the time, and whether it is meant even if the hour field is not `*`: a time that is
     seen means its instant (one that is seen twice, the last), one that is missing is moved on.
@@ -74,7 +74,7 @@ def meanings(name, day):
 
 
 def expected_ticks(matches, every_hour, change, first, last):
-    """What the rules say is between two moments."""
+    """Return the ticks between two moments by the rules."""
     every = meanings(*change)
     begin, end = (bisect_right(every, moment, key=itemgetter(0)) for moment in (first, last))
     part = every[begin:end]

@@ -317,7 +317,7 @@ def test_without_tasks_the_listing_explains_how_to_create_one():
 
 
 def test_an_output_shows_the_inline_picture_only_with_its_style_sheet(five):
-    """Where style sheets are taken out, an image of the same picture is shown instead."""
+    """An image replaces the picture if style sheets are taken out of the page."""
     bundle = graphs.bundle(five)
     assert set(bundle) == {"text/html", "image/svg+xml", "text/plain"}
     page = bundle["text/html"]
@@ -365,7 +365,7 @@ def test_a_graph_that_graphviz_rejects_is_an_error_in_one_sentence():
 
 
 def places(picture):
-    """Where each task's name stands."""
+    """Return the place of each task's name."""
     return [
         (node.text, node.get("x"), node.get("y"))
         for node in ET.fromstring(picture).iter(f"{SVG}text")

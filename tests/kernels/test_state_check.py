@@ -30,7 +30,7 @@ def notes(
     setup: Callable[[], object] = nothing,
     **more: object,
 ) -> list[tuple[str, str]]:
-    """What is reported of a task `t` whose state these later tasks can observe."""
+    """Return the report on a task `t` whose state these later tasks can observe."""
     request = KernelRequest(task="t", values="", context={}, state_observers=observers, **more)  # type: ignore[arg-type]
     check = StateCheck(request)
     check.begin()
@@ -121,7 +121,7 @@ def test_only_state_that_a_later_task_observes_is_reported() -> None:
 
 
 def test_the_import_of_a_library_is_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it sets is set again where later tasks import it; what the cell sets before counts all the same."""
+    """An import sets its state again in later tasks, but changes that the cell makes before it still count."""
     folder = tmp_path / "site-packages"
     folder.mkdir()
     (folder / "sets_level.py").write_text("import logging\nlogging.getLogger('sets_level').setLevel(10)\n")

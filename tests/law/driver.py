@@ -49,7 +49,7 @@ def notebook(*cells: tuple[str, str], options: Mapping[str, TaskOptions] | None 
 
 
 def plain(dag: Dag) -> dict[str, Seen]:
-    """What each task's cell leaves, when all cells that run are run from top to bottom in one namespace."""
+    """Return the values after each task's cell, if all cells run from top to bottom in one namespace."""
     seen = {}
     with main_namespace() as names:
         for cell in running(dag):
@@ -71,7 +71,7 @@ def bound_before(dag: Dag) -> dict[int, set[str]]:
 
 
 def wrong(found: Mapping[str, Seen], expected: Mapping[str, Seen]) -> dict[str, dict[str, tuple[Any, Any]]]:
-    """Where the two ways differ: task → name → (found, expected)."""
+    """Return the differences of the two ways: task → name → (found, expected)."""
     differing = {
         task: {
             name: (found[task].get(name, UNBOUND), value)
@@ -113,12 +113,12 @@ def running(dag: Dag) -> list[Cell]:
 
 
 def headless(dag: Dag, order: Sequence[str], root: str) -> dict[str, Seen]:
-    """What each task's cell leaves, when each task runs for itself, in this order."""
+    """Return the values after each task's cell, if each task runs for itself, in this order."""
     return {task: seen for task, seen, _ in attempts(dag, order, root)}
 
 
 def warnings(dag: Dag, root: str) -> dict[str, list[tuple[str, str]]]:
-    """What each task is warned of, as codes and names."""
+    """Return the warnings of each task, as codes and names."""
     found = {
         task: [(note.code, note.name) for note in report.notes] for task, _, report in attempts(dag, dag.order, root)
     }
@@ -145,7 +145,7 @@ def attempts(dag: Dag, order: Sequence[str], root: str) -> Iterator[tuple[str, S
 
 @dataclass(slots=True)
 class Verdict:
-    """What a headless run of a notebook did with it, in one order."""
+    """The outcome of a headless run of a notebook, in one order."""
 
     differing: dict[str, dict[str, tuple[Any, Any]]]  # task → name → (found, expected)
     said: list[tuple[str, str, str]] = field(default_factory=list)  # task, code, message: of the check and of the run

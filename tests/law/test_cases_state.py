@@ -378,7 +378,7 @@ def test_the_remedy_of_a_seed_helps(folder: Path) -> None:
 
 
 def warned(path: Path) -> dict[str, set[tuple[str, str]]]:
-    """What the run of a notebook reports of its tasks."""
+    """Return the reports of a notebook's run about its tasks."""
     run = nbdag.run(path, jobs=2, home=Home(path.parent / ".nbdag"))
     assert run.state.value == "success", [(task.id, task.error) for task in run.tasks]
     found = {task.id: {(note.code, note.name) for note in task.warnings} for task in run.tasks}

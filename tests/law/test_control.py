@@ -125,7 +125,7 @@ def by_plan(dag: Dag, flow: Flow, chance: random.Random, root: str) -> tuple[dic
 
 
 def from_top(dag: Dag, flow: Flow, ran: dict[str, list[Seen]]) -> dict[str, Seen]:
-    """What each task's cell leaves in a run from top to bottom without the skipped tasks; a mapped task leaves a list."""
+    """Return the values that each task's cell leaves in a run from top to bottom without the skipped tasks; a mapped task leaves a list."""
     seen: dict[str, Seen] = {}
     with main_namespace() as names:
         for cell in running(dag):

@@ -111,7 +111,7 @@ class Scripted:
 
     @property
     def names(self) -> list[str]:
-        """What was submitted, in order."""
+        """Return the submitted jobs, in order."""
         return [
             job.key.task if job.key.map_index < 0 else f"{job.key.task}[{job.key.map_index}]" for job in self.submitted
         ]

@@ -223,8 +223,8 @@ def test_a_file_of_a_pattern_that_is_replaced_is_seen_beside_a_newer_one(
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("file:data.csv", "file:/work/etl/data.csv"),
-        ("file:./a/../*.csv", "file:/work/etl/*.csv"),
+        ("file:data.csv", "file:/srv/etl/data.csv"),
+        ("file:./a/../*.csv", "file:/srv/etl/*.csv"),
         ("file:///lake/x", "file:/lake/x"),
         ("file:/lake//x", "file:/lake/x"),
         ("s3://lake/../x", "s3://lake/../x"),
@@ -232,7 +232,7 @@ def test_a_file_of_a_pattern_that_is_replaced_is_seen_beside_a_newer_one(
     ],
 )
 def test_a_file_has_one_name_whatever_folder_a_pipeline_is_in(name: str, expected: str) -> None:
-    assert located(name, "/work/etl") == expected
+    assert located(name, "/srv/etl") == expected
 
 
 def test_a_task_and_a_schedule_in_other_folders_mean_the_same_file(office: Any, shape: Shape, tmp_path: Path) -> None:

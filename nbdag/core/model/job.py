@@ -143,7 +143,7 @@ class FilesOfAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a task's kernel observed of one attempt."""
+    """The observations of a task's kernel about one attempt."""
 
     state: TaskState  # new state of the task: success, failed, skipped, or up_for_reschedule
     outputs: tuple[StoredOutput, ...] = ()

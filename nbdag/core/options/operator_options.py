@@ -17,7 +17,7 @@ from .options import Option
 
 @dataclass(frozen=True, slots=True)
 class OperatorHelp:
-    """What `%%task?` shows about one operator."""
+    """The help that `%%task?` shows about one operator."""
 
     name: str
     summary: str  # one or two sentences about the body of a cell and about what the operator does

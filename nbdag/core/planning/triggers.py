@@ -45,7 +45,7 @@ class Counts:
 
 
 class NextStep(Enum):
-    """What a task without a final state does next."""
+    """The next move of a task without a final state."""
 
     RUN = "run"
     WAIT = "wait"

@@ -106,7 +106,7 @@ class Problem(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What an operation knows about the request besides its arguments."""
+    """The request, as an operation sees it besides its arguments."""
 
     home: Home
     root: Path  # root directory of the server, to which Jupyter's paths are relative
@@ -130,7 +130,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """What the handlers of one server share."""
+    """Objects that the handlers of one server share."""
 
     home: Callable[[], Home]  # returns the home of the server's root directory
     root: Callable[[], Path]  # returns the server's root directory
