@@ -201,7 +201,7 @@ REFUSED = [
     ("\nEmptyOperator()", 2, "a EmptyOperator needs a task_id", "task_id='load'"),
     ("EmptyOperator(task_id='a', task_idd=1)", 1, "unknown keyword task_idd for EmptyOperator", ""),
     ("EmptyOperator(task_id='a', sla=timedelta(hours=1))", 1, "sla=", "execution_timeout"),
-    ("EmptyOperator(task_id='a', outlets=['x'])", 1, "outlets=['x'] of EmptyOperator is not supported", "no assets"),
+    ("EmptyOperator(task_id='a', outlets=['x'])", 1, "outlets=['x'] of EmptyOperator is not supported", "write produces='NAME'"),
     ("EmptyOperator(task_id='a', trigger_rule='all_succes')", 1, "is unknown", "did you mean all_success?"),
     ("EmptyOperator(task_id='a', start_date=datetime(2020, 1, 1))", 1, "start_date of EmptyOperator differs", "in DAG(...)"),
     ("EmptyOperator(task_id='a')\nEmptyOperator(task_id='a')", 2, "task a already exists, created in line", "different ids"),

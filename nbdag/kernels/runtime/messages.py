@@ -28,7 +28,7 @@ PROCESSES = "processes"  # key in the published data: whether a process that the
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelRequest:
-    """The data that the kernel of an attempt needs; `core.model.job.Job` and `core.model.dag.Task` explain the fields."""
+    """The needs of an attempt's kernel; `core.model.job.Job` and `core.model.dag.Task` explain the fields."""
 
     task: str
     values: str

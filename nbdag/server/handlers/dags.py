@@ -6,9 +6,8 @@ from datetime import date
 
 from ... import runs
 from ...frontend.history import History
-from ...frontend.messages import GridMessage, Picture
-from ...frontend.pinned_graph import pinned_picture
-from ..types import Calendar, CalendarQuery, GridQuery, Id, Pipeline, PipelineGraphQuery, PipelinePage, PipelinesQuery
+from ...frontend.messages import GridMessage
+from ..types import Calendar, CalendarQuery, GridQuery, Id, Pipeline, PipelinePage, PipelinesQuery
 from .base import ROUTES, Call, InvalidArgumentError
 
 _MOST_DAYS = 800  # most days of a calendar
@@ -33,19 +32,6 @@ def list_pipelines(call: Call, query: PipelinesQuery) -> PipelinePage:
 def get_pipeline(call: Call, dag: Id) -> Pipeline:
     """Return a pipeline with its latest runs."""
     return pipeline(runs.dag_entry(dag, home=call.home))
-
-
-@ROUTES.get("dags/{dag}/graph")
-def get_graph(call: Call, dag: Id, query: PipelineGraphQuery) -> Picture:
-    """Return the graph of the deployed notebook, of another version, or of the newest run if nothing is deployed."""
-    found = runs.pinned_notebook(dag, version=query.version, home=call.home)
-    return pinned_picture(
-        found,
-        direction=query.direction,
-        collapsed=query.collapsed,
-        folded=tuple(query.folded),
-        space=query.space,
-    )
 
 
 @ROUTES.get("dags/{dag}/grid")

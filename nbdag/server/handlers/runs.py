@@ -5,9 +5,8 @@ from __future__ import annotations
 from ... import runs
 from ...frontend.comparison import compare
 from ...frontend.history import History
-from ...frontend.messages import Picture, RunComparison, RunMessage, TimelineMessage
-from ...frontend.pinned_graph import pinned_picture
-from ..types import GraphQuery, Id, Instance, ListedRun, RunDetails, RunEventList, RunList, RunsQuery, WhyList
+from ...frontend.messages import RunComparison, RunMessage, TimelineMessage
+from ..types import Id, Instance, ListedRun, RunDetails, RunEventList, RunList, RunsQuery, WhyList
 from .base import ROUTES, Call
 
 
@@ -48,19 +47,6 @@ def get_run(call: Call, dag: Id, run: Id) -> RunDetails:
 def get_tasks(call: Call, dag: Id, run: Id) -> RunMessage:
     """Return the status of every task of a run."""
     return History(call.home, dag).run(run)
-
-
-@ROUTES.get("dags/{dag}/runs/{run}/graph")
-def get_run_graph(call: Call, dag: Id, run: Id, query: GraphQuery) -> Picture:
-    """Return the graph of the notebook with which a run was created."""
-    found = runs.pinned_notebook(dag, run=run, home=call.home)
-    return pinned_picture(
-        found,
-        direction=query.direction,
-        collapsed=query.collapsed,
-        folded=tuple(query.folded),
-        space=query.space,
-    )
 
 
 @ROUTES.get("dags/{dag}/runs/{run}/timeline")

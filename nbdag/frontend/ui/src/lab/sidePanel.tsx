@@ -1,13 +1,13 @@
 // The side panel as a widget of JupyterLab. Each notebook has a store of its own, which lives as long as the notebook.
 import { Widget } from '@lumino/widgets'
 import { render } from 'preact'
-import { Store } from '../components/state/store'
+import { noPicture, Store } from '../components/state/store'
 import type { Host } from '../components/state/transport'
 import type { Book } from './book'
 import { pipelineIcon } from './icons'
 import type { OptionHelp } from './options'
 import { Panel } from './Panel'
-import { BookTransport, EMPTY } from './transport'
+import { BookTransport } from './transport'
 
 interface Opened {
   store: Store
@@ -98,7 +98,7 @@ export class SidePanel extends Widget {
     const found = this.opened.get(book)
     if (found) return found
     const transport = new BookTransport(book)
-    const store = new Store(transport, book.picture ?? EMPTY, transport.state)
+    const store = new Store(transport, book.picture ?? noPicture(''), transport.state)
     store.requestedRun = this.requested.get(book) ?? ''
     const host: Host = {
       jump: (cell, line) => jump(book, cell, line),

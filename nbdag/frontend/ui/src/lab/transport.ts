@@ -34,23 +34,6 @@ const CLEAR: Partial<Record<Action, Record<string, boolean>>> = {
 }
 const ACTIVE: readonly string[] = ['queued', 'running']
 
-export const EMPTY: Picture = {
-  dag: '',
-  notebook: '',
-  direction: 'LR',
-  collapsed: false,
-  chains: 0,
-  groups: [],
-  folded: [],
-  width: 0,
-  height: 0,
-  nodes: [],
-  lines: [],
-  order: [],
-  problems: [],
-  dropped: [],
-}
-
 export class BookTransport implements Transport {
   private readonly listeners = new Set<(message: Message) => void>()
   private readonly stops: (() => void)[]

@@ -38,6 +38,26 @@ export function runTopic(run: string): Topic {
   return taskTopic(run, '')
 }
 
+/** A picture without boxes, before the layout has arrived. */
+export function noPicture(dag: string): Picture {
+  return {
+    dag,
+    notebook: '',
+    direction: 'LR',
+    collapsed: false,
+    chains: 0,
+    groups: [],
+    folded: [],
+    width: 0,
+    height: 0,
+    nodes: [],
+    lines: [],
+    order: [],
+    problems: [],
+    dropped: [],
+  }
+}
+
 export class Store {
   picture: Picture
   runs: RunSummary[] = []

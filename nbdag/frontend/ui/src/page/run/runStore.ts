@@ -1,7 +1,6 @@
 // The store of a run, kept while a view shows it and for a few runs afterwards, so that the way back is immediate.
 import { useEffect, useMemo } from 'preact/hooks'
-import { Store } from '../../components/state/store'
-import type { Picture } from '../../messages'
+import { noPicture, Store } from '../../components/state/store'
 import { RestTransport } from '../transport'
 
 const KEPT = 3 // runs that are not shown
@@ -18,26 +17,6 @@ interface Entry extends ShownRun {
 }
 
 const entries = new Map<string, Entry>()
-
-/** A picture without boxes, before the layout has arrived. */
-export function noPicture(dag: string): Picture {
-  return {
-    dag,
-    notebook: '',
-    direction: 'LR',
-    collapsed: false,
-    chains: 0,
-    groups: [],
-    folded: [],
-    width: 0,
-    height: 0,
-    nodes: [],
-    lines: [],
-    order: [],
-    problems: [],
-    dropped: [],
-  }
-}
 
 /** Return the store of a run, which follows the run while any view shows it. */
 export function useRunStore(dag: string, run: string): ShownRun {
