@@ -114,6 +114,40 @@ CASES: dict[str, tuple[Cells, set[tuple[str, str]], Mapping[str, set[tuple[str, 
         {("NB303", "")},
         {"a": {("NB441", "numpy/generator")}},
     ),
+    "state of Python's own modules, and of sys.modules": (
+        (
+            "import abc, gc, signal, socket, sys, types\nclass Shape(abc.ABC): pass",
+            "%%task a\n"
+            "gc.disable()\n"
+            "signal.signal(signal.SIGUSR1, signal.SIG_IGN)\n"
+            "socket.setdefaulttimeout(5)\n"
+            "sys.modules['made'] = types.ModuleType('made')",
+            "%%task b\nprint(gc.isenabled(), signal.getsignal(signal.SIGUSR1), socket.getdefaulttimeout())\n"
+            "try:\n    import made\nexcept ImportError:\n    pass",
+        ),
+        {("NB460", "a")},
+        {"a": {("NB440", key) for key in ("gc/settings", "signal/handlers", "socket/timeout", "sys/modules")}},
+    ),
+    "an accessor of pandas": (
+        (
+            "import pandas as pd",
+            "%%task a\n@pd.api.extensions.register_dataframe_accessor('mine')\nclass Mine:\n"
+            "    def __init__(self, frame): self.frame = frame",
+            "%%task b\nprint(hasattr(pd.DataFrame, 'mine'))",
+        ),
+        {("NB460", "a")},
+        {"a": {("NB440", "pandas/accessors")}},
+    ),
+    "a generator within a closure": (
+        (
+            "import random\ndef dice():\n    rng = random.Random(0)\n    return lambda: rng.randint(1, 100)",
+            "%%task a\nroll = dice()",
+            "%%task b\nx = roll()",
+            "%%task c\ny = roll()",
+        ),
+        set(),
+        {"b": {("NB401", "roll")}},
+    ),
     "magics that configure IPython": (
         (
             "%%task a\n%precision 2\n%alias greet echo hello",
@@ -272,6 +306,18 @@ QUIET: dict[str, Cells] = {
         "%%task pivot\npivot = joined.pivot_table(index='city', columns='big', values='amount', aggfunc='sum').fillna(0)",
         "%%task monthly\nby_day = joined.set_index('day').groupby('who').amount.agg(['sum', 'mean'])\nby_day.sort_values('sum')",
         "%%task shown\ndisplay(pivot)\njoined.head().style.format(precision=1)\njoined.info()\nprint(by_day.to_string())",
+    ),
+    "timers, signals and collections that a task ends itself": (
+        "import gc, signal",
+        "%%task a\ngc.disable()\nx = 1\ngc.enable()\nold = signal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
+        "signal.signal(signal.SIGALRM, old)",
+        "%%task b\nprint(gc.isenabled(), signal.getsignal(signal.SIGALRM), x)",
+    ),
+    "functions that a function makes": (
+        "def scaled(k):\n    def by(x): return x * k\n    return by",
+        "%%task a\nby = scaled(3)",
+        "%%task b\nu = by(2)",
+        "%%task c\nprint(by(3), u)",
     ),
     "a module with constants, a logger and a lazy value": (
         "import logging\nimport toolkit\nfrom toolkit import Circle, area, model\nlogging.basicConfig(level='INFO')\n"

@@ -53,6 +53,21 @@ EQUAL: dict[str, list[tuple[str, str]]] = {
         ("b", "right = {root: 1}"),
         ("c", "found = left[0] is root, right.get(root), right.get(left[0])"),
     ],
+    "a class with a cached property, which a task changes": [
+        (
+            "setup",
+            "import functools\nclass Area:\n    calls = []\n    @functools.cached_property\n    def size(self):\n"
+            "        return 3",
+        ),
+        ("a", "one = Area()"),
+        ("b", "Area.calls.append(one.size)"),
+        ("c", "found = one.size, Area.calls, type(one) is Area"),
+    ],
+    "an abstract class, to which a task registers another": [
+        ("setup", "import abc\nclass Shape(abc.ABC): pass"),
+        ("a", "Shape.register(int)\ndone = True"),
+        ("b", "found = isinstance(1, Shape)"),
+    ],
     "NaN by identity": [
         ("a", "nan = float('nan')"),
         ("b", "d = {nan: 1}"),
