@@ -56,7 +56,7 @@ def test_starting_imports_no_heavy_module(code: str) -> None:
         "actions.deploy",
         "actions.doctor",
         "actions.clear",
-        "queries.health",
+        "queries.monitoring.health",
         "actions.pools",
         "actions.resume",
         "queries.why",

@@ -69,9 +69,6 @@ if TYPE_CHECKING:
         list_assets,
         waits_for,
     )
-    from .queries.badge import dag_badge
-    from .queries.calendar import Calendar, CalendarDay, calendar
-    from .queries.changes import Change, ChangeWatcher
     from .queries.connections import KnownConnection, TestedConnection, list_connections, test_connections
     from .queries.database import DatabaseHealth, check_db
     from .queries.deployments import (
@@ -85,8 +82,22 @@ if TYPE_CHECKING:
         next_ticks,
     )
     from .queries.file_order import remember_files
-    from .queries.health import Finding, health
-    from .queries.listings import (
+    from .queries.files.logs import LogFile, find_log
+    from .queries.files.notebooks import (
+        PinnedNotebook,
+        UnknownVersionError,
+        Version,
+        find_version,
+        list_versions,
+        pinned_notebook,
+    )
+    from .queries.files.report_page import NoReportError, report_html, report_notebook
+    from .queries.files.values import load
+    from .queries.monitoring.badge import dag_badge
+    from .queries.monitoring.calendar import Calendar, CalendarDay, calendar
+    from .queries.monitoring.changes import Change, ChangeWatcher
+    from .queries.monitoring.health import Finding, health
+    from .queries.monitoring.listings import (
         CursorError,
         DagEntry,
         DagPage,
@@ -97,17 +108,8 @@ if TYPE_CHECKING:
         page_of_dags,
         page_of_runs,
     )
-    from .queries.logs import LogFile, find_log
-    from .queries.metrics import Metrics, metrics
-    from .queries.notebooks import (
-        PinnedNotebook,
-        UnknownVersionError,
-        Version,
-        find_version,
-        list_versions,
-        pinned_notebook,
-    )
-    from .queries.overview import OverdueDag, Overview, SchedulerProcess, overview
+    from .queries.monitoring.metrics import Metrics, metrics
+    from .queries.monitoring.overview import OverdueDag, Overview, SchedulerProcess, overview
     from .queries.pinned import PinnedNotebookMissingError, read_once
     from .queries.pools import Pool, list_pools
     from .queries.records import (
@@ -119,7 +121,6 @@ if TYPE_CHECKING:
         UnknownInstanceError,
         ValueNotStoredError,
     )
-    from .queries.report_page import NoReportError, report_html, report_notebook
     from .queries.run_details import RunDetails, run_details
     from .queries.run_events import RunEvent, run_events
     from .queries.runs import (
@@ -139,7 +140,6 @@ if TYPE_CHECKING:
         stored_outputs,
         watch_runs,
     )
-    from .queries.values import load
     from .queries.why import Why, why, why_not_started
 
 __all__ = [
@@ -322,30 +322,30 @@ _MODULES = {
         "AmbiguousRunError NoLogError RunBusyError UnknownRunError UnknownStateError find_run follow "
         "list_attempts list_runs logs owner rendered rendered_in stored_outputs watch_runs"
     ),
-    ".queries.report_page": "NoReportError report_html report_notebook",
+    ".queries.files.report_page": "NoReportError report_html report_notebook",
     ".queries.pinned": "PinnedNotebookMissingError read_once",
-    ".queries.values": "load",
+    ".queries.files.values": "load",
     ".queries.why": "Why why why_not_started",
     ".queries.deployments": (
         "Deployed NotDeployedError Tick deployed_paths find_dag list_dags live_scheduler next_ticks"
     ),
     ".queries.pools": "Pool list_pools",
     ".queries.assets": ("Asset AssetVersion Lineage UnknownAssetError asset_events lineage list_assets waits_for"),
-    ".queries.badge": "dag_badge",
-    ".queries.metrics": "Metrics metrics",
-    ".queries.changes": "Change ChangeWatcher",
+    ".queries.monitoring.badge": "dag_badge",
+    ".queries.monitoring.metrics": "Metrics metrics",
+    ".queries.monitoring.changes": "Change ChangeWatcher",
     ".queries.connections": "KnownConnection TestedConnection list_connections test_connections",
     ".queries.database": "DatabaseHealth check_db",
     ".queries.file_order": "remember_files",
-    ".queries.health": "Finding health",
-    ".queries.listings": (
+    ".queries.monitoring.health": "Finding health",
+    ".queries.monitoring.listings": (
         "CursorError DagEntry DagPage RunEntry RunPage dag_entry latest_that_fit page_of_dags page_of_runs"
     ),
-    ".queries.notebooks": "PinnedNotebook UnknownVersionError Version find_version list_versions pinned_notebook",
+    ".queries.files.notebooks": "PinnedNotebook UnknownVersionError Version find_version list_versions pinned_notebook",
     ".queries.run_details": "RunDetails run_details",
-    ".queries.logs": "LogFile find_log",
-    ".queries.overview": "OverdueDag Overview SchedulerProcess overview",
-    ".queries.calendar": "Calendar CalendarDay calendar",
+    ".queries.files.logs": "LogFile find_log",
+    ".queries.monitoring.overview": "OverdueDag Overview SchedulerProcess overview",
+    ".queries.monitoring.calendar": "Calendar CalendarDay calendar",
     ".queries.run_events": "RunEvent run_events",
     ".creation.prepare": (
         "EmptySelectionError FolderMissingError KernelMissingError NotebookProblemsError OutputError "

@@ -16,11 +16,7 @@ from tornado import web
 from .. import home as homes
 from ..home import Home
 from ..packages import BUNDLE
-from . import (
-    events,
-    metrics,
-    openapi,  # noqa: F401  # it declares an operation
-)
+from . import events, metrics, openapi  # noqa: F401  # it declares an operation
 from .handlers import ROUTES
 from .handlers.base import RESOURCE, SETTING, Server, UnknownPathHandler
 

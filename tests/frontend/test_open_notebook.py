@@ -8,9 +8,9 @@ from itertools import count
 import pytest
 
 from nbdag.core.cells.header import parse
-from nbdag.frontend import headers, notebook
-from nbdag.frontend.headers import complete_header, format_header, option_table, parse_header
-from nbdag.frontend.notebook import analyze, open_task, tag
+from nbdag.frontend.notebooks import analysis, headers
+from nbdag.frontend.notebooks.analysis import analyze, open_task, tag
+from nbdag.frontend.notebooks.headers import complete_header, format_header, option_table, parse_header
 
 IDS = count()
 
@@ -168,7 +168,7 @@ class TestTags:
         assert parse(edit["text"].rstrip("\n")).name == name
 
     def test_a_cell_that_the_notebook_does_not_have_is_an_error(self):
-        with pytest.raises(notebook.UnknownCellError):
+        with pytest.raises(analysis.UnknownCellError):
             tag({"cells": [], "index": 0, "role": "task"})
 
 

@@ -13,7 +13,7 @@ from nbdag import store as stores
 from nbdag.core.model.states import RunState
 from nbdag.home import Home
 from nbdag.runs import Change, ChangeWatcher
-from nbdag.runs.queries import changes
+from nbdag.runs.queries.monitoring import changes
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]

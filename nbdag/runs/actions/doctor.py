@@ -9,7 +9,7 @@ from ...core.model.text import join_names
 from ...errors import NbdagError
 from ...home import Home, the_home
 from ..execution.recovery import recover
-from ..queries.health import Finding, health
+from ..queries.monitoring.health import Finding, health
 from ..queries.runs import open_store
 
 

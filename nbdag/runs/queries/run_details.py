@@ -10,9 +10,9 @@ from typing import Any
 from ...core.model.job import Note
 from ...core.model.masking import masked
 from ...home import Home, the_home
-from .listings import RunEntry, run_entries
+from .files.notebooks import recorded_versions
 from .liveness import owner_of
-from .notebooks import recorded_versions
+from .monitoring.listings import RunEntry, run_entries
 from .runs import UnknownRunError, find_row, open_store
 
 

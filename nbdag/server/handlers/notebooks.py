@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import partial
 
 from ... import runs
-from ...frontend import headers, notebook, start
 from ...frontend.messages import (
     AnalyzeRequest,
     CellEdit,
@@ -27,7 +26,8 @@ from ...frontend.messages import (
     TagRequest,
     TaskDetails,
 )
-from ...frontend.notebook_files import notebook_files
+from ...frontend.notebooks import analysis, headers, start
+from ...frontend.notebooks.files import notebook_files
 from .base import ROUTES, Call
 from .files import file_of
 
@@ -41,19 +41,19 @@ def list_notebooks(call: Call) -> NotebookFiles:
 @ROUTES.post("notebooks/analyze", action="read")
 def analyze(call: Call, body: AnalyzeRequest) -> NotebookAnalysis:
     """Return what a headless run would do with the cells of an open notebook."""
-    return notebook.analyze(body, with_files=partial(runs.remember_files, home=call.home))
+    return analysis.analyze(body, with_files=partial(runs.remember_files, home=call.home))
 
 
 @ROUTES.post("notebooks/task", action="read")
 def task_of_notebook(call: Call, body: NotebookTaskRequest) -> TaskDetails:
     """Return the details of a task of an open notebook."""
-    return notebook.open_task(body)
+    return analysis.open_task(body)
 
 
 @ROUTES.post("notebooks/tag", action="read")
 def tag(call: Call, body: TagRequest) -> CellEdit:
     """Return the edit that gives a cell another role; the page applies it."""
-    return notebook.tag(body)
+    return analysis.tag(body)
 
 
 @ROUTES.post("notebooks/run", statuses=(201,))

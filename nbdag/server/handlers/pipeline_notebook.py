@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ... import runs
-from ...frontend.cells import notebook_cells
 from ...frontend.messages import NotebookMessage
+from ...frontend.notebooks.cells import notebook_cells
 from ..types import Id, NotebookQuery
 from .base import ROUTES, Call
 

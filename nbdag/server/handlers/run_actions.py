@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ... import runs
-from ...frontend import start
 from ...frontend.messages import RunSummary
+from ...frontend.notebooks import start
 from ...frontend.status import run_summary
 from ..types import Affected, AnswerBody, ClearBody, Id, MarkBody
 from .base import ROUTES, Call

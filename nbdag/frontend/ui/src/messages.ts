@@ -326,7 +326,7 @@ export interface DagLine {
   lines: number
 }
 
-/** What a headless run would do with the open notebook. */
+/** The result of analysing the open notebook, as a headless run would read it. */
 export interface NotebookAnalysis {
   dag: string
   cells: CellInfo[]

@@ -9,27 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from .. import operators
-from ..core.cells.header import MAGICS, OPTIONS, Header, HeaderError, complete, format, help, parse, word_start
-from ..core.cells.header import is_header as is_header_line
-from ..core.options.operator_options import help_of_operators, options_of_operator
-from ..core.options.option_types import Kind, quote
-from ..core.options.option_types import split as split_words
-from ..core.options.options import DagOptions, Option, TaskOptions
-from ..session import split
-from .messages import (
-    CompleteHeaderRequest,
-    FormatHeaderRequest,
-    FormattedHeader,
-    HeaderCompletions,
-    HeaderForm,
-    HeaderProblem,
-    OperatorInfo,
-    OptionInfo,
-    OptionTable,
-    ParseHeaderRequest,
-)
-from .notebook import header_lines
+from ... import operators
+from ...core.cells.header import MAGICS, OPTIONS, Header, HeaderError, complete, format, help, parse, word_start
+from ...core.cells.header import is_header as is_header_line
+from ...core.options.operator_options import help_of_operators, options_of_operator
+from ...core.options.option_types import Kind, quote
+from ...core.options.option_types import split as split_words
+from ...core.options.options import DagOptions, Option, TaskOptions
+from ...session import split
+from ..messages import (CompleteHeaderRequest, FormatHeaderRequest, FormattedHeader, HeaderCompletions, HeaderForm, HeaderProblem, OperatorInfo, OptionInfo, OptionTable, ParseHeaderRequest)
+from .analysis import header_lines
 
 _MAX_CHOICES = 40  # a longer list, as that of all time zones, is suggested while a person types
 _NO_CHOICE = "?"  # a text that is no choice of any option

@@ -9,11 +9,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from ...core.model.states import RunState
-from ...home import Home, the_home
-from ...scheduler import timetable_of
-from .deployments import NotDeployedError
-from .runs import open_store
+from ....core.model.states import RunState
+from ....home import Home, the_home
+from ....scheduler import timetable_of
+from ..deployments import NotDeployedError
+from ..runs import open_store
 
 _MOST_TICKS = 10_000  # maximum number of ticks that are planned, for a schedule with a tick in each minute
 

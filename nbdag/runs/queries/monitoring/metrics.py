@@ -6,14 +6,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...core.model.states import ACTIVE, TaskState
-from ...home import Home, the_home
-from .liveness import live_schedulers
+from ....core.model.states import ACTIVE, TaskState
+from ....home import Home, the_home
+from ..liveness import live_schedulers
+from ..runs import open_store
 from .overview import LATE
-from .runs import open_store
 
 if TYPE_CHECKING:
-    from ...store.metrics import RunNumbers
+    from ....store.metrics import RunNumbers
 
 _WAITING = (TaskState.SCHEDULED, TaskState.QUEUED)
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.model.dag import Dag
-from ...errors import NbdagError, error
-from ...home import Home, the_home
-from .deployments import NotDeployedError
-from .pinned import pinned_text, read_once
-from .runs import UnknownRunError, find_row, open_store
+from ....core.model.dag import Dag
+from ....errors import NbdagError, error
+from ....home import Home, the_home
+from ..deployments import NotDeployedError
+from ..pinned import pinned_text, read_once
+from ..runs import UnknownRunError, find_row, open_store
 
 if TYPE_CHECKING:
-    from ...store.store import Store
+    from ....store.store import Store
 
 
 @error

@@ -13,35 +13,22 @@ from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from pathlib import PurePosixPath
 
-from .. import runs
-from ..core.cells.cells import PARAMETERS_TAG, SKIP_TAG
-from ..core.cells.header import Header as ParsedHeader
-from ..core.cells.header import HeaderError, format, is_header, parse
-from ..core.cells.source import SyntaxProblem, to_python
-from ..core.model.cell_tags import INJECTED
-from ..core.model.dag import Cell, CellKind, Dag, Problem
-from ..core.model.states import TaskState
-from ..core.options.option_types import ID
-from ..errors import NbdagError, error
-from ..graphs import Mark
-from ..session import CellRun, DocumentCell, read_document, split
-from .graph import DROPPED, picture
-from .messages import (
-    AnalyzeRequest,
-    CellEdit,
-    CellInfo,
-    CellProblem,
-    DagLine,
-    NotebookAnalysis,
-    NotebookTaskRequest,
-    PageCell,
-    Role,
-    Severity,
-    TagRequest,
-    TaskDetails,
-)
-from .status import session_statuses
-from .task import task_details
+from ... import runs
+from ...core.cells.cells import PARAMETERS_TAG, SKIP_TAG
+from ...core.cells.header import Header as ParsedHeader
+from ...core.cells.header import HeaderError, format, is_header, parse
+from ...core.cells.source import SyntaxProblem, to_python
+from ...core.model.cell_tags import INJECTED
+from ...core.model.dag import Cell, CellKind, Dag, Problem
+from ...core.model.states import TaskState
+from ...core.options.option_types import ID
+from ...errors import NbdagError, error
+from ...graphs import Mark
+from ...session import CellRun, DocumentCell, read_document, split
+from ..graph import DROPPED, picture
+from ..messages import (AnalyzeRequest, CellEdit, CellInfo, CellProblem, DagLine, NotebookAnalysis, NotebookTaskRequest, PageCell, Role, Severity, TagRequest, TaskDetails)
+from ..status import session_statuses
+from ..task import task_details
 
 _KINDS: dict[Role, str] = {"task": "task", "setup": "setup", "parameters": "params", "skip": "skip"}
 _STATES = {"running": TaskState.RUNNING, "success": TaskState.SUCCESS, "failed": TaskState.FAILED}

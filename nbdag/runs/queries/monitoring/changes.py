@@ -12,14 +12,14 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ... import store as stores
-from ...core.model.states import RunState
-from ...home import Home
-from .liveness import dead_owners, live_schedulers
+from .... import store as stores
+from ....core.model.states import RunState
+from ....home import Home
+from ..liveness import dead_owners, live_schedulers
 
 if TYPE_CHECKING:
-    from ...store.changes import RunMark
-    from ...store.store import Store
+    from ....store.changes import RunMark
+    from ....store.store import Store
 
 _LATEST = 200  # number of latest runs that every poll compares
 _SLOWLY = 5.0  # seconds between two comparisons of all runs, and between two checks for dead processes

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ...core.model.states import RUN_FINISHED, RunState
-from ...graphs.badge import badge
-from ...home import Home, the_home
-from .deployments import NotDeployedError
-from .runs import open_store
+from ....core.model.states import RUN_FINISHED, RunState
+from ....graphs.badge import badge
+from ....home import Home, the_home
+from ..deployments import NotDeployedError
+from ..runs import open_store
 
 # White text on these colours has a contrast of at least 4.5:1.
 _COLOURS = {RunState.SUCCESS: "#1a7f37", RunState.FAILED: "#c2271f", RunState.CANCELLED: "#57606a"}

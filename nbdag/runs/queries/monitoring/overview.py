@@ -6,14 +6,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...core.model.states import RunState, TaskState
-from ...home import Home, the_home
-from ...scheduler import is_dead
-from .runs import open_store
+from ....core.model.states import RunState, TaskState
+from ....home import Home, the_home
+from ....scheduler import is_dead
+from ..runs import open_store
 
 if TYPE_CHECKING:
-    from ...store.listings import QueuedRow
-    from ...store.store import Store
+    from ....store.listings import QueuedRow
+    from ....store.store import Store
 
 LATE = 60.0  # seconds after a tick, when a missing run counts as overdue
 

@@ -14,13 +14,13 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from ...core.model.text import plural
-from ...errors import NbdagError
-from ...home import Home, the_home, without_secrets
-from ...packages import PackagesError, find_unmet, is_built, unbuilt
-from .liveness import live_schedulers
+from ....core.model.text import plural
+from ....errors import NbdagError
+from ....home import Home, the_home, without_secrets
+from ....packages import PackagesError, find_unmet, is_built, unbuilt
+from ..liveness import live_schedulers
+from ..runs import list_runs, open_store
 from .overview import LATE
-from .runs import list_runs, open_store
 
 _LOW_SPACE = 200 * 2**20  # a note is shown if fewer bytes are free
 _PACKAGES = ("papermill", "ipykernel", "jupyter_client", "nbclient", "sqlalchemy")
@@ -82,7 +82,7 @@ def _kernel() -> Finding:
 
 
 def _fork_server() -> Finding:
-    from ...kernels.forkserver import server_registry
+    from ....kernels.forkserver import server_registry
 
     what = "warm kernels"
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
@@ -102,7 +102,7 @@ def _fork_server() -> Finding:
 
 
 def _graphviz() -> Finding:
-    from ...graphs import engine
+    from ....graphs import engine
 
     try:
         return Finding(what="pictures", level="ok", said=f"laid out by {engine()}")

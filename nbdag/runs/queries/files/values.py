@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...core.model.job import StoredInput
-from ...core.planning.assemble import inputs
-from ...home import Home, the_home
-from ...scheduler import task_outputs
-from .loading import ValueLoader
-from .pinned import run_dag
-from .records import TaskRun
-from .runs import UnknownRunError, find_row, open_store, read_runs
+from ....core.model.job import StoredInput
+from ....core.planning.assemble import inputs
+from ....home import Home, the_home
+from ....scheduler import task_outputs
+from ..loading import ValueLoader
+from ..pinned import run_dag
+from ..records import TaskRun
+from ..runs import UnknownRunError, find_row, open_store, read_runs
 
 
 def load(

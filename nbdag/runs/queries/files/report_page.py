@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...core.model.states import RUN_FINISHED
-from ...errors import NbdagError, error
-from ...home import Home
-from ...html_report import CODES, Code, to_html
-from .records import Run
-from .runs import find_run, home_of
+from ....core.model.states import RUN_FINISHED
+from ....errors import NbdagError, error
+from ....home import Home
+from ....html_report import CODES, Code, to_html
+from ..records import Run
+from ..runs import find_run, home_of
 
 
 @error

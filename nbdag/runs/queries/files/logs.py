@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...core.model.job import Key
-from ...core.model.states import TaskState
-from ...home import Home, the_home
-from .records import TaskNotInRunError
-from .runs import NoLogError, UnknownRunError, find_row, open_store
+from ....core.model.job import Key
+from ....core.model.states import TaskState
+from ....home import Home, the_home
+from ..records import TaskNotInRunError
+from ..runs import NoLogError, UnknownRunError, find_row, open_store
 
 _WAITS = frozenset({TaskState.RUNNING, TaskState.UP_FOR_RESCHEDULE})  # states of an attempt that still writes its log
 

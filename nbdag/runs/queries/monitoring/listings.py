@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.model.states import RUN_FINISHED, RunState, TaskState
-from ...errors import NbdagError, error
-from ...home import Home, the_home
-from ...store.rows import RunRow
-from .deployments import Deployed, NotDeployedError, deployments_of
-from .liveness import dead_owners, describe_orphan
-from .records import Run
-from .runs import UnknownStateError, open_store, read_runs
+from ....core.model.states import RUN_FINISHED, RunState, TaskState
+from ....errors import NbdagError, error
+from ....home import Home, the_home
+from ....store.rows import RunRow
+from ..deployments import Deployed, NotDeployedError, deployments_of
+from ..liveness import dead_owners, describe_orphan
+from ..records import Run
+from ..runs import UnknownStateError, open_store, read_runs
 
 if TYPE_CHECKING:
-    from ...store.store import Store
+    from ....store.store import Store
 
 RECENT = 20  # number of latest runs in the entry of a DAG
 

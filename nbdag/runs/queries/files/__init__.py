@@ -1,0 +1,1 @@
+"""Queries about files that runs have stored: pinned notebooks, values, logs and reports."""
