@@ -99,6 +99,14 @@ def runtime() -> Iterator[Path]:
         end_all_of(folder)
 
 
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests() -> Iterator[None]:
+    """Forget the secrets that a test made known to this process; they would be masked in the values of later tests."""
+    yield
+    if (masker := sys.modules.get("nbdag.secrets.masker")) is not None:
+        masker.known.__init__()
+
+
 @pytest.fixture(scope="session")
 def warm_commands(runtime: Path) -> Iterator[WarmCommands]:
     """Yield the process that forks commands of nbdag."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -18,6 +20,14 @@ from .driver import attempts, headless, notebook, plain, warnings
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Implicitly cleaning up", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_files_of_cases() -> Iterator[None]:
+    """Delete the temporary files that cases leave, before a test of another module is warned of them."""
+    yield
+    gc.collect()
+
 
 NODE = "class Node:\n    pass"
 

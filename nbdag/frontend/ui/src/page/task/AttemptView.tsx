@@ -24,9 +24,9 @@ export function AttemptView({ attempt, task, shown: { dag, run } }: Props) {
   const { map_index, try_number, state, started, ended, error, notes } = attempt
   const live = state === 'running' || state === 'restarting'
   const address = runAddress(dag, run, `tasks/${encodeURIComponent(task)}/attempts/${map_index}/${try_number}`)
-  // The state in the address makes a change of the state another resource, which is read again.
+  // The state, as a fragment that is not sent, makes a change of the state another resource, which is read again.
   const answer = useResource<AttemptMessage>(
-    `${address}?state=${state}`,
+    `${address}#${state}`,
     (change) => live && change.dag === dag && change.run === run,
   )
   const source = useMemo(() => logSource(`${address}/log`), [address])

@@ -14,7 +14,7 @@ interface Props {
 
 export function Why({ dag, run, name, state }: Props) {
   const why = useResource<WhyList>(
-    runAddress(dag, run, `why/${encodeURIComponent(name)}?state=${state}`),
+    runAddress(dag, run, `why/${encodeURIComponent(name)}#${state}`),
     (change) => change.dag === dag && change.run === run,
   )
   return (
