@@ -61,9 +61,11 @@ def run_with_form(visit: Visit, dag: str, **values: str) -> str:
             field.select_option(label=value)
         else:
             field.fill(value)
-    dialog.get_by_role("button", name=re.compile("Run$")).click()
-    toast = visit.page.locator(".pg-toast").last
-    return toast.get_by_role("link").inner_text()
+    with visit.page.expect_response(lambda each: each.url.endswith("/trigger")) as answer:
+        dialog.get_by_role("button", name=re.compile("Run$")).click()
+    run = str(answer.value.json()["id"])
+    visit.page.locator(".pg-toast").get_by_role("link", name=run).wait_for()
+    return run
 
 
 def ended(site: Site, dag: str, run: str, state: str) -> None:
@@ -150,8 +152,8 @@ def test_a_run_is_started_with_the_form_and_its_columns_fill_the_grid(visit: Vis
     assert visit.serious_violations() == []
     square.focus()
     visit.page.keyboard.press("ArrowUp")
-    focused = visit.page.evaluate("() => document.activeElement.getAttribute('href')")
-    assert focused.endswith(f"/runs/{run}/tasks/validate"), "arrow keys move between the squares"
+    above = f"/runs/{run}/tasks/validate"
+    visit.page.wait_for_function("end => document.activeElement.getAttribute('href')?.endsWith(end)", arg=above)
     visit.page.keyboard.press("Enter")
     visit.page.wait_for_url(f"**/runs/{run}/tasks/validate")
     visit.page.go_back()
@@ -230,6 +232,7 @@ def test_a_backfill_is_previewed_before_its_runs_are_created(visit: Visit) -> No
 
 
 def test_the_scheduler_and_the_pools_are_shown_and_changed(visit: Visit) -> None:
+    row(visit, "churn").wait_for()  # the page listens to the keyboard
     visit.page.keyboard.press("g")
     visit.page.keyboard.press("s")
     visit.page.get_by_text("A scheduler is alive on").wait_for()
