@@ -112,7 +112,7 @@ class BaseOperator(metaclass=OperatorType):
 
     def execute(self, context: Any) -> Any:
         """Do the work of the task, and return its result."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method execute(self, context)")
 
     def post_execute(self, context: Any, result: Any = None) -> None:
         """Called after `execute`."""
@@ -144,7 +144,7 @@ class BaseSensorOperator(BaseOperator):
 
     def poke(self, context: Any) -> Any:
         """Return whether the task need not wait any longer."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method poke(self, context)")
 
     def execute(self, context: Any) -> Any:
         return self.poke(context)
@@ -157,7 +157,7 @@ class BaseBranchOperator(BaseOperator):
 
     def choose_branch(self, context: Any) -> Any:
         """Return the id, or ids, of the tasks that follow."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method choose_branch(self, context)")
 
     def execute(self, context: Any) -> Any:
         return self.choose_branch(context)

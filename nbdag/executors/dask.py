@@ -24,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -86,7 +86,6 @@ class _Submission:
     host: str = ""
     cancelled: bool = False
     missed: int = 0  # number of checks in a row in which the worker was missing
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def failed(self, why: str) -> Result:
         """Return a failed result for an attempt without a result of its own."""
@@ -113,6 +112,7 @@ class DaskExecutor:
         self._attempts: dict[Key, _Submission] = {}
         self._claims: dict[str, _Submission] = {}  # key: name of a claim
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)  # an attempt has started or ended
         self._stopping = threading.Event()
         self._calls = ThreadPoolExecutor(8, thread_name_prefix="nbdag-dask")  # calls of the cluster that may take long
         self._cluster: LocalCluster | None = None
@@ -166,11 +166,8 @@ class DaskExecutor:
             attempts = list(self._attempts.values())
         for attempt in attempts:
             self.cancel(attempt.job.key)
-        while True:
-            with self._lock:
-                if not self._attempts:
-                    break
-            time.sleep(0.02)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._attempts)
         self._stopping.set()
         self._watch.join()
         self._calls.shutdown()
@@ -185,10 +182,11 @@ class DaskExecutor:
     def _on_event(self, event: tuple[float, Mapping[str, str]]) -> None:
         """Record which worker executes an attempt."""
         _, said = event
-        with self._lock:
+        with self._changed:
             attempt = self._claims.get(said["claim"])
-        if attempt is not None:
-            attempt.address, attempt.host = said["address"], said["host"]
+            if attempt is not None:
+                attempt.address, attempt.host = said["address"], said["host"]
+                self._changed.notify_all()
 
     def _on_done(self, name: str, future: Future[Any]) -> None:
         with self._lock:
@@ -202,16 +200,19 @@ class DaskExecutor:
         elif future.status == "error":
             reason = future.exception()
             self._finish(name, attempt.failed(f"the attempt did not start: {type(reason).__name__}: {reason}"))
-        elif not attempt.cancelled:  # cancelled or lost, and not by this executor
+        elif attempt.cancelled:
+            self._finish(name, attempt.failed(CANCELLED))
+        else:
             self._finish(name, attempt.failed(f"the Dask scheduler lost or cancelled the attempt{_on(attempt)}"))
 
     def _finish(self, name: str, result: Result, *, give_up: bool = False) -> None:
         """Report the result of an attempt, unless it has one already; `give_up` cancels the attempt's Dask task."""
-        with self._lock:
+        with self._changed:
             attempt = self._claims.pop(name, None)
             if attempt is None:
                 return
             self._attempts.pop(attempt.job.key, None)
+            self._changed.notify_all()
         with contextlib.suppress(Exception):  # the connection may be closed
             if attempt.future is not None:
                 if give_up:
@@ -223,16 +224,20 @@ class DaskExecutor:
     def _cancel(self, attempt: _Submission) -> None:
         """Prevent an attempt from starting, or terminate it on its host."""
         name = attempt.claim.name
-        with contextlib.suppress(Exception):
+        try:
             attempt.claim.put("cancelled", timeout=CLAIM_TIMEOUT)
-            # Nobody can start the attempt any more.
+        except TimeoutError:
+            pass  # the attempt has started
+        except Exception:  # the Dask scheduler does not answer, so its workers end by themselves
+            self._finish(name, attempt.failed(CANCELLED))
+            return
+        else:
             self._finish(name, attempt.failed(CANCELLED), give_up=True)
             return
-        while not attempt.address:  # the attempt has started, and the worker's event is under way
-            with self._lock:
-                if name not in self._claims:
-                    return
-            time.sleep(0.02)
+        with self._changed:  # the worker's event is under way
+            self._changed.wait_for(lambda: attempt.address or name not in self._claims)
+            if name not in self._claims:
+                return
         try:
             self._client.run(cancel_attempt, name, workers=[attempt.address])
         except Exception as failure:

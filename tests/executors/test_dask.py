@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
@@ -156,6 +157,33 @@ def test_an_attempt_fails_if_the_dask_scheduler_forgets_its_tasks(cluster: Any, 
     assert result.state is TaskState.FAILED
     assert "Dask" in (result.error or "")
     until(lambda: all(map(ended, on.begun())))
+
+
+def test_attempts_fail_and_the_executor_stops_if_the_dask_scheduler_is_killed(tmp_path: Path) -> None:
+    place = tmp_path / "scheduler.json"
+    python = [sys.executable, "-W", "ignore", "-m"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    scheduler = subprocess.Popen(
+        [*python, "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(place)],
+        **quiet,
+    )
+    worker = subprocess.Popen(
+        [*python, "distributed.cli.dask_worker", "--scheduler-file", str(place), "--nthreads", "1", "--no-dashboard"],
+        **quiet,
+    )
+    try:
+        until(place.exists)
+        on = Submitted(tmp_path, json.loads(place.read_text())["address"], 2)
+        on.submit("task", FOREVER)
+        until(on.begun)
+        on.submit("waits", "x = 1")
+        scheduler.kill()
+        on.executor.stop()
+        assert {on.result().state for _ in range(2)} == {TaskState.FAILED}
+        until(lambda: all(map(ended, on.begun())))
+    finally:
+        scheduler.kill()
+        worker.kill()
 
 
 def test_the_number_of_slots_follows_the_workers_of_the_cluster(cluster: Any, on: Submitted) -> None:
