@@ -290,10 +290,15 @@ class Lab:
         )
 
     def clear(self) -> None:
-        """Close all documents without saving them."""
+        """Close all documents without saving them, and show the side panels that JupyterLab shows at first."""
         if self._page is not None:
             self._page.evaluate(
-                "() => { for (const each of [...window.jupyterapp.shell.widgets('main')]) each.dispose() }"
+                """() => {
+                  const shell = window.jupyterapp.shell
+                  for (const each of [...shell.widgets('main')]) each.dispose()
+                  shell.collapseRight()
+                  shell.activateById('filebrowser')
+                }"""
             )
 
     def close(self) -> None:
