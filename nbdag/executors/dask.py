@@ -118,7 +118,7 @@ class DaskExecutor:
         self._cluster: LocalCluster | None = None
         if address is None:
             self._cluster = LocalCluster(
-                n_workers=slots, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+                n_workers=slots, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR
             )
         self._client = _connect(self._cluster.scheduler_address if self._cluster is not None else str(address))
         try:

@@ -90,7 +90,7 @@ class Contract:
 @pytest.fixture(scope="module")
 def cluster(runtime: Path) -> Iterator[str]:
     """Yield the address of a Dask cluster of two workers, which the tests of a module share."""
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as made:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as made:
         yield made.scheduler_address
 
 

@@ -72,7 +72,7 @@ class Submitted:
 @pytest.fixture
 def cluster(runtime: Path) -> Iterator[distributed.LocalCluster]:
     """Yield a cluster of one worker with one thread."""
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as made:
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as made:
         yield made
 
 
