@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1] / "support"))  # pytest adds this folder by its configuration
 from tests.conftest import end_all_of
 
 from .page import page
