@@ -60,10 +60,10 @@ export class Book {
 
   /** Return whether this notebook is a pipeline, or its author looks at it as one. */
   get isPipeline(): boolean {
-    const { model } = this.notebook
-    if (!model) return false
-    for (let n = 0; n < model.cells.length; n += 1) {
-      const cell = model.cells.get(n)
+    const cells = this.notebook.model?.cells // null once the document is closed
+    if (!cells) return false
+    for (let n = 0; n < cells.length; n += 1) {
+      const cell = cells.get(n)
       if (cell.type === 'code' && MENTIONS.test(cell.sharedModel.getSource())) return true
     }
     return false

@@ -87,6 +87,7 @@ export function onEdited({ model }: Context, call: (sources: Record<string, stri
 
 function sourcesOf({ cells }: Notebook): Map<string, string> {
   const found = new Map<string, string>()
+  if (!cells) return found // the document was closed after the edit
   for (let n = 0; n < cells.length; n += 1) {
     const { id, type, sharedModel } = cells.get(n)
     const source = type === 'code' ? sharedModel?.getSource?.() : undefined
