@@ -13,6 +13,7 @@ import functools
 import itertools
 import types
 from collections.abc import Iterable
+from typing import Any
 
 import xxhash
 
@@ -69,9 +70,13 @@ def _text(obj: object, depth: int) -> str:
     name = f"a {type(obj).__module__}.{type(obj).__qualname__}"
     if type(obj).__module__ == "__main__" and isinstance(own := getattr(obj, "__dict__", None), dict):
         return f"{name}{_all(((key, value) for key, value in own.items() if key not in _OF_ENUMS), depth)}"
-    if type(obj).__module__ == "numpy" and hasattr(obj, "tobytes") and not getattr(obj.dtype, "hasobject", True):
-        return f"{name}({obj.dtype}{obj.shape}{xxhash.xxh3_128_hexdigest(obj.tobytes())})"
-    return name
+    return f"{name}({_array(obj)})" if type(obj).__module__ == "numpy" and hasattr(obj, "tobytes") else name
+
+
+def _array(array: Any) -> str:
+    if array.dtype.hasobject:
+        return ""
+    return f"{array.dtype}{array.shape}{xxhash.xxh3_128_hexdigest(array.tobytes())}"
 
 
 def _all(items: Iterable[object], depth: int) -> str:

@@ -177,7 +177,6 @@ class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
             return _without(obj, cached)
         return super().reducer_override(obj)
 
-
     def _data_of(self, cls: type) -> list[tuple[str, Any]]:
         """Return the attributes of a class that the digest of its definition does not cover, such as a counter."""
         if cls in self._classes:

@@ -11,7 +11,7 @@ object; or one of the constants below.
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 VALUE = "<value>"  # stands for the use of a variable of another cell
@@ -125,8 +125,9 @@ KINDS: tuple[StateKind, ...] = (
                 sklearn.model_selection.train_test_split sklearn.model_selection.ShuffleSplit sklearn.utils.shuffle
                 sklearn.model_selection.StratifiedShuffleSplit sklearn.model_selection.RandomizedSearchCV
                 sklearn.utils.resample sklearn.ensemble. sklearn.cluster. sklearn.decomposition. sklearn.manifold.
-                sklearn.neural_network. sklearn.tree. sklearn.mixture. sklearn.gaussian_process. sklearn.random_projection.
-                sklearn.linear_model.SGDClassifier sklearn.linear_model.SGDRegressor sklearn.linear_model.Perceptron
+                sklearn.neural_network. sklearn.tree. sklearn.mixture. sklearn.gaussian_process.
+                sklearn.random_projection. sklearn.linear_model.SGDClassifier sklearn.linear_model.SGDRegressor
+                sklearn.linear_model.Perceptron
                 sklearn.model_selection.KFold sklearn.model_selection.StratifiedKFold
                 sklearn.inspection.permutation_importance sklearn.datasets.make_blobs
                 sklearn.datasets.make_classification sklearn.datasets.make_regression sklearn.datasets.make_moons

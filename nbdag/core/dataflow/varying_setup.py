@@ -7,41 +7,89 @@ one in each task, whereas all cells of the notebook have the same value.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
+from ..analysis import known
 from ..analysis.hidden_state import BY_KEY
 from ..cells.source import Python, SyntaxProblem
 from ..model.dag import CellKind, Problem
 from ..model.problems import problem
 from ..model.text import join_names
-from .reaching_definitions import Versions
+from .reaching_definitions import CellFlow, Read, Versions
 from .read_cells import parse
 
 _CLOCKS = frozenset(
-    """
-    time.time time.time_ns time.perf_counter time.perf_counter_ns time.monotonic time.monotonic_ns time.process_time
-    time.ctime time.strftime time.localtime time.gmtime datetime.datetime.now datetime.datetime.utcnow
-    datetime.datetime.today pandas.Timestamp.now pandas.Timestamp.utcnow pandas.Timestamp.today timeit.default_timer
-    pendulum.now arrow.now arrow.utcnow
-    """.split()
+    [
+        "time.time",
+        "time.time_ns",
+        "time.perf_counter",
+        "time.perf_counter_ns",
+        "time.monotonic",
+        "time.monotonic_ns",
+        "time.process_time",
+        "time.ctime",
+        "time.strftime",
+        "time.localtime",
+        "time.gmtime",
+        "datetime.datetime.now",
+        "datetime.datetime.utcnow",
+        "datetime.datetime.today",
+        "pandas.Timestamp.now",
+        "pandas.Timestamp.utcnow",
+        "pandas.Timestamp.today",
+        "timeit.default_timer",
+        "pendulum.now",
+        "arrow.now",
+        "arrow.utcnow",
+    ]
 )
 _TIMED_BY_ARGUMENT = frozenset(["time.strftime", "time.localtime", "time.gmtime", "time.ctime"])
 _UNIQUE = frozenset(
-    """
-    uuid.uuid1 uuid.uuid4 os.getpid os.urandom secrets.token_hex secrets.token_bytes secrets.token_urlsafe
-    secrets.randbelow secrets.choice secrets.randbits tempfile.mkdtemp tempfile.mkstemp tempfile.mktemp
-    tempfile.TemporaryDirectory tempfile.NamedTemporaryFile
-    """.split()
+    [
+        "uuid.uuid1",
+        "uuid.uuid4",
+        "os.getpid",
+        "os.urandom",
+        "secrets.token_hex",
+        "secrets.token_bytes",
+        "secrets.token_urlsafe",
+        "secrets.randbelow",
+        "secrets.choice",
+        "secrets.randbits",
+        "tempfile.mkdtemp",
+        "tempfile.mkstemp",
+        "tempfile.mktemp",
+        "tempfile.TemporaryDirectory",
+        "tempfile.NamedTemporaryFile",
+    ]
 )
 _DRAWS = frozenset(
-    """
-    random.random random.randint random.randrange random.choice random.choices random.sample random.uniform
-    random.gauss random.normalvariate random.getrandbits numpy.random.rand numpy.random.randn numpy.random.random
-    numpy.random.randint numpy.random.normal numpy.random.uniform numpy.random.choice numpy.random.permutation
-    numpy.random.random_sample numpy.random.standard_normal numpy.random.binomial numpy.random.poisson
-    numpy.random.exponential
-    """.split()
+    [
+        "random.random",
+        "random.randint",
+        "random.randrange",
+        "random.choice",
+        "random.choices",
+        "random.sample",
+        "random.uniform",
+        "random.gauss",
+        "random.normalvariate",
+        "random.getrandbits",
+        "numpy.random.rand",
+        "numpy.random.randn",
+        "numpy.random.random",
+        "numpy.random.randint",
+        "numpy.random.normal",
+        "numpy.random.uniform",
+        "numpy.random.choice",
+        "numpy.random.permutation",
+        "numpy.random.random_sample",
+        "numpy.random.standard_normal",
+        "numpy.random.binomial",
+        "numpy.random.poisson",
+        "numpy.random.exponential",
+    ]
 )
 _GENERATORS = frozenset(["random.Random", "numpy.random.default_rng", "numpy.random.RandomState"])
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -57,9 +105,7 @@ class _Varying:
     is_clock: bool
 
 
-def varying_setup(
-    versions: Versions, parsed: dict[int, Python | SyntaxProblem]
-) -> Iterator[Problem]:
+def varying_setup(versions: Versions, parsed: dict[int, Python | SyntaxProblem]) -> Iterator[Problem]:
     """Yield a problem for each name of setup that varies and that several tasks read."""
     trees = {
         flow.analysis.cell.index: python.tree
@@ -72,23 +118,55 @@ def varying_setup(
         if cell.kind is CellKind.SETUP and cell.index in trees:
             found = finder.find(trees[cell.index])
             for name, varying in found.items():
-                readers = [
-                    each.analysis.cell.task
-                    for each in versions.flows
-                    if each.analysis.cell.task is not None
-                    and (read := each.reads.get(name)) is not None
-                    and read.version is not None
-                    and read.version.maker is flow.analysis
-                ]
+                readers = _readers(versions, name, flow)
                 if len(readers) < 2 or (varying.is_clock and finder.only_measures(name)):
                     continue
                 yield problem(
                     "NB308",
-                    f"{varying.why} gives {name} another value in each of {join_names(readers)}, because setup runs "
-                    "in every task",
+                    f"{name} has another value in each task that reads it ({join_names(readers)}), because every "
+                    f"task runs setup, which calls {varying.why}",
                     hint=_HINT.format(name=name),
                     place=cell.at(varying.line),
                 )
+
+
+def varying_results(versions: Versions, parsed: dict[int, Python | SyntaxProblem]) -> Iterator[Problem]:
+    """Yield a problem for each function that caches results that vary, or that prints, and that several tasks call.
+
+    In the notebook, the second call returns the cached result; headlessly, each task has a cache of its own.
+    """
+    trees = (parse(flow.analysis.cell, parsed) for flow in versions.flows)
+    finder = _Finder((each.tree for each in trees if isinstance(each, Python)), _is_seeded(versions))
+    for flow in versions.flows:
+        python = parse(flow.analysis.cell, parsed)
+        for node in python.tree.body if isinstance(python, Python) else ():
+            if not isinstance(node, ast.FunctionDef) or not any(map(finder.caches, node.decorator_list)):
+                continue
+            callers = _readers(versions, node.name, flow)
+            effect = finder.effect_of(node)
+            if effect and len(callers) > 1:
+                yield problem(
+                    "NB464",
+                    f"{node.name} caches its results, but each of {join_names(callers)} has a cache of its own and "
+                    f"calls {effect} again",
+                    hint=f"call {node.name} in one task, and keep the result in a variable",
+                    place=flow.analysis.cell.at(node.lineno),
+                )
+
+
+def _readers(versions: Versions, name: str, maker: CellFlow) -> list[str]:
+    """Return the tasks that read the name as this cell binds it, in notebook order."""
+    return [
+        each.analysis.cell.task
+        for each in versions.flows
+        if each.analysis.cell.task is not None
+        and (each is maker or ((read := each.reads.get(name)) is not None and _is_made_by(versions, read, maker)))
+        and (each is not maker or name in each.analysis.uses.reads)
+    ]
+
+
+def _is_made_by(versions: Versions, read: Read, maker: CellFlow) -> bool:
+    return any(version.maker is maker.analysis for version in versions.sources(read.version))
 
 
 def _is_seeded(versions: Versions) -> bool:
@@ -152,15 +230,29 @@ class _Finder:
             return ""
         return ".".join([self._imports.get(node.id, node.id), *reversed(parts)])
 
+    def caches(self, decorator: ast.expr) -> bool:
+        """Return whether a decorator caches the results of a function."""
+        return self._dotted(decorator.func if isinstance(decorator, ast.Call) else decorator) in known.CACHES
+
+    def effect_of(self, function: ast.FunctionDef) -> str:
+        """Return the name of a call in the function that has another effect or result each time; "" without one."""
+        for node in (each for statement in function.body for each in _own_nodes(statement)):
+            name = self._dotted(node.func) if isinstance(node, ast.Call) else ""
+            if name in ("print", "display", "object") or name in _CLOCKS or name in _UNIQUE:
+                return name
+            if name in _DRAWS and not self._seeded:
+                return name
+        return ""
+
     def only_measures(self, name: str) -> bool:
         """Return whether the notebook only uses the date of a time, or subtracts it, as in `time.time() - start`."""
         for tree in self._trees:
             measured = {id(node.right) for node in ast.walk(tree) if isinstance(node, ast.BinOp) and _is_minus(node)}
             measured |= _dates(tree)
             for node in ast.walk(tree):
-                if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
-                    if id(node) not in measured:
-                        return False
+                is_read = isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
+                if is_read and id(node) not in measured:
+                    return False
         return True
 
 

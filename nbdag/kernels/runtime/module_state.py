@@ -93,15 +93,19 @@ def changed_attributes(
     for name in dict.fromkeys((*before, *after)):
         old, new = before.get(name, _MISSING), after.get(name, _MISSING)
         if isinstance(new, _Lenient) and (isinstance(old, _Lenient) or old is _MISSING):
-            then = _MISSING if old is _MISSING else old.copy
-            if old is not _MISSING and old.identity != new.identity:
-                yield name  # another function
-            elif _differs(then, new.copy, lenient=True):
-                yield name
-            elif _is_filled_later(then, new.copy) and then != new.copy and _is_only_stored(name, module):
+            if _private_differs(name, old, new, module):
                 yield name
         elif _differs(old, new, lenient=False):
             yield name
+
+
+def _private_differs(name: str, old: Any, new: _Lenient, module: types.ModuleType | None) -> bool:
+    then = old.copy if isinstance(old, _Lenient) else _MISSING
+    if isinstance(old, _Lenient) and old.identity != new.identity:
+        return True  # another function
+    if _differs(then, new.copy, lenient=True):
+        return True
+    return then != new.copy and _is_filled_later(then, new.copy) and _is_only_stored(name, module)
 
 
 def imported_by(module: types.ModuleType, others: Collection[str]) -> Iterator[str]:
@@ -212,8 +216,7 @@ class _Copier:
         if isinstance(value, threading.local):
             return _Mapping(same, self._values(vars(value), depth - 1), True)
         if isinstance(value, dict):
-            own = value if len(value) <= _LIMIT else {}
-            return _Mapping(same, {"len": len(value)} if own is not value else self._items(value, depth - 1))
+            return _Mapping(same, self._items(value, depth - 1) if len(value) <= _LIMIT else {"": len(value)})
         if isinstance(value, list | tuple | deque | set | frozenset):
             if len(value) > _LIMIT:
                 return _Sequence(same, len(value))
@@ -227,7 +230,9 @@ class _Copier:
             own = getattr(value, "__dict__", None)
             if isinstance(own, dict) and len(own) <= _LIMIT:
                 of_library = not is_users_class(type(value))
-                return _Mapping(same, self._values(own, min(depth - 1, 1) if of_library else depth - 1), True, of_library)
+                return _Mapping(
+                    same, self._values(own, min(depth - 1, 1) if of_library else depth - 1), True, of_library
+                )
         return same
 
     def function(self, value: types.FunctionType, depth: int = _DEPTH) -> Any:
@@ -299,6 +304,8 @@ def _parts_differ(old: _Mapping, new: _Mapping, *, lenient: bool) -> bool:
     lenient = lenient or new.of_library
     for name in dict.fromkeys((*old.parts, *new.parts)):
         one, other = old.parts.get(name, _MISSING), new.parts.get(name, _MISSING)
+        if one is _MISSING and lenient and not new.is_object:
+            continue  # a new key of a dict
         is_local = isinstance(new.same.value, threading.local) and isinstance(other, tuple)
         is_private = new.is_object and isinstance(name, str) and name.startswith("_")
         if _differs(one, other, lenient=(lenient or is_private) and not is_local):
@@ -310,7 +317,7 @@ def _is_filled_later(old: Any, new: Any) -> bool:
     """Return whether a value looks like the result of a first call: None or False before, anything afterwards."""
     if isinstance(new, tuple) and new[0] is int:
         return False
-    return old == (type(None), None) or (old == (bool, False) and new == (bool, True))
+    return bool(old == (type(None), None)) or (old == (bool, False) and new == (bool, True))
 
 
 def _is_time(copy: Any) -> bool:
@@ -320,14 +327,16 @@ def _is_time(copy: Any) -> bool:
 
 
 def _is_only_stored(name: str, module: types.ModuleType | None) -> bool:
-    """Return whether functions of a module set this attribute, and no function reads it before it does so."""
-    stored = False
+    """Return whether one function of a module sets this attribute without reading it, and another function reads it."""
+    is_stored = is_read = False
     for value in list(vars(module).values()) if module is not None else ():
         if not isinstance(value, types.FunctionType) or name not in value.__code__.co_names:
             continue
         used = [each.opname for each in dis.get_instructions(value) if each.argval == name]
+        reads = any(op.startswith("LOAD_") for op in used)
         if "STORE_GLOBAL" in used:
-            if any(op.startswith("LOAD_") for op in used):
-                return False
-            stored = True
-    return stored
+            if reads:
+                return False  # such a function fills a cache
+            is_stored = True
+        is_read = is_read or reads
+    return is_stored and is_read

@@ -202,10 +202,22 @@ def _ipython_settings(_: object) -> dict[str, Any]:
         "xmode": getattr(shell.InteractiveTB, "mode", ""),
         "ast_node_interactivity": shell.ast_node_interactivity,
     }
+    # Libraries register printers and callbacks when they are used, also in later tasks.
+    for kind, formatter in shell.display_formatter.formatters.items():
+        own = [cls for cls, printer in formatter.type_printers.items() if _is_of_notebook(printer)]
+        if own:
+            found[f"formatter of {kind}"] = frozenset(own)
+    for event, callbacks in shell.events.callbacks.items():
+        if own_callbacks := [each for each in callbacks if _is_of_notebook(each)]:
+            found[f"callbacks of {event}"] = frozenset(own_callbacks)
     inline = sys.modules.get("matplotlib_inline.config")
     if inline is not None and inline.InlineBackend.initialized():
         found["figure_formats"] = frozenset(inline.InlineBackend.instance().figure_formats)
     return found
+
+
+def _is_of_notebook(function: object) -> bool:
+    return getattr(function, "__module__", None) == "__main__"
 
 
 # Extensions of IPython that have no effect in a task.
@@ -238,14 +250,9 @@ def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _accessors(pandas: Any) -> dict[str, frozenset[str]]:
-    """Return the accessors whose classes the notebook defines; those of libraries come with their import."""
-    classes = (pandas.DataFrame, pandas.Series, pandas.Index)
-    return {cls.__name__: frozenset(filter(functools.partial(_is_own, cls), cls._accessors)) for cls in classes}
-
-
-def _is_own(cls: type, name: str) -> bool:
-    return getattr(getattr(vars(cls).get(name), "_accessor", None), "__module__", "") == "__main__"
+def _accessors(pandas: Any) -> dict[str, Any]:
+    """Return the attributes of the classes that code extends, by accessors or by assignments."""
+    return {cls.__name__: dict(vars(cls)) for cls in (pandas.DataFrame, pandas.Series, pandas.Index)}
 
 
 def _numpy(numpy: Any) -> dict[str, Any]:
