@@ -35,7 +35,8 @@ from .core.model.dag import Cell, CellKind, Dag, Problem, Task
 from .core.model.problems import problem
 from .core.model.states import RunState, TaskState
 from .core.options.options import DagOptions
-from .core.planning.plan import Instance, RunView, plan
+from .core.planning.plan import plan
+from .core.planning.plan_types import Instance, RunView
 from .errors import NbdagError
 from .graphs import STALE, Mark
 

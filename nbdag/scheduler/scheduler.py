@@ -21,15 +21,17 @@ from ..core.model.events import Event
 from ..core.model.job import Job, Key, Result
 from ..core.model.states import FINISHED, WAITING, TaskState
 from ..core.planning.assemble import assemble
-from ..core.planning.plan import layout
+from ..core.planning.dag_layout import layout
 from ..core.planning.pools import Claim, assign_slots, implicit_pools
 from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
 from ..processes.identity import this_process
 from ..store.rows import AttemptRow, CachedOutcome, InstanceRow, RunRow, SchedulerRow
+from .owned_run import OwnedRun, TaskOutputs, task_outputs
+from .planning_views import previous_states, utc_datetime
 from .result_cache import ResultCache
-from .run_step import OwnedRun, RunStep, TaskOutputs, previous_states, task_outputs, utc_datetime
+from .run_step import RunStep
 
 if TYPE_CHECKING:
     from ..store.store import Store
