@@ -44,6 +44,8 @@ def start_run(notebook: Path, action: RunAction, task: str, *, home: Home) -> St
     if dag.errors:
         raise runs.NotebookProblemsError(notebook, dag.errors)
     option = RUN_OPTIONS[action]
+    if "\0" in task:  # no argument of a process contains a zero byte
+        raise RunNotStartedError(f"unknown task {task!r}")
     before = _run_ids(dag.id, home)
     arguments = ["run", str(notebook), *([option, task] if option else []), "--no-progress"]
     with tempfile.TemporaryFile() as output:
