@@ -16,8 +16,19 @@ from ...core.options.operator_options import help_of_operators, options_of_opera
 from ...core.options.option_types import Kind, quote
 from ...core.options.option_types import split as split_words
 from ...core.options.options import DagOptions, Option, TaskOptions
-from ...session import split
-from ..messages import (CompleteHeaderRequest, FormatHeaderRequest, FormattedHeader, HeaderCompletions, HeaderForm, HeaderProblem, OperatorInfo, OptionInfo, OptionTable, ParseHeaderRequest)
+from ...session.document import split
+from ..messages import (
+    CompleteHeaderRequest,
+    FormatHeaderRequest,
+    FormattedHeader,
+    HeaderCompletions,
+    HeaderForm,
+    HeaderProblem,
+    OperatorInfo,
+    OptionInfo,
+    OptionTable,
+    ParseHeaderRequest,
+)
 from .analysis import header_lines
 
 _MAX_CHOICES = 40  # a longer list, as that of all time zones, is suggested while a person types
