@@ -27,7 +27,10 @@ from ...graphs import Mark
 from ...session import read_document
 from ...session.document import CellRun, DocumentCell, split
 from ..graph import DROPPED, picture
-from ..messages import (
+from ..messages import TaskDetails
+from ..status import session_statuses
+from ..task import task_details
+from .messages import (
     AnalyzeRequest,
     CellEdit,
     CellInfo,
@@ -39,10 +42,7 @@ from ..messages import (
     Role,
     Severity,
     TagRequest,
-    TaskDetails,
 )
-from ..status import session_statuses
-from ..task import task_details
 
 _KINDS: dict[Role, str] = {"task": "task", "setup": "setup", "parameters": "params", "skip": "skip"}
 _STATES = {"running": TaskState.RUNNING, "success": TaskState.SUCCESS, "failed": TaskState.FAILED}

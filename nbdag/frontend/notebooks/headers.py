@@ -17,7 +17,8 @@ from ...core.options.option_types import Kind, quote
 from ...core.options.option_types import split as split_words
 from ...core.options.options import DagOptions, Option, TaskOptions
 from ...session.document import split
-from ..messages import (
+from .analysis import header_lines
+from .messages import (
     CompleteHeaderRequest,
     FormatHeaderRequest,
     FormattedHeader,
@@ -29,7 +30,6 @@ from ..messages import (
     OptionTable,
     ParseHeaderRequest,
 )
-from .analysis import header_lines
 
 _MAX_CHOICES = 40  # a longer list, as that of all time zones, is suggested while a person types
 _NO_CHOICE = "?"  # a text that is no choice of any option
