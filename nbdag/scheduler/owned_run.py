@@ -1,11 +1,12 @@
-"""A run that this scheduler owns, with the states and outputs of its tasks, as last loaded or saved."""
+"""A run that this scheduler owns, with the states and outputs of its tasks, as last loaded from the store or saved."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from ..core.model.dag import Dag
 from ..core.model.job import Key, Note
@@ -14,10 +15,16 @@ from ..core.planning.assemble import StoredOutputs
 from ..core.planning.deadlines import MissedDeadline
 from ..core.planning.plan_types import Instance, InstanceKey
 from ..store.rows import AttemptRow, InstanceRow, RunRow
+from .planning_views import utc_datetime
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 MISSED = "NB480"  # problem code of the note about a missed deadline
 # Key: task; value: stored outputs of the task's instances by map index.
 TaskOutputs = dict[str, dict[int, StoredOutputs]]
+# The state of a run in the store; the dict maps each borrowed task to the run with the task's values.
+StoredState = tuple[list[InstanceRow], list[AttemptRow], dict[str, int]]
 
 
 @dataclass
@@ -98,6 +105,24 @@ class OwnedRun:
             try_number=instance.tries,
         )
 
+    def context(self, instance: InstanceRow) -> dict[str, Any]:
+        """Return the attributes of the run and of a task's current attempt, for `dag_run` and `ti` in its code."""
+        row = self.row
+        return {
+            "dag_id": row.dag,
+            "run_id": row.name,
+            "task_id": instance.task,
+            "map_index": instance.map_index,
+            "try_number": instance.tries,
+            "max_tries": instance.tries_before_reset + (self.dag.tasks[instance.task].options.retries or 0),
+            "logical_date": utc_datetime(row.logical_date).isoformat(),
+            "data_interval_start": utc_datetime(row.interval_start).isoformat(),
+            "data_interval_end": utc_datetime(row.interval_end).isoformat(),
+            "params": dict(row.parameters),
+            "asset_events": list(row.events or ()),
+            "answer": dict(instance.answer),
+        }
+
 
 def task_outputs(attempts: Iterable[AttemptRow]) -> TaskOutputs:
     """Return the outputs of each instance's last successful attempt."""
@@ -107,3 +132,20 @@ def task_outputs(attempts: Iterable[AttemptRow]) -> TaskOutputs:
             digests = {output.name: output.digest for output in attempt.outputs}
             found.setdefault(attempt.task, {})[attempt.map_index] = StoredOutputs(attempt.map_index, digests)
     return found
+
+
+def load_states(store: Store, rows: Sequence[RunRow]) -> dict[int, StoredState]:
+    """Return the recorded state of each of these runs, read with few queries."""
+    if not rows:
+        return {}
+    numbers = [row.id for row in rows]
+    instances, attempts, borrowed = store.instances(numbers), store.attempts(numbers), store.borrowed(numbers)
+    return {number: (instances[number], attempts[number], borrowed[number]) for number in numbers}
+
+
+def borrowed_outputs(store: Store, borrowed: Mapping[str, int]) -> TaskOutputs:
+    """Return the outputs of each borrowed task, which the given run has stored."""
+    if not borrowed:
+        return {}
+    attempts = store.attempts(sorted(set(borrowed.values())))
+    return {task: task_outputs(attempts[run]).get(task, {}) for task, run in borrowed.items()}

@@ -9,7 +9,8 @@ from ..core.model.dag import Dag
 from ..core.model.states import TaskState
 from ..core.planning.dag_layout import layout
 from ..core.planning.plan_types import Instance, RunView
-from ..store.rows import InstanceRow, NewInstance, RunRow
+from ..core.planning.pools import Claim
+from ..store.rows import ActiveRow, InstanceRow, NewInstance, RunRow
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -26,6 +27,21 @@ def planning_instance(row: InstanceRow) -> Instance:
         short_circuit=row.short_circuit,
         question=str(row.answer["question"]) if row.asks else "",
         chosen=row.chosen,
+    )
+
+
+def claim_of(active: ActiveRow) -> Claim:
+    """Return the slots of a pool that a queued or running task instance occupies."""
+    return Claim(
+        dag_id=active.dag,
+        run_id=active.run,
+        task=active.task,
+        map_index=active.map_index,
+        weight=0,
+        logical_date=None,
+        position=0,
+        pool=active.pool,
+        slots=active.slots,
     )
 
 
