@@ -19,9 +19,10 @@ from ...core.model.states import RunState
 from ...errors import NbdagError, error
 from ...home import Home
 from ..actions import KERNEL_VARIABLES, RUN_OPTIONS
-from ..messages import RunAction, RunSummary, StartedRun
+from ..messages import RunAction, RunSummary
 from ..outputs import plain_text
 from ..status import run_summary
+from .messages import StartedRun
 
 _POLL = 0.1  # seconds between two looks at the store
 _LONGEST = 120.0  # seconds after which a run that has not begun is reported as an error
