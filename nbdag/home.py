@@ -243,7 +243,10 @@ def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Ho
 
 
 def reason_to_distrust(root: Path) -> tuple[str, str] | None:
-    """Return why another user could have written to this home, and the remedy. Return None if no other user could."""
+    """Return why another user could have written to this home, and the remedy.
+
+    Return None if no other user can change the folder.
+    """
     if not hasattr(os, "getuid"):
         return None
     for path, seen in _entries(root):

@@ -88,7 +88,7 @@ class _Submission:
     missed: int = 0  # number of checks in a row in which the worker was missing
 
     def failed(self, why: str) -> Result:
-        """Return a failed result for an attempt without a result of its own."""
+        """Return a failed result for an attempt that has reported no result."""
         return Result(
             key=self.job.key,
             state=TaskState.FAILED,
@@ -102,8 +102,9 @@ class _Submission:
 class DaskExecutor:
     """Executes attempts on a Dask cluster.
 
-    `slots` is the number of attempts at once; None means one per thread of the cluster's workers, also of those that
-    join later. With `address=None`, a cluster of as many workers as `slots` (default: the number of cores) is started.
+    `slots` is the number of attempts at once; None means one per thread of the cluster's workers, including workers
+    that join later. With `address=None`, a cluster of as many workers as `slots` (default: the number of cores) is
+    started.
     """
 
     def __init__(self, slots: int | None = None, *, address: str | None = None, allow_mismatch: bool = False) -> None:
