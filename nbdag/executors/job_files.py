@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.model.job import Job, Result
-from ..storage import cache_root, remote
+from ..storage import cache_root, files_at
 from ..writing import make_private_folder
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def get_inputs(job: Job) -> None:
     for path in map(Path, job.context.get("state_files", ())):
         with contextlib.suppress(FileNotFoundError):
             make_private_folder(path.parent)
-            remote(job.storage).get(_name(job, path), path)
+            files_at(job.storage).get(_name(job, path), path)
 
 
 def store_results(job: Job, result: Result) -> None:
@@ -61,7 +61,10 @@ def store_results(job: Job, result: Result) -> None:
     state = map(Path, job.context.get("state_files", ()))
     for path in (notebook, notebook.with_suffix(".log"), *state):
         if path.exists():
-            remote(job.storage).put(path, _name(job, path))
+            files_at(job.storage).put(path, _name(job, path))
+    if _files(job) == cache_root(job.storage):  # nobody reads the notebook and the log on this host
+        for path in (notebook, notebook.with_suffix(".log")):
+            path.unlink(missing_ok=True)
 
 
 def get_results(job: Job) -> None:
@@ -72,7 +75,7 @@ def get_results(job: Job) -> None:
     make_private_folder(notebook.parent)
     for path in (notebook, notebook.with_suffix(".log")):
         with contextlib.suppress(FileNotFoundError):
-            remote(job.storage).get(_name(job, path), path)
+            files_at(job.storage).get(_name(job, path), path)
 
 
 def _transfer(job: Job) -> Transfer:

@@ -27,7 +27,7 @@ from .remote import (
     StoragePasswordError,
     StoredFile,
     UnwritableStorageError,
-    remote,
+    files_at,
 )
 
 __all__ = [
@@ -38,7 +38,7 @@ __all__ = [
     "StoredFile",
     "UnwritableStorageError",
     "cache_root",
+    "files_at",
     "local_copy",
-    "remote",
     "upload_copy",
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import NbdagError, error
 from ..home import Home, absolute
-from .remote import remote
+from .remote import files_at
 
 CACHE = "NBDAG_CACHE"  # environment variable: folder for the copies of hosts that execute attempts
 CACHE_SIZE = "NBDAG_CACHE_SIZE"  # environment variable: maximum size of the values on a host, such as 20GB
@@ -69,11 +69,11 @@ def local_copy(home: Home, path: Path) -> Path:
     """
     if home.remote is not None and not path.exists():
         with contextlib.suppress(FileNotFoundError):
-            remote(home.remote).get(home.name_of(path), path)
+            files_at(home.remote).get(home.name_of(path), path)
     return path
 
 
 def upload_copy(home: Home, path: Path) -> None:
     """Copy a file of the home to the storage, if there is one. Raises `StorageError`."""
     if home.remote is not None and path.exists():
-        remote(home.remote).put(path, home.name_of(path))
+        files_at(home.remote).put(path, home.name_of(path))

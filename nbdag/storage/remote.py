@@ -120,7 +120,7 @@ class StoredFile:
 
 
 @lru_cache(maxsize=16)
-def remote(url: str) -> Remote:
+def files_at(url: str) -> Remote:
     """Return the files at a URL, with one connection per process."""
     return Remote(url)
 
@@ -254,9 +254,11 @@ class Remote:
             except Exception as failure:
                 if isinstance(failure, FileNotFoundError) or _of_this_host(failure):
                     raise
-                if _is_final(failure) or time.monotonic() + delay > until:
+                left = until - time.monotonic()
+                if _is_final(failure) or left <= 0:
                     raise StorageError(self.url, _without_known_secrets(_describe(failure))) from None
-            time.sleep(delay * random.uniform(0.5, 1.0))  # so that many hosts do not return at the same moment
+            # The delay is random, so that many hosts do not return at the same moment.
+            time.sleep(min(left, delay * random.uniform(0.5, 1.0)))
             delay = min(2 * delay, LONGEST_DELAY)
 
     def _connected(self) -> Any:

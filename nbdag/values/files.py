@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import xxhash
 
 from ..errors import NbdagError, error
-from ..storage.remote import PART, remote
+from ..storage.remote import PART, files_at
 from ..writing import make_private_folder, write_atomically
 from .memory import address_of, written_to
 
@@ -206,7 +206,7 @@ class LocalFiles:
     def download(self, digest: str) -> None:
         """Copy a file from the origin. Raises `LostValueError` if the origin does not have it."""
         try:
-            remote(self.origin).get(name_of(digest), self._path(digest))
+            files_at(self.origin).get(name_of(digest), self._path(digest))
         except FileNotFoundError:
             raise LostValueError(digest, self.origin, "is missing") from None
 
@@ -266,7 +266,7 @@ class RemoteFiles:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self._remote = remote(root)
+        self._remote = files_at(root)
 
     def write(self, about: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> str:
         digest = digest_of(about, parts)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..storage.host import cache_limit
-from ..storage.remote import remote
+from ..storage.remote import files_at
 from .files import LocalFiles, LostValueError, name_of
 
 AT_ONCE = 8  # number of values that move at the same time
@@ -81,7 +81,7 @@ class Transfer:
         for path, stat in found:
             if size <= _MARGIN * limit:
                 return
-            if remote(self.origin).exists(name_of(path.name)):
+            if files_at(self.origin).exists(name_of(path.name)):
                 with contextlib.suppress(OSError):
                     path.unlink()  # processes that have mapped the file keep its content
                     size -= stat.st_size
@@ -108,7 +108,7 @@ class Transfer:
         return _refers(about)
 
     def _upload(self, digest: str) -> Iterable[str]:
-        files, store = LocalFiles(self.root, self.origin), remote(self.origin)
+        files, store = LocalFiles(self.root, self.origin), files_at(self.origin)
         with self._lock:
             known = time.monotonic() - self._stored.get(digest, float("-inf")) < FRESH / 2
         if not known:

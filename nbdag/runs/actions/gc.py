@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...home import Home, the_home
-from ...storage import StoredFile, remote
+from ...storage import StoredFile, files_at
 from ..execution.recovery import open_recovered_store
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
         counts = {kind: len({_unit(each.name) for each in found}) for kind, found in stored.items()}
         size = sum(each.size for found in stored.values() for each in found)
         if not dry_run:
-            remote(here.remote).delete(each.name for found in stored.values() for each in found)
+            files_at(here.remote).delete(each.name for found in stored.values() for each in found)
     return Cleaned(**_about(deleted), bytes=size, **counts)
 
 
@@ -106,7 +106,7 @@ def _unneeded_in_storage(
 
     found: dict[str, list[StoredFile]] = {}
     for kind, folder in (("values", "values"), ("notebooks", "notebooks"), ("folders", "runs")):
-        files = [each for each in remote(url).files(folder) if not is_needed(each.name)]
+        files = [each for each in files_at(url).files(folder) if not is_needed(each.name)]
         # A run's folder is kept as a whole, so that its files disappear together.
         fresh = {_unit(each.name) for each in files if each.modified >= newest}
         found[kind] = [each for each in files if _unit(each.name) not in fresh]

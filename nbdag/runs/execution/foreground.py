@@ -26,7 +26,7 @@ from ...errors import NbdagError, error
 from ...executors import Choice, Executor
 from ...home import Home, the_home
 from ...scheduler import HEARTBEAT_INTERVAL, Scheduler, new_instance
-from ...storage import remote
+from ...storage import files_at
 from ...store.rows import Change, NewRun, RunRow
 from ..creation.build import build_run
 from ..creation.partial_runs import Borrowed
@@ -216,7 +216,7 @@ def executor_ready(choice: str | Choice, jobs: int | None, home: Home) -> Iterat
     executor = executors.create(choice, jobs)
     try:
         if home.remote is not None:
-            remote(home.remote).check()
+            files_at(home.remote).check()
         elif home.storage is not None:
             home.make_folder(home.values)
         yield executor

@@ -18,7 +18,7 @@ from ....core.model.text import plural
 from ....errors import NbdagError
 from ....home import Home, the_home, without_secrets
 from ....packages import PackagesError, find_unmet, is_built, unbuilt
-from ....storage import remote
+from ....storage import files_at
 from ..liveness import live_schedulers
 from ..runs import list_runs, open_store
 from .overview import LATE
@@ -147,7 +147,7 @@ def _storage(place: str, url: str | None) -> Finding:
     """Check that files can be written to the storage."""
     try:
         if url is not None:
-            remote(url).check()
+            files_at(url).check()
         elif not os.access(place, os.W_OK | os.X_OK):
             return Finding(what="storage", level="problem", said=f"{place} is not a folder that nbdag can write to")
     except NbdagError as error:
