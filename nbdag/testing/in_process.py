@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ..context import DagRun, PulledValues, set_current
-from ..core.cells.parameter_types import KernelCode
+from ..core.cells.kernel_values import KernelCode
 from ..core.model.job import CANCELLED, KERNEL_DIED, PUSHED, TIMED_OUT, Job, Key, Outcome, Result
 from ..core.model.states import TaskState
 from ..errors import Fail, NbdagError, Skip
