@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import home, links
+from .. import home, page_urls
 
 KINDS = ("systemd", "launchd")
 
@@ -33,8 +33,8 @@ def _environment() -> dict[str, str]:
         variables["NBDAG_DB_URL"] = here.url
     if here.storage is not None:
         variables[home.STORAGE] = here.storage
-    if address := os.environ.get(links.VARIABLE):
-        variables[links.VARIABLE] = address
+    if address := os.environ.get(page_urls.VARIABLE):
+        variables[page_urls.VARIABLE] = address
     return variables
 
 
