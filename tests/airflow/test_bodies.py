@@ -8,10 +8,10 @@ import pytest
 
 from nbdag import airflow
 from nbdag.airflow.kernel import run_bash, run_sql
-from nbdag.context import DagRun
 from nbdag.core.cells.cells import RawCell
 from nbdag.notebooks import read_cells
 from nbdag.operators import OperatorError
+from nbdag.task_api.context import DagRun
 
 NAMES = (
     "from datetime import datetime, timedelta, timezone\nfrom zoneinfo import ZoneInfo\nfrom nbdag.airflow import "
@@ -182,7 +182,7 @@ REFUSED = [
     ("from nbdag.airflow.datasets import Dataset", 1, "Dataset is not supported", "TriggerDagRunOperator"),
     ("DAG()", 1, "a DAG needs an id", "DAG('etl'"),
     ("DAG('a b')", 1, "the id 'a b' of the DAG is not a valid id", "use letters"),
-    ("DAG('a')\nDAG('b')", 2, "a second DAG, b; a notebook is one pipeline", "a notebook of its own"),
+    ("DAG('a')\nDAG('b')", 2, "a second DAG, b; a notebook is one pipeline", "a separate notebook"),
     ("DAG('a', schedule='@dayly')", 1, "@dayly", ""),
     ("DAG('a', schedule=[1])", 1, "schedule is a list, which is not supported", "cron expression"),
     ("DAG('a', sla_miss_callback=print)", 1, "sla_miss_callback=print of DAG is not supported", "dagrun_timeout"),
@@ -205,7 +205,7 @@ REFUSED = [
     ("EmptyOperator(task_id='a', trigger_rule='all_succes')", 1, "is unknown", "did you mean all_success?"),
     ("EmptyOperator(task_id='a', start_date=datetime(2020, 1, 1))", 1, "start_date of EmptyOperator differs", "in DAG(...)"),
     ("EmptyOperator(task_id='a')\nEmptyOperator(task_id='a')", 2, "task a already exists, created in line", "different ids"),
-    ("PythonOperator(task_id='a')", 1, "a calls None, which is no function", "python_callable=load"),
+    ("PythonOperator(task_id='a')", 1, "a calls None, which is not a function", "python_callable=load"),
     ("def f(x): ...\nPythonOperator(task_id='a', python_callable=f)", 2, "missing a required argument: 'x'", "op_kwargs"),
     ("def f(): ...\nPythonOperator(task_id='a', python_callable=f, op_kwargs={'y': 1})", 2, "unexpected argument 'y'", ""),
     ("def f(): ...\nPythonOperator(task_id='a', python_callable=f, op_args=[1])", 2, "too many positional arguments", ""),
@@ -224,10 +224,10 @@ REFUSED = [
     ("@task\ndef f(): return [1]\nf().zip([2])", 3, "a list is not the result of a task", "write first().zip(second())"),
     ("@task\ndef f(): return [1]\nf().map(lambda x: x)['k']", 3, "list has no keys", "map a function"),
     ("@task_group\ndef g(x): EmptyOperator(task_id='a')\ng.expand(x=[1, 2])", 3, "a mapped group of tasks", "one by one"),
-    ("EmptyOperator(task_id='a', on_success_callback='report')", 1, "on_success_callback of EmptyOperator is no function",
+    ("EmptyOperator(task_id='a', on_success_callback='report')", 1, "on_success_callback of EmptyOperator is not a function",
      "write on_success_callback=report"),
     ("class Loud(BashOperator):\n    def execute(self, context): return 1", 1, "Loud changes execute of BashOperator",
-     "write class Loud(BaseOperator) with an execute"),
+     "write class Loud(BaseOperator) with its own execute"),
     ("class A(BaseOperator): ...\nA(task_id='a')", 2, "A has no method execute", "write the method"),
     ("class A(BaseSensorOperator): ...\nA(task_id='a')", 2, "A has no method poke", "write the method"),
     ("class A(BaseOperator):\n    def __init__(self, **k): ...\n    def execute(self, context): ...\nA(task_id='a')", 4,
