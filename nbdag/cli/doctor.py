@@ -27,8 +27,9 @@ _SIGNS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("proble
 @executor_options
 @output_option
 def doctor(form: str, stop_servers: bool, executor: Choice) -> int:
-    """Check this installation for problems, and with --address also the hosts of a cluster.
+    """Check this installation for problems.
 
+    With --executor and --address, check also the hosts of a cluster: versions, slots, load, access to the storage.
     Servers of warm kernels exit NBDAG_IDLE seconds (default 600) after the last run. Exits with 1 if a problem was
     found.
     """

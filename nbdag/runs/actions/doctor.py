@@ -28,7 +28,7 @@ def doctor(home: Home | None = None, *, executor: Choice | None = None) -> Itera
     yield from health(home)
     yield from recovered
     if executor is not None:
-        yield from _hosts(executor, the_home(home))
+        yield from _hosts(executor, home)
 
 
 def stop_servers() -> None:
@@ -40,10 +40,11 @@ def stop_servers() -> None:
             server_registry.stop(server.key)
 
 
-def _hosts(executor: Choice, home: Home) -> Iterator[Finding]:
+def _hosts(executor: Choice, home: Home | None) -> Iterator[Finding]:
     """Check the hosts of a cluster: versions, slots, load, and access to the storage."""
     try:
-        found = executors.hosts(executor, home.remote or "")
+        storage = the_home(home).remote or "" if executor.options else ""
+        found = executors.hosts(executor, storage)
     except NbdagError as error:
         yield Finding(what="cluster", level="problem", said=str(error))
         return
