@@ -32,6 +32,7 @@ from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Proble
 from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
 from .control_flow import control_problems, role_problems, with_roles
+from .in_step import in_step_problems, leader_edges
 from .diagnostics import Diagnostics, asset_problems, cache_problems, nearest
 from .dropped_cells import dropped_cells
 from .file_order import with_literal_files
@@ -111,7 +112,9 @@ def _build(
         built = _inferred(cells, tasks, task_options, options, edges, dependent, parsed, found)
     position = {name: number for number, name in enumerate(tasks)}
     ordered = sorted(edges.values(), key=lambda edge: (position[edge.source], position[edge.target]))
-    order = run_order(list(tasks), ordered)
+    order = run_order(list(tasks), [*ordered, *leader_edges(built)])
+    if len(order) < len(tasks):  # perhaps a task is in step with one that depends on it, which is a problem of its own
+        order = run_order(list(tasks), ordered)
     if len(order) < len(tasks):
         path = _cycle(set(tasks) - set(order), ordered)
         found.append(_cycle_problem(path, edges, tasks))
@@ -133,7 +136,7 @@ def _build(
     )
     if language == "python":
         dag = with_literal_files(dag, parsed)
-    more = (*cache_problems(dag), *asset_problems(dag), *control_problems(dag, parsed))
+    more = (*cache_problems(dag), *asset_problems(dag), *control_problems(dag, parsed), *in_step_problems(dag, parsed))
     return replace(dag, problems=(*dag.problems, *more))
 
 
