@@ -21,13 +21,15 @@ Connections and variables are those of `nbdag.secrets`.
 What differs:
 
 - One cell makes one DAG, since a notebook is one pipeline.
+- In a mapped group, a result that is passed as an argument is that of the same element, and `xcom_pull` returns the
+  list of the results that exist already, as in Airflow. Such a group has no branch, setup or teardown task.
 - `xcom_pull` orders tasks: a task that pulls from another runs after it.
 - Bash gets the values of templates as data; `{{ value | safe }}` pastes a value as a part of the command.
 - A function's code, and what it reads, are copied into cells. So it cannot read variables that change in a loop.
 - Callbacks of tasks run in the task's kernel, and so not if a timeout or a signal ends it. `XComArg.map` is applied to
   all elements at once, before the instances run. A sensor of the user is made again for each poke.
 - Not supported, and rejected with what to write instead: callbacks of the DAG, mail, assets, hooks, deferrable
-  operators, an `execute` that replaces that of an operator below, mapped groups, `expand` over results of a task that
+  operators, an `execute` that replaces that of an operator below, `expand` over results of a task that
   may be missing, `@task.virtualenv`, `docker` and `kubernetes`, and every operator that is not in the table.
 - Without an effect, and reported by `nbdag check` (NB117): labels of edges, texts for Airflow's page, settings of its
   executors (`keywords.TASK_IGNORED` and `keywords.DAG_IGNORED`), `dag.test()`.

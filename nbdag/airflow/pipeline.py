@@ -10,12 +10,13 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Container, Iterable, Mapping
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..core.options import option_types
 from ..operators import OperatorError
-from ..operators.tasks import Builder, Node, Operator, TaskOutput, chain, current_build
+from ..operators.tasks import Builder, Node, Operator, TaskOutput, chain, current_build, tasks_in
 from . import keywords
 from .keywords import RETRY_DELAY, date_of, read_dag, read_task, schedule_of, zone_of
 
@@ -213,6 +214,67 @@ def dag(given: Any = None, **options: Any) -> Any:
     return decorate
 
 
+class MappedArgument(TaskOutput):
+    """An argument of a mapped group, as its tasks get it: each instance of a task has another element."""
+
+    def __init__(self, mapping: GroupMapping, name: str) -> None:
+        self.mapping = mapping
+        self.name = name
+
+    def sources(self) -> Iterator[Operator]:
+        yield from tasks_in(self.mapping.values)
+
+    def __getitem__(self, key: Any) -> Any:
+        raise OperatorError("an element of a mapped group has no value when %%dag runs", hint="use it in a @task")
+
+    __iter__ = __len__ = __bool__ = __getitem__
+
+    def __str__(self) -> str:
+        raise OperatorError("an element of a mapped group is no text when %%dag runs", hint="pass it to a @task")
+
+    __format__ = lambda self, spec: str(self)  # noqa: E731
+
+
+class GroupMapping:
+    """The elements over which a group of tasks is mapped. Its tasks run in step: instance n follows instance n."""
+
+    def __init__(self, group_id: str, values: Mapping[str, Any], keys: Iterable[str] = ()) -> None:
+        self.group_id = group_id
+        self.values = values  # key: argument; value: its elements; for `expand_kwargs`, {"expand_kwargs": dictionaries}
+        group = re.sub(r"\W", "_", group_id)
+        names = list(keys) or list(values)
+        single = len(values) == 1 and not keys
+        self.variable = f"{group}_{names[0]}" if single else f"{group}_arguments"  # the variable of `--map`
+        sources = {name: self.variable if single else f"{self.variable}[{name!r}]" for name in names}
+        self.arguments = {name: MappedArgument(self, source) for name, source in sources.items()}
+
+    def expression(self) -> str:
+        """Return the source of the list of elements."""
+        write = current_build().writer.expression
+        lists = {name: write(self._elements(value)) for name, value in self.values.items()}
+        for name, value in self.values.items():
+            if isinstance(value, TaskOutput) and name != "expand_kwargs":  # the task may return a dictionary
+                lists[name] = f"{lists[name]}.items() if isinstance({lists[name]}, dict) else {lists[name]}"
+        if len(lists) == 1:
+            return str(next(iter(lists.values())))
+        items = ", ".join(f"{name!r}: _{name}" for name in lists)
+        loops = " ".join(f"for _{name} in ({each})" for name, each in lists.items())
+        return f"[{{{items}}} {loops}]"
+
+    def _elements(self, value: Any) -> Any:
+        if isinstance(value, DagParam):
+            return _Named(value.name)
+        return list(value.items()) if isinstance(value, dict) else value
+
+
+class _Named(TaskOutput):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def sources(self) -> Iterator[Operator]:
+        yield from ()
+
+
 class TaskGroup(Node):
     """A group of tasks, whose ids begin with the group's: `with TaskGroup("eu"):` makes `eu.load`."""
 
@@ -232,6 +294,7 @@ class TaskGroup(Node):
         ui_fgcolor: str = "",
         group_display_name: str = "",
         add_suffix_on_collision: bool = False,
+        mapped: tuple[Mapping[str, Any], tuple[str, ...]] | None = None,
         **others: Any,
     ) -> None:
         here = state()
@@ -248,6 +311,12 @@ class TaskGroup(Node):
         here.group_ids.add(self.id)
         self.prefix = f"{self.id}." if prefix_group_id else ""
         self.default_args = {**(self.parent.default_args if self.parent else {}), **(default_args or {})}
+        self.mapping: GroupMapping | None = self.parent.mapping if self.parent else None
+        if mapped is not None:
+            if self.mapping is not None:
+                message = f"the mapped group {self.id} is inside of the mapped group {self.mapping.group_id}"
+                raise OperatorError(message, hint="map one of them over all combinations")
+            self.mapping = GroupMapping(self.id, *mapped)
         self.children: list[str] = []  # ids of the tasks in it, also of those in groups in it
         for text in (tooltip, group_display_name):
             if text:
@@ -280,6 +349,9 @@ class TaskGroup(Node):
 
     def __exit__(self, *_: object) -> None:
         state().groups.pop()
+        if self.mapping is not None and self.mapping.group_id == self.id:
+            for task in tasks_in(self.mapping.values):
+                self.follow(task.last_ids())
 
 
 def task_group(given: Any = None, **options: Any) -> Any:
@@ -297,10 +369,13 @@ def free_id(wanted: str, taken: Container[str]) -> str:
 
 
 class _GroupFunction:
-    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], options: Mapping[str, Any], partial: Mapping[str, Any] | None = None
+    ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.options = options
+        self._partial = dict(partial or {})
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         options = {"group_id": self.function.__name__, "add_suffix_on_collision": True, **self.options}
@@ -308,14 +383,47 @@ class _GroupFunction:
             returned = self.function(*args, **named)
         return group if returned is None else returned
 
+    def _mapped(self, values: Mapping[str, Any], keys: tuple[str, ...] = ()) -> Any:
+        options = {"group_id": self.function.__name__, "add_suffix_on_collision": True, **self.options}
+        with TaskGroup(**options, mapped=(values, keys)) as group:
+            assert group.mapping is not None
+            arguments = {**self._partial, **group.mapping.arguments}
+            self._check(arguments)
+            returned = self.function(**arguments)
+        return group if returned is None else returned
+
+    def _check(self, arguments: Mapping[str, Any]) -> None:
+        try:
+            inspect.signature(self.function).bind(**arguments)
+        except TypeError as error:
+            name = self.function.__name__
+            raise OperatorError(
+                f"{name} {error}", hint=f"give each argument of {name} in partial(…) or expand(…)"
+            ) from None
+
     def override(self, **options: Any) -> _GroupFunction:
         """Return the same function with other options."""
-        return _GroupFunction(self.function, {**self.options, **options})
+        return _GroupFunction(self.function, {**self.options, **options}, self._partial)
 
-    def expand(self, **_: Any) -> Any:
-        raise OperatorError("a mapped group of tasks is not supported", hint="map its tasks one by one with expand")
+    def partial(self, **named: Any) -> _GroupFunction:
+        """Return the same function with some of its arguments, for `expand`."""
+        return _GroupFunction(self.function, self.options, {**self._partial, **named})
 
-    partial = expand_kwargs = expand
+    def expand(self, **mapped: Any) -> Any:
+        """Make a group whose tasks have one instance for each combination of the elements of these arguments."""
+        if not mapped:
+            name = self.function.__name__
+            raise OperatorError("expand maps no argument", hint=f"write {name}.expand(x=[1, 2])")
+        for name, value in mapped.items():
+            if not isinstance(value, list | tuple | dict | TaskOutput | DagParam):
+                message = f"expand cannot map {name} over {value!r}"
+                raise OperatorError(message, hint="write a list, a dictionary, or the result of a task")
+        return self._mapped(mapped)
+
+    def expand_kwargs(self, kwargs: Any, **_: Any) -> Any:
+        """Make a group whose tasks have one instance for each of these dictionaries of arguments."""
+        names = tuple(name for name in inspect.signature(self.function).parameters if name not in self._partial)
+        return self._mapped({"expand_kwargs": kwargs}, names)
 
 
 class Label(Node):

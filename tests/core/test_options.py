@@ -31,7 +31,17 @@ def key_with(options: TaskOptions) -> str:
 
 
 def test_the_options_that_affect_a_result_are_known() -> None:
-    assert set(RESULT_OPTIONS) == {"when", "check", "operator", "out", "change", "map", "zip", "operator_options"}
+    assert set(RESULT_OPTIONS) == {
+        "when",
+        "check",
+        "operator",
+        "out",
+        "change",
+        "map",
+        "zip",
+        "in_step",
+        "operator_options",
+    }
 
 
 def test_every_field_of_the_task_options_declares_whether_it_affects_the_result() -> None:

@@ -703,6 +703,78 @@ with DAG("lists", schedule=None):
     show.override(task_id="lambda").expand(x=numbers().map(lambda n: n + 1).map(double))
 """
 
+# Groups with one instance for each element: a task in them follows the instance of the same element.
+MAPPED_GROUPS = """
+from airflow.sdk import DAG, task, task_group
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.exceptions import AirflowSkipException
+
+with DAG("mapped_groups", schedule=None):
+
+    @task
+    def numbers():
+        return [1, 2, 3, 4]
+
+    @task
+    def half(x):
+        if x == 3:
+            raise AirflowSkipException("odd")
+        if x == 4:
+            raise ValueError("four")
+        return x * 10
+
+    @task
+    def add(a, b=100):
+        return a + b
+
+    @task
+    def where(x, ti=None):
+        return [x, ti.map_index]
+
+    @task(trigger_rule="all_done")
+    def always(a):
+        return f"got {a}"
+
+    @task
+    def alone():
+        return 7
+
+    @task
+    def total(values):
+        return sum(values)
+
+    @task(trigger_rule="all_done")
+    def after(values):
+        return list(values)
+
+    @task
+    def join(a, b):
+        return f"{a} and {b}"
+
+    @task_group
+    def each(x, y=5):
+        first = half(x)
+        second = add(first, b=y)
+        first >> where(x)
+        always(second)
+        alone()
+        return second
+
+    @task_group
+    def constants(n, k):
+        return add.override(task_id="plus")(add.override(task_id="inc")(n), b=k)
+
+    @task_group
+    def pairs(a, b):
+        join(a, b) >> BashOperator(task_id="echo", bash_command="echo index {{ ti.map_index }}")
+
+    after(each.expand(x=numbers()))
+    total.override(task_id="sums")(constants.partial(k=2).expand(n=[1, 2]))
+    pairs.expand(a={"k": 1}, b=["x", "y"])
+    pairs.override(group_id="rows").expand_kwargs([{"a": 1, "b": 2}])
+    total.override(task_id="empty")(each.override(group_id="nothing").expand(x=[]))
+"""
+
 DAG_FILES = {
     name.lower(): text.strip() + "\n"
     for name, text in list(globals().items())

@@ -32,11 +32,11 @@ from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Proble
 from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
 from .control_flow import control_problems, role_problems, with_roles
-from .in_step import in_step_problems, leader_edges
 from .diagnostics import Diagnostics, asset_problems, cache_problems, nearest
 from .dropped_cells import dropped_cells
 from .file_order import with_literal_files
 from .groups import Dependent, derived
+from .in_step import in_step_problems, leader_edges
 from .pulls import Pulls
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, analyse_cells, executed_cells, parse

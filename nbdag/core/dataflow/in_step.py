@@ -25,7 +25,8 @@ from ..options.option_types import nearest
 
 def leads(tasks: Mapping[str, Task]) -> dict[str, str]:
     """Return the leader of each task that is in step with another."""
-    return {name: task.options.in_step for name, task in tasks.items() if task.options.in_step in tasks}
+    found = ((name, task.options.in_step) for name, task in tasks.items())
+    return {name: lead for name, lead in found if lead is not None and lead in tasks}
 
 
 def leader_edges(tasks: Mapping[str, Task]) -> list[Edge]:
@@ -89,9 +90,13 @@ def _wrong_map(dag: Dag, task: Task, lead: str, python: Python | SyntaxProblem |
             return message, f"write it in the header of {lead} as well, or name a result of {lead}"
     others = partners(dag, task.id)
     mapped = {name for name, _ in found.values()}
-    used = {each.id for each in ast.walk(python.tree) if isinstance(each, ast.Name)} if isinstance(python, Python) else ()
+    used = (
+        {each.id for each in ast.walk(python.tree) if isinstance(each, ast.Name)} if isinstance(python, Python) else ()
+    )
     for each in task.inputs:
-        if others.intersection(each.sources) and (each.name not in mapped or (each.name not in found and each.name in used)):
+        if others.intersection(each.sources) and (
+            each.name not in mapped or (each.name not in found and each.name in used)
+        ):
             message = f"{task.id} is in step with {each.sources[0]}, but reads {each.name} of all its instances"
             return message, f"write --map {each.name}={each.name}, or remove --in-step"
     return None

@@ -76,7 +76,7 @@ def assemble(
         pulled=pulled_inputs(dag, task, outputs_of),
         pull_tasks=tuple(dict.fromkeys(each.task for each in task.pulls)),
         parameters=kernel_values(dag.parameter_schemas, parameters or {}),
-        element=element | in_step.digests,
+        element={**element, **in_step.digests},
         expand=expand,
         mark=mark,
         context={**(context or {}), "parameter_names": tuple(dag.parameters), "owner": dag.options.owner},

@@ -442,14 +442,15 @@ class _TaskWalk:
                 self._free(task, mine, n)
 
     def _plan_in_step(self, task: Task, mine: list[Instance], leading: Sequence[Instance]) -> None:
-        """Plan the instances of a task that is in step with another, each by the outcomes of its own upstream instances.
+        """Plan the instances of a task that is in step with another, each by the upstream instances of its own index.
 
         The placeholder waits until the leader has instances; the caller of `plan` then replaces it.
         """
         mine.sort(key=lambda instance: instance.map_index)
         placeholder = mine[0].map_index < 0
         for n, instance in enumerate(mine):
-            counts, decision = Counts(0), NextStep.WAIT
+            counts: Counts = Counts(0)
+            decision: Decision = NextStep.WAIT
             if instance.map_index >= 0:
                 counts = self._counts(task, instance.map_index)
                 decision = self._decide(task, counts)
@@ -521,9 +522,7 @@ class _TaskWalk:
                 setup_skipped += ends.skipped
         return Counts(total, success, skipped, failed, upstream_failed, removed, setup, setup_success, setup_skipped)
 
-    def _settled(
-        self, task: Task, counts: Counts, decision: Decision, index: int = -1
-    ) -> tuple[TaskState, str] | None:
+    def _settled(self, task: Task, counts: Counts, decision: Decision, index: int = -1) -> tuple[TaskState, str] | None:
         """Return the final state of a task that will not run, and the reason. Return None if the task may still run."""
         skipped_by = self.cut_short.get(task.id) or self.not_chosen.get(task.id)
         # A teardown is never skipped here, because it must release what setup has prepared.
@@ -556,9 +555,7 @@ class _TaskWalk:
                         return f"{instance.label} {state_phrase(state)}"
         return unmet_rule(task.options.trigger, counts)
 
-    def _blocked(
-        self, task: Task, counts: Counts, decision: Decision, index: int = -1
-    ) -> tuple[str, ...] | None:
+    def _blocked(self, task: Task, counts: Counts, decision: Decision, index: int = -1) -> tuple[str, ...] | None:
         """Return the unmet conditions of a task, or None if the task may run.
 
         Without `explain`, the conditions are replaced by ().
@@ -575,7 +572,9 @@ class _TaskWalk:
             mine = self._counting(task, index, other)
             still = [instance for instance in mine if instance.state not in FINISHED]
             if still:
-                pending.append((other, still[0].state, len(still), len(mine)))
+                is_partner = index >= 0 and other in self.partners.get(task.id, ())
+                name = still[0].label if is_partner else other
+                pending.append((name, still[0].state, len(still), len(mine)))
         if not pending:
             return (unmet_rule(task.options.trigger, counts),)
         return unmet_upstream(pending, task.options.trigger)
