@@ -14,11 +14,12 @@ from ...core.model.dag import Dag
 from ...core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState
 from ...core.model.text import join_names, local_time, run_selector, state_phrase, task_label
 from ...core.planning.deadlines import deadline_of
-from ...core.planning.plan import NO_ELEMENT, Plan, plan
+from ...core.planning.plan import NO_ELEMENT, plan
+from ...core.planning.plan_types import Plan
 from ...core.planning.pools import Claim, assign_slots, claims, implicit_pools
 from ...home import Home
 from ...scheduler.due_runs import DEFAULT_BACKFILL_LIMIT, DEFAULT_RUN_LIMIT
-from ...scheduler.run_step import planning_instance, previous_states, run_view
+from ...scheduler.planning_views import planning_instance, previous_states, run_view
 from ...store.rows import AttemptRow, InstanceRow, RunRow
 from .liveness import dead_owners, describe_orphan, jobs_of, owner_of
 from .pinned import run_dag

@@ -10,19 +10,8 @@ from ...core.cells.parameter_schema import schema_of
 from ...frontend.differences import difference
 from ...frontend.messages import NotebookDifference, RunSummary
 from ...frontend.status import run_summary
-from ..types import (
-    BackfillBody,
-    BackfillPlan,
-    DeployBody,
-    Id,
-    NotebookVersion,
-    Pipeline,
-    TickList,
-    TicksQuery,
-    TriggerBody,
-    Version,
-    VersionList,
-)
+from ..requests import BackfillBody, DeployBody, Id, TicksQuery, TriggerBody, Version
+from ..responses import BackfillPlan, NotebookVersion, Pipeline, TickList, VersionList
 from .base import ROUTES, Call, InvalidArgumentError
 from .dags import pipeline
 from .files import file_of
