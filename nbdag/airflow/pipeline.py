@@ -12,6 +12,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from types import FunctionType
 from typing import Any
 
 from ..core.options import option_types
@@ -22,7 +23,19 @@ from .keywords import RETRY_DELAY, date_of, read_dag, read_task, schedule_of, zo
 
 __all__ = ["DAG", "Label", "Param", "TaskGroup", "chain", "cross_downstream", "dag"]
 
-_OWN = ("schedule", "schedule_interval", "start_date", "end_date", "default_args", "params", "tags", "doc_md")
+# Keyword of DAG with functions to call when a run ends → the option with their names.
+_CALLBACKS = {"on_failure_callback": "on_failure", "on_success_callback": "on_success"}
+_OWN = (
+    "schedule",
+    "schedule_interval",
+    "start_date",
+    "end_date",
+    "default_args",
+    "params",
+    "tags",
+    "doc_md",
+    *_CALLBACKS,
+)
 _TO_RUN = "run the notebook with `nbdag run`, or one task with `nbdag run --only TASK`"
 
 
@@ -78,6 +91,9 @@ class DAG:
             options.setdefault("description", doc)
         if rest.get("tags"):
             options["tags"] = [str(tag) for tag in rest["tags"]]
+        for name, option in _CALLBACKS.items():
+            if names := _callbacks(name, rest.get(name), build):
+                options[option] = [*_listed(options.get(option)), *names]
         self.params = dict(rest.get("params") or {})
         for name, value in self.params.items():
             build.parameters[_parameter_name(name)] = _assignment(name, value, build)
@@ -103,7 +119,7 @@ class DAG:
         options: dict[str, Any] = {}
         if (schedule := schedule_of(given)) is not None:
             options["schedule"] = schedule
-        zone = getattr(given, "timezone", None)
+        zone = getattr(getattr(given, "timetable", given), "timezone", None)
         for name in ("start_date", "end_date"):
             value = rest.get(name) or self.default_args.get(name)
             if value is not None:
@@ -158,6 +174,23 @@ class DAG:
 
     def __repr__(self) -> str:
         return f"<DAG {self.dag_id}>"
+
+
+def _listed(given: Any) -> list[Any]:
+    return [] if given is None else [given] if callable(given) or isinstance(given, str) else list(given)
+
+
+def _callbacks(keyword: str, given: Any, build: Builder) -> list[str]:
+    """Return the recipients that stand for functions of the %%dag cell. Raise `OperatorError`."""
+    found = []
+    for function in _listed(given):
+        name = build.writer.definition(function) if isinstance(function, FunctionType) else ""
+        if not name.isidentifier():
+            what = getattr(function, "__name__", type(function).__name__)
+            hint = f"write {keyword}= and a function; or {_CALLBACKS[keyword]}='…' with a URL of Apprise"
+            raise OperatorError(f"{keyword} of DAG is {what}, which is no function of this cell", hint=hint)
+        found.append(f":{name}")
+    return found
 
 
 class Param:
