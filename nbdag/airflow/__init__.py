@@ -29,9 +29,9 @@ What differs:
 - A callback of the DAG runs in a process of its own after the run, where the setup of the notebook is executed again.
   Callbacks of tasks run in the task's kernel, and so not if a timeout or a signal ends it. `XComArg.map` is applied to
   all elements at once, before the instances run. A sensor of the user is made again for each poke.
-- Not supported, and rejected with what to write instead: mail, hooks, deferrable
-  operators, an `execute` that replaces that of an operator below, `expand` over results of a task that
-  may be missing, `@task.virtualenv`, `docker` and `kubernetes`, and every operator that is not in the table.
+- Not supported, and rejected with what to write instead: mail, hooks, deferrable operators, an `execute` of the
+  user in a branch, a short circuit, a trigger or a `PythonSensor`, `expand` over results of a task that may be missing,
+  `@task.virtualenv`, `docker` and `kubernetes`, and every operator that is not in the table.
 - Without an effect, and reported by `nbdag check` (NB117): labels of edges, texts for Airflow's page, settings of its
   executors (`keywords.TASK_IGNORED` and `keywords.DAG_IGNORED`), `dag.test()`.
 """
@@ -79,7 +79,7 @@ NAMES = {
     "Label": "pipeline",
     "LatestOnlyOperator": "classic",
     "PapermillOperator": "classic",
-    "Param": "pipeline",
+    "Param": "parameters",
     "PokeReturnValue": "kernel",
     "PythonOperator": "classic",
     "PythonSensor": "classic",
@@ -112,7 +112,10 @@ NAMES = {
     "run_sql": "kernel",
 }
 
-_OWN = frozenset(each.partition(":")[0] for each in NAMES.values()) | {"pulls"}  # modules of this package
+_OWN = frozenset(each.partition(":")[0] for each in NAMES.values()) | {
+    "executables",
+    "pulls",
+}  # modules of this package
 
 _ASSETS = "write Asset('s3://lake/orders'), with the name of one piece of data"
 _FUNCTION = "write a function that does it with a library, and @task above it"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from types import FunctionType
 from typing import Any, ClassVar
 
@@ -23,7 +24,8 @@ from ..operators import OperatorError, pull_source
 from ..operators.tasks import Builder, Node, Operator, TaskOutput, current_build, tasks_in
 from ..templates import TemplateError, is_template, read_template
 from .keywords import CALLBACKS, CUSTOM_KEYWORDS, OPERATORS_OWN, RETRY_DELAY, read_task
-from .pipeline import DagParam, MappedArgument, TaskGroup, free_id, state
+from .parameters import DagParam
+from .pipeline import MappedArgument, TaskGroup, free_id, state
 
 RETURN_VALUE = "return_value"  # key of the XCom that a task's result is
 
@@ -130,22 +132,34 @@ class _Source(TaskOutput):
     """An argument that is written as this source."""
 
 
-class AirflowTask(Operator):
+# Methods of operators that run in the kernel of a task.
+_KERNEL_METHODS = ("execute", "poke", "pre_execute", "post_execute", "choose_branch")
+
+
+class TaskType(type):
+    """The type of task classes. A class of the user that has `execute` derives from the operator's executable class."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **keywords: Any) -> Any:
+        method = next((each for each in _KERNEL_METHODS if each in namespace), None)
+        if method is None or not bases:
+            return super().__new__(cls, name, bases, namespace, **keywords)
+        module, _, made = str(vars(bases[0]).get("executable", "")).partition(":")
+        if not made or len(bases) > 1:
+            message = f"{name} changes {method} of {bases[0].__name__}, which is not supported"
+            raise OperatorError(message, hint=f"write class {name}(BaseOperator) with an execute of its own")
+        executable = getattr(import_module(f".{module}", __package__), made)
+        return type(executable)(name, (executable,), namespace, **keywords)
+
+
+class AirflowTask(Operator, metaclass=TaskType):
     """A task of Airflow. A subclass writes the statements of its cell."""
 
     own: ClassVar[frozenset[str]] = frozenset()  # keywords that only this class has
     shown_name: str = ""  # for messages, if it is not that of the class
     mappable: ClassVar[frozenset[str]] = frozenset()  # keywords that expand accepts
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        for name in ("execute", "poke", "pre_execute", "post_execute", "choose_branch"):
-            if name in vars(cls):
-                base = cls.__mro__[1].__name__
-                message = f"{cls.__name__} changes {name} of {base}, which is not supported"
-                raise OperatorError(
-                    message, hint=f"write class {cls.__name__}(BaseOperator) with an execute of its own"
-                )
+    # The class from which a class of the user derives that overrides `execute`, as "module:name" in this package; it is
+    # not inherited.
+    executable: ClassVar[str] = ""
 
     def __init__(self, task_id: str | None = None, **given: Any) -> None:
         build, here = current_build(), state()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from types import FunctionType
@@ -20,8 +19,9 @@ from ..operators import OperatorError
 from ..operators.tasks import Builder, Node, Operator, TaskOutput, chain, current_build, tasks_in
 from . import keywords
 from .keywords import RETRY_DELAY, date_of, read_dag, read_task, schedule_of, zone_of
+from .parameters import DagParam, assignment, parameter_name
 
-__all__ = ["DAG", "Label", "Param", "TaskGroup", "chain", "cross_downstream", "dag"]
+__all__ = ["DAG", "Label", "TaskGroup", "chain", "cross_downstream", "dag"]
 
 # Keyword of DAG with functions to call when a run ends → the option with their names.
 _CALLBACKS = {"on_failure_callback": "on_failure", "on_success_callback": "on_success"}
@@ -37,9 +37,6 @@ _OWN = (
     *_CALLBACKS,
 )
 _TO_RUN = "run the notebook with `nbdag run`, or one task with `nbdag run --only TASK`"
-
-
-_MISSING: Any = object()
 
 
 class State:
@@ -96,7 +93,7 @@ class DAG:
                 options[option] = [*_listed(options.get(option)), *names]
         self.params = dict(rest.get("params") or {})
         for name, value in self.params.items():
-            build.parameters[_parameter_name(name)] = _assignment(name, value, build)
+            build.parameters[parameter_name(name)] = assignment(name, value, build)
         self.doc_md: str | None = None
         self._options, self.task_defaults = options, defaults
         self.trigger_rule = str(defaults.get("trigger", "all_success"))
@@ -191,30 +188,6 @@ def _callbacks(keyword: str, given: Any, build: Builder) -> list[str]:
             raise OperatorError(f"{keyword} of DAG is {what}, which is no function of this cell", hint=hint)
         found.append(f":{name}")
     return found
-
-
-class Param:
-    """A parameter of the pipeline with a default, a type and a description, as JSON Schema has them."""
-
-    def __init__(self, default: Any = _MISSING, description: str | None = None, **schema: Any) -> None:
-        if default is _MISSING:
-            raise OperatorError("a Param without a default is not supported", hint="write Param(5, …)")
-        self.value = default
-        self.description = description
-        self.schema = schema
-
-    def __repr__(self) -> str:
-        return f"Param({self.value!r})"
-
-
-class DagParam:
-    """A parameter of the pipeline where the code of %%dag uses it: the value is known only to the run."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __str__(self) -> str:
-        return f"{{{{ params.{self.name} }}}}"
 
 
 def dag(given: Any = None, **options: Any) -> Any:
@@ -486,35 +459,3 @@ def cross_downstream(from_tasks: Iterable[Any], to_tasks: Any) -> None:
     """Make each of the second tasks depend on each of the first."""
     for task in from_tasks:
         _ = (task.task if isinstance(task, TaskOutput) else task) >> to_tasks
-
-
-# -- parameters --------------------------------------------------------------------------------------------------------
-
-_TYPES = {"integer": "int", "number": "float", "string": "str", "boolean": "bool", "array": "list", "object": "dict"}
-
-
-def _parameter_name(name: str) -> str:
-    try:
-        return option_types.read_identifier(name)
-    except ValueError as error:
-        raise OperatorError(f"the param {name!r} {error}", hint="rename it") from None
-
-
-def _assignment(name: str, given: Any, build: Builder) -> str:
-    """Return the line of the parameters cell for a param."""
-    param = given if isinstance(given, Param) else Param(given)
-    schema = dict(param.schema)
-    annotation = _TYPES.get(schema["type"]) if isinstance(schema.get("type"), str) else None
-    if annotation:
-        del schema["type"]
-    try:
-        # Without JSON, a description such as "> 0" would be a rule.
-        rules = json.dumps(schema, ensure_ascii=False) if schema or param.description else ""
-    except TypeError as error:
-        raise OperatorError(
-            f"the schema of the param {name} is not JSON: {error}", hint="use texts and numbers"
-        ) from None
-    comment = " ".join([*([rules] if rules else []), *(param.description or "").split()])
-    value = build.writer.expression(param.value)
-    assigned = f"{name}: {annotation} = {value}" if annotation else f"{name} = {value}"
-    return f"{assigned}  # {comment}" if comment else assigned

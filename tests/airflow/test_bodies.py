@@ -251,7 +251,7 @@ REFUSED = [
      "the trigger rule one_success of g.b would count n as well", "write trigger_rule='all_done'"),
     ("EmptyOperator(task_id='a', on_success_callback='report')", 1, "on_success_callback of EmptyOperator is no function",
      "write on_success_callback=report"),
-    ("class Loud(BashOperator):\n    def execute(self, context): return 1", 1, "Loud changes execute of BashOperator",
+    ("class Loud(LatestOnlyOperator):\n    def execute(self, context): return 1", 1, "Loud changes execute of LatestOnlyOperator",
      "write class Loud(BaseOperator) with an execute"),
     ("class A(BaseOperator): ...\nA(task_id='a')", 2, "A has no method execute", "write the method"),
     ("class A(BaseSensorOperator): ...\nA(task_id='a')", 2, "A has no method poke", "write the method"),

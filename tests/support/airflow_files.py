@@ -775,6 +775,65 @@ with DAG("mapped_groups", schedule=None):
     total.override(task_id="empty")(each.override(group_id="nothing").expand(x=[]))
 """
 
+# Operators whose methods the user overrides.
+SUBCLASSES = """
+from airflow.sdk import DAG, task
+from airflow.exceptions import AirflowSkipException
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.providers.standard.sensors.filesystem import FileSensor
+
+
+class Loud(BashOperator):
+    def __init__(self, *, times=1, **kwargs):
+        super().__init__(**kwargs)
+        self.times = times
+
+    def execute(self, context):
+        return [super().execute(context)] * self.times
+
+
+class Twice(PythonOperator):
+    def execute(self, context):
+        self.log.info("calling %s", self.python_callable.__name__)
+        return super().execute(context) * 2
+
+
+class Gate(EmptyOperator):
+    def execute(self, context):
+        raise AirflowSkipException("no")
+
+
+class Seen(FileSensor):
+    def poke(self, context):
+        return super().poke(context) or context["params"]["enough"]
+
+
+class Prepared(BashOperator):
+    def pre_execute(self, context):
+        context["ti"].xcom_push("before", "yes")
+
+
+def area(w, h, ds=None):
+    return w * h if ds else 0
+
+
+with DAG("subclasses", schedule=None, params={"enough": True}):
+
+    @task
+    def first():
+        return "word"
+
+    made = first()
+    loud = Loud(task_id="loud", bash_command="echo {{ params.enough }} {{ ti.xcom_pull('first') }}", times=2)
+    made >> loud
+    Twice(task_id="twice", python_callable=area, op_args=[2], op_kwargs={"h": 5})
+    Gate(task_id="gate") >> EmptyOperator(task_id="skipped")
+    Seen(task_id="seen", filepath="/nothing/{{ ds }}", poke_interval=1)
+    Prepared(task_id="prepared", bash_command="echo ok")
+"""
+
 DAG_FILES = {
     name.lower(): text.strip() + "\n"
     for name, text in list(globals().items())
