@@ -27,7 +27,7 @@ class Param:
 
 
 class DagParam:
-    """A parameter of the pipeline where the code of %%dag uses it: the value is known only to the run."""
+    """A parameter of the pipeline, as the code of a %%dag cell sees it: only a run knows its value."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -68,7 +68,7 @@ class DAG:
         build, here = current_build(), state()
         if here.dag is not None:
             message = f"a second DAG, {dag_id}; a notebook is one pipeline, and the first is {here.dag.dag_id}"
-            raise OperatorError(message, hint="put it into a notebook of its own")
+            raise OperatorError(message, hint="put it into a separate notebook")
         if not isinstance(dag_id, str):
             raise OperatorError("a DAG needs an id", hint="write DAG('etl', …)")
         if schedule is not None:
@@ -323,7 +323,7 @@ class TaskGroup(Node):
                 message = f"the mapped group {self.id} is inside of the mapped group {self.mapping.group_id}"
                 raise OperatorError(message, hint="map one of them over all combinations")
             self.mapping = GroupMapping(self.id, *mapped)
-        self.children: list[str] = []  # ids of the tasks in it, also of those in groups in it
+        self.children: list[str] = []  # ids of its tasks, including the tasks of nested groups
         for text in (tooltip, group_display_name):
             if text:
                 current_build().warn(f"the text {text!r} of a TaskGroup is not shown", "remove it")

@@ -71,7 +71,7 @@ class _Explainer:
         self.dag: Dag = run_dag(home, row)
         self.dag = replace(self.dag, options=replace(self.dag.options, fail_fast=row.fail_fast))
         self.instances = store.instances([row.id])[row.id]
-        self.attempts = {each.instance: each for each in store.attempts([row.id])[row.id]}
+        self.attempts = {each.instance: each for each in store.attempts([row.id], details=False)[row.id]}
         self.owner = owner_of(store, row)
         dead = dead_owners(store).get(row.id)
         self.orphaned = "" if dead is None else describe_orphan(row, dead)
