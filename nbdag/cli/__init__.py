@@ -47,6 +47,9 @@ main = Commands(
             "resume": ("operate", "Continue a run in this terminal until it ends."),
             "pools": ("pools", "Limit how many tasks that share a resource run at once."),
         },
+        "Other schedulers": {
+            "attempt": ("attempt", "Execute one attempt of a task, for a program that plans the run itself."),
+        },
         "Installation": {
             "connections": ("connections", "List and test the connections that notebooks use by name."),
             "db": ("db", "Check, upgrade and clean the database."),

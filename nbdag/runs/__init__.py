@@ -4,6 +4,7 @@ The surfaces are the command line, the magics, the widget and the papermill engi
 one function of this module and shows the result. Nothing outside this package imports its modules directly.
 
     create, execute    run  plan_run  trigger  resume  backfill  schedule  run_child  trigger_child (from a task)
+                       attempt (one task, for another scheduler)
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
     lists              page_of_runs  page_of_dags  dag_entry
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
@@ -56,6 +57,13 @@ if TYPE_CHECKING:
         UnknownTaskError,
         choose,
         plain_parameters,
+    )
+    from .execution.attempt import (
+        FinishedAttempt,
+        MapIndexError,
+        MissingElementError,
+        NotebookVersionError,
+        attempt,
     )
     from .execution.daemon import Line, SchedulerRunningError, schedule
     from .execution.foreground import JobsError, PreviousRunError, run
@@ -174,6 +182,7 @@ __all__ = [
     "Event",
     "FailedWriterError",
     "Finding",
+    "FinishedAttempt",
     "FolderMissingError",
     "JobsError",
     "KernelMissingError",
@@ -181,7 +190,9 @@ __all__ = [
     "Line",
     "Lineage",
     "LogFile",
+    "MapIndexError",
     "Metrics",
+    "MissingElementError",
     "NoLogError",
     "NoQuestionError",
     "NoReportError",
@@ -190,6 +201,7 @@ __all__ = [
     "NotApproverError",
     "NotDeployedError",
     "NotebookProblemsError",
+    "NotebookVersionError",
     "NothingToClearError",
     "OutputError",
     "OutputExistsError",
@@ -235,6 +247,7 @@ __all__ = [
     "Why",
     "answer",
     "asset_events",
+    "attempt",
     "backfill",
     "calendar",
     "cancel",
@@ -355,6 +368,7 @@ _MODULES = {
     ".creation.partial_runs": "NoStoredValueError",
     ".creation.plan": "Planned PoolTooSmallError plan_run",
     ".execution.foreground": "JobsError PreviousRunError run",
+    ".execution.attempt": "FinishedAttempt MapIndexError MissingElementError NotebookVersionError attempt",
     ".execution.daemon": "Line SchedulerRunningError schedule",
     ".actions.deploy": "deploy pause remove trigger unpause",
     ".actions.approve": "NoQuestionError NotApproverError Question answer questions",
