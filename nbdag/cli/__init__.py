@@ -48,6 +48,7 @@ main = Commands(
             "pools": ("pools", "Limit how many tasks that share a resource run at once."),
         },
         "Other schedulers": {
+            "export": ("export", "Write a notebook as a DAG file of Airflow, or as a Python script."),
             "attempt": ("attempt", "Execute one attempt of a task, for a program that plans the run itself."),
         },
         "Installation": {

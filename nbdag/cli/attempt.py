@@ -24,6 +24,17 @@ SKIPPED, NOT_YET = 99, 75
 EXIT_CODES = {TaskState.SUCCESS: 0, TaskState.SKIPPED: SKIPPED, TaskState.UP_FOR_RESCHEDULE: NOT_YET}
 
 
+def _mapping(ctx: click.Context, param: click.Parameter, text: str | None) -> dict[str, Any]:
+    """Return the value of --conf."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError as reason:
+        raise click.BadParameter(f"invalid JSON: {reason}") from None
+    if not isinstance(found, dict):
+        raise click.BadParameter(f'expected an object such as {{"alpha": 0.5}}, not {type(found).__name__}')
+    return found
+
+
 @click.command(
     epilog=examples(
         ("nbdag attempt churn.ipynb extract --run monday", "execute task extract in the run monday"),
@@ -65,6 +76,7 @@ EXIT_CODES = {TaskState.SUCCESS: 0, TaskState.SKIPPED: SKIPPED, TaskState.UP_FOR
     "scheduled__ or backfill__ begins at the tick before.",
 )
 @parameter_options
+@click.option("--conf", metavar="JSON", callback=_mapping, help="Set parameters from a JSON object.")
 @click.option(
     "--code-version",
     "version",
@@ -101,6 +113,7 @@ def attempt(
     map_index: int,
     elements: bool,
     logical_date: datetime | None,
+    conf: dict[str, Any],
     version: str | None,
     storage: str | None,
     poll_once: bool,
@@ -135,7 +148,7 @@ def attempt(
         try_number=try_number,
         max_tries=max_tries,
         logical_date=logical_date,
-        parameters=parameters(**parameter_values),
+        parameters={**conf, **parameters(**parameter_values)},
         version=version,
         poll_once=poll_once,
         cwd=cwd,

@@ -64,8 +64,8 @@ class NotebookVersionError(NbdagError):
     expected: str
     found: str
     template = (
-        "{path} has version {found}, but version {expected} was exported: its code has changed, or its %%dag cell built "
-        "other tasks from these parameters; export it again"
+        "{path} has version {found}, but version {expected} was exported: its code has changed, or its %%dag cell "
+        "built other tasks from these parameters; export it again"
     )
 
 
@@ -132,14 +132,14 @@ def attempt(
 ) -> FinishedAttempt:
     """Execute one attempt of a task, wait until it has ended, and return its outcome.
 
-    `run` identifies the run; all attempts of a run need the same home, or the same `storage` on all hosts. For a mapped task, `elements=True`
-    evaluates --map, and then `map_index` selects the instance. `max_tries` is the number of the last retry: after a
-    failure that must not be retried (--check, --retry-on), later tries up to this number fail without running the cell.
-    `logical_date` is the date of the run (default: now). The data interval of a run whose id begins with `scheduled__`
-    or `backfill__` begins at the previous tick. With `version`, the code must have this version, which
-    `nbdag export airflow` writes. With `poll_once`, a sensor with --reschedule polls once and may end with
-    `up_for_reschedule`; otherwise the function waits between polls. `on_output` receives the output of the cell while
-    it runs. `kernels` is "warm" or "fresh".
+    `run` identifies the run; all attempts of a run need the same home, or the same `storage` on all hosts. For a mapped
+    task, `elements=True` evaluates --map, and then `map_index` selects the instance. `max_tries` is the number of the
+    last try that another try may follow: after a failure that must not be retried (--check, --retry-on), later tries
+    with the same `max_tries` fail without running the cell. `logical_date` is the date of the run (default: now). The
+    data interval of a run whose id begins with `scheduled__` or `backfill__` begins at the previous tick. With
+    `version`, the code must have this version, which `nbdag export airflow` writes. With `poll_once`, a sensor with
+    --reschedule polls once and may end with `up_for_reschedule`; otherwise the function waits between polls.
+    `on_output` receives the output of the cell while it runs. `kernels` is "warm" or "fresh".
 
     A failed attempt raises no exception. Ctrl-C and SIGTERM kill its processes. If the attempt cannot start, an
     `NbdagError` is raised.
