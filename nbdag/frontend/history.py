@@ -17,6 +17,7 @@ from ..runs import (
     logs,
     pinned_notebook,
     rendered_in,
+    stored_outputs,
 )
 from . import outputs, task
 from .messages import (
@@ -70,20 +71,18 @@ class History:
 
     def values(self, run: str) -> ValueList:
         """Return the values that the tasks of a run have stored."""
-        found = find_run(run, self.dag, home=self.home)
         return {
             "items": [
                 {
-                    "task": each.id,
-                    "map_index": each.map_index,
+                    "task": task,
+                    "map_index": map_index,
                     "name": output.name,
                     "type": output.type,
                     "bytes": output.bytes,
                     "summary": output.summary,
                     "digest": output.digest,
                 }
-                for each in found
-                for output in each.outputs
+                for task, map_index, output in stored_outputs(run, self.dag, home=self.home)
             ]
         }
 

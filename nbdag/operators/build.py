@@ -19,7 +19,7 @@ from typing import Any
 
 from ..core.cells.cells import RawCell
 from ..core.cells.header import Header, HeaderError, flag_for_airflow, format, parse
-from ..core.dataflow.graph import run_order
+from ..core.dataflow.topological_order import run_order
 from ..core.model.dag import Edge
 from ..core.options import option_types
 from ..core.options.options import OPTIONS, Option, TaskOptions

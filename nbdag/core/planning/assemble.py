@@ -14,7 +14,7 @@ from typing import Any
 
 from ..analysis.hidden_state import BY_KEY, may_be_local
 from ..cells.imports import imports
-from ..cells.parameter_types import kernel_values
+from ..cells.kernel_values import kernel_values
 from ..model.dag import CellKind, Dag, Task
 from ..model.job import PUSHED, Job, Key, PulledInput, StoredInput
 

@@ -17,7 +17,6 @@ from typing import Any
 
 from ... import notebooks
 from ...building import BuiltNotebook, build
-from ...context import DagRun, current
 from ...core.cells.header import Header
 from ...core.cells.header import format as format_header
 from ...core.model import text
@@ -25,7 +24,8 @@ from ...core.model.states import RUN_FINISHED, RunState, TaskState
 from ...errors import NbdagError, error
 from ...home import Home, the_home
 from ...operators.bodies.calls import Piece, filled
-from ...waiting import Postponed
+from ...task_api.context import DagRun, current
+from ...task_api.waiting import Postponed
 from ..creation.prepare import plain_parameters
 from ..execution.foreground import run
 from ..queries.deployments import live_scheduler, open_store_and_dag

@@ -238,11 +238,16 @@ def list_attempts(
         return store.attempts([row.id], tasks, details=details)[row.id]
 
 
-def stored_outputs(run: str, dag: str, *, home: Home | None = None) -> list[tuple[str, StoredOutput]]:
-    """Return the values that the tasks of a run have stored, each as (task, output), in notebook order."""
+def stored_outputs(run: str, dag: str, *, home: Home | None = None) -> list[tuple[str, int, StoredOutput]]:
+    """Return the values that the tasks of a run have stored, in notebook order.
+
+    Each is a tuple of the task, the map index and the output.
+    """
     here = the_home(home)
     with open_store(here) as store:
-        return [] if store is None else store.listings.outputs(find_row(store, here, run, dag).id)
+        if store is None:
+            raise UnknownRunError(run, dag, here.root)
+        return store.listings.outputs(find_row(store, here, run, dag).id)
 
 
 def logs(
