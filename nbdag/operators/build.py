@@ -24,8 +24,9 @@ from ..core.model.dag import Edge
 from ..core.options import option_types
 from ..core.options.options import OPTIONS, Option, TaskOptions
 from ..secrets.lookup import looked_up_in
-from . import OperatorError, name_of
+from .base import OperatorError
 from .bodies.value_writer import ValueWriter
+from .registry import name_of
 from .tasks import Operator, set_build, task_ids
 
 _OPTIONS = {option.field: option for option in OPTIONS["task"] if option.field != "operator"}

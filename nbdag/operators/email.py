@@ -26,7 +26,7 @@ from ..core.options.options import TaskOptions
 from ..errors import NbdagError, error
 from ..task_api.context import current
 from ..templates import is_template
-from . import OperatorError
+from .base import OperatorError
 from .bodies.calls import Piece, Source, fields, filled, write_call, write_pieces
 from .bodies.rendering import rendered
 from .tasks import Operator
