@@ -85,11 +85,11 @@ def _mapping(ctx: click.Context, param: click.Parameter, text: str | None) -> di
 )
 @click.option(
     "--storage",
-    metavar="FOLDER",
+    metavar="FOLDER|URL",
     envvar="NBDAG_STORAGE",
     show_envvar=True,
     show_default="the folder of the runs",
-    help="Folder of values, notebooks and logs, which every host of the run can write.",
+    help="Place of values, notebooks and logs, which every host of the run can write.",
 )
 @click.option("--poll-once", is_flag=True, help="Let a sensor with --reschedule poll once, instead of waiting.")
 @click.option(

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.model.dag import Dag, Task
+from ..core.model.dag import Dag, Task, group_of
 from ..core.model.masking import masked_sources
 from ..core.options.options import TaskOptions
 from . import ExportError
@@ -149,7 +149,7 @@ class _File:
             lines += [*plain]
             for module in group:
                 if self.imports[module]:
-                    lines.append(f"from {module} import {', '.join(sorted(self.imports[module], key=str))}")
+                    lines.append(f"from {module} import {', '.join(sorted(self.imports[module], key=_import_order))}")
             lines += [""] if group else []
         return lines[:-1]
 
@@ -172,7 +172,7 @@ class _File:
                 "@task.branch",
                 "follow(chosen)",
                 "Skip the tasks that the branch above did not choose.",
-                read % "chosen",
+                self._chosen(read % "chosen"),
             )
         if any(each.short_circuit for each in kinds):
             self._use("airflow.sdk", "task")
@@ -188,6 +188,20 @@ class _File:
         if "json.loads" in "\n".join([*lines, *body]):
             self.imports.setdefault("json", set())
         return lines
+
+    def _chosen(self, chosen: str) -> str:
+        """Return the expression of the tasks that Airflow does not skip; a mapped task begins with its elements."""
+        mapped = [
+            name
+            for each in self.dag.tasks.values()
+            if each.options.branch
+            for name in self.dag.downstream[each.id]
+            if self.dag.tasks[name].options.map
+        ]
+        if not mapped:
+            return chosen
+        names = literal(list(dict.fromkeys(mapped)))
+        return f'[f"{{name}}__elements" if name in {names} else name for name in {chosen}]'
 
     # The arguments of DAG(…)
 
@@ -335,14 +349,8 @@ class _File:
         return lines("", 0)
 
     def _groups(self) -> dict[str, str]:
-        """Return the group of each task; "" if the group cannot be a group of Airflow."""
-        found = {}
-        for name in self.dag.tasks:
-            group = name.rpartition(".")[0]
-            parents = [group[: n or None] for n in (*(i for i, sign in enumerate(group) if sign == "."), 0)]
-            valid = all(group.split(".")) and not any(parent in self.dag.tasks for parent in parents if parent)
-            found[name] = group if valid and not name.endswith(".") else ""
-        return found
+        """Return the group of each task; "" if a part of the task's name is empty, which Airflow does not allow."""
+        return {name: group_of(name) if all(name.split(".")) else "" for name in self.dag.tasks}
 
     def _task(self, task: Task, local: str, indent: int) -> Iterator[str]:
         yield from (f"# {comment}" for comment in self._comments(task))
@@ -411,8 +419,8 @@ class _File:
             yield f"--max-map-length {options.max_map_length}: set [core] max_map_length of Airflow to at least this"
         if task.polls and options.reschedule and (not isinstance(self.operator, BashAttempt) or options.when):
             yield "--reschedule has no equal in this operator: the task occupies its slot between two polls"
-        if options.teardown_for and options.timeout is None and self.dag.options.timeout is not None:
-            yield "Airflow starts a teardown also after dagrun_timeout"
+        if task.polls and options.reschedule and options.retries and isinstance(self.operator, BashAttempt):
+            yield "Airflow does not retry a BashSensor that fails"
 
     # Dependencies
 
@@ -469,6 +477,11 @@ class _File:
 
     def _value(self, name: str, value: Any) -> Any:
         return self._duration(value) if name in _DURATIONS and value is not None else value
+
+
+def _import_order(name: str) -> tuple[bool, bool, str]:
+    """Return the key by which isort sorts names: constants, then classes, then functions."""
+    return not name.isupper(), not name[0].isupper(), name
 
 
 def _within(group: str, outer: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ..model.dag import Dag
 from ..model.job import Outcome
 from ..model.states import TaskState
-from .plan import layout
+from .dag_layout import layout
 from .triggers import Counts, decide
 
 # Returns the outcomes of a task's instances, or an empty list if no attempt of the task has ended.

@@ -1,7 +1,7 @@
 """Execute one attempt of a task, for another program that plans the run, such as Airflow.
 
 The other program decides which task starts when. No database is needed: an attempt finds the values and outcomes of the
-tasks above in the folder of the run, and leaves its own there.
+tasks above in the storage (a folder, or an fsspec URL), and leaves its own there.
 
     runs/DAG/RUN/tasks/TASK[.INDEX]/TRY.ipynb     the attempt's notebook
     runs/DAG/RUN/tasks/TASK[.INDEX]/outcome.json  the outcome of the task's latest attempt
@@ -40,6 +40,7 @@ from ...core.schedule.timetable import Timetable
 from ...errors import NbdagError, error
 from ...executors import Executor
 from ...home import Home, absolute, the_home
+from ...storage import cache_root, files_at
 from ..creation.prepare import (
     FolderMissingError,
     NotebookProblemsError,
@@ -162,12 +163,14 @@ def attempt(
     _check_index(dag, task, map_index, elements)
     recorded, _ = record_parameters(dag, parameters or {}, stays_here=True)
     kernel_installed(kernel_name or dag.kernel_name)
-    here = the_home(home) if storage is None else Home(absolute(storage))
-    here.make()
+    here = the_home(home)
+    place = _place(storage or here.storage) or here
+    place.make()
     key = Key(dag=dag.id, run=_safe_name(run), task=task, map_index=map_index, try_number=try_number)
     return _Execution(
         dag=dag,
-        home=here,
+        home=place,
+        env_home=str(here.root),
         key=key,
         max_tries=dag.tasks[task].options.retries if max_tries is None else max_tries,
         parameters=recorded,
@@ -186,7 +189,8 @@ class _Execution:
     """One attempt, checked and ready to be executed."""
 
     dag: Dag
-    home: Home
+    home: Home  # the place of the run's files
+    env_home: str  # path of the home beside which the file .env is
     key: Key
     max_tries: int
     parameters: Mapping[str, Any]
@@ -208,7 +212,7 @@ class _Execution:
         if before is not None and self._is_final(before):
             return FinishedAttempt(state=TaskState.FAILED, error=f"{before.outcome.error} (not retried)")
         job = self._job()
-        with executor_ready("local", 1) as executor:
+        with executor_ready("local", 1, self.home) as executor:
             if before is not None and before.outcome.state is TaskState.RUNNING:
                 # The program that planned the run has given the earlier attempt up, but its processes may be alive.
                 earlier = replace(self.key, try_number=before.try_number)
@@ -260,6 +264,8 @@ class _Execution:
             path=str(self.home.attempt(self.key)),
             mark=self.home.mark(self.key),
             values=str(self.home.values),
+            storage=self.home.remote or "",
+            home=self.env_home,
             cwd=str(self.cwd),
             kernel_name=self.kernel_name,
             kernels=self.kernels,
@@ -345,18 +351,26 @@ class _Execution:
     def _read(self, task: str, map_index: int) -> _Record | None:
         import msgspec  # imported here because only this command needs it
 
+        path = self._path(task, map_index)
         try:
-            return msgspec.json.decode(self._path(task, map_index).read_bytes(), type=_Record)
+            if self.home.remote is not None:
+                content = files_at(self.home.remote).read(self.home.name_of(path))
+            else:
+                content = path.read_bytes()
         except FileNotFoundError:
             return None
+        return msgspec.json.decode(content, type=_Record)
 
     def _write(self, outcome: Outcome) -> None:
         import msgspec
 
-        names = [each.name for each in fields(Outcome)]
-        plain = Outcome(**{name: getattr(outcome, name) for name in names})
+        plain = Outcome(**{each.name: getattr(outcome, each.name) for each in fields(Outcome)})
         record = _Record(outcome=plain, try_number=self.key.try_number, max_tries=self.max_tries)
-        self.home.write(self._path(self.key.task, self.key.map_index), msgspec.json.encode(record))
+        path, content = self._path(self.key.task, self.key.map_index), msgspec.json.encode(record)
+        if self.home.remote is not None:
+            files_at(self.home.remote).write(self.home.name_of(path), content)
+        else:
+            self.home.write(path, content)
 
 
 class _Log:
@@ -376,6 +390,15 @@ class _Log:
             self._position += len(data)
             if text := self._decoder.decode(data):
                 self._on_output(text)
+
+
+def _place(storage: str | None) -> Home | None:
+    """Return a home without a database for the files of a run: the folder, or this host's copy of the URL's files."""
+    if storage is None:
+        return None
+    if "://" in storage:
+        return Home(cache_root(storage), storage=storage.rstrip("/"))
+    return Home(absolute(storage))
 
 
 def _waited_for(results: SimpleQueue[Result], log: _Log) -> Result:
