@@ -47,6 +47,10 @@ main = Commands(
             "resume": ("operate", "Continue a run in this terminal until it ends."),
             "pools": ("pools", "Limit how many tasks use a shared resource at the same time."),
         },
+        "Other schedulers": {
+            "export": ("export", "Write a notebook as a DAG file of Airflow, or as a Python script."),
+            "attempt": ("attempt", "Execute one attempt of a task, for a program that plans the run itself."),
+        },
         "Installation": {
             "connections": ("connections", "List and test the connections that notebooks use by name."),
             "db": ("db", "Check, upgrade and clean the database."),
