@@ -92,6 +92,7 @@ def runtime() -> Iterator[Path]:
         patch.setenv("NBDAG_RUNTIME_DIR", folder)
         patch.setenv("NBDAG_IDLE", "600")
         patch.setenv("NBDAG_SERVERS", "12")  # a server that makes room for another one is soon needed again
+        patch.setenv("PYTHONUNBUFFERED", "1")  # as tests/surfaces sets it, so that all tests share servers
         patch.setenv("NBDAG_BUILD_TIMEOUT", "600")  # the default of 30 s is too short on a busy machine
         for name in ("NBDAG_HOME", "NBDAG_DB_URL", "NBDAG_DEBUG"):
             patch.delenv(name, raising=False)
