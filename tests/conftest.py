@@ -57,7 +57,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def _is_whole_suite(config: pytest.Config) -> bool:
     """Return whether pytest was called without a choice of tests."""
     everywhere = config.args_source is config.ArgsSource.TESTPATHS
-    return everywhere and not (config.option.keyword or config.option.markexpr or config.option.lf)
+    return everywhere and not (config.option.keyword or config.option.markexpr or getattr(config.option, "lf", False))
 
 
 def _missing() -> Iterator[str]:
