@@ -16,6 +16,7 @@ from typing import Any
 import joblib
 import nbformat
 import pytest
+from jupyter_client.provisioning import KernelProvisionerFactory
 from nbclient import NotebookClient
 
 import nbdag
@@ -104,7 +105,7 @@ def plainly(path: Path, names: tuple[str, ...]) -> dict[str, str]:
     notebook.cells.append(nbformat.v4.new_code_cell(_printing(names)))
     with pytest.MonkeyPatch.context() as patch:
         if path.stem != "ml_pipeline":  # the others fork their kernel, which takes a second less
-            patch.setenv("JUPYTER_DEFAULT_PROVISIONER_NAME", "nbdag-fork")
+            patch.setattr(KernelProvisionerFactory.instance(), "default_provisioner_name", "nbdag-fork")
         NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
     return _printed(notebook.cells[-1].outputs)
 
