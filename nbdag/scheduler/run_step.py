@@ -1,21 +1,19 @@
 """One step of one run: record results, change states of tasks, start attempts.
 
-An `OwnedRun` is the state of a run that this scheduler last loaded or saved. A `RunStep` begins as a copy of an
-`OwnedRun`, records results, moves tasks as `core.planning.plan` decides, starts tasks that got a slot, and finally
-becomes one `Change` for the store. If the store rejects the change, the step is discarded, and another step begins with
-the state in the store.
+A `RunStep` begins as a copy of an `OwnedRun`, which is the state of the run as last loaded or saved. The step records
+results, moves tasks as `core.planning.plan` decides, starts tasks that got a slot, and finally becomes one `Change` for
+the store. If the store rejects the change, the step is discarded, and another step begins with the state in the store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 from ..core.dataflow.file_order import conflicts_of_run
-from ..core.model.dag import Dag, Task
+from ..core.model.dag import Task
 from ..core.model.events import Event
 from ..core.model.job import CANCELLED, FilesOfAttempt, Key, Note, Result
 from ..core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
@@ -23,109 +21,18 @@ from ..core.model.text import join_names
 from ..core.options.option_types import write_duration
 from ..core.options.options import TaskOptions
 from ..core.planning.assemble import StoredOutputs
+from ..core.planning.dag_layout import layout
 from ..core.planning.deadlines import MissedDeadline
-from ..core.planning.plan import Instance, InstanceKey, Plan, RunView, expansion_of, layout, plan
+from ..core.planning.plan import expansion_of, plan
+from ..core.planning.plan_types import Instance, InstanceKey, Plan
 from ..core.planning.pools import Claim, claims
 from ..core.planning.retries import retry_at, why_not_retried
 from ..core.schedule.assets import DAG_PREFIX, located
-from ..store.rows import AssetEvent, AttemptRow, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance, RunRow
+from ..store.rows import AssetEvent, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance
+from .owned_run import MISSED, OwnedRun
+from .planning_views import new_instance, planning_instance, run_view, utc_datetime
 
-if TYPE_CHECKING:
-    from ..store.store import Store
-
-MISSED = "NB480"  # problem code of the note about a missed deadline
 NEVER = 253_370_764_800.0  # the year 9999, in seconds since the epoch: until a person has answered
-# Key: task; value: stored outputs of the task's instances by map index.
-TaskOutputs = dict[str, dict[int, StoredOutputs]]
-
-
-@dataclass
-class OwnedRun:
-    """A run, its notebook and the states of its tasks, as last loaded or saved."""
-
-    row: RunRow
-    dag: Dag
-    instances: dict[InstanceKey, InstanceRow]
-    outputs: TaskOutputs  # outputs that tasks of this run stored
-    borrowed: TaskOutputs  # outputs that other runs stored, for tasks that this partial run does not contain
-    # Key: instance of a sensor that waits for its next poll; value: start of its attempt.
-    paused: dict[InstanceKey, float] = field(default_factory=dict)
-    # Tasks whose missed deadline is recorded; None stands for the run itself.
-    missed: frozenset[str | None] = frozenset()
-    missed_now: tuple[MissedDeadline, ...] = ()  # deadlines that the last saved step recorded as missed
-    most: int | None = None  # limit on running runs of the DAG and kind of this run, while the run is queued
-    planned: dict[InstanceKey, tuple[InstanceRow, Instance]] = field(
-        default_factory=dict
-    )  # results of `planning_instance`
-    # Whether a step before `wake` would change nothing, unless an attempt ends or another process saves.
-    idle: bool = False
-    wake: datetime | None = None
-    blocked: bool = False  # whether every remaining task waits for the previous run
-
-    @classmethod
-    def of(
-        cls,
-        row: RunRow,
-        dag: Dag,
-        instances: Iterable[InstanceRow],
-        attempts: Iterable[AttemptRow],
-        borrowed: TaskOutputs,
-        notes: Iterable[Note] = (),
-    ) -> OwnedRun:
-        """Return a run from its records in the store. `notes` are the notes about the run as a whole."""
-        run = cls(
-            row=row,
-            dag=replace(
-                dag,
-                options=replace(dag.options, fail_fast=row.fail_fast),
-                kernel_name=row.kernel or dag.kernel_name,
-            ),
-            instances={(each.task, each.map_index): each for each in instances},
-            outputs=task_outputs(attempts),
-            borrowed=borrowed,
-            missed=frozenset(note.name or None for note in notes if note.code == MISSED),
-        )
-        for attempt in attempts:
-            key = (attempt.task, attempt.map_index)
-            instance = run.instances.get(key)
-            if (
-                attempt.state is TaskState.UP_FOR_RESCHEDULE
-                and instance is not None
-                and instance.tries == attempt.try_number
-                and not instance.is_reset
-            ):
-                run.paused[key] = attempt.started
-        return run
-
-    @property
-    def finished(self) -> bool:
-        """Return whether the run has ended."""
-        return self.row.state in RUN_FINISHED
-
-    @cached_property
-    def depends_on_previous(self) -> bool:
-        """Return whether any task may have to wait for the previous run."""
-        return any(task.options.depends_on_past or task.options.wait_for_downstream for task in self.dag.tasks.values())
-
-    def key(self, instance: InstanceRow) -> Key:
-        """Return the key of an instance's current attempt."""
-        return Key(
-            dag=self.row.dag,
-            run=self.row.name,
-            task=instance.task,
-            map_index=instance.map_index,
-            try_number=instance.tries,
-        )
-
-
-def task_outputs(attempts: Iterable[AttemptRow]) -> TaskOutputs:
-    """Return the outputs of each instance's last successful attempt."""
-    found: TaskOutputs = {}
-    for attempt in attempts:
-        if attempt.state is TaskState.SUCCESS:
-            digests = {output.name: output.digest for output in attempt.outputs}
-            found.setdefault(attempt.task, {})[attempt.map_index] = StoredOutputs(attempt.map_index, digests)
-    return found
 
 
 class RunStep:
@@ -254,16 +161,36 @@ class RunStep:
         return AssetEvent(asset=asset, at=at, extra=extra, dag=row.dag, run=row.name, task=task, map_index=map_index)
 
     def _expand(self, key: InstanceKey, result: Result) -> None:
-        placeholder = self.instances[key]
-        outcome = expansion_of(
-            key[0], result.length or 0, [planning_instance(each) for each in self.instances.values()]
-        )
+        self._set_elements(key[0], dict(enumerate(result.elements)), result.length or 0)
+
+    def _expand_in_step(self) -> None:
+        """Give tasks that are in step with another the instances of their leader, with the elements that both share."""
+        followers = layout(self.run.dag).leads
+        of: dict[str, dict[int, InstanceRow]] = {task: {} for each in followers.items() for task in each}
+        for (task, index), each in self.instances.items() if followers else ():
+            if task in of and each.state is not TaskState.REMOVED:
+                of[task][index] = each
+        for task, lead in followers.items():
+            indices = of[lead].keys()
+            if not of[task] or not indices or -1 in indices or (-1 not in of[task] and of[task].keys() >= indices):
+                continue
+            variables = {variable for variable, _ in self.run.dag.tasks[task].options.map}
+            elements = {
+                n: {name: digest for name, digest in each.element.items() if name in variables}
+                for n, each in of[lead].items()
+            }
+            self._set_elements(task, elements, max(indices) + 1)
+
+    def _set_elements(self, task: str, elements: Mapping[int, Mapping[str, str]], length: int) -> None:
+        """Give a mapped task one instance for each element."""
+        mine = [each for each in self.instances.values() if each.task == task]
+        outcome = expansion_of(task, length, [planning_instance(each) for each in mine])
         for dropped in outcome.drop:
             self.dropped.append(self.instances.pop(dropped))
-        for each in [each for each in self.instances.values() if each.task == key[0]]:
+        for each in mine:
             # An instance that was cleared gets its new element, because the element may have changed.
-            if 0 <= each.map_index < len(result.elements) and each.state not in FINISHED:
-                element = result.elements[each.map_index]
+            if each.map_index in elements and each.state not in FINISHED:
+                element = elements[each.map_index]
                 self.instances[each.task, each.map_index] = replace(each, element=element)
         for step in outcome.moves:
             self._move((step.task, step.map_index), step.state, step.reason)
@@ -271,11 +198,11 @@ class RunStep:
             self.added.append(
                 NewInstance(
                     task=new.task,
-                    position=placeholder.position,
+                    position=mine[0].position,
                     map_index=new.map_index,
-                    pool=placeholder.pool,
-                    slots=placeholder.slots,
-                    element=result.elements[new.map_index],
+                    pool=mine[0].pool,
+                    slots=mine[0].slots,
+                    element=elements.get(new.map_index, {}),
                 )
             )
 
@@ -283,6 +210,8 @@ class RunStep:
 
     def advance(self, *, cancelled: bool, previous: Mapping[str, Sequence[TaskState]] | None = None) -> None:
         """Move the tasks, and start or end the run, as `core.planning.plan` decides."""
+        if self.row.state not in RUN_FINISHED and not self.added and not cancelled:
+            self._expand_in_step()
         if self.row.state in RUN_FINISHED or self.added:
             return  # the new instances get their ids when this step is saved; another step then plans them
         # Not before the start of the run, even if the clock was set back.
@@ -526,56 +455,6 @@ def given_up(key: Key, started: float, at: float, state: TaskState, why: str) ->
     skipped = state is TaskState.SKIPPED
     outcome = TaskState.SKIPPED if skipped else TaskState.FAILED
     return Result(key=key, state=outcome, started=started, ended=max(at, started), error=why or CANCELLED, final=True)
-
-
-def planning_instance(row: InstanceRow) -> Instance:
-    """Convert a recorded task instance into the form that planning needs."""
-    return Instance(
-        task=row.task,
-        map_index=row.map_index,
-        state=row.state,
-        tries=row.tries - row.tries_before_reset,
-        ready_at=None if row.wake is None else utc_datetime(row.wake),
-        short_circuit=row.short_circuit,
-        question=str(row.answer["question"]) if row.asks else "",
-        chosen=row.chosen,
-    )
-
-
-def previous_states(store: Store, row: RunRow) -> dict[str, list[TaskState]] | None:
-    """Return the states of each task's instances in the previous scheduled run, or None if this is the first run."""
-    before = store.deployments.previous_run(row)
-    if before is None:
-        return None
-    states: dict[str, list[TaskState]] = {}
-    for each in store.instances([before.id])[before.id]:
-        states.setdefault(each.task, []).append(each.state)
-    return states
-
-
-def new_instance(dag: Dag, task: str) -> NewInstance:
-    """Return a new instance of a task, to be recorded."""
-    options = dag.tasks[task].options
-    return NewInstance(task=task, position=layout(dag).position[task], pool=options.pool, slots=options.slots)
-
-
-def run_view(row: RunRow) -> RunView:
-    """Convert a recorded run into the form that planning needs."""
-    return RunView(
-        run_id=row.name,
-        dag_id=row.dag,
-        logical_date=utc_datetime(row.logical_date),
-        state=row.state,
-        created=utc_datetime(row.created),
-        started=None if row.started is None else utc_datetime(row.started),
-        kind=row.kind,
-        selection=None if row.tasks is None else frozenset(row.tasks),
-    )
-
-
-def utc_datetime(at: float) -> datetime:
-    """Convert seconds since the epoch into a datetime in UTC."""
-    return datetime.fromtimestamp(at, UTC)
 
 
 def _differs(instance: InstanceRow, before: InstanceRow | None) -> bool:

@@ -50,7 +50,7 @@ class PageHandler(JupyterHandler):
 
     @property
     def content_security_policy(self) -> str:
-        """Return Jupyter's policy with that of the page."""
+        """Return Jupyter's policy, extended by the policy of the page."""
         return f"{super().content_security_policy}; {_POLICY}"
 
     @web.authenticated
@@ -72,6 +72,13 @@ class StaticHandler(AuthenticatedFileHandler):
     """Answers with the page's scripts and styles."""
 
     auth_resource = RESOURCE
+
+    @classmethod
+    def get_absolute_path(cls, root: str, path: str) -> str:
+        """Return the path of a file. Raise `HTTPError` if no file can have this path."""
+        if "\0" in path:
+            raise web.HTTPError(404)
+        return str(super().get_absolute_path(root, path))
 
     def set_extra_headers(self, path: str) -> None:
         """Allow a browser to keep a file whose URL names its version."""

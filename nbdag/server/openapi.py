@@ -39,7 +39,7 @@ _DESCRIPTION = """Pipelines of notebooks, and their runs. All times are seconds 
 all: read everything again) and `dag`, `run`, `state`, `asset` where they apply. The header `Last-Event-ID` continues a
 stream that was interrupted."""
 _REF = "#/components/schemas/{name}"
-# Errors that any operation may report, besides those of its own arguments.
+# Errors that any operation may report, besides the errors of its arguments.
 _ANYWHERE = {
     400: "The request cannot be read.",
     401: "Jupyter requires a login.",
@@ -114,7 +114,11 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
     hints = operation.hints
     summary, _, description = operation.doc.partition("\n")
     content: dict[str, Any] = (
-        {mime: {"schema": {"type": "string"}} for mime in (operation.mime,) if mime}
+        {
+            mime: {"schema": {"type": "object" if mime.endswith("json") else "string"}}
+            for mime in (operation.mime,)
+            if mime
+        }
         if operation.mime is not None
         else {"application/json": {"schema": schema_of[_key(_schema_type(hints["return"]))]}}
     )

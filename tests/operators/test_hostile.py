@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 
 from nbdag import operators
-from nbdag.context import DagRun, current, set_current
 from nbdag.core.cells.cells import RawCell
 from nbdag.core.options.options import TaskOptions
 from nbdag.errors import NbdagError
 from nbdag.notebooks import read_cells
 from nbdag.operators.bodies import calls
+from nbdag.task_api.context import DagRun, current, set_current
 
 from .conftest import WebServer
 from .hostile import NUL, VALUES
@@ -122,7 +122,7 @@ def test_values_name_files_as_they_are() -> None:
         (folder / name).touch()
         assert run("in/a{v}b.c*", "file-sensor", v=value) == [f"in/{name}"]
         (folder / name).unlink()
-    with pytest.raises(NbdagError, match="contains a line break, so it is no path"):
+    with pytest.raises(NbdagError, match="contains a line break, so it is not a path"):
         run("in/{v}", "file-sensor", v="a\nb")
 
 

@@ -122,7 +122,7 @@ def test_where_the_run_before_has_failed_the_others_do_not_wait_for_ever(chained
     Path("bad").write_text("02")
     failed, held = "backfill__2026-01-02T00-00-00.000000Z", "backfill__2026-01-03T00-00-00.000000Z"
     with pytest.raises(
-        PreviousRunError, match=f"{held} cannot start: .* the previous run {failed} is failed; `nbdag resume"
+        PreviousRunError, match=rf"{held} cannot start: .* {failed} did not succeed \(failed\); use `nbdag resume"
     ):
         fill(chained)
     assert [runs.find_run(each, home=chained).state.value for each in (failed, held)] == ["failed", "cancelled"]
@@ -145,7 +145,7 @@ def test_what_cannot_be_filled_is_said(deployed: Home, first: datetime, last: da
 
 
 def test_the_scheduler_takes_the_latest_first_where_it_goes_backwards() -> None:
-    from nbdag.core.planning.plan import RunView
+    from nbdag.core.planning.plan_types import RunView
     from nbdag.core.planning.pools import runs_to_start
 
     queued = [

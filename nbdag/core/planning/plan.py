@@ -10,112 +10,21 @@ and `explain` describes unmet conditions. Nothing here touches a file, a clock o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from ..model.dag import Dag, Task
 from ..model.states import ACTIVE, FINISHED, WAITING, RunState, TaskState
-from ..model.text import join_names, local_time, plural, state_phrase, task_label
-from ..model.weights import weights
+from ..model.text import join_names, local_time, plural, state_phrase
 from ..options.option_types import write_duration
-from .clearing import relevant_setups
+from .dag_layout import layout
 from .deadlines import MissedDeadline, deadlines
 from .explain import unmet_rule, unmet_upstream
+from .plan_types import Expansion, Instance, InstanceKey, Move, Plan, RunView
 from .triggers import MET_BY_SUCCESS, Counts, Decision, NextStep, decide
 
 NO_ELEMENT = "there is no element to map over"
-InstanceKey = tuple[str, int]  # identifies an instance of a run: (task id, map index)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instance:
-    """A task of a run, or one element of a mapped task.
-
-    A mapped task begins as one instance with map index -1, the placeholder, whose attempt computes the elements;
-    `expansion_of` returns the instances that replace the placeholder.
-    """
-
-    task: str
-    map_index: int = -1  # index of a mapped task's instance, from 0; -1 for any other
-    state: TaskState = TaskState.NONE
-    tries: int = 0  # number of attempts since the instance was last cleared
-    ready_at: datetime | None = None  # earliest time of the next start, in state up_for_retry or up_for_reschedule
-    question: str = ""  # the question of --approve that nobody has answered yet
-    # Whether the condition of --short-circuit was false, so that all descendants are skipped.
-    short_circuit: bool = False
-    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None before the branch has chosen
-
-    @property
-    def key(self) -> InstanceKey:
-        return (self.task, self.map_index)
-
-    @property
-    def label(self) -> str:
-        """Return the name of the instance for messages: `train` or `train[3]`."""
-        return task_label(self.task, self.map_index)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunView:
-    """The part of a run that planning needs."""
-
-    run_id: str
-    dag_id: str
-    logical_date: datetime | None  # logical date; None for a run without a date
-    state: RunState
-    created: datetime | None = None
-    started: datetime | None = None  # start of the run, from which the run's timeout is measured
-    kind: str = "manual"  # how the run was created: "scheduled", "manual" or "backfill"
-    selection: frozenset[str] | None = None  # ids of the tasks that a partial run executes; None: all tasks
-
-    @property
-    def due(self) -> datetime | None:
-        """Return when the run was due: its tick or, for a manual run, its creation. Deadlines count from this time."""
-        return self.logical_date if self.kind == "scheduled" else self.created or self.started
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """A change of an instance's state."""
-
-    task: str
-    map_index: int
-    old: TaskState
-    state: TaskState
-    reason: str  # why the state changes, such as "train failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """The next steps of a run. The caller records `missing`, `moves` and `verdict`, in this order, before it acts."""
-
-    missing: tuple[Instance, ...] = ()  # new instances, in state none, for tasks that have no instance yet
-    moves: tuple[Move, ...] = ()
-    ready: tuple[Instance, ...] = ()  # instances that may be queued, in queue order; their state is scheduled
-    expand: frozenset[str] = frozenset()  # mapped tasks among `ready` whose elements must be computed
-    cancel: tuple[Instance, ...] = ()  # instances whose attempts must be terminated; their new states are in `moves`
-    verdict: RunState | None = None  # the final state of the run; None: the run continues
-    reason: str = ""  # why the run ends; "" for a success
-    # Key: instance that can never run; value: the reasons.
-    deadlock: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)
-    # Key: waiting instance; value: its unmet conditions; filled only with `explain`.
-    waiting: Mapping[InstanceKey, tuple[str, ...]] = field(default_factory=dict)
-    next_check: datetime | None = None  # time at which to plan again if no event happens before
-    # All deadlines that were missed, including deadlines that an earlier plan reported.
-    missed: tuple[MissedDeadline, ...] = ()
-    waits_for_previous: bool = False  # whether the run must wait for tasks of the previous run
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expansion:
-    """The instances that replace a mapped task's placeholder, once the number of elements is known."""
-
-    add: tuple[Instance, ...]  # new instances, one for each element, in state none
-    drop: tuple[InstanceKey, ...]  # the placeholder, which is deleted; empty if there are no elements
-    # Moves of instances that no longer have an element to state removed; if there are no elements at all, the move of
-    # the placeholder to skipped.
-    moves: tuple[Move, ...]
 
 
 def plan(
@@ -179,44 +88,6 @@ def _move(instance: Instance, state: TaskState, reason: str) -> Move:
     return Move(task=instance.task, map_index=instance.map_index, old=instance.state, state=state, reason=reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Positions and weights of a notebook's tasks, and other properties of the notebook that a plan needs."""
-
-    position: Mapping[str, int]  # key: task id; value: position in the notebook, from 0
-    weights: Mapping[str, int]  # key: task id; value: priority weight
-    # Key: task; value: setup tasks further upstream that must succeed before the task runs.
-    indirect_setups: Mapping[str, tuple[str, ...]]
-    has_deadlines: bool  # whether the DAG or any task has a deadline
-
-
-def layout(dag: Dag) -> Layout:
-    """Return a notebook's layout, computed once."""
-    # The layout is stored in the Dag's __dict__, as a cached property would be, so that it is freed with the Dag.
-    known = vars(dag)
-    if "layout" not in known:
-        known["layout"] = Layout(
-            {task: n for n, task in enumerate(dag.tasks)},
-            weights(dag),
-            _indirect_setups(dag),
-            bool(dag.options.deadline or any(task.options.deadline for task in dag.tasks.values())),
-        )
-    found: Layout = known["layout"]
-    return found
-
-
-def _indirect_setups(dag: Dag) -> dict[str, tuple[str, ...]]:
-    if not any(task.options.setup for task in dag.tasks.values()):
-        return {}
-    found = {}
-    for name, task in dag.tasks.items():
-        direct = dag.upstream[name]
-        setups = () if task.options.teardown_for else relevant_setups(dag, name)
-        if indirect := tuple(setup for setup in setups if setup not in direct):
-            found[name] = indirect
-    return found
-
-
 def _ended(states: Sequence[TaskState]) -> Counts:
     return Counts(
         len(states),
@@ -236,6 +107,15 @@ def _cuts_short(mine: Sequence[Instance]) -> bool:
     """Return whether the condition of --short-circuit was false for every instance, so that descendants are skipped."""
     kept = [instance for instance in mine if instance.state is not TaskState.REMOVED]
     return bool(kept) and all(one.short_circuit and one.state in _DECIDED for one in kept)
+
+
+def _as_leader(leading: Sequence[Instance]) -> tuple[TaskState, str] | None:
+    """Return the final state of the placeholder of a task in step, and the reason, if its leader gets no instances."""
+    first = min(leading, key=lambda each: each.map_index)
+    if first.map_index >= 0 or first.state not in FINISHED:
+        return None
+    state = TaskState.SKIPPED if first.state in (TaskState.SKIPPED, TaskState.REMOVED) else TaskState.UPSTREAM_FAILED
+    return state, f"{first.task} {state_phrase(first.state)}"
 
 
 class _Instances:
@@ -347,6 +227,11 @@ class _TaskWalk:
         # it.
         self.ignored: dict[str, frozenset[str]] = {}
         self.indirect_setups = layout(dag).indirect_setups
+        # A partial run without the leader evaluates the maps of a task as if the task were not in step.
+        self.leads = {task: lead for task, lead in layout(dag).leads.items() if lead in table.of}
+        self.partners = {task: layout(dag).partners[task] for task in self.leads}
+        # Key: task; value: its instances by map index; filled for the tasks that others are in step with.
+        self.by_index: dict[str, dict[int, Instance]] = {}
         self.ready: list[Instance] = []
         self.cancel: list[Instance] = []
         self.waiting: dict[InstanceKey, tuple[str, ...]] = {}
@@ -394,6 +279,9 @@ class _TaskWalk:
             )
 
     def _plan_task(self, task: Task, mine: list[Instance]) -> None:
+        if task.id in self.leads:
+            self._plan_in_step(task, mine, self.table.of[self.leads[task.id]])
+            return
         counts = self._counts(task)
         decision = self._decide(task, counts)
         settled = self._settled(task, counts, decision)
@@ -417,6 +305,37 @@ class _TaskWalk:
             else:
                 self._free(task, mine, n)
 
+    def _plan_in_step(self, task: Task, mine: list[Instance], leading: Sequence[Instance]) -> None:
+        """Plan the instances of a task that is in step with another, each by the upstream instances of its own index.
+
+        The placeholder waits until the leader has instances; the caller of `plan` then replaces it.
+        """
+        mine.sort(key=lambda instance: instance.map_index)
+        placeholder = mine[0].map_index < 0
+        for n, instance in enumerate(mine):
+            counts: Counts = Counts(0)
+            decision: Decision = NextStep.WAIT
+            if instance.map_index >= 0:
+                counts = self._counts(task, instance.map_index)
+                decision = self._decide(task, counts)
+            settled = self._settled(task, counts, decision, instance.map_index)
+            if instance.map_index < 0 and settled is None:
+                settled = _as_leader(leading)
+            if instance.state in ACTIVE:
+                self._stop(mine, n)
+            elif instance.state in FINISHED:
+                continue
+            elif settled is not None:
+                self.table.move(mine, n, *settled)
+            elif placeholder and n > 0 and mine[0].state in FINISHED:
+                self.table.move(mine, n, TaskState.REMOVED, "the task no longer has this element")
+            elif placeholder:
+                self.waiting[instance.key] = (f"waits until the elements of {self.leads[task.id]} are known",)
+            elif (held := self._blocked(task, counts, decision, instance.map_index)) is not None:
+                self.waiting[instance.key] = held
+            else:
+                self._free(task, mine, n)
+
     def _decide(self, task: Task, counts: Counts) -> Decision:
         """Return the decision that follows from setup tasks further upstream, or else from the trigger rule."""
         states = [self.ends[setup] for setup in self.indirect_setups.get(task.id, ()) if setup in self.ends]
@@ -428,12 +347,26 @@ class _TaskWalk:
             return NextStep.WAIT
         return decide(task.options.trigger, counts)
 
-    def _counts(self, task: Task) -> Counts:
+    def _counting(self, task: Task, index: int, other: str) -> Sequence[Instance]:
+        """Return the instances of an upstream task that count for instance `index` of a task."""
+        mine = self.table.of.get(other, ())
+        if index < 0 or not mine or other not in self.partners.get(task.id, ()):
+            return mine
+        if other not in self.by_index:
+            self.by_index[other] = {each.map_index: each for each in mine}
+        known = self.by_index[other]
+        # A partner without this instance has its placeholder, or gets the instance after this plan.
+        return [known.get(index) or known.get(-1) or Instance(task=other, map_index=index)]
+
+    def _counts(self, task: Task, index: int = -1) -> Counts:
         total = success = skipped = failed = upstream_failed = removed = 0
         setup = setup_success = setup_skipped = 0
         ignored = self.ignored.get(task.id, frozenset())
+        in_step = self.partners.get(task.id, ()) if index >= 0 else ()
         for other in self.dag.upstream[task.id]:
             ends = self.ends.get(other)
+            if ends is not None and other in in_step:
+                ends = _ONE[self._counting(task, index, other)[0].state]
             # A task that runs although the branch did not choose it, as its trigger rule allows, counts.
             if other in ignored and ends is not None and ends.skipped == ends.all:
                 continue
@@ -453,14 +386,14 @@ class _TaskWalk:
                 setup_skipped += ends.skipped
         return Counts(total, success, skipped, failed, upstream_failed, removed, setup, setup_success, setup_skipped)
 
-    def _settled(self, task: Task, counts: Counts, decision: Decision) -> tuple[TaskState, str] | None:
+    def _settled(self, task: Task, counts: Counts, decision: Decision, index: int = -1) -> tuple[TaskState, str] | None:
         """Return the final state of a task that will not run, and the reason. Return None if the task may still run."""
         skipped_by = self.cut_short.get(task.id) or self.not_chosen.get(task.id)
         # A teardown is never skipped here, because it must release what setup has prepared.
         if skipped_by and not task.options.teardown_for:
             return TaskState.SKIPPED, skipped_by
         if isinstance(decision, TaskState) and (self.early_end is None or self.early_end.rules_apply):
-            return decision, self._cause(task, counts, decision)
+            return decision, self._cause(task, counts, decision, index)
         if self.early_end is not None and not self._outlives_early_end(task):
             return TaskState.SKIPPED, self.early_end.reason
         return None
@@ -472,7 +405,7 @@ class _TaskWalk:
         """
         return bool(task.options.teardown_for) and self.early_end is not None and self.early_end.rules_apply
 
-    def _cause(self, task: Task, counts: Counts, decision: TaskState) -> str:
+    def _cause(self, task: Task, counts: Counts, decision: TaskState, index: int) -> str:
         culprits: tuple[TaskState, ...] = ()
         if decision is TaskState.UPSTREAM_FAILED:
             culprits = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
@@ -481,29 +414,31 @@ class _TaskWalk:
         setups = self.indirect_setups.get(task.id, ())
         for state in (*culprits, TaskState.SKIPPED) if setups else culprits:
             for other in (*self.dag.upstream[task.id], *setups) if state in culprits else setups:
-                for instance in self.table.of.get(other, ()):
+                for instance in self._counting(task, index, other):
                     if instance.state is state:
                         return f"{instance.label} {state_phrase(state)}"
         return unmet_rule(task.options.trigger, counts)
 
-    def _blocked(self, task: Task, counts: Counts, decision: Decision) -> tuple[str, ...] | None:
+    def _blocked(self, task: Task, counts: Counts, decision: Decision, index: int = -1) -> tuple[str, ...] | None:
         """Return the unmet conditions of a task, or None if the task may run.
 
         Without `explain`, the conditions are replaced by ().
         """
         if decision is NextStep.WAIT:
-            return self._unmet(task, counts) if self.inputs.explain else ()
+            return self._unmet(task, counts, index) if self.inputs.explain else ()
         unmet = self._unmet_in_the_past(task)
         self.waits_for_past = self.waits_for_past or bool(unmet)
         return unmet or None
 
-    def _unmet(self, task: Task, counts: Counts) -> tuple[str, ...]:
+    def _unmet(self, task: Task, counts: Counts, index: int) -> tuple[str, ...]:
         pending = []
         for other in (*self.dag.upstream[task.id], *self.indirect_setups.get(task.id, ())):
-            mine = self.table.of.get(other, ())
+            mine = self._counting(task, index, other)
             still = [instance for instance in mine if instance.state not in FINISHED]
             if still:
-                pending.append((other, still[0].state, len(still), len(mine)))
+                is_partner = index >= 0 and other in self.partners.get(task.id, ())
+                name = still[0].label if is_partner else other
+                pending.append((name, still[0].state, len(still), len(mine)))
         if not pending:
             return (unmet_rule(task.options.trigger, counts),)
         return unmet_upstream(pending, task.options.trigger)
@@ -592,7 +527,7 @@ class _TaskWalk:
         if self.table.unfinished():
             if self.ready or self.times or self.waits_for_past or self._any_active():
                 return None, "", {}
-            return RunState.FAILED, "none of the remaining tasks can ever run", self.waiting
+            return RunState.FAILED, "no remaining task can ever run", self.waiting
         leaves = _leaves(self.dag, self.table)
         bad = [one.label for one in leaves if one.state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)]
         if bad:

@@ -24,11 +24,25 @@ from ...core.model.states import TaskState
 from ...core.options.option_types import ID
 from ...errors import NbdagError, error
 from ...graphs import Mark
-from ...session import CellRun, DocumentCell, read_document, split
+from ...session import read_document
+from ...session.document import CellRun, DocumentCell, split
 from ..graph import DROPPED, picture
-from ..messages import (AnalyzeRequest, CellEdit, CellInfo, CellProblem, DagLine, NotebookAnalysis, NotebookTaskRequest, PageCell, Role, Severity, TagRequest, TaskDetails)
+from ..messages import TaskDetails
 from ..status import session_statuses
 from ..task import task_details
+from .messages import (
+    AnalyzeRequest,
+    CellEdit,
+    CellInfo,
+    CellProblem,
+    DagLine,
+    NotebookAnalysis,
+    NotebookTaskRequest,
+    PageCell,
+    Role,
+    Severity,
+    TagRequest,
+)
 
 _KINDS: dict[Role, str] = {"task": "task", "setup": "setup", "parameters": "params", "skip": "skip"}
 _STATES = {"running": TaskState.RUNNING, "success": TaskState.SUCCESS, "failed": TaskState.FAILED}
@@ -41,7 +55,7 @@ class UnknownCellError(NbdagError):
 
     index: int
     count: int
-    template = "no cell {index} among {count} cells; reload the page"
+    template = "the notebook has {count} cells, and none has the index {index}; reload the page"
 
 
 def analyze(request: AnalyzeRequest, *, with_files: Callable[[Dag], Dag] = lambda dag: dag) -> NotebookAnalysis:
@@ -86,7 +100,7 @@ def tag(request: TagRequest) -> CellEdit:
     kind = _KINDS.get(role, "")
     kept = [each for each in cell["tags"] if each not in (PARAMETERS_TAG, SKIP_TAG, INJECTED)]
     if role == "parameters" and len(kept) < len(cell["tags"]) and SKIP_TAG not in cell["tags"]:
-        return {"lines": 0, "text": "", "tags": cell["tags"], "name": ""}  # papermill's tag says the same
+        return {"lines": 0, "text": "", "tags": cell["tags"], "name": ""}  # papermill's tag has the same meaning
     if header and kind and _kind_of(header) == kind:
         return {"lines": 0, "text": "", "tags": kept, "name": _name_of(header)}
     name = suggested_name(request["cells"], request["index"]) if role == "task" else ""

@@ -1,4 +1,4 @@
-"""Start a run of a notebook's file in a process of its own, and wait until the run exists.
+"""Start a run of a notebook's file in a new process, and wait until the run exists.
 
 The process outlives the server that starts it, as the runs that the widget starts outlive their kernel.
 """
@@ -19,11 +19,12 @@ from ...core.model.states import RunState
 from ...errors import NbdagError, error
 from ...home import Home
 from ..actions import KERNEL_VARIABLES, RUN_OPTIONS
-from ..messages import RunAction, RunSummary, StartedRun
+from ..messages import RunAction, RunSummary
 from ..outputs import plain_text
 from ..status import run_summary
+from .messages import StartedRun
 
-_POLL = 0.1  # seconds between two looks at the store
+_POLL = 0.1  # seconds between two polls of the store
 _LONGEST = 120.0  # seconds after which a run that has not begun is reported as an error
 
 
@@ -44,6 +45,8 @@ def start_run(notebook: Path, action: RunAction, task: str, *, home: Home) -> St
     if dag.errors:
         raise runs.NotebookProblemsError(notebook, dag.errors)
     option = RUN_OPTIONS[action]
+    if "\0" in task:  # no argument of a process contains a zero byte
+        raise RunNotStartedError(f"unknown task {task!r}")
     before = _run_ids(dag.id, home)
     arguments = ["run", str(notebook), *([option, task] if option else []), "--no-progress"]
     with tempfile.TemporaryFile() as output:
@@ -62,7 +65,7 @@ def start_run(notebook: Path, action: RunAction, task: str, *, home: Home) -> St
 
 
 def resume_run(dag: str, run: str, *, home: Home) -> RunSummary:
-    """Execute what did not succeed in a run again: by a scheduler if one is alive, else by a process of its own.
+    """Execute the unsuccessful tasks of a run again: by a scheduler if one is alive, else in a new process.
 
     Raise `RunNotStartedError`, or an error of `runs.requeue`.
     """

@@ -7,7 +7,8 @@ from datetime import date
 from ... import runs
 from ...frontend.history import History
 from ...frontend.messages import GridMessage
-from ..types import Calendar, CalendarQuery, GridQuery, Id, Pipeline, PipelinePage, PipelinesQuery
+from ..requests import CalendarQuery, GridQuery, Id, PipelinesQuery
+from ..responses import Calendar, Pipeline, PipelinePage
 from .base import ROUTES, Call, InvalidArgumentError
 
 _MOST_DAYS = 800  # most days of a calendar
@@ -92,7 +93,7 @@ def get_calendar(call: Call, dag: Id, query: CalendarQuery) -> Calendar:
 
 
 def day_of(text: str) -> date:
-    """Return a day in a query. Raise `InvalidArgumentError`."""
+    """Parse a date of a query, such as 2026-01-31. Raise `InvalidArgumentError`."""
     try:
         return date.fromisoformat(text)
     except ValueError as invalid:

@@ -1,6 +1,6 @@
 """Notebooks that a page edits: their analysis, tags and headers; and runs of their files.
 
-Analysing executes nothing. Only `start_run` does, which a person asks for.
+The analysis executes no code of a notebook. Only `start_run` executes code, when a person requests a run.
 """
 
 from __future__ import annotations
@@ -8,7 +8,10 @@ from __future__ import annotations
 from functools import partial
 
 from ... import runs
-from ...frontend.messages import (
+from ...frontend.messages import TaskDetails
+from ...frontend.notebooks import analysis, headers, start
+from ...frontend.notebooks.files import notebook_files
+from ...frontend.notebooks.messages import (
     AnalyzeRequest,
     CellEdit,
     CompleteHeaderRequest,
@@ -24,10 +27,7 @@ from ...frontend.messages import (
     StartedRun,
     StartRunRequest,
     TagRequest,
-    TaskDetails,
 )
-from ...frontend.notebooks import analysis, headers, start
-from ...frontend.notebooks.files import notebook_files
 from .base import ROUTES, Call
 from .files import file_of
 
