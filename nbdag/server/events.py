@@ -168,6 +168,7 @@ class EventsHandler(ApiHandler):
             await self.flush()
             await hub.begun()
             at = self._beginning(hub)
+            await self.flush()
             while not hub.is_closed:
                 waker.clear()
                 later = hub.after(at)
