@@ -1,0 +1,561 @@
+"""Propose tasks for a notebook without tags.
+
+Each cell gets a role by its code (`cell_roles`). Then every cell that does work becomes a task of its own, and nbdag's
+analysis finds what these tasks read, write and change. Tasks are joined where one of these reasons holds:
+
+- a cell changes or replaces a value that another cell made, as `df = df.dropna()` does;
+- a cell only shows values, as plots and prints do, so it joins the cell that made the latest of them;
+- two cells under one heading follow each other, and nothing else depends on what passes between them;
+- two cells draw from one seeded generator of random numbers;
+- the proposal would have an error otherwise.
+
+Joined cells may not enclose a cell outside: cells on a path between two joined cells are joined as well. A cell only
+moves to another cell with which it is joined, and never across a cell whose names it reads or sets.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ..core.cells.cells import PARAMETERS_TAG, RawCell
+from ..core.cells.source import Python, to_python
+from ..core.model.dag import Dag, Problem
+from ..errors import NbdagError, error
+from ..notebooks import read_cells
+from . import task_names
+from .cell_roles import Role, constants, role_of, split_constants
+
+_TRIAL = "cell_"  # prefix of the names of trial tasks, which are one cell each
+_SHOWS = frozenset({"", "plot", "aggregate"})  # verbs of cells that join the cell whose values they show
+
+
+@error
+class AlreadyTaggedError(NbdagError):
+    """The notebook has tasks, so there is nothing to propose."""
+
+    path: str
+    tasks: tuple[str, ...]
+    template = "{path} has tasks already ({names}); `nbdag check {path}` lists its problems"
+
+    @property
+    def names(self) -> str:
+        """The first tasks, as text."""
+        return ", ".join(self.tasks[:3]) + (", …" if len(self.tasks) > 3 else "")
+
+
+@error
+class NothingToSuggestError(NbdagError):
+    """No cell of the notebook does any work."""
+
+    path: str
+    template = "{path} has no cell that could be a task: each cell only imports, defines or shows something"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposedCell:
+    """A cell of the proposed notebook."""
+
+    cells: tuple[int, ...]  # numbers of the cells that it is made of, from 0; empty for a new cell
+    source: str
+    type: str = "code"
+    tags: tuple[str, ...] = ()
+    changed: bool = True  # whether the source or the tags differ from those of the one cell that it is made of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposedTask:
+    """A task of the proposal."""
+
+    name: str
+    cells: tuple[int, ...]  # numbers of its cells in the notebook, from 0
+    reasons: tuple[str, ...]  # one sentence for each reason to join cells or to order the task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """The proposed notebook, and the reasons for it."""
+
+    tasks: tuple[ProposedTask, ...]
+    roles: Mapping[int, str]  # key: number of a cell that is no part of a task; value: its role, in words
+    cells: tuple[ProposedCell, ...]
+    dag: Dag
+    reordered: bool = False  # whether cells are in the order in which they last ran, because that of the file fails
+
+    @property
+    def levels(self) -> tuple[tuple[str, ...], ...]:
+        """Return the tasks by the longest path to each of them; the tasks of a level can run at the same time."""
+        level: dict[str, int] = {}
+        for task in self.dag.order:
+            level[task] = max((level[other] + 1 for other in self.dag.upstream[task]), default=0)
+        found: dict[int, list[str]] = defaultdict(list)
+        for task, depth in level.items():
+            found[depth].append(task)
+        return tuple(tuple(found[depth]) for depth in sorted(found))
+
+
+def suggest(raw: Sequence[RawCell], *, name: str, executed: Sequence[int | None] = ()) -> Suggestion:
+    """Propose tasks for the cells of a notebook.
+
+    `name` is the name of the file, and `executed` the execution count of each cell, or None. Raise
+    `AlreadyTaggedError` or `NothingToSuggestError` if there is nothing to propose.
+    """
+    existing = read_cells(raw, name=name)
+    if existing.tasks or existing.unbuilt:
+        raise AlreadyTaggedError(name, tuple(existing.tasks) or ("%%dag",))
+    found = _suggest(raw, range(len(raw)), name)
+    if any(each.code == "NB201" for each in found.dag.errors) and executed:
+        order = _by_execution(raw, executed)
+        if order is not None:
+            again = _suggest(raw, order, name)
+            if not any(each.code == "NB201" for each in again.dag.errors):
+                return replace(again, reordered=True)
+    return found
+
+
+def _by_execution(raw: Sequence[RawCell], executed: Sequence[int | None]) -> list[int] | None:
+    """Return the numbers of the cells in the order in which they last ran, or None if some cell has not run.
+
+    A markdown cell stays above the code cell that follows it.
+    """
+    blocks: list[tuple[int, list[int]]] = []
+    prose: list[int] = []
+    for number, cell in enumerate(raw):
+        prose.append(number)
+        if cell.type == "code":
+            if role_of(cell.source) is Role.EMPTY:
+                continue
+            count = executed[number]
+            if count is None:
+                return None
+            blocks.append((count, prose))
+            prose = []
+    return [number for _, block in sorted(blocks) for number in block] + prose
+
+
+# -- pieces and groups -------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class _Piece:
+    """A cell, or one of the two parts into which a cell of imports and constants is split."""
+
+    cell: int  # number of the cell in the notebook, from 0
+    source: str
+    role: Role | None  # None for markdown and raw cells
+    type: str
+    tags: tuple[str, ...]
+    section: str = ""  # the text of the heading above
+    whole: bool = True  # whether this piece is the whole cell
+
+
+@dataclass(slots=True)
+class _Groups:
+    """Groups of pieces that become one task each, and the reasons for joining them."""
+
+    members: list[int]  # positions of all pieces that do work
+    after: Mapping[int, set[int]]  # key: piece; value: pieces that must stay below it
+    root: dict[int, int] = field(default_factory=dict)
+    reasons: dict[int, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
+
+    def find(self, piece: int) -> int:
+        """Return the first piece of the group that contains this piece."""
+        while (above := self.root.get(piece, piece)) != piece:
+            piece = above
+        return piece
+
+    def join(self, one: int, other: int, reason: str) -> None:
+        """Join the groups of two pieces, and every group on a path between them."""
+        first, second = sorted((self.find(one), self.find(other)))
+        if first == second:
+            return
+        self.root[second] = first
+        self.reasons[max(one, other)].append((max(one, other), reason))
+        for circle in _circles(self.links()):
+            head = min(circle)
+            for each in circle - {head}:
+                self.root[each] = head
+                self.reasons[each].append((each, "lies between cells of this task"))
+
+    def groups(self) -> dict[int, list[int]]:
+        """Return the pieces of each group, in notebook order, by the group's first piece."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for piece in self.members:
+            found[self.find(piece)].append(piece)
+        return found
+
+    def links(self) -> dict[int, set[int]]:
+        """Return the groups that must stay below each group."""
+        found: dict[int, set[int]] = {self.find(piece): set() for piece in self.members}
+        for piece, below in self.after.items():
+            head = self.find(piece)
+            found[head] |= {self.find(each) for each in below} - {head}
+        return found
+
+    def ordered(self) -> list[list[int]]:
+        """Return the groups in an order in which a cell runs after everything that it needs."""
+        groups, links = self.groups(), self.links()
+        waiting = {head: sum(head in below for below in links.values()) for head in groups}
+        found = []
+        while waiting:
+            head = min(head for head, count in waiting.items() if not count)
+            del waiting[head]
+            found.append(groups[head])
+            for below in links[head]:
+                waiting[below] -= 1
+        return found
+
+
+def _circles(links: Mapping[int, set[int]]) -> list[set[int]]:
+    """Return the strongly connected components with more than one group."""
+    reach: dict[int, set[int]] = {}
+    for start in links:
+        seen: set[int] = set()
+        ahead = list(links[start])
+        while ahead:
+            group = ahead.pop()
+            if group not in seen:
+                seen.add(group)
+                ahead.extend(links[group])
+        reach[start] = seen
+    found: list[set[int]] = []
+    for group in links:
+        if group in reach[group] and not any(group in circle for circle in found):
+            found.append({other for other in reach[group] if group in reach[other]})
+    return found
+
+
+def _pieces(raw: Sequence[RawCell], order: Iterable[int]) -> list[_Piece]:
+    found: list[_Piece] = []
+    section = ""
+    for number in order:
+        cell = raw[number]
+        if cell.type != "code":
+            section = task_names.heading(cell.source) or section if cell.type == "markdown" else section
+            found.append(_Piece(number, cell.source, None, cell.type, cell.tags))
+            continue
+        working = any(piece.role is Role.WORK for piece in found)
+        parts = None if working or cell.tags else split_constants(cell.source)
+        for source in parts or (cell.source,):
+            found.append(_Piece(number, source, role_of(source), "code", cell.tags, section, parts is None))
+    _settle_constants(found)
+    return found
+
+
+def _settle_constants(pieces: Sequence[_Piece]) -> None:
+    """Keep constants as parameters if they are above all work and nothing sets them again; else change their role."""
+    setters: dict[str, int] = defaultdict(int)
+    for piece in pieces:
+        if piece.role is not None:
+            for name in set(_bound(piece.source)):
+                setters[name] += 1
+    working = False
+    for piece in pieces:
+        working |= piece.role is Role.WORK
+        if piece.role is Role.PARAMETERS and any(setters[name] > 1 for name in constants(piece.source)):
+            piece.role = Role.WORK
+        elif piece.role is Role.PARAMETERS and working:
+            piece.role = Role.SETUP
+        elif piece.role is Role.SETUP and any(setters[name] > 1 for name in constants(piece.source)):
+            piece.role = Role.WORK
+
+
+def _bound(source: str) -> Iterator[str]:
+    python = to_python(source)
+    for node in ast.walk(python.tree) if isinstance(python, Python) else ():
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+# -- the proposal ------------------------------------------------------------------------------------------------------
+
+
+def _suggest(raw: Sequence[RawCell], order: Iterable[int], name: str) -> Suggestion:
+    pieces = _pieces(raw, order)
+    while True:
+        if not any(piece.role is Role.WORK for piece in pieces):
+            raise NothingToSuggestError(name)
+        trial = _trial(pieces, name)
+        wrong = {each.place.cell for each in trial.errors if each.place and pieces[each.place.cell].role is Role.SETUP}
+        if not wrong:
+            break
+        for position in wrong:  # a setup cell that reads what a task sets belongs to the tasks
+            pieces[position].role = Role.WORK
+    groups = _grouped(pieces, trial)
+    while True:
+        found = _proposal(pieces, groups, name)
+        heads = {task.name: members for task, members in zip(found.tasks, groups.ordered(), strict=True)}
+        failed = next((heads[each.task] for each in found.dag.errors if each.task in heads), None)
+        if failed is None or len(heads) == 1:
+            return found
+        ordered = list(heads.values())
+        position = ordered.index(failed)
+        neighbour = ordered[position - 1 if position else 1]
+        message = next(each.message for each in found.dag.errors if each.task in heads)
+        groups.join(neighbour[0], failed[0], f"is not a task of its own: {message}")
+
+
+def _trial(pieces: Sequence[_Piece], name: str) -> Dag:
+    """Return the pipeline in which each cell that does work is a task."""
+    cells = []
+    for position, piece in enumerate(pieces):
+        header = {Role.WORK: f"%%task {_TRIAL}{position}\n", Role.SETUP: "%%setup\n", Role.SCRATCH: "%%skip\n"}
+        tags = (PARAMETERS_TAG,) if piece.role is Role.PARAMETERS else ()
+        source = header.get(piece.role, "") + piece.source if piece.role is not None else piece.source
+        cells.append(RawCell(source, piece.type, tags))
+    return read_cells(cells, name=name)
+
+
+def _grouped(pieces: Sequence[_Piece], trial: Dag) -> _Groups:
+    tasks = {int(id.removeprefix(_TRIAL)): task for id, task in trial.tasks.items()}
+    number = {task.id: position for position, task in tasks.items()}
+    after: dict[int, set[int]] = {position: set() for position in tasks}
+    for edge in (*trial.edges, *trial.file_edges):
+        one, other = sorted((number[edge.source], number[edge.target]))
+        after[one].add(other)
+    for above, task in tasks.items():
+        used = {*task.reads, *task.writes, *task.changes}
+        for below, other in tasks.items():
+            set_below = {*other.writes, *other.changes}
+            if below > above and (used & set_below or {*task.writes, *task.changes} & set(other.reads)):
+                after[above].add(below)
+    groups = _Groups(sorted(tasks), after)
+
+    def label(position: int) -> str:
+        return f"cell {pieces[position].cell + 1}"
+
+    for edge in trial.edges:
+        source, target = number[edge.source], number[edge.target]
+        task = tasks[target]
+        for use in edge.names:
+            if use.name in task.changes or use.name in task.writes:
+                verb = "changes" if use.name in task.changes else "replaces"
+                groups.join(source, target, f"{label(target)} {verb} {use.name}, which {label(source)} made")
+    for kind, drawing in _seeded(trial).items():
+        first, *others = [number[id] for id in drawing]
+        for other in others:
+            groups.join(first, other, f"{label(other)} and {label(first)} draw from one generator ({kind})")
+    for position, task in tasks.items():
+        sources = [number[edge.source] for edge in trial.edges if edge.target == task.id]
+        if sources and not trial.downstream[task.id] and task_names.verb(pieces[position].source) in _SHOWS:
+            if _shows(pieces[position].source):
+                latest = max(sources)
+                groups.join(latest, position, f"{label(position)} shows what {label(latest)} made")
+    _join_chains(pieces, groups, number, trial)
+    return groups
+
+
+def _seeded(trial: Dag) -> dict[str, list[str]]:
+    """Return the tasks that draw from each generator that some cell seeds, where there are several."""
+    seeded = {kind for task in trial.tasks.values() for kind in task.state_changed if kind.endswith("/generator")}
+    drawing: dict[str, list[str]] = defaultdict(list)
+    for task in trial.tasks.values():
+        for kind, certain in task.state_observed.items():
+            if kind.endswith("/generator") and (certain or kind in task.state_changed):
+                drawing[kind].append(task.id)
+    in_setup = any(each.code == "NB303" for each in trial.problems)
+    return {kind: ids for kind, ids in drawing.items() if len(ids) > 1 and (in_setup or kind in seeded)}
+
+
+def _join_chains(pieces: Sequence[_Piece], groups: _Groups, number: Mapping[str, int], trial: Dag) -> None:
+    """Join groups under one heading that follow each other, where nothing else reads what passes between them."""
+    joined = True
+    while joined:
+        joined = False
+        below: dict[int, set[int]] = defaultdict(set)
+        above: dict[int, set[int]] = defaultdict(set)
+        for edge in trial.edges:
+            source, target = groups.find(number[edge.source]), groups.find(number[edge.target])
+            if source != target:
+                below[source].add(target)
+                above[target].add(source)
+        for source, targets in below.items():
+            target = next(iter(targets))
+            section = pieces[source].section
+            if len(targets) == 1 and above[target] == {source} and section and section == pieces[target].section:
+                groups.join(source, target, f"cell {pieces[target].cell + 1} continues “{section}”")
+                joined = True
+                break
+
+
+def _shows(code: str) -> bool:
+    """Return whether a cell displays something or prints."""
+    python = to_python(code)
+    if not isinstance(python, Python):
+        return False
+    last = python.tree.body[-1] if python.tree.body else None
+    if isinstance(last, ast.Expr) and python.shown:
+        return True
+    names = {
+        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        for node in ast.walk(python.tree)
+        if isinstance(node, ast.Call)
+    }
+    return bool(names & {"print", "display", "show"}) or task_names.verb(code) == "plot"
+
+
+def _proposal(pieces: Sequence[_Piece], groups: _Groups, name: str) -> Suggestion:
+    ordered = groups.ordered()
+    names = _names(pieces, groups, ordered, name)
+    headers = {head: f"%%task {title}" for head, title in names.items()}
+    cells = _arranged(pieces, ordered, headers)
+    dag = _read(cells, name)
+    file_order: dict[int, list[str]] = defaultdict(list)
+    head_of = {title: head for head, title in names.items()}
+    position = {title: n for n, title in enumerate(dag.tasks)}
+    for edge in dag.file_edges:
+        first, second = sorted((edge.source, edge.target), key=position.__getitem__)
+        file_order[head_of[second]].append(first)
+        shown = ", ".join(edge.files[:3])
+        groups.reasons[head_of[second]].append((head_of[second], f"runs after {first}, because both use {shown}"))
+    if file_order:
+        headers |= {head: f"{headers[head]} --after {' '.join(first)}" for head, first in file_order.items()}
+        cells = _arranged(pieces, ordered, headers)
+        dag = _read(cells, name)
+    tasks = tuple(
+        ProposedTask(
+            name=names[members[0]],
+            cells=tuple(pieces[each].cell for each in members),
+            reasons=tuple(dict.fromkeys(text for each in members for _, text in groups.reasons.get(each, ()))),
+        )
+        for members in ordered
+    )
+    words = {
+        Role.SETUP: "setup",
+        Role.PARAMETERS: "parameters",
+        Role.SCRATCH: "scratch (shows or installs something, so it does not run headlessly)",
+    }
+    roles: dict[int, str] = {}
+    for piece in pieces:
+        if piece.role in words:
+            roles[piece.cell] = " and ".join(filter(None, (roles.get(piece.cell), words[piece.role])))
+    return Suggestion(tasks=tasks, roles=roles, cells=cells, dag=dag)
+
+
+def _read(cells: Sequence[ProposedCell], name: str) -> Dag:
+    return read_cells([RawCell(cell.source, cell.type, cell.tags) for cell in cells], name=name)
+
+
+def _names(
+    pieces: Sequence[_Piece], groups: _Groups, ordered: Sequence[Sequence[int]], name: str
+) -> dict[int, str]:
+    """Return a name for each group: its heading if that is for this group alone, else a name from its code."""
+    used_by: dict[str, set[int]] = defaultdict(set)
+    for members in ordered:
+        for each in members:
+            used_by[pieces[each].section].add(members[0])
+    trial = _trial(pieces, name)
+    read_later = {use.name for edge in trial.edges for use in edge.names}
+    found: dict[int, str] = {}
+    for members in ordered:
+        section = pieces[members[0]].section
+        title = task_names.slug(section) if len(used_by[section]) == 1 else ""
+        code = "\n".join(pieces[each].source for each in members if not pieces[each].source.lstrip().startswith("%%"))
+        written = [
+            each
+            for member in reversed(members)
+            for each in reversed(trial.tasks[f"{_TRIAL}{member}"].writes)
+            if each in read_later
+        ]
+        title = title or task_names.from_code(code, written) or f"{_TRIAL}{pieces[members[0]].cell + 1}"
+        found[members[0]] = task_names.unused(title, found.values())
+    return found
+
+
+def _arranged(
+    pieces: Sequence[_Piece], ordered: Sequence[Sequence[int]], headers: Mapping[int, str]
+) -> tuple[ProposedCell, ...]:
+    """Return the cells of the proposed notebook.
+
+    Markdown and setup cells stay above the work cell that follows them, scratch cells below the work cell that precedes
+    them.
+    """
+    work = [position for position, piece in enumerate(pieces) if piece.role is Role.WORK]
+    first = work[0]
+    above: dict[int | None, list[int]] = defaultdict(list)
+    below: dict[int, list[int]] = defaultdict(list)
+    start: list[int] = []
+    for position, piece in enumerate(pieces):
+        if piece.role is Role.WORK:
+            continue
+        if position < first:
+            start.append(position)
+        elif piece.role in (Role.SCRATCH, Role.EMPTY):
+            below[max(each for each in work if each < position)].append(position)
+        else:
+            above[next((each for each in work if each > position), None)].append(position)
+    found = list(_plain(pieces, start, before_tasks=True))
+    titled = bool(found) and found[0].type == "markdown"
+    found.insert(1 if titled else 0, ProposedCell(cells=(), source="%load_ext nbdag\n%dag"))
+    for members in ordered:
+        for member in members:
+            found += _plain(pieces, above[member], before_tasks=False)
+        source = f"{headers[members[0]]}\n{_joined([pieces[each].source for each in members])}"
+        found.append(ProposedCell(cells=tuple(pieces[each].cell for each in members), source=source))
+        for member in members:
+            found += _plain(pieces, below[member], before_tasks=False)
+    return (*found, *_plain(pieces, above[None], before_tasks=False))
+
+
+def _plain(pieces: Sequence[_Piece], positions: Iterable[int], *, before_tasks: bool) -> Iterator[ProposedCell]:
+    """Yield the cells of pieces that are no part of a task; the parameters are one cell."""
+    positions = list(positions)
+    parameters = [each for each in positions if pieces[each].role is Role.PARAMETERS]
+    for position in positions:
+        piece = pieces[position]
+        if position in parameters[1:]:
+            continue
+        source, tags = piece.source, piece.tags
+        if parameters and position == parameters[0]:
+            source = "\n".join(pieces[each].source for each in parameters)
+            tags = (*(tag for tag in tags if tag != PARAMETERS_TAG), PARAMETERS_TAG)
+        elif piece.role is Role.SCRATCH:
+            source = f"%%skip\n{source}"
+        elif piece.role is Role.SETUP and not before_tasks:
+            source = f"%%setup\n{source}"
+        cells = tuple(pieces[each].cell for each in parameters) if position in parameters else (piece.cell,)
+        unchanged = piece.whole and source == piece.source and tags == piece.tags
+        yield ProposedCell(cells=cells, source=source, type=piece.type, tags=tags, changed=not unchanged)
+
+
+def _joined(sources: Sequence[str]) -> str:
+    """Return one cell that runs these cells; each of them still displays its last expression."""
+    if len(sources) == 1:
+        return sources[0]
+    *others, last = sources
+    return "\n\n".join([*(_displaying(_without_magic(each)) for each in others), _without_magic(last)])
+
+
+def _without_magic(source: str) -> str:
+    """Return a cell without a cell magic, which only the first line of a cell may have."""
+    first, _, rest = source.lstrip().partition("\n")
+    if not first.startswith("%%"):
+        return source.strip("\n")
+    magic, _, arguments = first[2:].partition(" ")
+    if magic == "time":
+        return rest.strip("\n")
+    return f"get_ipython().run_cell_magic({magic!r}, {arguments.strip()!r}, {rest + chr(10)!r})"
+
+
+def _displaying(source: str) -> str:
+    """Return the code, in which the value of the last expression is displayed although other code follows."""
+    python = to_python(source)
+    body = python.tree.body if isinstance(python, Python) else []
+    last = body[-1] if body else None
+    if not isinstance(last, ast.Expr) or not isinstance(python, Python) or not python.shown or python.text != source:
+        return source
+    if isinstance(last.value, ast.Call) and ast.unparse(last.value.func) in ("print", "display", "plt.show"):
+        return source
+    lines = source.split("\n")
+    start, end = last.lineno - 1, (last.end_lineno or last.lineno) - 1
+    tail = lines[end].encode()[last.end_col_offset or 0 :].decode()
+    lines[end] = lines[end].encode()[: last.end_col_offset].decode() + ")" + tail
+    lines[start] = lines[start].encode()[: last.col_offset].decode() + "display(" + lines[start].encode()[last.col_offset :].decode()
+    return "\n".join(lines)
+
+
+def problems_left(found: Suggestion) -> tuple[Problem, ...]:
+    """Return the problems that the user has to solve: errors first."""
+    return tuple(sorted(found.dag.problems, key=lambda each: each.severity))
