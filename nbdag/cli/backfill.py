@@ -61,7 +61,7 @@ def _last(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
     default=10,
     show_default=True,
     metavar="N",
-    help="Maximum number of runs at once.",
+    help="Maximum number of runs at the same time.",
 )
 @click.option(
     "-j",

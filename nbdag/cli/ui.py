@@ -61,7 +61,7 @@ def ui(jupyter: tuple[str, ...]) -> int:
 def up(jobs: int | None, kernels: str, executor: Choice, print_unit: str | None, jupyter: tuple[str, ...]) -> int:
     """Open the page, and run the scheduler of the deployed DAGs.
 
-    The scheduler is a process of its own. On Ctrl-C it starts no more tasks; both end once the running ones have ended.
+    The scheduler is a separate process. On Ctrl-C it starts no more tasks; both end once the running ones have ended.
     A second Ctrl-C terminates these tasks. Flags of Jupyter Server are passed on, as by `nbdag ui`.
     """
     options = scheduler_words(jobs, kernels, executor)

@@ -150,7 +150,7 @@ def readers(dag: Dag, task: str) -> dict[str, str]:
 
 
 def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
-    """Return, for each name that the task may change, the names under which other tasks would miss a hidden change.
+    """Return the names by which other tasks read each object that this task may change without the code showing it.
 
     Tasks below that take the same input would miss a change of that input. All other tasks would miss a change of an
     object of setup, because setup creates it again for each of them. For a cached task every input counts, because its
