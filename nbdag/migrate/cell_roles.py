@@ -53,11 +53,26 @@ _SETTINGS = frozenset(
         "setlocale",
     }
 )
-_SETTING_NAMES = frozenset({"sns.set", "plt.style.use", "matplotlib.use", "mpl.use", "sys.path.append", "sys.path.insert"})
+_SETTING_NAMES = frozenset(
+    {"sns.set", "plt.style.use", "matplotlib.use", "mpl.use", "sys.path.append", "sys.path.insert"}
+)
 _SETTING_TARGETS = ("pd.options", "pandas.options", "plt.rcParams", "matplotlib.rcParams", "mpl.rcParams", "os.environ")
 # Methods and functions that only show a value.
 _SHOWS = frozenset(
-    {"head", "tail", "info", "describe", "sample", "help", "dir", "type", "nunique", "memory_usage", "value_counts", "len"}
+    {
+        "describe",
+        "dir",
+        "head",
+        "help",
+        "info",
+        "len",
+        "memory_usage",
+        "nunique",
+        "sample",
+        "tail",
+        "type",
+        "value_counts",
+    }
 )
 
 
@@ -105,7 +120,9 @@ def is_setup(statement: ast.stmt) -> bool:
 def is_constant(statement: ast.stmt) -> bool:
     """Return whether a statement sets one name to a literal."""
     match statement:
-        case ast.Assign(targets=[ast.Name()], value=value) | ast.AnnAssign(target=ast.Name(), value=ast.expr() as value):
+        case (
+            ast.Assign(targets=[ast.Name()], value=value) | ast.AnnAssign(target=ast.Name(), value=ast.expr() as value)
+        ):
             return _is_literal(value)
     return False
 
@@ -114,9 +131,15 @@ def constants(source: str) -> Iterator[str]:
     """Yield the names that the statements of a cell set to literals."""
     python = to_python(source)
     for statement in python.tree.body if isinstance(python, Python) else ():
-        if is_constant(statement):
-            target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target  # type: ignore[attr-defined]
-            yield target.id
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                pass
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                pass
+            case _:
+                continue
+        if _is_literal(value):
+            yield name
 
 
 def split_constants(source: str) -> tuple[str, str] | None:

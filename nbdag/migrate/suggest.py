@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 
 from ..core.cells.cells import PARAMETERS_TAG, RawCell
 from ..core.cells.source import Python, to_python
-from ..core.model.dag import Dag, Problem
+from ..core.model.dag import Dag
 from ..errors import NbdagError, error
 from ..notebooks import read_cells
 from . import task_names
@@ -279,9 +279,15 @@ def _suggest(raw: Sequence[RawCell], order: Iterable[int], name: str) -> Suggest
             raise NothingToSuggestError(name)
         trial = _trial(pieces, name)
         wrong = {each.place.cell for each in trial.errors if each.place and pieces[each.place.cell].role is Role.SETUP}
+        changed = {name for task in trial.tasks.values() for name in task.changes}
+        wrong |= {
+            position
+            for position, piece in enumerate(pieces)
+            if piece.role in (Role.SETUP, Role.PARAMETERS) and changed & set(constants(piece.source))
+        }
         if not wrong:
             break
-        for position in wrong:  # a setup cell that reads what a task sets belongs to the tasks
+        for position in wrong:  # a setup cell that reads what a task sets, or a constant that a task changes, is work
             pieces[position].role = Role.WORK
     groups = _grouped(pieces, trial)
     while True:
@@ -315,12 +321,11 @@ def _grouped(pieces: Sequence[_Piece], trial: Dag) -> _Groups:
     for edge in (*trial.edges, *trial.file_edges):
         one, other = sorted((number[edge.source], number[edge.target]))
         after[one].add(other)
-    for above, task in tasks.items():
-        used = {*task.reads, *task.writes, *task.changes}
-        for below, other in tasks.items():
-            set_below = {*other.writes, *other.changes}
-            if below > above and (used & set_below or {*task.writes, *task.changes} & set(other.reads)):
-                after[above].add(below)
+    for first, task in tasks.items():
+        used, made = {*task.reads, *task.writes, *task.changes}, {*task.writes, *task.changes}
+        for second, later in tasks.items():
+            if second > first and (used & {*later.writes, *later.changes} or made & set(later.reads)):
+                after[first].add(second)
     groups = _Groups(sorted(tasks), after)
 
     def label(position: int) -> str:
@@ -339,10 +344,10 @@ def _grouped(pieces: Sequence[_Piece], trial: Dag) -> _Groups:
             groups.join(first, other, f"{label(other)} and {label(first)} draw from one generator ({kind})")
     for position, task in tasks.items():
         sources = [number[edge.source] for edge in trial.edges if edge.target == task.id]
-        if sources and not trial.downstream[task.id] and task_names.verb(pieces[position].source) in _SHOWS:
-            if _shows(pieces[position].source):
-                latest = max(sources)
-                groups.join(latest, position, f"{label(position)} shows what {label(latest)} made")
+        code = pieces[position].source
+        if sources and not trial.downstream[task.id] and task_names.verb(code) in _SHOWS and _shows(code):
+            latest = max(sources)
+            groups.join(latest, position, f"{label(position)} shows what {label(latest)} made")
     _join_chains(pieces, groups, number, trial)
     return groups
 
@@ -398,7 +403,7 @@ def _shows(code: str) -> bool:
 
 def _proposal(pieces: Sequence[_Piece], groups: _Groups, name: str) -> Suggestion:
     ordered = groups.ordered()
-    names = _names(pieces, groups, ordered, name)
+    names = _names(pieces, ordered, name)
     headers = {head: f"%%task {title}" for head, title in names.items()}
     cells = _arranged(pieces, ordered, headers)
     dag = _read(cells, name)
@@ -438,9 +443,7 @@ def _read(cells: Sequence[ProposedCell], name: str) -> Dag:
     return read_cells([RawCell(cell.source, cell.type, cell.tags) for cell in cells], name=name)
 
 
-def _names(
-    pieces: Sequence[_Piece], groups: _Groups, ordered: Sequence[Sequence[int]], name: str
-) -> dict[int, str]:
+def _names(pieces: Sequence[_Piece], ordered: Sequence[Sequence[int]], name: str) -> dict[int, str]:
     """Return a name for each group: its heading if that is for this group alone, else a name from its code."""
     used_by: dict[str, set[int]] = defaultdict(set)
     for members in ordered:
@@ -452,13 +455,9 @@ def _names(
     for members in ordered:
         section = pieces[members[0]].section
         title = task_names.slug(section) if len(used_by[section]) == 1 else ""
-        code = "\n".join(pieces[each].source for each in members if not pieces[each].source.lstrip().startswith("%%"))
-        written = [
-            each
-            for member in reversed(members)
-            for each in reversed(trial.tasks[f"{_TRIAL}{member}"].writes)
-            if each in read_later
-        ]
+        code = "\n".join(_without_magic(pieces[each].source) for each in members)
+        written = [each for member in reversed(members) for each in reversed(trial.tasks[f"{_TRIAL}{member}"].writes)]
+        written.sort(key=lambda each: each not in read_later)
         title = title or task_names.from_code(code, written) or f"{_TRIAL}{pieces[members[0]].cell + 1}"
         found[members[0]] = task_names.unused(title, found.values())
     return found
@@ -552,10 +551,6 @@ def _displaying(source: str) -> str:
     start, end = last.lineno - 1, (last.end_lineno or last.lineno) - 1
     tail = lines[end].encode()[last.end_col_offset or 0 :].decode()
     lines[end] = lines[end].encode()[: last.end_col_offset].decode() + ")" + tail
-    lines[start] = lines[start].encode()[: last.col_offset].decode() + "display(" + lines[start].encode()[last.col_offset :].decode()
+    head = lines[start].encode()
+    lines[start] = head[: last.col_offset].decode() + "display(" + head[last.col_offset :].decode()
     return "\n".join(lines)
-
-
-def problems_left(found: Suggestion) -> tuple[Problem, ...]:
-    """Return the problems that the user has to solve: errors first."""
-    return tuple(sorted(found.dag.problems, key=lambda each: each.severity))

@@ -13,24 +13,19 @@ MOST_WORDS = 4
 _HEADING = re.compile(r"^\s*#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
 _FILLER = frozenset({"a", "an", "and", "for", "in", "of", "on", "our", "part", "section", "step", "the", "to", "with"})
 # Calls that tell what a cell does: a verb, and the names of functions and methods.
-_VERBS: tuple[tuple[str, frozenset[str]], ...] = (
-    ("save", frozenset({"dump", "save", "savefig", "save_model", "to_csv", "to_excel", "to_json", "to_parquet", "to_sql"})),
-    ("train", frozenset({"fit", "fit_transform", "train", "fit_predict", "partial_fit"})),
-    ("split", frozenset({"train_test_split"})),
-    (
-        "load",
-        frozenset(
-            {"load_dataset", "read_csv", "read_excel", "read_json", "read_parquet", "read_sql", "read_html", "read_table"}
-            | {f"load_{name}" for name in ("iris", "wine", "diabetes", "digits", "breast_cancer", "data")}
-        ),
-    ),
-    ("evaluate", frozenset({"accuracy_score", "classification_report", "confusion_matrix", "cross_val_score", "score"})),
-    ("predict", frozenset({"predict", "predict_proba"})),
-    ("plot", frozenset({"bar", "boxplot", "heatmap", "hist", "imshow", "pairplot", "plot", "scatter", "show", "countplot"})),
-    ("clean", frozenset({"dropna", "drop_duplicates", "fillna", "replace"})),
-    ("join", frozenset({"concat", "join", "merge"})),
-    ("aggregate", frozenset({"agg", "groupby", "pivot_table"})),
-)
+_CALLS = {
+    "save": "dump save savefig save_model to_csv to_excel to_json to_parquet to_sql",
+    "train": "fit fit_transform train fit_predict partial_fit",
+    "split": "train_test_split",
+    "load": "load_dataset read_csv read_excel read_json read_parquet read_sql read_html read_table load_iris load_wine"
+    " load_diabetes load_digits load_breast_cancer load_data",
+    "evaluate": "accuracy_score classification_report confusion_matrix cross_val_score score",
+    "predict": "predict predict_proba",
+    "plot": "bar boxplot heatmap hist imshow pairplot plot scatter show countplot",
+    "clean": "dropna drop_duplicates fillna replace",
+    "join": "concat join merge",
+    "aggregate": "agg groupby pivot_table",
+}
 
 
 def heading(markdown: str) -> str:
@@ -74,4 +69,4 @@ def verb(code: str) -> str:
         for node in ast.walk(python.tree)
         if isinstance(node, ast.Call)
     }
-    return next((word for word, names in _VERBS if names & called), "")
+    return next((word for word, names in _CALLS.items() if called & set(names.split())), "")
