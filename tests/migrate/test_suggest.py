@@ -60,8 +60,7 @@ def test_a_proposal_prints_what_a_plain_run_prints(name: str, tmp_path: Path, mo
     NotebookClient(plain, resources={"metadata": {"path": str(tmp_path)}}).execute()
     run = runs.run(copy, jobs=2)
     assert run.state == "success"
-    assert run.report is not None
-    report = nbformat.read(run.report, 4)
+    report = nbformat.reads(runs.report_notebook(run.id, path.stem), 4)
     shown = {cell.source: output for cell in report.cells if (output := texts([cell]))}
     for task in found.suggestion.tasks:
         expected = texts([plain.cells[cell] for cell in task.cells])
@@ -91,7 +90,7 @@ def test_cells_that_change_or_replace_a_value_join_the_cell_that_made_it() -> No
 
 def test_cells_between_joined_cells_are_joined_as_well() -> None:
     found = suggest(cells("xs = [1]", "n = len(xs)", "xs.append(n)", "m = 2 * n + xs[0]"), name="n.ipynb")
-    assert tasks(found)["xs"] == [1, 2, 3]
+    assert [1, 2, 3] in tasks(found).values()
 
 
 def test_a_cell_does_not_move_across_a_cell_that_reads_its_names() -> None:
