@@ -27,10 +27,12 @@ _LOOK = re.compile(
 )
 _LINE_MAGIC = re.compile(r"\s*%(?!%)\w+")
 _PROSE_MAGIC = re.compile(r"\s*%%(?:html|HTML|javascript|js|latex|markdown|svg|SVG|timeit|mermaid|css)\b")
-# Calls whose only effect is a setting of a library or of the process: the last part of the called name.
+# Calls that set up a library, the process or a folder, and may be repeated: the last part of the called name.
 _SETTINGS = frozenset(
     {
         "basicConfig",
+        "makedirs",
+        "mkdir",
         "filterwarnings",
         "option_context",
         "register_matplotlib_converters",
@@ -104,6 +106,8 @@ def is_setup(statement: ast.stmt) -> bool:
         case ast.Expr(value=ast.Call(func=function)):
             name = ast.unparse(function)
             return name in _SETTING_NAMES or name.rpartition(".")[2] in _SETTINGS
+        case ast.Assign(targets=[ast.Name()], value=ast.Call() | ast.BinOp() as value) if _is_path(value):
+            return True
         case ast.Assign(targets=[(ast.Attribute() | ast.Subscript()) as target]):
             return ast.unparse(target).startswith(_SETTING_TARGETS)
         case ast.Assign(targets=[ast.Name()], value=ast.Lambda()):
@@ -170,6 +174,17 @@ def _is_literal(value: ast.expr) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_path(value: ast.expr) -> bool:
+    """Return whether an expression joins literals and names to a path, as in `Path("data") / name`."""
+    match value:
+        case ast.Call(func=function, args=args):
+            joins = ast.unparse(function) in ("Path", "pathlib.Path", "os.path.join", "Path.cwd", "os.getcwd")
+            return joins and all(isinstance(each, (ast.Constant, ast.Name)) or _is_path(each) for each in args)
+        case ast.BinOp(left=left, op=ast.Div(), right=right):
+            return _is_path(left) and (isinstance(right, ast.Constant) or _is_path(right))
+    return False
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 
 from ..core.cells.cells import PARAMETERS_TAG, RawCell
 from ..core.cells.source import Python, to_python
+from ..core.dataflow.file_order import file_calls, path_constants
 from ..core.model.dag import Dag
 from ..errors import NbdagError, error
 from ..notebooks import read_cells
@@ -30,6 +31,7 @@ from .cell_roles import Role, constants, role_of, split_constants
 
 _TRIAL = "cell_"  # prefix of the names of trial tasks, which are one cell each
 _SHOWS = frozenset({"", "plot", "aggregate"})  # verbs of cells that join the cell whose values they show
+_OF_THE_CODE = frozenset({"NB201", "NB205", "NB208"})  # errors that joining cells cannot solve
 
 
 @error
@@ -157,6 +159,7 @@ class _Groups:
 
     members: list[int]  # positions of all pieces that do work
     after: Mapping[int, set[int]]  # key: piece; value: pieces that must stay below it
+    files: Sequence[tuple[int, int]] = ()  # pairs of pieces that use files, of which one is not named by a literal
     root: dict[int, int] = field(default_factory=dict)
     reasons: dict[int, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -293,14 +296,14 @@ def _suggest(raw: Sequence[RawCell], order: Iterable[int], name: str) -> Suggest
     while True:
         found = _proposal(pieces, groups, name)
         heads = {task.name: members for task, members in zip(found.tasks, groups.ordered(), strict=True)}
-        failed = next((heads[each.task] for each in found.dag.errors if each.task in heads), None)
-        if failed is None or len(heads) == 1:
+        solvable = [each for each in found.dag.errors if each.task in heads and each.code not in _OF_THE_CODE]
+        if not solvable or len(heads) == 1:
             return found
+        failed = heads[str(solvable[0].task)]
         ordered = list(heads.values())
         position = ordered.index(failed)
         neighbour = ordered[position - 1 if position else 1]
-        message = next(each.message for each in found.dag.errors if each.task in heads)
-        groups.join(neighbour[0], failed[0], f"is not a task of its own: {message}")
+        groups.join(neighbour[0], failed[0], f"is no task of its own, because {solvable[0].message}")
 
 
 def _trial(pieces: Sequence[_Piece], name: str) -> Dag:
@@ -326,7 +329,10 @@ def _grouped(pieces: Sequence[_Piece], trial: Dag) -> _Groups:
         for second, later in tasks.items():
             if second > first and (used & {*later.writes, *later.changes} or made & set(later.reads)):
                 after[first].add(second)
-    groups = _Groups(sorted(tasks), after)
+    files = _unknown_file_order(pieces, tasks)
+    for above, below in files:
+        after[above].add(below)
+    groups = _Groups(sorted(tasks), after, files)
 
     def label(position: int) -> str:
         return f"cell {pieces[position].cell + 1}"
@@ -345,11 +351,37 @@ def _grouped(pieces: Sequence[_Piece], trial: Dag) -> _Groups:
     for position, task in tasks.items():
         sources = [number[edge.source] for edge in trial.edges if edge.target == task.id]
         code = pieces[position].source
-        if sources and not trial.downstream[task.id] and task_names.verb(code) in _SHOWS and _shows(code):
+        if not sources or trial.downstream[task.id] or any(position in pair for pair in files):
+            continue
+        if task_names.verb(code) in _SHOWS and _shows(code) and not _uses_files(code):
             latest = max(sources)
             groups.join(latest, position, f"{label(position)} shows what {label(latest)} made")
     _join_chains(pieces, groups, number, trial)
     return groups
+
+
+def _unknown_file_order(pieces: Sequence[_Piece], positions: Iterable[int]) -> list[tuple[int, int]]:
+    """Return the pairs of cells that may use one file, where one writes it and the code does not name it."""
+    trees = {position: to_python(pieces[position].source) for position in range(len(pieces)) if pieces[position].role}
+    setup = [
+        tree.tree
+        for position, tree in trees.items()
+        if isinstance(tree, Python) and pieces[position].role in (Role.SETUP, Role.PARAMETERS)
+    ]
+    constants = path_constants(setup)
+    calls: dict[int, list[tuple[str, str]]] = {}
+    for position in sorted(positions):
+        tree = trees[position]
+        if isinstance(tree, Python) and (found := [(path, how) for path, how, _ in file_calls(tree.tree, constants)]):
+            calls[position] = found
+    return [
+        (above, below)
+        for above, first in calls.items()
+        for below, second in calls.items()
+        if above < below
+        and any(not path for path, _ in (*first, *second))
+        and any(how != "r" for _, how in (*first, *second))
+    ]
 
 
 def _seeded(trial: Dag) -> dict[str, list[str]]:
@@ -385,6 +417,11 @@ def _join_chains(pieces: Sequence[_Piece], groups: _Groups, number: Mapping[str,
                 break
 
 
+def _uses_files(code: str) -> bool:
+    python = to_python(code)
+    return isinstance(python, Python) and any(True for _ in file_calls(python.tree, {}))
+
+
 def _shows(code: str) -> bool:
     """Return whether a cell displays something or prints."""
     python = to_python(code)
@@ -407,7 +444,7 @@ def _proposal(pieces: Sequence[_Piece], groups: _Groups, name: str) -> Suggestio
     headers = {head: f"%%task {title}" for head, title in names.items()}
     cells = _arranged(pieces, ordered, headers)
     dag = _read(cells, name)
-    file_order: dict[int, list[str]] = defaultdict(list)
+    file_order: defaultdict[int, list[str]] = defaultdict(list)
     head_of = {title: head for head, title in names.items()}
     position = {title: n for n, title in enumerate(dag.tasks)}
     for edge in dag.file_edges:
@@ -415,8 +452,14 @@ def _proposal(pieces: Sequence[_Piece], groups: _Groups, name: str) -> Suggestio
         file_order[head_of[second]].append(first)
         shown = ", ".join(edge.files[:3])
         groups.reasons[head_of[second]].append((head_of[second], f"runs after {first}, because both use {shown}"))
-    if file_order:
-        headers |= {head: f"{headers[head]} --after {' '.join(first)}" for head, first in file_order.items()}
+    for above, below in groups.files:
+        first, second = names[groups.find(above)], names[groups.find(below)]
+        if first != second and first not in dag.ancestors(second) and first not in file_order[groups.find(below)]:
+            file_order[groups.find(below)].append(first)
+            reason = f"runs after {first}, because both use files, and the code does not show which"
+            groups.reasons[groups.find(below)].append((groups.find(below), reason))
+    if any(file_order.values()):
+        headers |= {head: f"{headers[head]} --after {' '.join(first)}" for head, first in file_order.items() if first}
         cells = _arranged(pieces, ordered, headers)
         dag = _read(cells, name)
     tasks = tuple(

@@ -34,7 +34,7 @@ class SchedulerRunsError(NbdagError):
 
     pid: int
     home: Path
-    template = "a scheduler already uses {home} (process {pid}); `nbdag ui` opens the page beside it"
+    template = "a scheduler already uses {home} (process {pid}); use `nbdag ui` to open only the page"
 
 
 class PageServer(ServerApp):

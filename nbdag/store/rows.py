@@ -207,6 +207,7 @@ class AttemptRow:
     error: str | None = field(metadata=UPDATED)
     traceback: str | None = field(metadata=UPDATED)
     scheduler: str = field(metadata=stored_as("scheduler_id"))
+    host: str | None = field(default=None, metadata=UPDATED)  # host that executed the attempt; None if unknown
     cached: str | None = None  # id of the run whose outcome the attempt took; None: the attempt was executed
     outputs: tuple[StoredOutput, ...] = field(default=(), metadata=NOT_STORED)
     notes: tuple[Note, ...] = field(default=(), metadata=NOT_STORED)

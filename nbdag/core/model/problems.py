@@ -53,6 +53,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB232": ProblemKind("error", "a teardown with another trigger rule"),
     "NB233": ProblemKind("error", "a task and a group with the same name"),
     "NB234": ProblemKind("error", "a branch or a short circuit without a last expression"),
+    "NB235": ProblemKind("error", "a task that cannot be in step with another"),
     "NB301": ProblemKind("warning", "import * hides which names it sets"),
     "NB302": ProblemKind("warning", "code whose reads and writes the analysis cannot see"),
     "NB303": ProblemKind("warning", "setup seeds a global random generator"),

@@ -55,7 +55,7 @@ class UnknownCellError(NbdagError):
 
     index: int
     count: int
-    template = "no cell {index} among {count} cells; reload the page"
+    template = "the notebook has {count} cells, and none has the index {index}; reload the page"
 
 
 def analyze(request: AnalyzeRequest, *, with_files: Callable[[Dag], Dag] = lambda dag: dag) -> NotebookAnalysis:
