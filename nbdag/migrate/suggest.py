@@ -18,7 +18,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ..core.cells.cells import PARAMETERS_TAG, RawCell
 from ..core.cells.source import Python, to_python
@@ -27,7 +27,10 @@ from ..core.model.dag import Dag
 from ..errors import NbdagError, error
 from ..notebooks import read_cells
 from . import task_names
-from .cell_roles import Role, constants, role_of, split_constants
+from .cell_roles import Role, constants, role_of
+from .groups import Groups
+from .joined_source import join_sources, without_cell_magic
+from .pieces import Piece, bound_names, read_pieces
 
 _TRIAL = "cell_"  # prefix of the names of trial tasks, which are one cell each
 _SHOWS = frozenset({"", "plot", "aggregate"})  # verbs of cells that join the cell whose values they show
@@ -137,146 +140,11 @@ def _by_execution(raw: Sequence[RawCell], executed: Sequence[int | None]) -> lis
     return [number for _, block in sorted(blocks) for number in block] + prose
 
 
-# -- pieces and groups -------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True, eq=False)
-class _Piece:
-    """A cell, or one of the two parts into which a cell of imports and constants is split."""
-
-    cell: int  # number of the cell in the notebook, from 0
-    source: str
-    role: Role | None  # None for markdown and raw cells
-    type: str
-    tags: tuple[str, ...]
-    section: str = ""  # the text of the heading above
-    whole: bool = True  # whether this piece is the whole cell
-
-
-@dataclass(slots=True)
-class _Groups:
-    """Groups of pieces that become one task each, and the reasons for joining them."""
-
-    members: list[int]  # positions of all pieces that do work
-    after: Mapping[int, set[int]]  # key: piece; value: pieces that must stay below it
-    files: Sequence[tuple[int, int]] = ()  # pairs of pieces that use files, of which one is not named by a literal
-    root: dict[int, int] = field(default_factory=dict)
-    reasons: dict[int, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
-
-    def find(self, piece: int) -> int:
-        """Return the first piece of the group that contains this piece."""
-        while (above := self.root.get(piece, piece)) != piece:
-            piece = above
-        return piece
-
-    def join(self, one: int, other: int, reason: str) -> None:
-        """Join the groups of two pieces, and every group on a path between them."""
-        first, second = sorted((self.find(one), self.find(other)))
-        if first == second:
-            return
-        self.root[second] = first
-        self.reasons[max(one, other)].append((max(one, other), reason))
-        for circle in _circles(self.links()):
-            head = min(circle)
-            for each in circle - {head}:
-                self.root[each] = head
-                self.reasons[each].append((each, "lies between cells of this task"))
-
-    def groups(self) -> dict[int, list[int]]:
-        """Return the pieces of each group, in notebook order, by the group's first piece."""
-        found: dict[int, list[int]] = defaultdict(list)
-        for piece in self.members:
-            found[self.find(piece)].append(piece)
-        return found
-
-    def links(self) -> dict[int, set[int]]:
-        """Return the groups that must stay below each group."""
-        found: dict[int, set[int]] = {self.find(piece): set() for piece in self.members}
-        for piece, below in self.after.items():
-            head = self.find(piece)
-            found[head] |= {self.find(each) for each in below} - {head}
-        return found
-
-    def ordered(self) -> list[list[int]]:
-        """Return the groups in an order in which a cell runs after everything that it needs."""
-        groups, links = self.groups(), self.links()
-        waiting = {head: sum(head in below for below in links.values()) for head in groups}
-        found = []
-        while waiting:
-            head = min(head for head, count in waiting.items() if not count)
-            del waiting[head]
-            found.append(groups[head])
-            for below in links[head]:
-                waiting[below] -= 1
-        return found
-
-
-def _circles(links: Mapping[int, set[int]]) -> list[set[int]]:
-    """Return the strongly connected components with more than one group."""
-    reach: dict[int, set[int]] = {}
-    for start in links:
-        seen: set[int] = set()
-        ahead = list(links[start])
-        while ahead:
-            group = ahead.pop()
-            if group not in seen:
-                seen.add(group)
-                ahead.extend(links[group])
-        reach[start] = seen
-    found: list[set[int]] = []
-    for group in links:
-        if group in reach[group] and not any(group in circle for circle in found):
-            found.append({other for other in reach[group] if group in reach[other]})
-    return found
-
-
-def _pieces(raw: Sequence[RawCell], order: Iterable[int]) -> list[_Piece]:
-    found: list[_Piece] = []
-    section = ""
-    for number in order:
-        cell = raw[number]
-        if cell.type != "code":
-            section = task_names.heading(cell.source) or section if cell.type == "markdown" else section
-            found.append(_Piece(number, cell.source, None, cell.type, cell.tags))
-            continue
-        working = any(piece.role is Role.WORK for piece in found)
-        parts = None if working or cell.tags else split_constants(cell.source)
-        for source in parts or (cell.source,):
-            found.append(_Piece(number, source, role_of(source), "code", cell.tags, section, parts is None))
-    _settle_constants(found)
-    return found
-
-
-def _settle_constants(pieces: Sequence[_Piece]) -> None:
-    """Keep constants as parameters if they are above all work and nothing sets them again; else change their role."""
-    setters: dict[str, int] = defaultdict(int)
-    for piece in pieces:
-        if piece.role is not None:
-            for name in set(_bound(piece.source)):
-                setters[name] += 1
-    working = False
-    for piece in pieces:
-        working |= piece.role is Role.WORK
-        if piece.role is Role.PARAMETERS and any(setters[name] > 1 for name in constants(piece.source)):
-            piece.role = Role.WORK
-        elif piece.role is Role.PARAMETERS and working:
-            piece.role = Role.SETUP
-        elif piece.role is Role.SETUP and any(setters[name] > 1 for name in constants(piece.source)):
-            piece.role = Role.WORK
-
-
-def _bound(source: str) -> Iterator[str]:
-    python = to_python(source)
-    for node in ast.walk(python.tree) if isinstance(python, Python) else ():
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-
-
 # -- the proposal ------------------------------------------------------------------------------------------------------
 
 
 def _suggest(raw: Sequence[RawCell], order: Iterable[int], name: str) -> Suggestion:
-    pieces = _pieces(raw, order)
+    pieces = read_pieces(raw, order)
     while True:
         if not any(piece.role is Role.WORK for piece in pieces):
             raise NothingToSuggestError(name)
@@ -306,7 +174,7 @@ def _suggest(raw: Sequence[RawCell], order: Iterable[int], name: str) -> Suggest
         groups.join(neighbour[0], failed[0], f"is no task of its own, because {solvable[0].message}")
 
 
-def _trial(pieces: Sequence[_Piece], name: str) -> Dag:
+def _trial(pieces: Sequence[Piece], name: str) -> Dag:
     """Return the pipeline in which each cell that does work is a task."""
     cells = []
     for position, piece in enumerate(pieces):
@@ -317,7 +185,7 @@ def _trial(pieces: Sequence[_Piece], name: str) -> Dag:
     return read_cells(cells, name=name)
 
 
-def _grouped(pieces: Sequence[_Piece], trial: Dag) -> _Groups:
+def _grouped(pieces: Sequence[Piece], trial: Dag) -> Groups:
     tasks = {int(id.removeprefix(_TRIAL)): task for id, task in trial.tasks.items()}
     number = {task.id: position for position, task in tasks.items()}
     after: dict[int, set[int]] = {position: set() for position in tasks}
@@ -332,7 +200,7 @@ def _grouped(pieces: Sequence[_Piece], trial: Dag) -> _Groups:
     files = _unknown_file_order(pieces, tasks)
     for above, below in files:
         after[above].add(below)
-    groups = _Groups(sorted(tasks), after, files)
+    groups = Groups(sorted(tasks), after, files)
 
     def label(position: int) -> str:
         return f"cell {pieces[position].cell + 1}"
@@ -360,7 +228,7 @@ def _grouped(pieces: Sequence[_Piece], trial: Dag) -> _Groups:
     return groups
 
 
-def _unknown_file_order(pieces: Sequence[_Piece], positions: Iterable[int]) -> list[tuple[int, int]]:
+def _unknown_file_order(pieces: Sequence[Piece], positions: Iterable[int]) -> list[tuple[int, int]]:
     """Return the pairs of cells that may use one file, where one writes it and the code does not name it."""
     trees = {position: to_python(pieces[position].source) for position in range(len(pieces)) if pieces[position].role}
     setup = [
@@ -396,7 +264,7 @@ def _seeded(trial: Dag) -> dict[str, list[str]]:
     return {kind: ids for kind, ids in drawing.items() if len(ids) > 1 and (in_setup or kind in seeded)}
 
 
-def _join_chains(pieces: Sequence[_Piece], groups: _Groups, number: Mapping[str, int], trial: Dag) -> None:
+def _join_chains(pieces: Sequence[Piece], groups: Groups, number: Mapping[str, int], trial: Dag) -> None:
     """Join groups under one heading that follow each other, where nothing else reads what passes between them."""
     joined = True
     while joined:
@@ -438,7 +306,7 @@ def _shows(code: str) -> bool:
     return bool(names & {"print", "display", "show"}) or task_names.verb(code) == "plot"
 
 
-def _proposal(pieces: Sequence[_Piece], groups: _Groups, name: str) -> Suggestion:
+def _proposal(pieces: Sequence[Piece], groups: Groups, name: str) -> Suggestion:
     ordered = groups.ordered()
     names = _names(pieces, ordered, name)
     headers = {head: f"%%task {title}" for head, title in names.items()}
@@ -451,13 +319,13 @@ def _proposal(pieces: Sequence[_Piece], groups: _Groups, name: str) -> Suggestio
         first, second = sorted((edge.source, edge.target), key=position.__getitem__)
         file_order[head_of[second]].append(first)
         shown = ", ".join(edge.files[:3])
-        groups.reasons[head_of[second]].append((head_of[second], f"runs after {first}, because both use {shown}"))
+        groups.reasons[head_of[second]].append(f"runs after {first}, because both use {shown}")
     for above, below in groups.files:
         first, second = names[groups.find(above)], names[groups.find(below)]
         if first != second and first not in dag.ancestors(second) and first not in file_order[groups.find(below)]:
             file_order[groups.find(below)].append(first)
             reason = f"runs after {first}, because both use files, and the code does not show which"
-            groups.reasons[groups.find(below)].append((groups.find(below), reason))
+            groups.reasons[groups.find(below)].append(reason)
     if any(file_order.values()):
         headers |= {head: f"{headers[head]} --after {' '.join(first)}" for head, first in file_order.items() if first}
         cells = _arranged(pieces, ordered, headers)
@@ -466,7 +334,7 @@ def _proposal(pieces: Sequence[_Piece], groups: _Groups, name: str) -> Suggestio
         ProposedTask(
             name=names[members[0]],
             cells=tuple(pieces[each].cell for each in members),
-            reasons=tuple(dict.fromkeys(text for each in members for _, text in groups.reasons.get(each, ()))),
+            reasons=tuple(dict.fromkeys(text for each in members for text in groups.reasons.get(each, ()))),
         )
         for members in ordered
     )
@@ -486,7 +354,7 @@ def _read(cells: Sequence[ProposedCell], name: str) -> Dag:
     return read_cells([RawCell(cell.source, cell.type, cell.tags) for cell in cells], name=name)
 
 
-def _names(pieces: Sequence[_Piece], ordered: Sequence[Sequence[int]], name: str) -> dict[int, str]:
+def _names(pieces: Sequence[Piece], ordered: Sequence[Sequence[int]], name: str) -> dict[int, str]:
     """Return a name for each group: its heading if that is for this group alone, else a name from its code."""
     used_by: dict[str, set[int]] = defaultdict(set)
     for members in ordered:
@@ -498,8 +366,13 @@ def _names(pieces: Sequence[_Piece], ordered: Sequence[Sequence[int]], name: str
     for members in ordered:
         section = pieces[members[0]].section
         title = task_names.slug(section) if len(used_by[section]) == 1 else ""
-        code = "\n".join(_without_magic(pieces[each].source) for each in members)
-        written = [each for member in reversed(members) for each in reversed(trial.tasks[f"{_TRIAL}{member}"].writes)]
+        code = "\n".join(without_cell_magic(pieces[each].source) for each in members)
+        written = [
+            each
+            for member in reversed(members)
+            for each in reversed(trial.tasks[f"{_TRIAL}{member}"].writes)
+            if each in set(bound_names(pieces[member].source))
+        ]
         written.sort(key=lambda each: each not in read_later)
         title = title or task_names.from_code(code, written) or f"{_TRIAL}{pieces[members[0]].cell + 1}"
         found[members[0]] = task_names.unused(title, found.values())
@@ -507,7 +380,7 @@ def _names(pieces: Sequence[_Piece], ordered: Sequence[Sequence[int]], name: str
 
 
 def _arranged(
-    pieces: Sequence[_Piece], ordered: Sequence[Sequence[int]], headers: Mapping[int, str]
+    pieces: Sequence[Piece], ordered: Sequence[Sequence[int]], headers: Mapping[int, str]
 ) -> tuple[ProposedCell, ...]:
     """Return the cells of the proposed notebook.
 
@@ -534,14 +407,14 @@ def _arranged(
     for members in ordered:
         for member in members:
             found += _plain(pieces, above[member], before_tasks=False)
-        source = f"{headers[members[0]]}\n{_joined([pieces[each].source for each in members])}"
+        source = f"{headers[members[0]]}\n{join_sources([pieces[each].source for each in members])}"
         found.append(ProposedCell(cells=tuple(pieces[each].cell for each in members), source=source))
         for member in members:
             found += _plain(pieces, below[member], before_tasks=False)
     return (*found, *_plain(pieces, above[None], before_tasks=False))
 
 
-def _plain(pieces: Sequence[_Piece], positions: Iterable[int], *, before_tasks: bool) -> Iterator[ProposedCell]:
+def _plain(pieces: Sequence[Piece], positions: Iterable[int], *, before_tasks: bool) -> Iterator[ProposedCell]:
     """Yield the cells of pieces that are no part of a task; the parameters are one cell."""
     positions = list(positions)
     parameters = [each for each in positions if pieces[each].role is Role.PARAMETERS]
@@ -560,40 +433,3 @@ def _plain(pieces: Sequence[_Piece], positions: Iterable[int], *, before_tasks: 
         cells = tuple(pieces[each].cell for each in parameters) if position in parameters else (piece.cell,)
         unchanged = piece.whole and source == piece.source and tags == piece.tags
         yield ProposedCell(cells=cells, source=source, type=piece.type, tags=tags, changed=not unchanged)
-
-
-def _joined(sources: Sequence[str]) -> str:
-    """Return one cell that runs these cells; each of them still displays its last expression."""
-    if len(sources) == 1:
-        return sources[0]
-    *others, last = sources
-    return "\n\n".join([*(_displaying(_without_magic(each)) for each in others), _without_magic(last)])
-
-
-def _without_magic(source: str) -> str:
-    """Return a cell without a cell magic, which only the first line of a cell may have."""
-    first, _, rest = source.lstrip().partition("\n")
-    if not first.startswith("%%"):
-        return source.strip("\n")
-    magic, _, arguments = first[2:].partition(" ")
-    if magic == "time":
-        return rest.strip("\n")
-    return f"get_ipython().run_cell_magic({magic!r}, {arguments.strip()!r}, {rest + chr(10)!r})"
-
-
-def _displaying(source: str) -> str:
-    """Return the code, in which the value of the last expression is displayed although other code follows."""
-    python = to_python(source)
-    body = python.tree.body if isinstance(python, Python) else []
-    last = body[-1] if body else None
-    if not isinstance(last, ast.Expr) or not isinstance(python, Python) or not python.shown or python.text != source:
-        return source
-    if isinstance(last.value, ast.Call) and ast.unparse(last.value.func) in ("print", "display", "plt.show"):
-        return source
-    lines = source.split("\n")
-    start, end = last.lineno - 1, (last.end_lineno or last.lineno) - 1
-    tail = lines[end].encode()[last.end_col_offset or 0 :].decode()
-    lines[end] = lines[end].encode()[: last.end_col_offset].decode() + ")" + tail
-    head = lines[start].encode()
-    lines[start] = head[: last.col_offset].decode() + "display(" + head[last.col_offset :].decode()
-    return "\n".join(lines)

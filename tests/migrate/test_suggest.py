@@ -73,7 +73,7 @@ def texts(found: Sequence[nbformat.NotebookNode]) -> str:
     """Return the outputs of cells as text, without measured times."""
     parts = []
     for cell in found:
-        for output in cell.get("outputs", []) if not cell.source.startswith("%%time") else []:
+        for output in cell.get("outputs", []) if "%%time" not in cell.source else []:
             text = output.get("text") or output.get("data", {}).get("text/plain", "")
             parts.append(f"{text}\n".replace("\n\n", "\n") if "image/png" not in output.get("data", {}) else "image\n")
     return "".join(parts)
