@@ -13,10 +13,10 @@
         extract() >> BashOperator(task_id="report", bash_command="echo {{ ds }} {{ ti.xcom_pull('extract') }}")
 
 Every path of Airflow's packages below `nbdag.airflow` has all names of the table below, so only the prefix changes. The
-options of the DAG are those of the pipeline, its params the notebook's parameters. A result, Airflow's XCom, is the
-variable `TASK_result`, which later cells of the notebook can read. Names of the context (`ds`, `params`, `ti`,
+DAG's options become the pipeline's options, and its params become the notebook's parameters. A result, Airflow's XCom,
+is the variable `TASK_result`, which later cells of the notebook can read. Names of the context (`ds`, `params`, `ti`,
 `dag_run`, …) are passed to functions that ask for them, and templates are rendered, as `nbdag.templates` describes.
-Connections and variables are those of `nbdag.secrets`.
+Connections and variables come from `nbdag.secrets`.
 
 What differs:
 
@@ -159,7 +159,7 @@ def find(name: str) -> Any:
         return getattr(import_module(f"{__name__}.{module}"), member or name)
     if name in REFUSED:
         raise OperatorError(f"{name} is not supported by nbdag.airflow", hint=REFUSED[name])
-    near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.85)  # S3ListOperator is no misspelt BashOperator
+    near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.85)  # S3ListOperator is not a misspelt BashOperator
     hint = f"did you mean {near[0]}?" if near else _FUNCTION
     raise OperatorError(f"nbdag.airflow has no {name}", hint=f"{hint}; help('nbdag.airflow') lists what it has")
 

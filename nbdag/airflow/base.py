@@ -5,7 +5,7 @@ The cell of a task is a few lines of Python, such as
     load_result = load(extract_result, dag_run.render('{{ ds }}'), ti=dag_run.ti)
 
 The result of a task, its XCom `return_value`, is the variable `TASK_result`, so a task that uses it reads a variable,
-and the graph has an edge with this name. XComs that a function pushes or pulls itself are those of `dag_run.ti`. If a
+and the graph has an edge with this name. A function pushes and pulls XComs through `dag_run.ti`. If a
 task may run although tasks above it were skipped or failed, it gets None for their missing values, as in Airflow.
 """
 
@@ -43,7 +43,10 @@ class XComArg(TaskOutput, Node):
 
     @property
     def name(self) -> str:  # type: ignore[override]  # the variable is known once a task asks for it
-        """Return the expression for the value in the cell of another task. Raise `OperatorError` if there is none."""
+        """Return the expression for the value in the cell of another task.
+
+        Raise `OperatorError` if no such expression exists.
+        """
         return self.source(may_be_missing=False)
 
     def __getitem__(self, key: str) -> XComArg:
@@ -111,7 +114,7 @@ class _Derived(XComArg):
         raise OperatorError("a mapped, zipped or concatenated list has no keys", hint="map a function that chooses")
 
     def __str__(self) -> str:
-        raise OperatorError("a mapped, zipped or concatenated list is no text", hint="pass it to a @task")
+        raise OperatorError("a mapped, zipped or concatenated list is not a text", hint="pass it to a @task")
 
 
 class _Source(TaskOutput):
@@ -122,7 +125,7 @@ class AirflowTask(Operator):
     """A task of Airflow. A subclass writes the statements of its cell."""
 
     own: ClassVar[frozenset[str]] = frozenset()  # keywords that only this class has
-    shown_name: str = ""  # for messages, if it is not that of the class
+    shown_name: str = ""  # name for messages, if it differs from the name of the class
     mappable: ClassVar[frozenset[str]] = frozenset()  # keywords that expand accepts
 
     def __init_subclass__(cls) -> None:
@@ -131,9 +134,7 @@ class AirflowTask(Operator):
             if name in vars(cls):
                 base = cls.__mro__[1].__name__
                 message = f"{cls.__name__} changes {name} of {base}, which is not supported"
-                raise OperatorError(
-                    message, hint=f"write class {cls.__name__}(BaseOperator) with an execute of its own"
-                )
+                raise OperatorError(message, hint=f"write class {cls.__name__}(BaseOperator) with its own execute")
 
     def __init__(self, task_id: str | None = None, **given: Any) -> None:
         build, here = current_build(), state()
@@ -247,7 +248,7 @@ class AirflowTask(Operator):
         if isinstance(value, dict):
             value = list(value.items())
         if self.rule != "all_success" and any(tasks_in(value)):
-            message = f"{self.id} maps the result of a task that may be missing with its trigger rule {self.rule}"
+            message = f"{self.id} maps a result that may be missing because of its trigger rule {self.rule}"
             raise OperatorError(message, hint="map it in a task with the rule all_success")
         text = self.written(value)
         if "dag_run.render(" in text:
@@ -300,7 +301,7 @@ class AirflowTask(Operator):
         for name, value in given.items():
             functions = [value] if callable(value) else list(value or ())
             if any(not callable(each) for each in functions):
-                raise OperatorError(f"{name} of {self.shown_name} is no function", hint=f"write {name}=report")
+                raise OperatorError(f"{name} of {self.shown_name} is not a function", hint=f"write {name}=report")
             if functions and self.kind not in (None, "sensor"):
                 build.warn(f"{name} of {self.shown_name} has no effect", "call it in a task with a trigger rule below")
             elif functions:
@@ -401,7 +402,7 @@ class Partial:
 
 
 def templates_in(value: Any) -> Iterator[str]:
-    """Yield the texts with templates among these values, also in nested collections."""
+    """Yield the texts with templates among these values, including nested collections."""
     if isinstance(value, Mapping):
         for pair in value.items():
             yield from templates_in(pair)

@@ -152,7 +152,7 @@ DAG_EQUIVALENTS: Mapping[str, Equivalent] = {
 
 DAG_ONLY_IF: Mapping[str, OnlyIf] = {
     "allowed_run_types": OnlyIf((None,), "remove it: every pipeline can be run, triggered and backfilled"),
-    "access_control": OnlyIf((None, {}), "remove it: nbdag has no users of its own"),
+    "access_control": OnlyIf((None, {}), "remove it: nbdag does not manage users"),
     "deadline": OnlyIf((None,), "write dagrun_timeout=timedelta(…), which ends the run"),
     "is_paused_upon_creation": OnlyIf((False, None), "remove it, and run `nbdag pause` after `nbdag deploy`"),
     "jinja_environment_kwargs": OnlyIf((None, {}), "remove it: templates have the default settings"),
@@ -334,7 +334,7 @@ def date_of(value: Any, name: str) -> str | None:
         return value
     if not isinstance(value, datetime):
         raise OperatorError(f"{name} is a {type(value).__name__}, not a date", hint="write datetime(2026, 1, 31)")
-    # A plain datetime, because a subclass such as pendulum's has a text form of its own.
+    # A plain datetime, because a subclass such as pendulum's has a different text form.
     moment = datetime(*value.timetuple()[:6], value.microsecond)
     offset = value.utcoffset()
     if offset is None or zone_of(value) is not None:

@@ -57,7 +57,7 @@ class DAG:
         build, here = current_build(), state()
         if here.dag is not None:
             message = f"a second DAG, {dag_id}; a notebook is one pipeline, and the first is {here.dag.dag_id}"
-            raise OperatorError(message, hint="put it into a notebook of its own")
+            raise OperatorError(message, hint="put it into a separate notebook")
         if not isinstance(dag_id, str):
             raise OperatorError("a DAG needs an id", hint="write DAG('etl', …)")
         if schedule is not None:
@@ -174,7 +174,7 @@ class Param:
 
 
 class DagParam:
-    """A parameter of the pipeline where the code of %%dag uses it: the value is known only to the run."""
+    """A parameter of the pipeline, as the code of a %%dag cell sees it: only a run knows its value."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -248,7 +248,7 @@ class TaskGroup(Node):
         here.group_ids.add(self.id)
         self.prefix = f"{self.id}." if prefix_group_id else ""
         self.default_args = {**(self.parent.default_args if self.parent else {}), **(default_args or {})}
-        self.children: list[str] = []  # ids of the tasks in it, also of those in groups in it
+        self.children: list[str] = []  # ids of its tasks, including the tasks of nested groups
         for text in (tooltip, group_display_name):
             if text:
                 current_build().warn(f"the text {text!r} of a TaskGroup is not shown", "remove it")

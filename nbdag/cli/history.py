@@ -165,7 +165,8 @@ def logs(
 def cancel(run: str, dag: str | None) -> None:
     """Cancel a run and terminate its tasks.
 
-    The process that executes the run terminates the tasks shortly after; a run without a process is cancelled at once.
+    The process that executes the run terminates the tasks shortly after; a run without a process is cancelled
+    immediately.
     """
     found = api.cancel(api.find_run(run, dag=dag))
     state = found.state.value if found.state in RUN_FINISHED else "cancellation requested"

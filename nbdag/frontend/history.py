@@ -19,6 +19,7 @@ from ..runs import (
     rendered_in,
     stored_outputs,
 )
+from ..storage import local_copy
 from . import outputs, task
 from .messages import (
     Attempt,
@@ -121,7 +122,7 @@ class History:
     def attempt(self, run: str, task: str, map_index: int, try_number: int) -> AttemptMessage:
         """Return the outputs and the log of an attempt."""
         key = Key(dag=self.dag, run=run, task=task, map_index=map_index, try_number=try_number)
-        path = self.home.attempt(key)
+        path = local_copy(self.home, self.home.attempt(key))
         found = self._find(run, (task,))
         if not found.tasks:
             raise TaskNotInRunError(self.dag, run, task, tuple(dict.fromkeys(each.id for each in self._find(run))))

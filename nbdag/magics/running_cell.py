@@ -50,7 +50,7 @@ class RunningCell:
         self._skipped = ""  # why the cell was skipped; "" if it was not
         self._count: int | None = None  # number of instances of a mapped task; None for any other task
         self._invalid_header = False
-        # Tasks and groups that the running branch chose; None if the cell is no branch.
+        # Tasks and groups that the running branch chose; None if the cell is not a branch.
         self._chosen: tuple[str, ...] | None = None
         self._truths: list[bool] = []  # values of the last expression of a task with --short-circuit
         self._task = ""  # id of the running cell's task

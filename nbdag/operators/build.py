@@ -24,8 +24,9 @@ from ..core.model.dag import Edge
 from ..core.options import option_types
 from ..core.options.options import OPTIONS, Option, TaskOptions
 from ..secrets.lookup import looked_up_in
-from . import OperatorError, name_of
+from .base import OperatorError
 from .bodies.value_writer import ValueWriter
+from .registry import name_of
 from .tasks import Operator, set_build, task_ids
 
 _OPTIONS = {option.field: option for option in OPTIONS["task"] if option.field != "operator"}
@@ -104,7 +105,7 @@ class Build:
             yield
         except OperatorError as error:
             raise OperatorError(f"{id}: {error.message}", hint=error.hint, line=self.lines[id]) from None
-        except Exception as error:  # any exception, because the operator's code is not nbdag's
+        except Exception as error:  # any exception, because the operator may be foreign code
             message = f"{type(self.tasks[id]).__name__} failed to create the source of {id}"
             raise OperatorError(f"{message} ({type(error).__name__}: {error})", line=self.lines[id]) from error
 

@@ -26,7 +26,7 @@ from ..core.options.options import TaskOptions
 from ..errors import NbdagError, error
 from ..task_api.context import current
 from ..templates import is_template
-from . import OperatorError
+from .base import OperatorError
 from .bodies.calls import Piece, Source, fields, filled, write_call, write_pieces
 from .bodies.rendering import rendered
 from .tasks import Operator
@@ -50,7 +50,7 @@ class EmailError(NbdagError):
 
 def _read_recipient(text: str) -> str:
     if not _ADDRESS.fullmatch(text) and "://" not in text and not fields(text) and not is_template(text):
-        raise ValueError("is no address; write name@example.com or a URL of apprise")
+        raise ValueError("is not an address; write name@example.com or a URL of apprise")
     return text
 
 

@@ -398,6 +398,8 @@ class Scheduler:
             path=str(self._home.attempt(key)),
             mark=self._home.mark(key),
             values=str(self._home.values),
+            storage=self._home.remote or "",
+            home=str(self._home.root) if self._home.storage else "",
             cwd=row.cwd,
             kernel_name=run.dag.kernel_name or "python3",
             kernels=self._kernels,

@@ -82,7 +82,7 @@ class UnstorableError(NbdagError):
     type: str
     reader: str | None  # the task that needs the value, if known
     why: str
-    remedy: str = "make it in a %%setup cell, or make and use it within one task"
+    remedy: str = "create it in a %%setup cell, or create and use it within one task"
     template = "{name!r}, which {needed_by} needs, is a {type} and cannot be stored ({why}): {remedy}"
 
     @property
@@ -112,9 +112,14 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class ValueStore:
-    """A store of values in a folder, or at an fsspec URL such as that of a bucket."""
+    """A store of values in a folder, or at an fsspec URL, such as the URL of a bucket.
+
+    With an `origin`, the folder has copies of the values of the store at this URL: values that are missing in the
+    folder are downloaded when they are read. `transfer` uploads new values.
+    """
 
     root: str
+    origin: str = ""
 
     def save(
         self,
@@ -161,7 +166,7 @@ class ValueStore:
             needed = self.needed([digest])
         except LostValueError:
             return False
-        store = files.files(self.root)
+        store = files.files(self.root, self.origin)
         return all(store.touch_if_stored(each) for each in needed)
 
     def needed(self, digests: Iterable[str]) -> set[str]:
@@ -169,14 +174,14 @@ class ValueStore:
 
         Raises `LostValueError`.
         """
-        store = files.files(self.root)
+        store = files.files(self.root, self.origin)
         return follow(digests, lambda digest: store.about(digest).get("refers", ()))
 
     def in_use(self, digests: Iterable[str]) -> set[str]:
         """Return the same digests as `needed`, but do not raise: a missing or damaged value counts as a value without
         references.
         """
-        store = files.files(self.root)
+        store = files.files(self.root, self.origin)
 
         def refers(digest: str) -> Sequence[str]:
             try:
@@ -187,9 +192,13 @@ class ValueStore:
 
         return follow(digests, refers)
 
+    def digests(self) -> set[str]:
+        """Return the digests of all stored values."""
+        return set(files.files(self.root, self.origin).digests())
+
     def damaged(self, digests: Iterable[str]) -> list[str]:
         """Read values completely; return the digests of values that are missing or damaged."""
-        store = files.files(self.root)
+        store = files.files(self.root, self.origin)
         found = []
         for digest in digests:
             try:
@@ -199,7 +208,7 @@ class ValueStore:
         return found
 
     def _open(self, digest: str, origins: Origins) -> Loaded:
-        content = files.files(self.root).read(digest)
+        content = files.files(self.root, self.origin).read(digest)
         nans: dict[int, float] = {}
 
         def resolve(reference: Reference) -> object:
@@ -222,7 +231,7 @@ class _Saving:
         self, store: ValueStore, values: Mapping[str, object], readers: Mapping[str, str], origins: Origins
     ) -> None:
         self._store = store
-        self._files = files.files(store.root)
+        self._files = files.files(store.root, store.origin)
         self._values = values
         self._readers = readers
         self._origins = origins
@@ -260,9 +269,11 @@ class _Saving:
         except RefusedError as why:
             raise self._refused(name, why.refusal) from why
         except Exception as why:
-            remedy = "make it in a %%setup cell, or make and use it within one task"
+            remedy = "create it in a %%setup cell, or create and use it within one task"
             if self._origins.made_by_setup(name, self._values[name]):
-                remedy = "setup creates one for every task, so use it within one task, or pass only the data you need"
+                remedy = (
+                    "setup creates the object for every task, so use it within one task, or pass only the data you need"
+                )
             raise self._refused(name, Refusal(_reason(why), remedy)) from why
         refusal = useless_elsewhere(pickled, self._origins.handlers, self._temporary())
         if refusal is not None:
@@ -335,7 +346,10 @@ class _Saving:
         return digest
 
     def _try(self, names: Sequence[str], digest: str, pickled: Pickled) -> None:
-        """Load a value as the tasks that read it will do. Raises `UnstorableError` if loading fails or loses data."""
+        """Load a value in the same way as the tasks that read it.
+
+        Raises `UnstorableError` if loading fails or loses data.
+        """
         try:
             loaded = self._store.open(digest)
         except UnreadableValueError as why:

@@ -23,7 +23,7 @@ def _array_reduce(array: Any, state: PickleState) -> Any:
     owner = _owner(array)
     pickled = state.owners.get(id(owner))
     if pickled is None or pickled is array:
-        # The array uses all of the owner's memory; it may itself be a view, for example of a memory-mapped file.
+        # The array uses all of the owner's memory. The owner may be a view, for example of a memory-mapped file.
         if array.nbytes == owner.nbytes:
             state.owners[id(owner)] = array
         return None

@@ -247,7 +247,7 @@ def test_a_task_that_depends_on_the_past_waits_for_the_previous_run(option, befo
 def test_a_deadlock_explains_each_task_that_can_never_run():
     dag = dag_of("m a b: m>a a>b", a={"trigger": "all_skipped"})
     found = planned(dag, "m[0]=skipped m[1]=skipped m[2]=removed a b")
-    assert (found.verdict, found.reason) == (RunState.FAILED, "none of the remaining tasks can ever run")
+    assert (found.verdict, found.reason) == (RunState.FAILED, "no remaining task can ever run")
     assert found.deadlock == {
         ("a", -1): (
             "trigger rule all_skipped runs it when all were skipped; of 3 upstream tasks 2 were skipped, 1 was removed",

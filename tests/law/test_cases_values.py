@@ -181,15 +181,15 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a frame with an attribute": (
         "import pandas as pd\nx = pd.DataFrame({'a': [1]})\nx.note = 'raw'", "pandas does not store its attribute note",
     ),
-    "a future": ("from concurrent.futures import Future\nx = Future()", "make it in a %%setup cell, or make and use"),
-    "a thread": ("import threading\nx = threading.Thread()", "make it in a %%setup cell, or make and use"),
-    "a lock": ("import threading\nx = [threading.Lock()]", "make it in a %%setup cell, or make and use"),
-    "a generator": ("x = (n for n in range(3))", "make it in a %%setup cell, or make and use"),
-    "a socket": ("import socket\nx = socket.socket()\nx.close()", "make it in a %%setup cell, or make and use"),
-    "a cursor": ("import sqlite3\nx = sqlite3.connect(':memory:').cursor()", "make it in a %%setup cell, or make and"),
-    "a memory map": ("import mmap\nx = mmap.mmap(-1, 10)", "make it in a %%setup cell, or make and use"),
+    "a future": ("from concurrent.futures import Future\nx = Future()", "create it in a %%setup cell, or create and use"),
+    "a thread": ("import threading\nx = threading.Thread()", "create it in a %%setup cell, or create and use"),
+    "a lock": ("import threading\nx = [threading.Lock()]", "create it in a %%setup cell, or create and use"),
+    "a generator": ("x = (n for n in range(3))", "create it in a %%setup cell, or create and use"),
+    "a socket": ("import socket\nx = socket.socket()\nx.close()", "create it in a %%setup cell, or create and use"),
+    "a cursor": ("import sqlite3\nx = sqlite3.connect(':memory:').cursor()", "create it in a %%setup cell, or create and"),
+    "a memory map": ("import mmap\nx = mmap.mmap(-1, 10)", "create it in a %%setup cell, or create and use"),
     "a process": (
-        "import subprocess\nx = subprocess.Popen(['true'])\n_ = x.wait()", "make it in a %%setup cell, or make and use",
+        "import subprocess\nx = subprocess.Popen(['true'])\n_ = x.wait()", "create it in a %%setup cell, or create and use",
     ),
 }  # fmt: skip
 
@@ -233,8 +233,8 @@ def test_what_setup_makes_is_never_to_be_made_in_setup(tmp_path: Path) -> None:
     )
     with pytest.raises(UnstorableError) as caught:
         headless(dag, ["a"], str(tmp_path))
-    assert "make it in a %%setup cell" not in str(caught.value)
-    assert "setup creates one for every task" in str(caught.value)
+    assert "create it in a %%setup cell" not in str(caught.value)
+    assert "setup creates the object for every task" in str(caught.value)
 
 
 def test_a_change_of_an_object_of_setup_that_cannot_be_pickled_is_reported(tmp_path: Path) -> None:

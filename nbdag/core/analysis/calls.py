@@ -47,8 +47,8 @@ class Calls(FunctionCalls):
     # -- methods
 
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
-        """Call a method; return its result and, if the method's code is unknown, how it changes the object, as
-        `changes` does.
+        """Call a method; return its result and, if the method's code is unknown, how it changes the object, in the same
+        form as `changes`.
         """
         result: set[AbstractObject] = set()
         change = ""

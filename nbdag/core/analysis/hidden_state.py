@@ -48,7 +48,7 @@ class StateKind:
     # Functions and attributes whose use observes the state. A name that ends with a dot stands for all names below it.
     observed_by: tuple[str, ...] = ()
     perhaps_observed_by: tuple[str, ...] = ()  # the same, if the use observes the state only in some cases
-    not_observed_by: frozenset[str] = frozenset()  # exceptions from the prefixes of `observed_by`
+    not_observed_by: frozenset[str] = frozenset()  # names below a prefix of `observed_by` that do not observe the state
     restored_by: frozenset[str] = frozenset()  # context managers that restore the state at their end
     is_generator: bool = False
     advice: str = IN_SETUP

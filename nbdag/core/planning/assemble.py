@@ -43,6 +43,8 @@ def assemble(
     values: str,
     cwd: str,
     kernel_name: str,
+    storage: str = "",
+    home: str = "",
     kernels: str = "warm",
     parameters: Mapping[str, Any] | None = None,
     element: Mapping[str, str] | None = None,
@@ -64,6 +66,8 @@ def assemble(
         values=values,
         cwd=cwd,
         kernel_name=kernel_name,
+        storage=storage,
+        home=home,
         kernels=kernels,
         parameter_cells=tuple(cell.code for cell in dag.cells if cell.kind is CellKind.PARAMETERS),
         setup_cells=tuple(dag.cells[index].code for index in task.setup),
@@ -146,7 +150,7 @@ def readers(dag: Dag, task: str) -> dict[str, str]:
 
 
 def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
-    """Return, for each name that the task may change, the names under which other tasks would miss a hidden change.
+    """Return the names by which other tasks read each object that this task may change without the code showing it.
 
     Tasks below that take the same input would miss a change of that input. All other tasks would miss a change of an
     object of setup, because setup creates it again for each of them. For a cached task every input counts, because its

@@ -463,7 +463,7 @@ class _TaskWalk:
         if self.table.unfinished():
             if self.ready or self.times or self.waits_for_past or self._any_active():
                 return None, "", {}
-            return RunState.FAILED, "none of the remaining tasks can ever run", self.waiting
+            return RunState.FAILED, "no remaining task can ever run", self.waiting
         leaves = _leaves(self.dag, self.table)
         bad = [one.label for one in leaves if one.state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)]
         if bad:

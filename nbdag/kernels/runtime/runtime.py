@@ -91,7 +91,7 @@ class Runtime:
         self._names: dict[str, Any] = shell.user_ns
         secrets.hide_known_values()
         secrets.protect_kernel()
-        self._store = ValueStore(request.values)
+        self._store = ValueStore(request.values, f"{request.storage}/values" if request.storage else "")
         # Records the stored values that were loaded; each value is loaded once, with all of its names.
         self._origins = Origins()
         self._mutation_check: MutationCheck | None = None
@@ -118,7 +118,7 @@ class Runtime:
             found=self._pulled,
             tasks=request.pull_tasks,
             on_rendered=self._publish_rendered,
-            home=str(Path(request.values).parent),
+            home=request.home or str(Path(request.values).parent),
         )
         set_current(self._dag_run)
         self._own_names = {"_nbdag": self, "dag_run": self._dag_run}

@@ -126,7 +126,7 @@ class TaskRun:
     traceback: str | None = None  # the traceback of the last attempt, as plain text
     cached: str | None = None  # id of the run whose result the task reuses; None if the task was executed
     by_hand: bool = False  # whether a user set this state with `mark`
-    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the task is no branch
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the task is not a branch
 
     @property
     def duration(self) -> float | None:

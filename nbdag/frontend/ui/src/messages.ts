@@ -492,7 +492,7 @@ export interface CellDifference {
   lines: LineDifference[]
 }
 
-/** A task that two versions of a notebook do not have alike. */
+/** A task that differs between two versions of a notebook. */
 export interface TaskDifference {
   task: string
   kind: "added" | "removed" | "changed"
