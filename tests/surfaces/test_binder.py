@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -107,7 +108,8 @@ def test_binder_opens_the_quickstart_with_the_page_and_a_scheduler(binder: Binde
     assert b"/user/ada/nbdag/static/page.js" in page
     assert len(binder.ask("GET", "nbdag/static/page.js")[1]) > 1_000
     _, lab = binder.ask("GET", "lab")
-    assert b"labextensions/nbdag/static" in lab
+    (config,) = re.findall(r'(?s)<script id="jupyter-config-data" type="application/json">(.*?)</script>', lab.decode())
+    assert "nbdag" in [each["name"] for each in json.loads(config)["federated_extensions"]]
     until(lambda: [each["alive"] for each in binder.api("GET", "scheduler")["processes"]] == [True], "a scheduler runs")
     assert binder.api("POST", "dags", {"path": "notebooks/quickstart.ipynb"})["id"] == "diabetes"
     run = binder.api("POST", "dags/diabetes/trigger", {"parameters": {"folds": 2}})["id"]

@@ -6,8 +6,9 @@ is an apprise URL or a `module:function`. The function is called with a mapping 
 folder. Tasks do not wait for a notification; it has a time limit and cannot change the run. A failed notification is
 recorded as a note on the run.
 
-If the address of the page is known (`page_urls`), the message ends with a link, which is also `url`. With `--attach html`,
-the report so far is attached as an HTML page; `report` is the path of its file, which is deleted after the call.
+If the address of the page is known (`page_urls`), the message ends with a link, which is also `url`. With
+`--attach html`, the report so far is attached as an HTML page; `report` is the path of its file, which is deleted after
+the call.
 """
 
 from __future__ import annotations
