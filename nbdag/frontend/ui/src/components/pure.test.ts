@@ -20,7 +20,7 @@ import {
 import { Links } from './graph/links'
 import { combinedState, rowsOf } from './state/rows'
 import { needsLayout } from './state/useSpace'
-import { laneOf, mergeBars, ticks } from './Timeline'
+import { laneOf, mergeBars, tickLabel, ticks } from './Timeline'
 
 describe('a number', () => {
   it.each([
@@ -225,6 +225,20 @@ describe('the timeline', () => {
     [10, 2],
     [3000, 600],
   ])('divides %d seconds into steps of %d', (length, step) => expect(ticks(length)[1]).toBeCloseTo(step))
+
+  it('has fewer steps where there is little room', () => {
+    expect(ticks(240, 400)).toEqual([0, 60, 120, 180, 240])
+    expect(ticks(240, 100)).toEqual([0])
+  })
+
+  it.each([
+    [5, '5 s'],
+    [30, '30 s'],
+    [60, '1 min'],
+    [90, '1 min 30 s'],
+    [3600, '1 h'],
+    [5400, '1 h 30 min'],
+  ])('writes %d seconds on the axis as %s', (time, text) => expect(tickLabel(time)).toBe(text))
 
   it('draws overlapping bars below one another, and reuses free lanes', () => {
     const bar = { task: 'a', map_index: 0, try_number: 1, state: 'success' } as const

@@ -4,6 +4,7 @@ import { seconds } from '../../components/format'
 import { Sign, stateStyle } from '../../components/Sign'
 import type { NotebookCell, NotebookMessage, RunMessage, TaskStatus } from '../../messages'
 import { path } from '../location'
+import { Markdown } from '../Markdown'
 import { Link } from '../router'
 import { Empty, Loaded } from '../states'
 import { Time } from '../Time'
@@ -13,7 +14,7 @@ const ROLES: Record<NotebookCell['kind'], [label: string, meaning: string]> = {
   task: ['task', 'This cell is a task.'],
   parameters: ['parameters', "Runs first in every task's kernel; a run can set other values."],
   setup: ['setup', "Runs in every task's kernel before the task."],
-  control: ['nbdag', 'Only magics of nbdag, which a run does not execute.'],
+  control: ['pipeline', 'Only magics of nbdag, which a run does not execute.'],
   builder: ['builder', 'Its code makes tasks when a run begins.'],
   scratch: ['skipped', 'A run does not execute this cell.'],
   prose: ['', ''],
@@ -36,11 +37,11 @@ export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline
           <p class="nbdag-muted">
             {latest ? (
               <>
-                States are those of run <Link to={path`/dags/${dag}/runs/${latest.id}`}>{latest.id}</Link>,{' '}
+                The margin shows the states of run <Link to={path`/dags/${dag}/runs/${latest.id}`}>{latest.id}</Link>,{' '}
                 <Time at={latest.created} />.
               </>
             ) : (
-              'Without a run, the margin shows what each cell is.'
+              'There is no run yet: the margin shows what each cell is.'
             )}
           </p>
           {problems.length ? (
@@ -86,9 +87,7 @@ function Cell({ cell: { kind, tasks, untagged, source }, number, statuses, to }:
       <section class="pg-cell pg-prose" aria-label={`Cell ${number}, text`}>
         <div class="pg-margin" />
         <div class="pg-text">
-          {source.map((line, n) => (
-            <ProseLine key={n} text={line.map(([, text]) => text).join('')} />
-          ))}
+          <Markdown text={source.map((line) => line.map(([, text]) => text).join('')).join('\n')} />
         </div>
       </section>
     )
@@ -123,7 +122,7 @@ function Cell({ cell: { kind, tasks, untagged, source }, number, statuses, to }:
         )}
       </div>
       <pre>
-        {source.map((line, n) => (
+        {trimmed(source).map((line, n) => (
           <div key={n}>
             {line.length
               ? line.map(([colour, text], at) => (
@@ -139,8 +138,7 @@ function Cell({ cell: { kind, tasks, untagged, source }, number, statuses, to }:
   )
 }
 
-/** A line of Markdown: a heading without its signs, else the text as it was written. */
-function ProseLine({ text }: { text: string }) {
-  const heading = /^#{1,6}\s+(.*)$/.exec(text)
-  return heading ? <strong class="pg-heading">{heading[1]}</strong> : <div>{text || '\u00a0'}</div>
+/** Return the lines without empty lines at the end. */
+function trimmed<Line extends { length: number }>(lines: readonly Line[]): readonly Line[] {
+  return lines.slice(0, lines.findLastIndex(({ length }) => length > 0) + 1)
 }

@@ -144,7 +144,7 @@ function Table({ dag, runs, rows }: TableProps) {
               <span class="nbdag-muted">
                 {plural(rows.length, 'task')}
                 <br />
-                up to {seconds(longest)}
+                runs of up to {seconds(longest)}
               </span>
             </td>
             {runs.map(({ summary }, n) => (
