@@ -19,7 +19,7 @@ import {
 } from './graph/geometry'
 import { Links } from './graph/links'
 import { combinedState, rowsOf } from './state/rows'
-import { needsLayout } from './state/useSpace'
+import { foldsChains, needsLayout } from './state/useSpace'
 import { laneOf, mergeBars, tickLabel, ticks } from './Timeline'
 
 describe('a number', () => {
@@ -72,6 +72,17 @@ describe('the camera', () => {
     const camera = opening({ width: 9000, height: 200 }, view)
     expect(camera.scale).toBeGreaterThan(0.6)
     expect(camera.x).toBe(14)
+  })
+
+  it('opens with the shape of a whole picture of many boxes, unless they would be specks', () => {
+    const picture = { width: 2600, height: 900 }
+    expect(opening(picture, view, undefined, 200)).toEqual(fitCamera(picture, view))
+    expect(opening(picture, view, undefined, 20).scale).toBe(LEGIBLE)
+    expect(opening({ width: 26_000, height: 900 }, view, undefined, 2000).scale).toBe(LEGIBLE)
+    const wider = { width: 700, height: 300 }
+    expect(resized(opening(picture, view, undefined, 200), picture, wider, undefined, 200)).toEqual(
+      fitCamera(picture, wider),
+    )
   })
 
   it('opens with the whole picture if its names have at least 11 pixels', () => {
@@ -157,6 +168,18 @@ describe('the layout', () => {
     expect(needsLayout(picture, { width: 520, height: 500 }, { width: 500, height: 500 })).toBe(false)
     expect(needsLayout(picture, { width: 900, height: 500 }, { width: 500, height: 500 })).toBe(true)
   })
+})
+
+describe('chains of tasks', () => {
+  const many = { ...picture(Array.from({ length: 60 }, (_, n) => node(`t${n}`))), width: 3000, height: 900, chains: 2 }
+  it.each([
+    [many, { width: 900, height: 500 }, true],
+    [many, { width: 4000, height: 2000 }, false],
+    [{ ...many, chains: 0 }, { width: 900, height: 500 }, false],
+    [{ ...many, nodes: [node('a')] }, { width: 900, height: 500 }, false],
+  ])('are one box at first where names have no room', (drawn, view, folds) =>
+    expect(foldsChains(drawn, view)).toBe(folds),
+  )
 })
 
 describe('the line under the pointer', () => {
