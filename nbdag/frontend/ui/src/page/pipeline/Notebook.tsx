@@ -1,4 +1,5 @@
 // The notebook of a pipeline, with the role of each cell and its state in the latest run in the margin.
+import { useEffect, useState } from 'preact/hooks'
 import type { Pipeline } from '../../api'
 import { seconds } from '../../components/format'
 import { Sign, stateStyle } from '../../components/Sign'
@@ -20,6 +21,9 @@ const ROLES: Record<NotebookCell['kind'], [label: string, meaning: string]> = {
   prose: ['', ''],
 }
 
+const FIRST = 60 // cells, more than a window shows
+const PAUSE = 50 // milliseconds in which the page can react to the user
+
 export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline }) {
   const notebook = useResource<NotebookMessage>(
     path`dags/${dag}/notebook`,
@@ -30,6 +34,7 @@ export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline
     latest ? path`dags/${dag}/runs/${latest.id}/tasks` : undefined,
     (change) => change.dag === dag && change.run === latest?.id,
   )
+  const drawn = useDrawn(notebook.data?.cells.length ?? 0)
   return (
     <Loaded of={notebook} lines={12}>
       {({ cells, problems }) => (
@@ -55,7 +60,7 @@ export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline
             </details>
           ) : null}
           {cells.length ? null : <Empty title="The notebook has no cells" />}
-          {cells.map((cell, n) => (
+          {cells.slice(0, drawn).map((cell, n) => (
             <Cell
               key={n}
               cell={cell}
@@ -72,6 +77,17 @@ export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline
       )}
     </Loaded>
   )
+}
+
+/** Return the number of cells to draw: those in view at once, the others after that, each time four times as many. */
+function useDrawn(cells: number): number {
+  const [drawn, setDrawn] = useState(FIRST)
+  useEffect(() => {
+    if (!cells || drawn >= cells) return
+    const timer = setTimeout(() => setDrawn(drawn * 4), PAUSE)
+    return () => clearTimeout(timer)
+  }, [cells, drawn])
+  return drawn
 }
 
 interface CellProps {
