@@ -191,6 +191,11 @@ class Session:
                 "state": ran.state if ran.state in (TaskState.RUNNING, TaskState.FAILED) else "success",
                 "duration": ran.duration,
                 "reason": ran.reason,
+                **(
+                    {}
+                    if ran.built is None
+                    else {"built": [{"source": each.source, "line": each.built} for each in ran.built]}
+                ),
             }
             for key, ran in self._ran.items()
             if not key.startswith(_GENERATED)
@@ -328,6 +333,7 @@ def read_document(
 
     No kernel is asked: the page knows which cells it executed.
     """
+    document = _expanded(document)
     cells = [RawCell(cell.source, cell.kind, cell.tags, cell.built) for cell in document]
     dag = notebooks.read_cells(cells, name=name, metadata=metadata)
     return replace(dag, problems=(*_not_built(dag), *dag.problems)), _marks(dag, document)

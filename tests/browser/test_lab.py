@@ -248,6 +248,26 @@ def test_a_cell_that_runs_ignore_is_marked_when_tasks_need_it(plain):
     assert "NB310" in code(nb, 2).locator(".nbdag-cell-problems").inner_text()
 
 
+def test_tasks_of_a_dag_cell_are_drawn_once_they_are_built_and_show_their_states(plain, server):
+    made = (
+        "%%dag made\nfor n in (1, 2): Python(f'fit_{n}', f'm{n} = sum(X) * {n}')\nPython('best', 'best = max(m1, m2)')"
+    )
+    nb = plain("%%task extract\nX = [1, 2, 3]", made)
+    badge(nb, 1).locator(".nbdag-chip", has_text="builds tasks").click()
+    nb.box("extract")
+    assert nb.page.locator('.nbdag-box[data-id="best"]').count() == 0, "a page executes nothing by itself"
+    nb.run(1)
+    nb.box("best", "none")
+    nb.page.locator(".nbdag-side").get_by_role("button", name="Run all").click()
+    for task in ("extract", "fit_1", "fit_2", "best"):
+        nb.box(task, "success")
+    nb.page.reload()
+    wait_for_kernel(nb, server)
+    badge(nb, 1).locator(".nbdag-chip").click()
+    nb.box("best")  # the kernel still has the built tasks
+    assert nb.errors == []
+
+
 def test_an_ordinary_notebook_is_left_alone(plain):
     nb = plain("import time", "x = 1")
     nb.run(0, 1)

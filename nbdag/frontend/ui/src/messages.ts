@@ -267,6 +267,12 @@ export interface ValueList {
   items: ListedValue[]
 }
 
+/** A cell that a `%%dag` cell has built. */
+export interface BuiltCell {
+  source: string
+  line: number
+}
+
 /** The latest execution of a cell in the notebook's kernel, as the page has seen it. */
 export interface CellExecution {
   source: string
@@ -275,6 +281,7 @@ export interface CellExecution {
   state: "running" | "success" | "failed"
   duration: number | null
   reason: string
+  built?: BuiltCell[]
 }
 
 /** A cell of the open notebook. */
