@@ -40,7 +40,7 @@ Imports point down (checked by a test):
     processes, graphs, notebooks, reports     processes of this machine; pictures; files
     airflow                                   Airflow's names for the code of a %%dag cell
     operators, values                         kinds of tasks; stored values
-    context, asset_facts, task_state, waiting a task's view of its run, and what it reports about itself
+    task_api                                  what a task's code calls: its run, its state, waiting, facts on assets
     secrets                                   secrets and connections by name, and their masking in outputs
     home                                      the state folder
     core, writing                             pure rules (no file, kernel, clock or database); atomic file writes
@@ -57,14 +57,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import runs
-    from .asset_facts import produced
     from .building import read
     from .core.model.dag import Dag
     from .errors import Fail, NbdagError, Skip
     from .runs import Run, backfill, clear, deploy, load, run, trigger
     from .secrets import Secret, connection, secret, variable
-    from .task_state import state
-    from .waiting import wait_for
+    from .task_api.asset_facts import produced
+    from .task_api.task_state import state
+    from .task_api.waiting import wait_for
 
 __all__ = [
     "Dag",
@@ -101,14 +101,14 @@ _MODULE_OF = {
     "connection": "secrets",
     "deploy": "runs",
     "load": "runs",
-    "produced": "asset_facts",
+    "produced": "task_api.asset_facts",
     "read": "building",
     "run": "runs",
     "secret": "secrets",
     "trigger": "runs",
-    "state": "task_state",
+    "state": "task_api.task_state",
     "variable": "secrets",
-    "wait_for": "waiting",
+    "wait_for": "task_api.waiting",
 }
 
 

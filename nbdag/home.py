@@ -15,6 +15,9 @@ whatever the umask.
     values/ab/abcdef…                         stored values, named by their digests
     notebooks/DIGEST.ipynb                    pinned notebooks
 
+If `NBDAG_STORAGE` is a folder, all of these but the database are in that folder instead. If it is a URL, the home has
+copies of the files at the URL.
+
 Only this module puts ids into paths, and it rejects an id that could lead out of its folder.
 """
 
@@ -35,6 +38,7 @@ from .errors import NbdagError, error
 from .writing import create_private_file, make_private_folder, write_atomically
 
 NAME = ".nbdag"
+STORAGE = "NBDAG_STORAGE"  # environment variable with the storage of the files
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
 _PASSWORD = re.compile(r"(://[^:/?]*:).*@", re.DOTALL)  # the match ends at the last @, because a password may contain @
 _LOGIN = re.compile(r"://.*@")
@@ -117,6 +121,26 @@ class Home:
 
     root: Path  # absolute path of the home
     url: str | None = None  # URL of a database server; None for an SQLite database in `root`
+    storage: str | None = None  # folder that all hosts share, or URL, for the files; None: `root`
+
+    @property
+    def files(self) -> Path:
+        """Return the folder of values, notebooks, logs and reports."""
+        return self.root if self.storage is None or self.remote is not None else Path(self.storage)
+
+    @property
+    def remote(self) -> str | None:
+        """Return the URL of the storage, or None if the hosts share the folder of the files."""
+        return self.storage if self.storage is not None and "://" in self.storage else None
+
+    @property
+    def remote_values(self) -> str:
+        """Return the URL of the values in the storage, or "" if the hosts share the folder of the files."""
+        return "" if self.remote is None else f"{self.remote}/values"
+
+    def name_of(self, path: Path) -> str:
+        """Return the name of a file in the storage."""
+        return path.relative_to(self.files).as_posix()
 
     @property
     def database(self) -> Path:
@@ -126,7 +150,7 @@ class Home:
     @property
     def values(self) -> Path:
         """Return the root of the value store."""
-        return self.root / "values"
+        return self.files / "values"
 
     @property
     def exists(self) -> bool:
@@ -159,11 +183,11 @@ class Home:
         try:
             make_private_folder(path)
         except OSError as why:
-            raise HomeError(self.root, why) from why
+            raise HomeError(self.files, why) from why
 
     def run_folder(self, dag: str, run: str) -> Path:
         """Return the folder of a run's notebooks."""
-        return _run_folder(self.root, dag, run)
+        return _run_folder(self.files, dag, run)
 
     def report(self, dag: str, run: str) -> Path:
         """Return the path of a run's report notebook."""
@@ -177,7 +201,7 @@ class Home:
     def state_files(self, key: Key) -> tuple[Path, Path]:
         """Return the files of `nbdag.state`: of a task in one run, and of the task across all runs of its pipeline."""
         instance = _instance(key.task, key.map_index)
-        return self.attempt(key).with_name("state.json"), self.root / "state" / key.dag / f"{instance}.json"
+        return self.attempt(key).with_name("state.json"), self.files / "state" / key.dag / f"{instance}.json"
 
     def mark(self, key: Key) -> str:
         """Return the mark (unique id) of an attempt's processes.
@@ -190,7 +214,7 @@ class Home:
 
     def notebook(self, digest: str) -> Path:
         """Return the path of a pinned notebook."""
-        return self.root / "notebooks" / f"{path_part(digest)}.ipynb"
+        return self.files / "notebooks" / f"{path_part(digest)}.ipynb"
 
     def pin(self, digest: str, text: bytes) -> Path:
         """Store a notebook under its digest and return the path of the stored file.
@@ -211,7 +235,7 @@ class Home:
             make_private_folder(path.parent)
             write_atomically(path, content)
         except OSError as why:
-            raise HomeError(self.root, why) from why
+            raise HomeError(self.files, why) from why
 
 
 def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Home:
@@ -220,26 +244,38 @@ def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Ho
     Raises `UntrustedHomeError` if another user could have written the nearest `.nbdag`, unless NBDAG_HOME names it.
     """
     url = environ.get("NBDAG_DB_URL") or None
+    storage = _storage(environ.get(STORAGE) or None, cwd)
     chosen = environ.get("NBDAG_HOME")
     if chosen and expanded(chosen).is_absolute():
-        return _chosen(expanded(chosen), url)
+        return _chosen(expanded(chosen), url, storage)
     try:
         here = (cwd or Path.cwd()).absolute()
     except FileNotFoundError:
         raise FolderGoneError from None
     if chosen:
-        return _chosen(here / chosen, url)
+        return _chosen(here / chosen, url, storage)
     for folder in (here, *here.parents):
         root = folder / NAME
         if _is_folder(root):
             why = reason_to_distrust(root)
             if why:
                 raise UntrustedHomeError(root, *why)
-            return Home(root, url)
+            return Home(root, url, storage)
     root = here / NAME
     if os.path.lexists(root):
         raise NotAFolderError(root)
-    return Home(root, url)
+    return Home(root, url, storage)
+
+
+def _storage(storage: str | None, cwd: Path | None) -> str | None:
+    """Return the storage as a URL or an absolute path."""
+    if storage is None:
+        return None
+    protocol, _, rest = storage.partition("://")
+    if rest and protocol not in ("file", "local"):
+        return storage.rstrip("/")
+    folder = expanded(rest or storage)
+    return str(folder if folder.is_absolute() else (cwd or absolute(".")) / folder)
 
 
 def reason_to_distrust(root: Path) -> tuple[str, str] | None:
@@ -272,10 +308,10 @@ def absolute(path: str | os.PathLike[str]) -> Path:
         raise FolderGoneError from None
 
 
-def _chosen(root: Path, url: str | None) -> Home:
+def _chosen(root: Path, url: str | None, storage: str | None) -> Home:
     if not _is_folder(root) and os.path.lexists(root) and os.access(root.parent, os.X_OK):
         raise NotAFolderError(root)
-    return Home(root, url)
+    return Home(root, url, storage)
 
 
 def _is_folder(path: Path) -> bool:

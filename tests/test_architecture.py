@@ -6,9 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import click
+import grimp
 import pytest
 
 from nbdag.cli import main
@@ -33,6 +35,12 @@ def test_imports_follow_the_contracts() -> None:
     assert command, "import-linter is among the test dependencies"
     done = subprocess.run([command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    graph = grimp.build_graph("nbdag", cache_dir=None, exclude_type_checking_imports=False)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    list(TopologicalSorter(imports).static_order())  # raises a CycleError, which names the modules of a circle
 
 
 @pytest.mark.parametrize(

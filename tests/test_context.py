@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nbdag.context import DagRun
+from nbdag.task_api.context import DagRun
 
 TICK = datetime(2026, 1, 2, 6, tzinfo=UTC)
 

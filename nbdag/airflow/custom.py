@@ -32,10 +32,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from types import FunctionType
 from typing import Any, ClassVar
 
-from ..context import current
 from ..errors import NbdagError
 from ..operators import OperatorError
 from ..operators.tasks import Builder, is_building
+from ..task_api.context import current
 from .base import AirflowTask, Partial, templates_in
 from .classic import SensorTask
 from .keywords import CUSTOM_KEYWORDS, is_task_keyword

@@ -14,12 +14,12 @@ from typing import Any, Self
 from weakref import WeakSet
 
 from .. import secrets
-from ..context import DagRun, TaskInstance, current
 from ..errors import Fail, NbdagError, Skip
 from ..operators import bash as bash_operator
 from ..operators import sql as sql_operator
+from ..task_api.context import DagRun, TaskInstance, current
+from ..task_api.waiting import Postponed
 from ..templates.quoting import shell
-from ..waiting import Postponed
 
 
 class AirflowException(Exception):

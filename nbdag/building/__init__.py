@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import notebooks
-from ..core.cells import parameter_types
+from ..core.cells import kernel_values, parameter_types
 from ..core.cells.cells import RawCell
 from ..core.cells.source import SyntaxProblem, to_python
 from ..core.dataflow.build_prefix import build_prefix
@@ -148,8 +148,8 @@ def _steps(dag: Dag, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what the process executes, in order: parameters, needed setup cells, and the code of %%dag cells."""
     needed = build_prefix(dag.cells)
     steps = [_step(cell) for cell in needed if cell.kind is CellKind.PARAMETERS]
-    values = parameter_types.kernel_values(dag.parameter_schemas, parameters)
-    code = {name: value.code for name, value in values.items() if isinstance(value, parameter_types.KernelCode)}
+    values = kernel_values.kernel_values(dag.parameter_schemas, parameters)
+    code = {name: value.code for name, value in values.items() if isinstance(value, kernel_values.KernelCode)}
     steps.append({"parameters": values, "code": code})
     later = [*(cell for cell in needed if cell.kind is CellKind.SETUP), *_builders(dag)]
     return steps + [_step(cell) for cell in sorted(later, key=lambda cell: cell.index)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import wraps
@@ -10,6 +11,7 @@ from typing import Any
 import click
 
 from ..executors import LOCAL, Choice, names
+from ..home import STORAGE
 
 # The databases store integers of 64 bits; a larger limit would raise an error.
 COUNT = click.IntRange(min=1, max=1_000_000)
@@ -41,12 +43,23 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose an executor; the command gets them as one argument, `executor`."""
 
     @wraps(command)
-    def with_choice(*args: Any, executor: str, address: str | None, allow_mismatch: bool, **others: Any) -> Any:
+    def with_choice(
+        *args: Any, executor: str, address: str | None, allow_mismatch: bool, storage: str | None, **others: Any
+    ) -> Any:
+        if storage:
+            os.environ[STORAGE] = storage  # so that child processes use it, too
         options = {"address": address, "allow_mismatch": allow_mismatch}
         chosen = Choice(executor, {name: value for name, value in options.items() if value})
         return command(*args, executor=chosen, **others)
 
     for option in (
+        click.option(
+            "--storage",
+            metavar="PLACE",
+            show_default="NBDAG_STORAGE, else the home",
+            help="Where hosts exchange values, notebooks and logs: a folder that all of them share, or a URL such as "
+            "s3://bucket/nbdag.",
+        ),
         click.option(
             "--allow-mismatch", is_flag=True, help="Use hosts whose Python or packages differ from those here."
         ),

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import home, links
+from .. import home, page_urls
 
 KINDS = ("systemd", "launchd")
 
@@ -31,8 +31,10 @@ def _environment() -> dict[str, str]:
     variables = {"NBDAG_HOME": str(here.root), "PATH": os.environ.get("PATH", os.defpath)}
     if here.url is not None and not _has_password():
         variables["NBDAG_DB_URL"] = here.url
-    if address := os.environ.get(links.VARIABLE):
-        variables[links.VARIABLE] = address
+    if here.storage is not None:
+        variables[home.STORAGE] = here.storage
+    if address := os.environ.get(page_urls.VARIABLE):
+        variables[page_urls.VARIABLE] = address
     return variables
 
 

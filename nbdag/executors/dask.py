@@ -37,12 +37,16 @@ from ..core.model.job import CANCELLED, KERNEL_DIED, Job, Key, Result
 from ..core.model.states import TaskState
 from ..errors import NbdagError, error
 from ..processes.leftovers import terminate_leftovers
+from ..storage.host import cached_paths
+from ..writing import create_private_file, make_private_folder
+from .job_files import get_results, on_this_host
 from .local import LocalExecutor
 
 CONNECT_TIMEOUT = 15.0  # seconds to wait for the Dask scheduler
 POLL = 1.0  # seconds between two checks of whether a task is still wanted, and of the list of workers
 MISSED = 2  # number of checks in a row in which a worker must be missing before its attempts count as lost
 CLAIM_TIMEOUT = 0.2  # seconds; the Dask scheduler answers earlier unless the queue is full
+LOG_PART = 65_536  # maximum number of bytes of a log that one Dask event carries
 TOPIC = "nbdag-attempts"  # the Dask events by which hosts report attempts
 
 
@@ -85,7 +89,18 @@ class _Submission:
     address: str = ""  # address of the Dask worker that executes the attempt; "" before it starts
     host: str = ""
     cancelled: bool = False
+    has_log: bool = False  # whether the complete log is or was being downloaded
     missed: int = 0  # number of checks in a row in which the worker was missing
+
+    def add_to_log(self, text: bytes) -> None:
+        """Add a part of the log, which comes from a host without common folders, to the log's file on this host."""
+        if not self.has_log:
+            with contextlib.suppress(OSError):  # the complete log comes from the storage at the end
+                path = Path(self.job.path).with_suffix(".log")
+                make_private_folder(path.parent)
+                create_private_file(path)
+                with path.open("ab") as file:
+                    file.write(text)
 
     def failed(self, why: str) -> Result:
         """Return a failed result for an attempt without a result of its own."""
@@ -175,16 +190,20 @@ class DaskExecutor:
 
     def terminate_leftovers(self, notebook: Path, mark: str) -> None:
         """Kill the processes of an attempt whose executor was killed, on every host, and wait until they have ended."""
-        self._client.run(terminate_leftovers, notebook, mark)
+        self._client.run(_terminate_leftovers, notebook, mark)
 
     # -- results ------------------------------------------------------------------------------------------------
 
-    def _on_event(self, event: tuple[float, Mapping[str, str]]) -> None:
-        """Record which worker executes an attempt."""
+    def _on_event(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        """Record which worker executes an attempt, and write the log that comes from a host without common folders."""
         _, said = event
         with self._changed:
             attempt = self._claims.get(said["claim"])
-            if attempt is not None:
+            if attempt is None:
+                return
+            if "log" in said:
+                attempt.add_to_log(said["log"])
+            else:
                 attempt.address, attempt.host = said["address"], said["host"]
                 self._changed.notify_all()
 
@@ -195,8 +214,12 @@ class DaskExecutor:
             return
         if future.status == "finished":
             result = future.result()
-            # None: Dask repeated the task of a lost worker.
-            self._finish(name, _lost(attempt) if result is None else result)
+            if result is None:  # Dask repeated the task of a lost worker
+                self._finish(name, _lost(attempt))
+            elif attempt.job.storage:
+                self._calls.submit(self._finish_with_files, name, attempt, result)
+            else:
+                self._finish(name, result)
         elif future.status == "error":
             reason = future.exception()
             self._finish(name, attempt.failed(f"the attempt did not start: {type(reason).__name__}: {reason}"))
@@ -204,6 +227,16 @@ class DaskExecutor:
             self._finish(name, attempt.failed(CANCELLED))
         else:
             self._finish(name, attempt.failed(f"the Dask scheduler lost or cancelled the attempt{_on(attempt)}"))
+
+    def _finish_with_files(self, name: str, attempt: _Submission, result: Result) -> None:
+        """Download the attempt's notebook and log, and report the result. A later query downloads what is missing."""
+        with self._lock:
+            attempt.has_log = True
+        try:
+            get_results(attempt.job)
+        except Exception as failure:
+            logging.getLogger(__name__).warning("%s", failure)
+        self._finish(name, result)
 
     def _finish(self, name: str, result: Result, *, give_up: bool = False) -> None:
         """Report the result of an attempt, unless it has one already; `give_up` cancels the attempt's Dask task."""
@@ -340,6 +373,11 @@ def _host_of(worker: Worker) -> _HostExecutor:
         return _hosts[worker]
 
 
+def _terminate_leftovers(notebook: Path, mark: str) -> None:
+    for path in (notebook, *cached_paths(notebook)):
+        terminate_leftovers(path, mark)
+
+
 def run_attempt(job: Job, name: str) -> Result | None:
     """Execute an attempt on this Dask worker, and return its result, or None if it was started before."""
     worker = distributed.get_worker()
@@ -350,18 +388,61 @@ def run_attempt(job: Job, name: str) -> Result | None:
         except TimeoutError:
             return None
         worker.log_event(TOPIC, {"claim": name, "address": worker.address, "host": socket.gethostname()})
+        if why := _unusable_folder(job):
+            return _failed(job, why)
+        job = on_this_host(job)
         host = _host_of(worker)
         results = host.submit(job, name)
+        log = _LogReader(job)
         try:
             while True:
                 with contextlib.suppress(queue.Empty):
                     return results.get(timeout=POLL)
+                if text := log.new():
+                    worker.log_event(TOPIC, {"claim": name, "log": text})
                 if not _is_wanted(worker, name):
                     host.cancel(name)
         finally:
             host.forget(name)
     finally:
         claim.close()
+
+
+class _LogReader:
+    """Reads what an attempt adds to its log, for hosts that cannot read the log's file."""
+
+    def __init__(self, job: Job) -> None:
+        self._path = Path(job.path).with_suffix(".log") if job.storage else None
+        self._read = 0  # bytes
+
+    def new(self) -> bytes:
+        """Return the next part of the log; b"" if there is none."""
+        if self._path is None:
+            return b""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._read)
+                found = file.read(LOG_PART)
+        except OSError:  # the log does not exist yet
+            return b""
+        self._read += len(found)
+        return found
+
+
+def _unusable_folder(job: Job) -> str:
+    """Return why the attempt's files cannot be exchanged with this host; "" if they can."""
+    folder = Path(job.values).parent
+    if job.storage or folder.is_dir():
+        return ""
+    return (
+        f"host {socket.gethostname()} does not have the folder {folder}; set NBDAG_STORAGE to a folder that all hosts "
+        "share, or to a URL such as s3://bucket/nbdag"
+    )
+
+
+def _failed(job: Job, why: str) -> Result:
+    now = time.time()
+    return Result(key=job.key, state=TaskState.FAILED, started=now, ended=now, error=why, final=True)
 
 
 def cancel_attempt(name: str, dask_worker: Worker) -> None:

@@ -31,6 +31,7 @@ from typing import Protocol
 from .. import secrets
 from ..core.model.job import CANCELLED, KERNEL_DIED, Job, Key, Result
 from ..core.model.states import TaskState
+from ..errors import NbdagError
 from ..kernels.forkserver import framing
 from ..kernels.forkserver.client import ForkServerError, Server, ServerHold
 from ..kernels.forkserver.server_spec import ServerSpec
@@ -38,6 +39,7 @@ from ..kernels.jupyter.kernel_pool import KernelPool
 from ..processes.leftovers import terminate_leftovers
 from ..processes.process_tree import is_running, kill_tree
 from ..writing import create_private_file, make_private_folder
+from .job_files import get_inputs, store_results
 
 WORKER_MODULE = "nbdag.kernels.worker.worker"
 TARGET = f"{WORKER_MODULE}:Worker"
@@ -212,6 +214,9 @@ class LocalExecutor:
                     self._kernel_pool.job_submitted(attempt.job)
                     with self._free_slots:
                         result = self._execute(attempt, cleanup)
+                    result = _with_stored_results(attempt, result)
+                except NbdagError as error:
+                    result = attempt.failed(str(error))
                 except OSError as error:
                     result = attempt.failed(f"the attempt did not start: {_describe(error)}")
                 except Exception as error:
@@ -236,6 +241,7 @@ class LocalExecutor:
         if not Path(job.cwd).is_dir():
             return attempt.failed(f"the working directory {job.cwd} does not exist; create it")
         make_private_folder(Path(job.path).parent)
+        get_inputs(job)
         worker = self._worker(job)
         cleanup.callback(self._release, attempt, worker)
         result = None
@@ -347,6 +353,17 @@ def cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # AttributeError: only Linux has this function
         return os.cpu_count() or 1
+
+
+def _with_stored_results(attempt: _Submission, result: Result) -> Result:
+    """Upload the results of an attempt; return a failed result if its values cannot be stored."""
+    try:
+        store_results(attempt.job, result)
+    except NbdagError as error:
+        if result.state is TaskState.SUCCESS:
+            return attempt.failed(str(error))
+        logging.getLogger(__name__).warning("%s", error)
+    return result
 
 
 def _is_free(connection: socket.socket) -> bool:

@@ -9,7 +9,7 @@ from ..core.model.job import StoredOutput
 from ..core.model.masking import masked
 from ..home import Home
 from ..runs import Run, find_run, pinned_notebook, stored_outputs
-from .differences import difference
+from .differences import pinned_difference
 from .messages import ComparedTask, ComparedValue, ParameterDifference, RunComparison, StoredValue
 from .status import run_statuses, run_summary
 
@@ -25,7 +25,7 @@ def compare(dag: str, run: str, other: str, *, home: Home) -> RunComparison:
         "run": run_summary(after),
         "other": run_summary(before),
         "parameters": _parameters(masked(before.parameters), masked(after.parameters)),
-        "notebook": difference(old.text, new.text, old.dag, new.dag),
+        "notebook": pinned_difference(old, new),
         "tasks": _tasks(before, after, _values(before), _values(after)),
     }
 
@@ -64,7 +64,7 @@ def _tasks(before: Run, after: Run, values_old: Values, values_new: Values) -> l
 
 def _values(run: Run) -> Values:
     found: dict[str, dict[str, list[StoredOutput]]] = {}
-    for task, output in stored_outputs(run.id, run.dag, home=run.home):
+    for task, _, output in stored_outputs(run.id, run.dag, home=run.home):
         found.setdefault(task, {}).setdefault(output.name, []).append(output)
     return found
 

@@ -14,12 +14,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import lru_cache
 from typing import Any
 
 from ..core.model.dag import Dag
+from ..runs import PinnedNotebook, read_once
 from .messages import CellDifference, LineDifference, NotebookDifference, TaskDifference
 
 _SIMILAR = 0.5  # smallest share of equal words in two versions of one cell
+_KEPT = 16  # number of differences that are kept
 _MOST_PAIRS = 40_000  # maximum number of pairs of cells that are compared in one gap
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -42,6 +45,16 @@ def difference(before: bytes, after: bytes, before_dag: Dag, after_dag: Dag) -> 
         "tasks": _tasks(before_dag, after_dag),
         "same": [each.source for each in old] == [each.source for each in new],
     }
+
+
+def pinned_difference(before: PinnedNotebook, after: PinnedNotebook) -> NotebookDifference:
+    """Return the difference between two pinned notebooks, which never change, so that it is computed once."""
+    return _pinned_difference(before.text, before.path.name, after.text, after.path.name)
+
+
+@lru_cache(maxsize=_KEPT)
+def _pinned_difference(before: bytes, before_name: str, after: bytes, after_name: str) -> NotebookDifference:
+    return difference(before, after, read_once(before, before_name), read_once(after, after_name))
 
 
 def cells_of(text: bytes) -> list[NotebookCell]:

@@ -123,7 +123,7 @@ def _arrange(dag: Dag, direction: str, space: tuple[float, float]) -> tuple[Dire
     # A crowded graph has no room for labels on its lines, so only the tooltip of a line shows the label.
     for labels in (True, False) if len(dag.edges) <= CROWDED else (False,):
         for each in directions:
-            layout = lay_out(dot(dag, marks, direction=each, labels=labels))
+            layout = lay_out(dot(dag, marks, direction=each, labels=labels, tooltips=False))
             scale = min(space[0] / max(layout.width, 1.0), space[1] / max(layout.height, 1.0))
             if scale >= LEGIBLE:
                 return each, layout

@@ -17,7 +17,9 @@ from ..runs import (
     logs,
     pinned_notebook,
     rendered_in,
+    stored_outputs,
 )
+from ..storage import local_copy
 from . import outputs, task
 from .messages import (
     Attempt,
@@ -70,20 +72,18 @@ class History:
 
     def values(self, run: str) -> ValueList:
         """Return the values that the tasks of a run have stored."""
-        found = find_run(run, self.dag, home=self.home)
         return {
             "items": [
                 {
-                    "task": each.id,
-                    "map_index": each.map_index,
+                    "task": task,
+                    "map_index": map_index,
                     "name": output.name,
                     "type": output.type,
                     "bytes": output.bytes,
                     "summary": output.summary,
                     "digest": output.digest,
                 }
-                for each in found
-                for output in each.outputs
+                for task, map_index, output in stored_outputs(run, self.dag, home=self.home)
             ]
         }
 
@@ -122,7 +122,7 @@ class History:
     def attempt(self, run: str, task: str, map_index: int, try_number: int) -> AttemptMessage:
         """Return the outputs and the log of an attempt."""
         key = Key(dag=self.dag, run=run, task=task, map_index=map_index, try_number=try_number)
-        path = self.home.attempt(key)
+        path = local_copy(self.home, self.home.attempt(key))
         found = self._find(run, (task,))
         if not found.tasks:
             raise TaskNotInRunError(self.dag, run, task, tuple(dict.fromkeys(each.id for each in self._find(run))))

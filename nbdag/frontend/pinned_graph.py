@@ -10,6 +10,7 @@ from .graph import picture
 from .messages import Picture
 
 _KEPT = 64  # number of pictures that are kept; one of 2,000 tasks takes some megabytes
+_STEP = 40  # pixels; spaces that differ by less share a picture, so that a small change of a window costs no layout
 
 
 def pinned_picture(
@@ -21,6 +22,8 @@ def pinned_picture(
     space: tuple[float, float] | None,
 ) -> Picture:
     """Return the graph of a pinned notebook with its layout; for the arguments, see `picture`."""
+    if space is not None:
+        space = max(space[0] // _STEP, 1.0) * _STEP, max(space[1] // _STEP, 1.0) * _STEP
     return _picture(found.text, found.path, direction, collapsed, folded, space)
 
 

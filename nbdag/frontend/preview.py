@@ -56,6 +56,7 @@ def _outputs(
 ) -> tuple[DisplayOutput, ...]:
     request = {
         "home": str(home.root),
+        "storage": home.storage,
         "url": home.url,
         "dag": dag,
         "run": run,

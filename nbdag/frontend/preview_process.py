@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    home = Home(Path(request["home"]), request["url"])
+    home = Home(Path(request["home"]), request["url"], request["storage"])
     which = {"run": request["run"], "task": request["task"]}
     try:
         instances = [load(request["dag"], home=home, map_index=each, **which) for each in request["map_indexes"]]

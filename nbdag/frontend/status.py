@@ -22,6 +22,7 @@ def _display_precedence() -> tuple[DisplayState, ...]:
 
 # A box for several tasks or instances shows one state: the first in this list that any task or instance has.
 DISPLAY_PRECEDENCE = _display_precedence()
+_ENDED: frozenset[DisplayState] = frozenset({*FINISHED, CANCELLED})
 
 
 def session_statuses(marks: Mapping[str, Mark]) -> dict[str, TaskStatus]:
@@ -34,7 +35,12 @@ def run_statuses(run: Run) -> dict[str, TaskStatus]:
     instances: dict[str, list[TaskRun]] = {}
     for each in run.tasks:
         instances.setdefault(each.id, []).append(each)
-    statuses = {task: _combined_status(run, found) for task, found in instances.items()}
+    statuses = {
+        task: _single_status(run, found[0])
+        if len(found) == 1 and found[0].map_index < 0
+        else _combined_status(run, found)
+        for task, found in instances.items()
+    }
     return {task: status for task, status in statuses.items() if status["state"] != TaskState.NONE}
 
 
@@ -80,24 +86,39 @@ def _mark_status(mark: Mark) -> TaskStatus:
     return status
 
 
+def _single_status(run: Run, each: TaskRun) -> TaskStatus:
+    """Return the status of a task that is not mapped: that of `_combined_status`, several times faster."""
+    state = each.state if each.by_hand else attempt_state(run, each.state, each.ended)
+    status: TaskStatus = {"state": state}
+    if each.started is not None:
+        status["started"] = round(each.started, 3)
+        if each.ended is not None and state in _ENDED:
+            status["duration"] = round(each.ended - each.started, 3)
+    if each.tries > 1:
+        status["tries"] = each.tries
+    reason = each.error or (f"cached: result of run {each.cached}" if each.cached else None)
+    if reason:
+        status["reason"] = _shorten(reason)
+    return status
+
+
 def _combined_status(run: Run, found: Sequence[TaskRun]) -> TaskStatus:
     drawn = [each.state if each.by_hand else attempt_state(run, each.state, each.ended) for each in found]
     states = Counter(drawn)
     state = next(state for state in DISPLAY_PRECEDENCE if states[state])
-    finished: frozenset[DisplayState] = frozenset({*FINISHED, CANCELLED})
     status: TaskStatus = {"state": state}
     started = [each.started for each in found if each.started is not None]
     ended = [each.ended for each in found if each.ended is not None]
     if started:
         status["started"] = round(min(started), 3)
-        if ended and state in finished:
+        if ended and state in _ENDED:
             status["duration"] = round(max(ended) - min(started), 3)
     tries = max(each.tries for each in found)
     if tries > 1:
         status["tries"] = tries
     if any(each.map_index >= 0 for each in found):
         status["count"] = len(found)
-        status["ended"] = sum(states[each] for each in finished)
+        status["ended"] = sum(states[each] for each in _ENDED)
         if states[TaskState.FAILED]:
             status["failed"] = states[TaskState.FAILED]
     reason = next((each.error for each, own in zip(found, drawn, strict=True) if each.error and own == state), None)

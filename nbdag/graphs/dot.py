@@ -14,8 +14,18 @@ FONT = "Helvetica"  # Graphviz knows the character widths of this font, which Ar
 LINE = "#768390"
 
 
-def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "TB", labels: bool = True) -> str:
-    """Return the graph in DOT. `direction` is Graphviz's rankdir, TB or LR. Without `labels`, edges have no text."""
+def dot(
+    dag: Dag,
+    marks: Mapping[str, Mark] | None = None,
+    *,
+    direction: str = "TB",
+    labels: bool = True,
+    tooltips: bool = True,
+) -> str:
+    """Return the graph in DOT. `direction` is Graphviz's rankdir, TB or LR. Without `labels`, edges have no text.
+
+    A layout needs no `tooltips`, and is computed faster without them.
+    """
     marks = marks or {}
     crowded = len(dag.edges) > CROWDED
     graph = graphviz.Digraph(
@@ -48,9 +58,10 @@ def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
         attributes = {
             # The spaces reserve room for the sign of the state, which is drawn later.
             "label": graphviz.escape(f"   {_roomy(label)}" + (f"\n      {_roomy(note)}" if note else "")),
-            "tooltip": graphviz.escape(task_tooltip(task, mark)),
             "color": style.colour,
         }
+        if tooltips:
+            attributes["tooltip"] = graphviz.escape(task_tooltip(task, mark))
         if task.options.map:
             attributes["peripheries"] = "2"
         if mark.selected:
@@ -62,7 +73,9 @@ def dot(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
             extra = {"label": graphviz.escape(f" {text} ")} if text else {}
             if edge.declared or edge.files:
                 extra["style"] = "dotted" if edge.files else "dashed"
-            graph.edge(edge.source, edge.target, tooltip=graphviz.escape(edge_tooltip(edge)), **extra)
+            if tooltips:
+                extra["tooltip"] = graphviz.escape(edge_tooltip(edge))
+            graph.edge(edge.source, edge.target, **extra)
     return str(graph.source)
 
 

@@ -15,11 +15,11 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from .. import operators, secrets
-from ..context import set_current
 from ..core.cells import header
 from ..core.cells.header import Header, HeaderError
 from ..kernels.runtime.tracebacks import show_headers
 from ..session import Session, notebook_path
+from ..task_api.context import set_current
 from .builder import Builder
 from .commands import run_command
 from .completion import matcher

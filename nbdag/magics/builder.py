@@ -18,7 +18,8 @@ from ..core.cells import header
 from ..operators import OperatorError, offered
 from ..operators.build import Build
 from ..operators.tasks import set_build
-from ..session import Session, split
+from ..session import Session
+from ..session.document import split
 from .running_cell import RunningCell, without_traceback
 
 

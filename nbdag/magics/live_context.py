@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any
 
-from ..context import RETURN_VALUE, DagRun, PullError, TaskInstance
 from ..errors import NbdagError, error
 from ..session import Session
+from ..task_api.context import RETURN_VALUE, DagRun, PullError, TaskInstance
 
 
 @error

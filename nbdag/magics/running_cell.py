@@ -28,7 +28,8 @@ from ..errors import Fail, NbdagError, Skip
 from ..kernels.runtime.expressions import check, choice, describe_choice, elements, evaluate, is_true
 from ..kernels.runtime.tracebacks import write_header
 from ..operators import OperatorError, body_warnings
-from ..session import Session, split
+from ..session import Session
+from ..session.document import split
 from .live_context import LiveTask
 from .transform import user_names
 

@@ -39,7 +39,7 @@ from typing import IO, Any
 
 from ..core.options.options import TaskOptions
 from ..errors import NbdagError, Skip, error
-from . import BodyWarning, known_names
+from .base import BodyWarning, known_names
 from .bodies.calls import Piece, Read, assigned, is_field, named, only_name, without_templates, write_call, write_pieces
 from .bodies.plain import list_of, plain_value
 from .tasks import Operator

@@ -19,13 +19,14 @@ from typing import Any
 
 from ..core.cells.cells import RawCell
 from ..core.cells.header import Header, HeaderError, flag_for_airflow, format, parse
-from ..core.dataflow.graph import run_order
+from ..core.dataflow.topological_order import run_order
 from ..core.model.dag import Edge
 from ..core.options import option_types
 from ..core.options.options import OPTIONS, Option, TaskOptions
 from ..secrets.lookup import looked_up_in
-from . import OperatorError, name_of
+from .base import OperatorError
 from .bodies.value_writer import ValueWriter
+from .registry import name_of
 from .tasks import Operator, set_build, task_ids
 
 _OPTIONS = {option.field: option for option in OPTIONS["task"] if option.field != "operator"}

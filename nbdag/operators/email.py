@@ -19,14 +19,14 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from .. import secrets
-from ..context import current
 from ..core.model.masking import masked_recipient
 from ..core.options import option_types
 from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions
 from ..errors import NbdagError, error
+from ..task_api.context import current
 from ..templates import is_template
-from . import OperatorError
+from .base import OperatorError
 from .bodies.calls import Piece, Source, fields, filled, write_call, write_pieces
 from .bodies.rendering import rendered
 from .tasks import Operator

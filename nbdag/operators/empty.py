@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ..core.options.options import TaskOptions
-from . import OperatorError
+from .base import OperatorError
 from .tasks import Operator
 
 

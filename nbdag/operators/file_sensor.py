@@ -19,7 +19,7 @@ from ..core.options import option_types
 from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions
 from ..errors import NbdagError
-from . import OperatorError
+from .base import OperatorError
 from .bodies.calls import Piece, assigned, fields, filled, only_name, write_call, write_pieces
 from .sensor import Sensor
 

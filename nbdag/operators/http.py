@@ -36,7 +36,7 @@ from ..core.options import option_types
 from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions
 from ..errors import NbdagError, error
-from . import OperatorError
+from .base import OperatorError
 from .bodies.calls import Piece, assigned, fields, filled, only_name, render_literals, write_call, write_pieces
 from .bodies.plain import plain_value
 from .tasks import Operator

@@ -24,7 +24,7 @@ from typing import Any
 from ..core.options.options import OPTIONS
 from ..templates import is_template
 from ..templates.context import NAMES
-from . import OperatorError, pull_source
+from .base import OperatorError, pull_source
 from .tasks import Operator, TaskOutput, current_build, tasks_in
 
 _DATES = ("logical_date", "data_interval_start", "data_interval_end")

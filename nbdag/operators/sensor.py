@@ -16,7 +16,7 @@ import ast
 
 from ..core.cells.source import SyntaxProblem, to_python
 from ..core.options.options import TaskOptions
-from . import OperatorError
+from .base import OperatorError
 from .tasks import Operator
 
 

@@ -29,7 +29,7 @@ from ..core.options import option_types
 from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions
 from ..errors import NbdagError, error
-from . import BodyWarning, OperatorError, known_names
+from .base import BodyWarning, OperatorError, known_names
 from .bodies.calls import Piece, Read, Source, assigned, named, only_name, without_templates, write_call, write_pieces
 from .bodies.rendering import rendered
 from .bodies.sql_text import Statement, bind, bound_names, statements, tables

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Protocol
 from ..core.cells.header import Header
 from ..core.options import option_types
 from ..core.options.options import Option, TaskOptions
-from . import OperatorError
+from .base import OperatorError
 
 
 class Builder(Protocol):

@@ -24,8 +24,8 @@ from ..core.schedule.timetable import Timetable
 from ..errors import NbdagError
 from ..store.rows import AssetEvent, DagRow, NewInstance, NewRun, RunRow
 from .file_assets import WatchedFiles
+from .planning_views import new_instance, run_view, utc_datetime
 from .queued_deadlines import OnMissed, QueuedDeadlines
-from .run_step import new_instance, run_view, utc_datetime
 
 if TYPE_CHECKING:
     from ..store.store import Store

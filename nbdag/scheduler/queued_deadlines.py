@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from ..core.model.dag import Dag
 from ..core.model.job import Note
+from ..core.planning.dag_layout import layout
 from ..core.planning.deadlines import MissedDeadline, deadlines
-from ..core.planning.plan import layout
 from ..errors import NbdagError
 from ..store.rows import DagRow, RunRow
-from .run_step import MISSED, run_view
+from .owned_run import MISSED
+from .planning_views import run_view
 
 if TYPE_CHECKING:
     from ..store.store import Store

@@ -16,6 +16,7 @@ from ..core.model.dag import Dag
 from ..core.model.job import Job, Key
 from ..core.planning.cache_key import cache_key, is_cached, modules_of
 from ..home import Home
+from ..storage import local_copy, upload_copy
 from ..store.rows import CachedOutcome
 from ..writing import create_private_file, make_private_folder
 from .module_fingerprints import fingerprints
@@ -48,8 +49,13 @@ class ResultCache:
     def _is_whole(self, earlier: CachedOutcome) -> bool:
         from ..values import ValueStore  # imported here because cloudpickle is slow to import
 
+        digests = {output.digest for output in earlier.outputs}
+        if self._home.remote is not None:
+            from ..values.transfer import transfer
+
+            return transfer(str(self._home.values), self._home.remote_values).stored(digests)
         values = ValueStore(str(self._home.values))
-        return all(values.touch_if_stored(digest) for digest in {output.digest for output in earlier.outputs})
+        return all(values.touch_if_stored(digest) for digest in digests)
 
     def _copy(self, earlier: CachedOutcome, job: Job) -> bool:
         """Copy the earlier attempt's notebook and log, which the report needs; return False if that fails."""
@@ -67,7 +73,8 @@ class ResultCache:
             make_private_folder(target.parent)
             for suffix in (".ipynb", ".log"):
                 create_private_file(target.with_suffix(suffix))
-                shutil.copyfile(source.with_suffix(suffix), target.with_suffix(suffix))
+                shutil.copyfile(local_copy(self._home, source.with_suffix(suffix)), target.with_suffix(suffix))
+                upload_copy(self._home, target.with_suffix(suffix))
         except OSError:
             return False
         return True

@@ -1,21 +1,19 @@
 """One step of one run: record results, change states of tasks, start attempts.
 
-An `OwnedRun` is the state of a run that this scheduler last loaded or saved. A `RunStep` begins as a copy of an
-`OwnedRun`, records results, moves tasks as `core.planning.plan` decides, starts tasks that got a slot, and finally
-becomes one `Change` for the store. If the store rejects the change, the step is discarded, and another step begins with
-the state in the store.
+A `RunStep` begins as a copy of an `OwnedRun`, which is the state of the run as last loaded or saved. The step records
+results, moves tasks as `core.planning.plan` decides, starts tasks that got a slot, and finally becomes one `Change` for
+the store. If the store rejects the change, the step is discarded, and another step begins with the state in the store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 from ..core.dataflow.file_order import conflicts_of_run
-from ..core.model.dag import Dag, Task
+from ..core.model.dag import Task
 from ..core.model.events import Event
 from ..core.model.job import CANCELLED, FilesOfAttempt, Key, Note, Result
 from ..core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
@@ -24,108 +22,16 @@ from ..core.options.option_types import write_duration
 from ..core.options.options import TaskOptions
 from ..core.planning.assemble import StoredOutputs
 from ..core.planning.deadlines import MissedDeadline
-from ..core.planning.plan import Instance, InstanceKey, Plan, RunView, expansion_of, layout, plan
+from ..core.planning.plan import expansion_of, plan
+from ..core.planning.plan_types import Instance, InstanceKey, Plan
 from ..core.planning.pools import Claim, claims
 from ..core.planning.retries import retry_at, why_not_retried
 from ..core.schedule.assets import DAG_PREFIX, located
-from ..store.rows import AssetEvent, AttemptRow, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance, RunRow
+from ..store.rows import AssetEvent, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance
+from .owned_run import MISSED, OwnedRun
+from .planning_views import new_instance, planning_instance, run_view, utc_datetime
 
-if TYPE_CHECKING:
-    from ..store.store import Store
-
-MISSED = "NB480"  # problem code of the note about a missed deadline
 NEVER = 253_370_764_800.0  # the year 9999, in seconds since the epoch: until a person has answered
-# Key: task; value: stored outputs of the task's instances by map index.
-TaskOutputs = dict[str, dict[int, StoredOutputs]]
-
-
-@dataclass
-class OwnedRun:
-    """A run, its notebook and the states of its tasks, as last loaded or saved."""
-
-    row: RunRow
-    dag: Dag
-    instances: dict[InstanceKey, InstanceRow]
-    outputs: TaskOutputs  # outputs that tasks of this run stored
-    borrowed: TaskOutputs  # outputs that other runs stored, for tasks that this partial run does not contain
-    # Key: instance of a sensor that waits for its next poll; value: start of its attempt.
-    paused: dict[InstanceKey, float] = field(default_factory=dict)
-    # Tasks whose missed deadline is recorded; None stands for the run itself.
-    missed: frozenset[str | None] = frozenset()
-    missed_now: tuple[MissedDeadline, ...] = ()  # deadlines that the last saved step recorded as missed
-    most: int | None = None  # limit on running runs of the DAG and kind of this run, while the run is queued
-    planned: dict[InstanceKey, tuple[InstanceRow, Instance]] = field(
-        default_factory=dict
-    )  # results of `planning_instance`
-    # Whether a step before `wake` would change nothing, unless an attempt ends or another process saves.
-    idle: bool = False
-    wake: datetime | None = None
-    blocked: bool = False  # whether every remaining task waits for the previous run
-
-    @classmethod
-    def of(
-        cls,
-        row: RunRow,
-        dag: Dag,
-        instances: Iterable[InstanceRow],
-        attempts: Iterable[AttemptRow],
-        borrowed: TaskOutputs,
-        notes: Iterable[Note] = (),
-    ) -> OwnedRun:
-        """Return a run from its records in the store. `notes` are the notes about the run as a whole."""
-        run = cls(
-            row=row,
-            dag=replace(
-                dag,
-                options=replace(dag.options, fail_fast=row.fail_fast),
-                kernel_name=row.kernel or dag.kernel_name,
-            ),
-            instances={(each.task, each.map_index): each for each in instances},
-            outputs=task_outputs(attempts),
-            borrowed=borrowed,
-            missed=frozenset(note.name or None for note in notes if note.code == MISSED),
-        )
-        for attempt in attempts:
-            key = (attempt.task, attempt.map_index)
-            instance = run.instances.get(key)
-            if (
-                attempt.state is TaskState.UP_FOR_RESCHEDULE
-                and instance is not None
-                and instance.tries == attempt.try_number
-                and not instance.is_reset
-            ):
-                run.paused[key] = attempt.started
-        return run
-
-    @property
-    def finished(self) -> bool:
-        """Return whether the run has ended."""
-        return self.row.state in RUN_FINISHED
-
-    @cached_property
-    def depends_on_previous(self) -> bool:
-        """Return whether any task may have to wait for the previous run."""
-        return any(task.options.depends_on_past or task.options.wait_for_downstream for task in self.dag.tasks.values())
-
-    def key(self, instance: InstanceRow) -> Key:
-        """Return the key of an instance's current attempt."""
-        return Key(
-            dag=self.row.dag,
-            run=self.row.name,
-            task=instance.task,
-            map_index=instance.map_index,
-            try_number=instance.tries,
-        )
-
-
-def task_outputs(attempts: Iterable[AttemptRow]) -> TaskOutputs:
-    """Return the outputs of each instance's last successful attempt."""
-    found: TaskOutputs = {}
-    for attempt in attempts:
-        if attempt.state is TaskState.SUCCESS:
-            digests = {output.name: output.digest for output in attempt.outputs}
-            found.setdefault(attempt.task, {})[attempt.map_index] = StoredOutputs(attempt.map_index, digests)
-    return found
 
 
 class RunStep:
@@ -526,56 +432,6 @@ def given_up(key: Key, started: float, at: float, state: TaskState, why: str) ->
     skipped = state is TaskState.SKIPPED
     outcome = TaskState.SKIPPED if skipped else TaskState.FAILED
     return Result(key=key, state=outcome, started=started, ended=max(at, started), error=why or CANCELLED, final=True)
-
-
-def planning_instance(row: InstanceRow) -> Instance:
-    """Convert a recorded task instance into the form that planning needs."""
-    return Instance(
-        task=row.task,
-        map_index=row.map_index,
-        state=row.state,
-        tries=row.tries - row.tries_before_reset,
-        ready_at=None if row.wake is None else utc_datetime(row.wake),
-        short_circuit=row.short_circuit,
-        question=str(row.answer["question"]) if row.asks else "",
-        chosen=row.chosen,
-    )
-
-
-def previous_states(store: Store, row: RunRow) -> dict[str, list[TaskState]] | None:
-    """Return the states of each task's instances in the previous scheduled run, or None if this is the first run."""
-    before = store.deployments.previous_run(row)
-    if before is None:
-        return None
-    states: dict[str, list[TaskState]] = {}
-    for each in store.instances([before.id])[before.id]:
-        states.setdefault(each.task, []).append(each.state)
-    return states
-
-
-def new_instance(dag: Dag, task: str) -> NewInstance:
-    """Return a new instance of a task, to be recorded."""
-    options = dag.tasks[task].options
-    return NewInstance(task=task, position=layout(dag).position[task], pool=options.pool, slots=options.slots)
-
-
-def run_view(row: RunRow) -> RunView:
-    """Convert a recorded run into the form that planning needs."""
-    return RunView(
-        run_id=row.name,
-        dag_id=row.dag,
-        logical_date=utc_datetime(row.logical_date),
-        state=row.state,
-        created=utc_datetime(row.created),
-        started=None if row.started is None else utc_datetime(row.started),
-        kind=row.kind,
-        selection=None if row.tasks is None else frozenset(row.tasks),
-    )
-
-
-def utc_datetime(at: float) -> datetime:
-    """Convert seconds since the epoch into a datetime in UTC."""
-    return datetime.fromtimestamp(at, UTC)
 
 
 def _differs(instance: InstanceRow, before: InstanceRow | None) -> bool:

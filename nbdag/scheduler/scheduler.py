@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
@@ -21,15 +21,17 @@ from ..core.model.events import Event
 from ..core.model.job import Job, Key, Result
 from ..core.model.states import FINISHED, WAITING, TaskState
 from ..core.planning.assemble import assemble
-from ..core.planning.plan import layout
+from ..core.planning.dag_layout import layout
 from ..core.planning.pools import Claim, assign_slots, implicit_pools
 from ..errors import NbdagError
 from ..executors import Executor
 from ..home import Home
 from ..processes.identity import this_process
 from ..store.rows import AttemptRow, CachedOutcome, InstanceRow, RunRow, SchedulerRow
+from .owned_run import OwnedRun, borrowed_outputs, load_states
+from .planning_views import claim_of, previous_states
 from .result_cache import ResultCache
-from .run_step import OwnedRun, RunStep, TaskOutputs, previous_states, task_outputs, utc_datetime
+from .run_step import RunStep
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -42,8 +44,6 @@ SLOW_POLL_INTERVAL = 1.0  # seconds between two polls of a database that has no 
 # processes treat this scheduler as dead.
 RECONNECT_TIMEOUT = 25.0
 QUEUED, RUNNING = TaskState.QUEUED, TaskState.RUNNING
-# The state of a run in the store; the dict maps each borrowed task to the run with the task's values.
-_StoredState = tuple[list[InstanceRow], list[AttemptRow], dict[str, int]]
 _WAKE_UP = None  # an item for the queue of results that only ends `wait`
 
 
@@ -242,7 +242,7 @@ class Scheduler:
         if self._due_runs is None or self._draining:
             return None
         due, wake = self._due_runs.poll(now, self.id, self._runs)
-        states = self._load_states([each.row for each in due])
+        states = load_states(self._store, [each.row for each in due])
         for each in due:
             if not self._is_ready(each.row):
                 continue
@@ -398,6 +398,8 @@ class Scheduler:
             path=str(self._home.attempt(key)),
             mark=self._home.mark(key),
             values=str(self._home.values),
+            storage=self._home.remote or "",
+            home=str(self._home.root) if self._home.storage else "",
             cwd=row.cwd,
             kernel_name=run.dag.kernel_name or "python3",
             kernels=self._kernels,
@@ -405,41 +407,18 @@ class Scheduler:
             element=instance.element,
             expand=bool(task.options.map) and instance.map_index < 0,
             to_come=to_come,
-            context={
-                "dag_id": row.dag,
-                "run_id": row.name,
-                "task_id": instance.task,
-                "map_index": instance.map_index,
-                "try_number": instance.tries,
-                "max_tries": instance.tries_before_reset + (task.options.retries or 0),
-                "logical_date": utc_datetime(row.logical_date).isoformat(),
-                "data_interval_start": utc_datetime(row.interval_start).isoformat(),
-                "data_interval_end": utc_datetime(row.interval_end).isoformat(),
-                "params": dict(row.parameters),
-                "asset_events": list(row.events or ()),
-                "answer": dict(instance.answer),
-                "state_files": [str(path) for path in self._home.state_files(key)],
-            },
+            context=run.context(instance) | {"state_files": [str(path) for path in self._home.state_files(key)]},
         )
 
     def _load(self, row: RunRow) -> OwnedRun:
-        return self._owned_run(row, *self._load_states([row])[row.id])
-
-    def _load_states(self, rows: Sequence[RunRow]) -> dict[int, _StoredState]:
-        """Return the recorded state of each of these runs, read with few queries."""
-        if not rows:
-            return {}
-        numbers = [row.id for row in rows]
-        instances, attempts = self._store.instances(numbers), self._store.attempts(numbers)
-        borrowed = self._store.borrowed(numbers)
-        return {number: (instances[number], attempts[number], borrowed[number]) for number in numbers}
+        return self._owned_run(row, *load_states(self._store, [row])[row.id])
 
     def _owned_run(
         self, row: RunRow, instances: list[InstanceRow], attempts: list[AttemptRow], borrowed: dict[str, int]
     ) -> OwnedRun:
         dag = self._read(row)
         notes = self._store.notes([row.id])[row.id] if layout(dag).has_deadlines else ()
-        run = OwnedRun.of(row, dag, instances, attempts, self._borrowed_outputs(borrowed), notes)
+        run = OwnedRun.of(row, dag, instances, attempts, borrowed_outputs(self._store, borrowed), notes)
         self._reconcile(run, attempts)
         return run
 
@@ -462,12 +441,6 @@ class Scheduler:
                 self._submitted[key] = run.row.id
                 self._pending.append(self._job(RunStep(run, self._clock()), instance))
 
-    def _borrowed_outputs(self, borrowed: Mapping[str, int]) -> TaskOutputs:
-        if not borrowed:
-            return {}
-        attempts = self._store.attempts(sorted(set(borrowed.values())))
-        return {task: task_outputs(attempts[run]).get(task, {}) for task, run in borrowed.items()}
-
     def _poll_store(self) -> None:
         """Read the changes that other processes have made since the last poll."""
         count = self._store.changes()
@@ -475,21 +448,7 @@ class Scheduler:
             return
         self._seen = count
         self._pools = {**implicit_pools(run.dag for run in self._runs.values()), **self._store.pools()}
-        self._others = tuple(
-            Claim(
-                dag_id=each.dag,
-                run_id=each.run,
-                task=each.task,
-                map_index=each.map_index,
-                weight=0,
-                logical_date=None,
-                position=0,
-                pool=each.pool,
-                slots=each.slots,
-            )
-            for each in self._store.active_instances()
-            if each.number not in self._runs
-        )
+        self._others = tuple(claim_of(each) for each in self._store.active_instances() if each.number not in self._runs)
         revisions = self._store.revisions(list(self._runs))
         for number, run in list(self._runs.items()):
             if number not in revisions:

@@ -73,6 +73,13 @@ class StaticHandler(AuthenticatedFileHandler):
 
     auth_resource = RESOURCE
 
+    @classmethod
+    def get_absolute_path(cls, root: str, path: str) -> str:
+        """Return the path of a file. Raise `HTTPError` if no file can have this path."""
+        if "\0" in path:
+            raise web.HTTPError(404)
+        return str(super().get_absolute_path(root, path))
+
     def set_extra_headers(self, path: str) -> None:
         """Allow a browser to keep a file whose URL names its version."""
         if self.get_query_argument("v", None):

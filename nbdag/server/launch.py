@@ -20,7 +20,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 
 from .. import home as homes
-from .. import links, runs
+from .. import page_urls, runs
 from ..errors import NbdagError, error
 from .app import NbdagApp
 
@@ -75,7 +75,7 @@ class ServerWithScheduler(PageServer):
         self.scheduler = subprocess.Popen(
             self.command,
             cwd=self.root_dir,  # so the scheduler finds the home of the server
-            env={**os.environ, links.VARIABLE: os.environ.get(links.VARIABLE) or self._page()},
+            env={**os.environ, page_urls.VARIABLE: os.environ.get(page_urls.VARIABLE) or self._page()},
             stdin=subprocess.PIPE,  # its end tells the scheduler that this process has died
             start_new_session=True,  # so Ctrl-C in a terminal reaches this process alone
         )

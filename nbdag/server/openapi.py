@@ -112,7 +112,11 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
     hints = operation.hints
     summary, _, description = operation.doc.partition("\n")
     content: dict[str, Any] = (
-        {mime: {"schema": {"type": "string"}} for mime in (operation.mime,) if mime}
+        {
+            mime: {"schema": {"type": "object" if mime.endswith("json") else "string"}}
+            for mime in (operation.mime,)
+            if mime
+        }
         if operation.mime is not None
         else {"application/json": {"schema": schema_of[_key(_schema_type(hints["return"]))]}}
     )

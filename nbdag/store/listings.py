@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import bindparam, func, select, tuple_
 
 from ..core.model.job import StoredOutput
 from ..core.model.states import ACTIVE, RunState, TaskState
@@ -46,6 +46,16 @@ class TaskStateRow(NamedTuple):
     ended: float | None
     error: str | None
     cached: str | None
+
+
+class RecentRun(NamedTuple):
+    """One of the latest runs of a DAG. A list of DAGs has thousands of them, so it is a tuple."""
+
+    id: str
+    state: RunState
+    created: float
+    started: float | None
+    ended: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +109,19 @@ class Listings:
         with self._database.reading() as connection:
             return [from_row(RunRow, row) for row in connection.execute(query)]
 
-    def latest_runs(self, dags: Sequence[str], limit: int) -> dict[str, list[RunRow]]:
-        """Return the newest runs of each of these DAGs, newest first."""
-        query = select(t.runs).order_by(t.runs.c.created.desc(), t.runs.c.id.desc()).limit(limit)
-        found: dict[str, list[RunRow]] = {}
+    def latest_runs(self, dags: Sequence[str], limit: int) -> dict[str, list[RecentRun]]:
+        """Return the newest runs of each of these DAGs, oldest first."""
+        query = (
+            select(t.runs.c.name, t.runs.c.state, t.runs.c.created, t.runs.c.started, t.runs.c.ended)
+            .where(t.runs.c.dag_id == bindparam("dag"))
+            .order_by(t.runs.c.created.desc(), t.runs.c.id.desc())
+            .limit(limit)
+        )
+        found: dict[str, list[RecentRun]] = {}
         with self._database.reading() as connection:
             for dag in dags:  # one query for each, because each then reads only `limit` rows of an index
-                rows = connection.execute(query.where(t.runs.c.dag_id == dag))
-                found[dag] = [from_row(RunRow, row) for row in rows]
+                rows = connection.execute(query, {"dag": dag}).all()
+                found[dag] = [RecentRun(*row) for row in reversed(rows)]
         return found
 
     def task_states(self, runs: Sequence[int], tasks: Collection[str] | None = None) -> dict[int, list[TaskStateRow]]:
@@ -138,21 +153,24 @@ class Listings:
             query = query.where(t.instances.c.task.in_(tasks))
         found: dict[int, list[TaskStateRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
-            for run, *values in connection.execute(query):
+            for run, *values in connection.execute(query).all():
                 found[run].append(TaskStateRow(*values))
         return found
 
-    def outputs(self, run: int) -> list[tuple[str, StoredOutput]]:
-        """Return the values that the last attempts of a run stored, each as (task, output), in notebook order."""
+    def outputs(self, run: int) -> list[tuple[str, int, StoredOutput]]:
+        """Return the values that the last attempts of a run stored, in notebook order.
+
+        Each is a tuple of the task, the map index and the output.
+        """
         last = (t.outputs.c.instance_id == t.instances.c.id) & (t.outputs.c.try_number == t.instances.c.tries)
         query = (
-            select(t.outputs, t.instances.c.task)
+            select(t.outputs, t.instances.c.task, t.instances.c.map_index)
             .join(t.instances, last)
             .where(t.instances.c.run_id == run, t.instances.c.forgiven != t.instances.c.tries)
             .order_by(t.instances.c.position, t.instances.c.map_index, t.outputs.c.name)
         )
         with self._database.reading() as connection:
-            return [(row.task, from_row(StoredOutput, row)) for row in connection.execute(query)]
+            return [(row.task, row.map_index, from_row(StoredOutput, row)) for row in connection.execute(query).all()]
 
     def versions(self, dag: str) -> list[VersionRow]:
         """Return the recorded versions of a DAG's notebook, in the order in which they were recorded."""

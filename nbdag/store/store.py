@@ -219,16 +219,22 @@ class Store:
             query = query.where(t.instances.c.task.in_(tasks))
         found: dict[int, list[InstanceRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
-            for row in connection.execute(query.order_by(t.instances.c.position, t.instances.c.map_index)):
+            for row in connection.execute(query.order_by(t.instances.c.position, t.instances.c.map_index)).all():
                 found[row.run_id].append(from_row(InstanceRow, row))
         return found
 
     def attempts(
-        self, runs: Sequence[int], tasks: Collection[str] | None = None, *, details: bool = True
+        self,
+        runs: Sequence[int],
+        tasks: Collection[str] | None = None,
+        *,
+        details: bool = True,
+        with_outputs: bool = True,
     ) -> dict[int, list[AttemptRow]]:
         """Return the attempts of these runs, by run, ordered by their start.
 
-        With `tasks`, return only the attempts of these tasks. Without `details`, omit their outputs and notes.
+        With `tasks`, return only the attempts of these tasks. Without `details`, omit their outputs and notes; without
+        `with_outputs`, omit their outputs.
         """
         of_runs: ColumnElement[bool] = t.instances.c.run_id.in_(runs)
         if tasks is not None:
@@ -254,11 +260,11 @@ class Store:
         notes_of: dict[tuple[int, int], list[Note]] = {}
         found: dict[int, list[AttemptRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
-            for row in connection.execute(outputs) if details else ():
+            for row in connection.execute(outputs).all() if details and with_outputs else ():
                 outputs_of.setdefault((row.instance_id, row.try_number), []).append(from_row(StoredOutput, row))
             for row in connection.execute(notes.order_by(t.notes.c.id)) if details else ():
                 notes_of.setdefault((row.instance_id, row.try_number), []).append(from_row(Note, row))
-            for row in connection.execute(attempts):
+            for row in connection.execute(attempts).all():
                 which = (row.instance_id, row.try_number)
                 found[row.run_id].append(
                     from_row(

@@ -141,8 +141,8 @@ def context_of(
 ) -> dict[str, Any]:
     """Return the names that a task's templates can use, with their values.
 
-    `dag_run` has the attributes of `nbdag.context.DagRun`, `params` replaces its parameters. `variable(name)` and
-    `connection(name)` look up the values of `var` and `conn`.
+    `dag_run` has the attributes of `nbdag.task_api.context.DagRun`, `params` replaces its parameters. `variable(name)`
+    and `connection(name)` look up the values of `var` and `conn`.
     """
     logical = macros.Moment.of(dag_run.logical_date)
     task_id = dag_run.task_id or "interactive"

@@ -23,15 +23,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..context import DagRun, PulledValues, set_current
-from ..core.cells.parameter_types import KernelCode
+from ..core.cells.kernel_values import KernelCode
 from ..core.model.job import CANCELLED, KERNEL_DIED, PUSHED, TIMED_OUT, Job, Key, Outcome, Result
 from ..core.model.states import TaskState
 from ..errors import Fail, NbdagError, Skip
 from ..kernels.runtime.expressions import check, choice, elements, error_kinds, is_true, when_holds
 from ..secrets.parameters import resolved
+from ..task_api.context import DagRun, PulledValues, set_current
+from ..task_api.waiting import Postponed
 from ..values import Origins, ValueStore
-from ..waiting import Postponed
 
 
 class _Terminated(BaseException):

@@ -112,9 +112,14 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class ValueStore:
-    """A store of values in a folder, or at an fsspec URL such as that of a bucket."""
+    """A store of values in a folder, or at an fsspec URL such as that of a bucket.
+
+    With an `origin`, the folder has copies of the values of the store at this URL: values that are missing in the
+    folder are downloaded when they are read. `transfer` uploads new values.
+    """
 
     root: str
+    origin: str = ""
 
     def save(
         self,
@@ -161,7 +166,7 @@ class ValueStore:
             needed = self.needed([digest])
         except LostValueError:
             return False
-        store = files.files(self.root)
+        store = files.files(self.root, self.origin)
         return all(store.touch_if_stored(each) for each in needed)
 
     def needed(self, digests: Iterable[str]) -> set[str]:
@@ -169,14 +174,14 @@ class ValueStore:
 
         Raises `LostValueError`.
         """
-        store = files.files(self.root)
+        store = files.files(self.root, self.origin)
         return follow(digests, lambda digest: store.about(digest).get("refers", ()))
 
     def in_use(self, digests: Iterable[str]) -> set[str]:
         """Return the same digests as `needed`, but do not raise: a missing or damaged value counts as a value without
         references.
         """
-        store = files.files(self.root)
+        store = files.files(self.root, self.origin)
 
         def refers(digest: str) -> Sequence[str]:
             try:
@@ -187,9 +192,13 @@ class ValueStore:
 
         return follow(digests, refers)
 
+    def digests(self) -> set[str]:
+        """Return the digests of all stored values."""
+        return set(files.files(self.root, self.origin).digests())
+
     def damaged(self, digests: Iterable[str]) -> list[str]:
         """Read values completely; return the digests of values that are missing or damaged."""
-        store = files.files(self.root)
+        store = files.files(self.root, self.origin)
         found = []
         for digest in digests:
             try:
@@ -199,7 +208,7 @@ class ValueStore:
         return found
 
     def _open(self, digest: str, origins: Origins) -> Loaded:
-        content = files.files(self.root).read(digest)
+        content = files.files(self.root, self.origin).read(digest)
         nans: dict[int, float] = {}
 
         def resolve(reference: Reference) -> object:
@@ -222,7 +231,7 @@ class _Saving:
         self, store: ValueStore, values: Mapping[str, object], readers: Mapping[str, str], origins: Origins
     ) -> None:
         self._store = store
-        self._files = files.files(store.root)
+        self._files = files.files(store.root, store.origin)
         self._values = values
         self._readers = readers
         self._origins = origins

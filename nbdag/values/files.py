@@ -12,12 +12,10 @@ changes private copies of the memory pages. `Region` detects the pages that are 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import mmap
 import os
 import re
-import secrets
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from typing import Any, Protocol
 import xxhash
 
 from ..errors import NbdagError, error
+from ..storage.remote import PART, files_at
 from ..writing import make_private_folder, write_atomically
 from .memory import address_of, written_to
 
@@ -34,6 +33,8 @@ ALIGNMENT = 64  # alignment of buffers, in bytes, as numpy and Arrow prefer it
 _MAGIC = b"nbdag-value-2\n"
 _MAGIC_1 = b"nbdag-value-1\n"  # header of the first file format, whose digest does not cover the sizes of the parts
 _LENGTH = struct.Struct("<Q")
+_FIXED = len(_MAGIC) + _LENGTH.size  # size in bytes of the part before the header
+_HEAD = 4096  # number of bytes that are read first for a value's description
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
@@ -134,12 +135,12 @@ class Files(Protocol):
         """Yield the digests of all stored contents."""
 
 
-def files(root: str) -> Files:
-    """Return the store at a path or an fsspec URL."""
+def files(root: str, origin: str = "") -> Files:
+    """Return the store at a path or an fsspec URL. `origin` is the URL of the store of which the folder has copies."""
     scheme, _, rest = root.partition("://")
     if not rest:
-        return LocalFiles(Path(root))
-    return LocalFiles(Path(rest)) if scheme in ("file", "local") else RemoteFiles(root)
+        return LocalFiles(Path(root), origin)
+    return LocalFiles(Path(rest), origin) if scheme in ("file", "local") else RemoteFiles(root)
 
 
 def digest_of(about: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> str:
@@ -164,16 +165,20 @@ _verified: set[tuple[str, int, int, int]] = set()  # files that this process has
 
 @dataclass(frozen=True, slots=True)
 class LocalFiles:
-    """A store in a local folder; the path of a file in the folder is `ab/abcdef…`, from its digest."""
+    """A store in a local folder; the path of a file in the folder is `ab/abcdef…`, from its digest.
+
+    With an `origin`, the folder has copies of files there: a missing or damaged file is downloaded when it is read.
+    """
 
     root: Path
+    origin: str = ""  # URL of a store, or ""
 
     def write(self, about: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> str:
         digest = digest_of(about, parts)
         path = self._path(digest)
         try:
             # Marked as recently used, so that `nbdag gc` keeps the file.
-            if self._is_whole(digest) and self.touch_if_stored(digest):
+            if self._path(digest).exists() and self._is_whole(digest) and self.touch_if_stored(digest):
                 return digest
             make_private_folder(path.parent)
             write_atomically(path, *_pieces(about, parts))
@@ -183,14 +188,35 @@ class LocalFiles:
         return digest
 
     def read(self, digest: str) -> Content:
+        try:
+            return self._read(digest)
+        except LostValueError:
+            if not self.origin:
+                raise
+        self.download(digest)
+        return self._read(digest)
+
+    def _read(self, digest: str) -> Content:
         content, identity = self._open(digest)
         if identity not in _verified:
             _verify(content, digest, str(self.root))
             _verified.add(identity)
         return content
 
+    def download(self, digest: str) -> None:
+        """Copy a file from the origin. Raises `LostValueError` if the origin does not have it."""
+        try:
+            files_at(self.origin).get(name_of(digest), self._path(digest))
+        except FileNotFoundError:
+            raise LostValueError(digest, self.origin, "is missing") from None
+
     def about(self, digest: str) -> Mapping[str, Any]:
-        return self._open(digest)[0].about
+        try:
+            return self._open(digest)[0].about
+        except LostValueError:
+            if not self.origin:
+                raise
+        return self.read(digest).about
 
     def touch_if_stored(self, digest: str) -> bool:
         path = self._path(digest)
@@ -220,13 +246,13 @@ class LocalFiles:
 
     def _is_whole(self, digest: str) -> bool:
         try:
-            self.read(digest)
+            self._read(digest)
         except LostValueError:
             return False
         return True
 
     def _path(self, digest: str) -> Path:
-        return self.root / _checked(digest)[:2] / digest
+        return self.root / name_of(digest)
 
 
 def _identity(file: int | Path, path: Path | None = None) -> tuple[str, int, int, int]:
@@ -239,72 +265,78 @@ class RemoteFiles:
     """A store at an fsspec URL, such as that of a bucket. A value is read into memory, not mapped."""
 
     def __init__(self, root: str) -> None:
-        import fsspec
-
         self.root = root
-        self._fs, self._base = fsspec.core.url_to_fs(root)
+        self._remote = files_at(root)
 
     def write(self, about: Mapping[str, Any], parts: Sequence[bytes | memoryview]) -> str:
         digest = digest_of(about, parts)
-        path = self._path(digest)
-        draft = f"{path}.{secrets.token_hex(4)}.part"
-        try:
-            size = sum(len(piece) for piece in _pieces(about, parts))
-            if (
-                self._fs.exists(path) and self._fs.size(path) == size
-            ):  # only the size is compared, because comparing the content would require a download
-                return digest
-            self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-            try:
-                with self._fs.open(draft, "wb") as file:
-                    for piece in _pieces(about, parts):
-                        file.write(piece)
-                self._fs.mv(draft, path)
-            except BaseException:
-                with contextlib.suppress(Exception):
-                    self._fs.rm(draft)
-                raise
-        except OSError as why:
-            raise StoreWriteError(self.root, why) from why
+        name = name_of(digest)
+        pieces = list(_pieces(about, parts))
+        found = self._remote.stat(name)
+        # Only the size is compared, because comparing the content would require a download.
+        if found is None or found.size != sum(map(len, pieces)):
+            self._remote.write(name, b"".join(pieces))
         return digest
 
     def read(self, digest: str) -> Content:
-        content = self._fetch(digest)
         try:
+            memory = self._memory(digest)
+        except FileNotFoundError:
+            raise LostValueError(digest, self.root, "is missing") from None
+        try:
+            content = _parse(memory, digest, self.root, None)
             _verify(content, digest, self.root)
         except LostValueError:
-            with contextlib.suppress(Exception):
-                # Remove the damaged file, so that a task that runs again writes the value again.
-                self._fs.rm(self._path(digest))
+            # Remove the damaged file, so that a task that runs again writes the value again.
+            self._remote.delete([name_of(digest)])
             raise
         return content
 
     def about(self, digest: str) -> Mapping[str, Any]:
-        return self._fetch(digest).about
-
-    def touch_if_stored(self, digest: str) -> bool:
-        return bool(self._fs.exists(self._path(digest)))
-
-    def digests(self) -> Iterator[str]:
-        names = (str(path).rsplit("/", 1)[-1] for path in self._fs.glob(f"{self._base.rstrip('/')}/*/*"))
-        return (name for name in names if _DIGEST.fullmatch(name))
-
-    def _fetch(self, digest: str) -> Content:
         try:
-            size = self._fs.size(self._path(digest))
-            memory = mmap.mmap(-1, size)
-            with self._fs.open(self._path(digest), "rb") as file:
-                view = memoryview(memory)
-                done = 0
-                while done < size and (part := file.read(min(size - done, 1 << 24))):
-                    view[done : done + len(part)] = part
-                    done += len(part)
+            start = self._remote.read(name_of(digest), 0, _HEAD)
+            length = _header_length(start)
+            if length > len(start):
+                start = self._remote.read(name_of(digest), 0, length)
+            found: Mapping[str, Any] = json.loads(start[_FIXED:length])["about"]
         except FileNotFoundError:
             raise LostValueError(digest, self.root, "is missing") from None
-        return _parse(memory, digest, self.root, None)
+        except (ValueError, struct.error, KeyError, TypeError):
+            raise LostValueError(digest, self.root, "is damaged") from None
+        return found
 
-    def _path(self, digest: str) -> str:
-        return f"{self._base.rstrip('/')}/{_checked(digest)[:2]}/{digest}"
+    def touch_if_stored(self, digest: str) -> bool:
+        return self._remote.exists(name_of(digest))
+
+    def digests(self) -> Iterator[str]:
+        names = (each.name.rpartition("/")[2] for each in self._remote.files(""))
+        return (name for name in names if _DIGEST.fullmatch(name))
+
+    def _memory(self, digest: str) -> mmap.mmap:
+        name = name_of(digest)
+        found = self._remote.stat(name)
+        if found is None:
+            raise FileNotFoundError
+        if not found.size:
+            raise LostValueError(digest, self.root, "is damaged")
+        memory = mmap.mmap(-1, found.size)
+        for start in range(0, found.size, PART):
+            end = min(start + PART, found.size)
+            memory[start:end] = self._remote.read(name, start, end)
+        return memory
+
+
+def name_of(digest: str) -> str:
+    """Return the name of a value's file in a store."""
+    return f"{_checked(digest)[:2]}/{digest}"
+
+
+def _header_length(start: bytes) -> int:
+    """Return the size of a file's header, from the first bytes of the file."""
+    if start[: len(_MAGIC)] not in (_MAGIC, _MAGIC_1):
+        raise ValueError("not a stored value")
+    (length,) = _LENGTH.unpack(start[len(_MAGIC) : _FIXED])
+    return _FIXED + int(length)
 
 
 def _verify(content: Content, digest: str, root: str) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from nbdag import airflow
 from nbdag.airflow.kernel import run_bash, run_sql
-from nbdag.context import DagRun
 from nbdag.core.cells.cells import RawCell
 from nbdag.notebooks import read_cells
 from nbdag.operators import OperatorError
+from nbdag.task_api.context import DagRun
 
 NAMES = (
     "from datetime import datetime, timedelta, timezone\nfrom zoneinfo import ZoneInfo\nfrom nbdag.airflow import "

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from nbdag.airflow import latest_only
-from nbdag.context import DagRun
+from nbdag.task_api.context import DagRun
 
 NOW = datetime(2026, 3, 4, 5, tzinfo=UTC)
 

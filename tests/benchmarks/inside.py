@@ -11,7 +11,8 @@ from nbdag import notebooks
 from nbdag.core.model.dag import Dag, Edge, Task
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
-from nbdag.core.planning.plan import Instance, RunView, expansion_of, plan
+from nbdag.core.planning.plan import expansion_of, plan
+from nbdag.core.planning.plan_types import Instance, RunView
 from nbdag.core.planning.pools import assign_slots, claims
 
 

@@ -15,7 +15,8 @@ from nbdag.core.model.states import RunState, TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
 from nbdag.core.planning.clearing import relevant_setups, with_setups
 from nbdag.core.planning.deadlines import deadline_of
-from nbdag.core.planning.plan import Instance, Plan, RunView, plan
+from nbdag.core.planning.plan import plan
+from nbdag.core.planning.plan_types import Instance, Plan, RunView
 from nbdag.core.planning.retries import why_not_retried
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

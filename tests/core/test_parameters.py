@@ -11,15 +11,9 @@ import pytest
 
 from nbdag.core.cells.cells import RawCell
 from nbdag.core.cells.describe import describe
+from nbdag.core.cells.kernel_values import KernelCode, kernel_values
 from nbdag.core.cells.parameter_schema import read_parameters, rules_text, schema_of, type_text
-from nbdag.core.cells.parameter_types import (
-    FromText,
-    KernelCode,
-    ParameterRuleError,
-    ParameterTypeError,
-    kernel_values,
-    resolve,
-)
+from nbdag.core.cells.parameter_types import FromText, ParameterRuleError, ParameterTypeError, resolve
 from nbdag.notebooks import read_cells
 
 

@@ -5,7 +5,8 @@ import pytest
 from nbdag.core.model.dag import Dag, Edge, Task
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
-from nbdag.core.planning.plan import Instance, Plan, RunView, expansion_of, plan
+from nbdag.core.planning.plan import expansion_of, plan
+from nbdag.core.planning.plan_types import Instance, Plan, RunView
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 

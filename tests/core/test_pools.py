@@ -5,7 +5,7 @@ import pytest
 from nbdag.core.model.dag import Dag, Task
 from nbdag.core.model.states import RunState
 from nbdag.core.options.options import DagOptions, TaskOptions
-from nbdag.core.planning.plan import Instance, RunView
+from nbdag.core.planning.plan_types import Instance, RunView
 from nbdag.core.planning.pools import Claim, assign_slots, claims, runs_to_start
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)

@@ -22,7 +22,8 @@ from nbdag.core.model.job import Key
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.core.options.options import TaskOptions
 from nbdag.core.planning.assemble import StoredOutputs, assemble
-from nbdag.core.planning.plan import Instance, RunView, expansion_of, plan
+from nbdag.core.planning.plan import expansion_of, plan
+from nbdag.core.planning.plan_types import Instance, RunView
 from nbdag.values import UnstorableError, ValueStore
 
 from .driver import Seen, attempt, main_namespace, notebook, run_cell, running, wrong

@@ -304,7 +304,7 @@ def test_an_operator_defined_in_the_notebook_needs_no_installation():
 def test_an_operator_of_a_package_is_written_by_its_name(monkeypatch):
     monkeypatch.setattr(operators, "entry_points_of_this_test", Fetch, raising=False)
     point = EntryPoint("fetch", "nbdag.operators:entry_points_of_this_test", operators.GROUP)
-    monkeypatch.setattr(operators, "_installed", lambda: {"fetch": point})
+    monkeypatch.setattr(operators.registry, "_installed", lambda: {"fetch": point})
     assert operators.offered(lambda name: name == "entry_points_of_this_test") == {"entry_points_of_this_test": Fetch}
     monkeypatch.setattr(Fetch, "source", Bash.source)
     assert texts("entry_points_of_this_test('a', 'x')") == ["%%task a --operator fetch\ncurl -fsSO x"]

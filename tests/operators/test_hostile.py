@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 
 from nbdag import operators
-from nbdag.context import DagRun, current, set_current
 from nbdag.core.cells.cells import RawCell
 from nbdag.core.options.options import TaskOptions
 from nbdag.errors import NbdagError
 from nbdag.notebooks import read_cells
 from nbdag.operators.bodies import calls
+from nbdag.task_api.context import DagRun, current, set_current
 
 from .conftest import WebServer
 from .hostile import NUL, VALUES

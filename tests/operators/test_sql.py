@@ -15,12 +15,12 @@ import sqlalchemy as sa
 
 import nbdag
 from nbdag import operators
-from nbdag.context import DagRun, set_current
 from nbdag.core.options.options import TaskOptions
 from nbdag.errors import NbdagError
 from nbdag.operators import OperatorError
 from nbdag.operators.bodies.sql_text import bind, statements, tables
 from nbdag.operators.sql import SqlError, SqlSetupError
+from nbdag.task_api.context import DagRun, set_current
 
 KNOWN = {"orders", "customers", "day", "ids", "engine", "url", "limit"}
 

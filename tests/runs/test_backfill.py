@@ -145,7 +145,7 @@ def test_what_cannot_be_filled_is_said(deployed: Home, first: datetime, last: da
 
 
 def test_the_scheduler_takes_the_latest_first_where_it_goes_backwards() -> None:
-    from nbdag.core.planning.plan import RunView
+    from nbdag.core.planning.plan_types import RunView
     from nbdag.core.planning.pools import runs_to_start
 
     queued = [

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from nbdag import runs
-from nbdag.context import DagRun, set_current
 from nbdag.core.model.states import RunState
 from nbdag.errors import NbdagError
 from nbdag.home import Home
 from nbdag.runs.actions.child import ChildRunError, NoSchedulerError
+from nbdag.task_api.context import DagRun, set_current
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]

@@ -16,7 +16,7 @@ import nbdag
 from nbdag import runs
 from nbdag.core.model.states import RunState
 from nbdag.home import Home
-from nbdag.links import run_url, task_url
+from nbdag.page_urls import run_url, task_url
 from nbdag.runs.execution.notify import send
 
 pytestmark = pytest.mark.usefixtures("in_process")

@@ -59,6 +59,7 @@ class Client:
     url: str  # URL of the server, with its base URL
     home: Home
     headers: Mapping[str, str] = field(default_factory=dict)
+    app: ServerApp | None = field(default=None, repr=False)  # the server itself
 
     def request(
         self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None, **query: Any
@@ -86,7 +87,7 @@ class Client:
 
     def without_token(self) -> Client:
         """Return a client that does not know the token."""
-        return Client(self.url, self.home)
+        return Client(self.url, self.home, app=self.app)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +154,7 @@ def start_server(root: Path, **config: Any) -> tuple[Client, Callable[[], None]]
         thread.join(60)
 
     url = f"http://127.0.0.1:{found['port']}{BASE_URL}"
-    return Client(url, Home(root / ".nbdag"), {"Authorization": f"token {TOKEN}"}), end
+    return Client(url, Home(root / ".nbdag"), {"Authorization": f"token {TOKEN}"}, found["app"]), end
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from nbdag.context import DagRun
 from nbdag.errors import NbdagError
 from nbdag.secrets.sources import BackendError
+from nbdag.task_api.context import DagRun
 from nbdag.templates import TemplateError, context_of, is_template, read_template, render, render_nested, render_pieces
 from nbdag.templates.names import Pull
 from nbdag.templates.quoting import UnsafeValueError, shell, sql, url

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import known
-from .expressions import text_key
+from .call_patterns import text_key
 from .function_calls import CallSite
 from .objects import NOTHING, SYMBOLIC, Arguments, ClassModel, Kind, Value, contents
 from .scopes import Frame, Scope

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from . import known
+from .call_patterns import changes_database, constant_key, exchange, is_inplace, is_shell, plots_a_frame, text_key
 from .calls import Calls
 from .function_calls import CallSite
 from .objects import (
@@ -25,11 +26,6 @@ from .objects import (
     method_of,
 )
 from .scopes import Bound, Frame, Scope, Slot, names_of
-
-_CHANGES_DATABASE = re.compile(
-    r"\s*(create|insert|update|delete|drop|alter|attach|detach|use|set|reset|pragma|load|install|import)\b",
-    re.IGNORECASE,
-)
 
 
 class Expressions(Calls):
@@ -126,7 +122,7 @@ class Expressions(Calls):
             made.carries |= self.carried(base)
             self.fill(made, self.inside(base, node, node.lineno))
             return frozenset({made})
-        key = _constant_key(node.slice)
+        key = constant_key(node.slice)
         made = self.object_created_at("subscript", node)
         made.carries |= self.carried(base)
         if key is None and not any(obj.kind in SYMBOLIC for obj in base):
@@ -341,10 +337,10 @@ class Expressions(Calls):
 
     def expr_Call(self, node: ast.Call, site: CallSite | None = None) -> Value:
         site = site or CallSite(node, node.lineno)
-        dropped = site.dropped and not _plots_a_frame(node)
-        site = CallSite(node, node.lineno, dropped, site.shown, _is_inplace(node))
+        dropped = site.dropped and not plots_a_frame(node)
+        site = CallSite(node, node.lineno, dropped, site.shown, is_inplace(node))
         function = node.func
-        if _is_shell(function):
+        if is_shell(function):
             return self.shell_call(node, function.attr)  # type: ignore[attr-defined]
         if isinstance(function, ast.Name) and function.id == "super" and not node.args:
             return self._own()
@@ -359,7 +355,7 @@ class Expressions(Calls):
             self.note(*exchange(node, function.attr), node.lineno)
         name = self.dotted(function)
         if name:
-            if name.startswith("duckdb.") and _changes_database(node):
+            if name.startswith("duckdb.") and changes_database(node):
                 self.note("duckdb/default", name, node.lineno)
             return self.call_named(name, args, site)
         if isinstance(function.value, ast.Attribute | ast.Call):
@@ -449,80 +445,3 @@ def _without_first(code: FunctionEffects) -> FunctionEffects:
     )
     bound.result, bound.own, bound.stateful, bound.lazy = code.result, code.own, code.stateful, code.lazy
     return bound
-
-
-def _constant_key(node: ast.expr) -> object:
-    if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
-        return "number"
-    if isinstance(node, ast.Constant) and node.value is not None:
-        # Only a text is used as a key: the element at a numeric position may change.
-        return text_key(node) or "number"
-    return None
-
-
-def text_key(node: ast.expr | None) -> object:
-    """Return a constant text as a key, or None for any other expression."""
-    return ("key", node.value) if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
-
-
-def exchange(node: ast.Call, method: str) -> tuple[str, str]:
-    """Return the note about a call of `ti.xcom_pull` or `ti.xcom_push`: its kind, and its tasks and key as text.
-
-    The text of a pull is the key and the tasks, separated by tabs. "?" stands for a task or key that the code computes.
-    """
-    given = {each.arg: each.value for each in node.keywords}
-    spread = None in given or any(isinstance(each, ast.Starred) for each in node.args)
-    names = ("task_ids", "dag_id", "key") if method == "xcom_pull" else ("key", "value")
-    given |= dict(zip(names, node.args, strict=False))
-    key = _constant_text(given.get("key"), "?" if spread or method == "xcom_push" else "return_value")
-    if method == "xcom_push":
-        return "push", key
-    tasks = given.get("task_ids")
-    if spread and tasks is None:
-        return "pull", f"{key}\t?"
-    items = tasks.elts if isinstance(tasks, ast.List | ast.Tuple | ast.Set) else [tasks]
-    return "pull", "\t".join([key, *(_constant_text(each, "?") for each in items)])
-
-
-def _constant_text(node: ast.expr | None, default: str) -> str:
-    if node is None:
-        return default
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "?"
-
-
-def _changes_database(node: ast.Call) -> bool:
-    """Return whether the text of a query changes a database or a connection."""
-    first = node.args[0] if node.args else None
-    return (
-        isinstance(first, ast.Constant) and isinstance(first.value, str) and bool(_CHANGES_DATABASE.match(first.value))
-    )
-
-
-def _is_inplace(node: ast.Call) -> bool:
-    return any(
-        each.arg == "inplace" and not (isinstance(each.value, ast.Constant) and not each.value.value)
-        for each in node.keywords
-    )
-
-
-def _plots_a_frame(node: ast.Call) -> bool:
-    """Return whether a call plots a frame or series, which does not change it.
-
-    matplotlib's axes have methods of the same names, but those methods take data and no `ax` argument.
-    """
-    if not isinstance(node.func, ast.Attribute) or node.func.attr not in known.PLOTS:
-        return False
-    named = {each.arg: each.value for each in node.keywords}
-    columns = [*node.args, *(named[name] for name in ("x", "y", "column", "by") if name in named)]
-    return "ax" in named or all(isinstance(part, ast.Constant) for each in columns for part in _items(each))
-
-
-def _items(node: ast.expr) -> list[ast.expr]:
-    return node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
-
-
-def _is_shell(node: ast.expr) -> bool:
-    match node:
-        case ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython"))):
-            return True
-    return False

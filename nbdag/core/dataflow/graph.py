@@ -12,21 +12,19 @@ from __future__ import annotations
 
 import ast
 import gc
-import heapq
 import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 from ..analysis import library_uses
 from ..analysis.hidden_state import BY_KEY, observed_keys
 from ..analysis.scopes import Bound
 from ..cells.parameter_schema import read_parameters
-from ..cells.parameter_types import RuleError, check_value, unknown_keywords, wrong_rules
+from ..cells.schema_check import RuleError, check_value, unknown_keywords, wrong_rules
 from ..cells.source import Python, SyntaxProblem, to_python
 from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Pull, Task, groups_of
 from ..model.problems import problem
@@ -40,6 +38,7 @@ from .pulls import Pulls
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, analyse_cells, executed_cells, parse
 from .shipped_definitions import ShippedDefinitions
+from .topological_order import Edges, cycle_problem, find_cycle, run_order
 
 # Trigger rules that run a task although an upstream task was skipped, and trigger rules that may skip a task although
 # all upstream tasks succeeded.
@@ -113,8 +112,8 @@ def _build(
     ordered = sorted(edges.values(), key=lambda edge: (position[edge.source], position[edge.target]))
     order = run_order(list(tasks), ordered)
     if len(order) < len(tasks):
-        path = _cycle(set(tasks) - set(order), ordered)
-        found.append(_cycle_problem(path, edges, tasks))
+        path = find_cycle(set(tasks) - set(order), ordered)
+        found.append(cycle_problem(path, edges, tasks))
         order = ()
     defaults, schemas, wrong = _parameters(cells, parsed) if language == "python" else ({}, {}, [])
     found += wrong
@@ -135,9 +134,6 @@ def _build(
         dag = with_literal_files(dag, parsed)
     more = (*cache_problems(dag), *asset_problems(dag), *control_problems(dag, parsed))
     return replace(dag, problems=(*dag.problems, *more))
-
-
-Edges = dict[tuple[str, str], Edge]
 
 
 def _declared(
@@ -427,59 +423,6 @@ def _ancestors(tasks: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[s
                 ahead.extend(upstream[name])
         found[task] = frozenset(seen)
     return found
-
-
-def run_order(tasks: Sequence[str], edges: Iterable[Edge]) -> tuple[str, ...]:
-    """Return the tasks in topological order, independent tasks in notebook order; tasks on a cycle are omitted."""
-    position = {task: number for number, task in enumerate(tasks)}
-    waiting = dict.fromkeys(tasks, 0)
-    downstream: dict[str, list[str]] = defaultdict(list)
-    for edge in edges:
-        waiting[edge.target] += 1
-        downstream[edge.source].append(edge.target)
-    ready = [position[task] for task in tasks if not waiting[task]]
-    heapq.heapify(ready)
-    order: list[str] = []
-    while ready:
-        task = tasks[heapq.heappop(ready)]
-        order.append(task)
-        for other in downstream[task]:
-            waiting[other] -= 1
-            if not waiting[other]:
-                heapq.heappush(ready, position[other])
-    return tuple(order)
-
-
-def _cycle(left: set[str], edges: Iterable[Edge]) -> list[str]:
-    """Return one cycle among the given tasks, with the first task repeated at the end."""
-    upstream: dict[str, list[str]] = defaultdict(list)
-    for edge in edges:
-        if edge.source in left and edge.target in left:
-            upstream[edge.target].append(edge.source)
-    # Each given task has an upstream task that is also given, so a walk upstream must reach some task twice.
-    task = sorted(name for name in left if upstream[name])[0]
-    path = [task]
-    while True:
-        task = sorted(upstream[task])[0]
-        if task in path:
-            return [task, *reversed(path[path.index(task) :])]
-        path.append(task)
-
-
-def _cycle_problem(path: Sequence[str], edges: Edges, tasks: Mapping[str, Cell]) -> Problem:
-    steps = []
-    for source, target in pairwise(path):
-        names = ", ".join(use.name for use in edges[source, target].names)
-        steps.append(f" -({names})-> {target}" if names else f" -> {target}")
-    # Suggest removing a declared edge that passes no variable, because that needs no change of code.
-    declared = [pair for pair in pairwise(path) if edges[pair].declared]
-    declared.sort(key=lambda pair: len(edges[pair].names))
-    hint = "remove one of these dependencies"
-    if declared:
-        hint = f"remove the declaration that puts {declared[0][1]} after {declared[0][0]}"
-    place = tasks[path[0]].at(1)
-    message = f"tasks form a cycle: {path[0]}{''.join(steps)}"
-    return problem("NB202", message, hint=hint, task=path[0], place=place)
 
 
 def _parameters(

@@ -18,7 +18,7 @@ from ..options.option_types import nearest
 from .reaching_definitions import CellFlow
 
 RESULT = "return_value"  # Airflow's key for the result of a task
-COMPUTED = "?"  # stands for a task or key that the code computes; see `core.analysis.expressions.exchange`
+COMPUTED = "?"  # stands for a task or key that the code computes; see `core.analysis.call_patterns.exchange`
 
 
 class Pulls:

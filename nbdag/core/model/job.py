@@ -61,6 +61,8 @@ class Job:
     values: str  # root of the value store: a path or an fsspec URL
     cwd: str  # the working directory of the task's kernel
     kernel_name: str
+    storage: str = ""  # URL of the storage from and to which hosts copy the files; "" if they share the folders
+    home: str = ""  # path of the run's home; "" means the folder that contains `values`
     parameter_cells: tuple[str, ...] = ()  # code of the parameters cells
     setup_cells: tuple[str, ...] = ()  # code of the setup cells that this task needs, in order
     # Key: exported name; value: the first task that reads the name.

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..analysis.hidden_state import BY_KEY, may_be_local
 from ..cells.imports import imports
-from ..cells.parameter_types import kernel_values
+from ..cells.kernel_values import kernel_values
 from ..model.dag import CellKind, Dag, Task
 from ..model.job import PUSHED, Job, Key, PulledInput, StoredInput
 
@@ -43,6 +43,8 @@ def assemble(
     values: str,
     cwd: str,
     kernel_name: str,
+    storage: str = "",
+    home: str = "",
     kernels: str = "warm",
     parameters: Mapping[str, Any] | None = None,
     element: Mapping[str, str] | None = None,
@@ -64,6 +66,8 @@ def assemble(
         values=values,
         cwd=cwd,
         kernel_name=kernel_name,
+        storage=storage,
+        home=home,
         kernels=kernels,
         parameter_cells=tuple(cell.code for cell in dag.cells if cell.kind is CellKind.PARAMETERS),
         setup_cells=tuple(dag.cells[index].code for index in task.setup),

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from ..model.dag import Dag
 from ..model.text import join_names, plural, task_label
 from ..options.options import TaskOptions
-from .plan import Instance, RunView, layout
+from .dag_layout import layout
+from .plan_types import Instance, RunView
 
 DEFAULT_POOLS: Mapping[str, int] = {"default_pool": 128}
 INFINITE = -1  # the number of slots that means no limit

@@ -25,11 +25,25 @@ from ...core.model.states import TaskState
 from ...core.options.option_types import ID
 from ...errors import NbdagError, error
 from ...graphs import Mark
-from ...session import CellRun, DocumentCell, read_document, split
+from ...session import read_document
+from ...session.document import CellRun, DocumentCell, split
 from ..graph import DROPPED, picture
-from ..messages import (AnalyzeRequest, CellEdit, CellInfo, CellProblem, DagLine, NotebookAnalysis, NotebookTaskRequest, PageCell, Role, Severity, TagRequest, TaskDetails)
+from ..messages import TaskDetails
 from ..status import session_statuses
 from ..task import task_details
+from .messages import (
+    AnalyzeRequest,
+    CellEdit,
+    CellInfo,
+    CellProblem,
+    DagLine,
+    NotebookAnalysis,
+    NotebookTaskRequest,
+    PageCell,
+    Role,
+    Severity,
+    TagRequest,
+)
 
 _KINDS: dict[Role, str] = {"task": "task", "setup": "setup", "parameters": "params", "skip": "skip"}
 _STATES = {"running": TaskState.RUNNING, "success": TaskState.SUCCESS, "failed": TaskState.FAILED}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ...core.model.dag import Cell, CellKind
 from ...graphs.html import problem_line
 from ...runs import PinnedNotebook
-from ..messages import NotebookCell, NotebookMessage
 from ..task import highlight
+from .messages import NotebookCell, NotebookMessage
 
 
 def notebook_cells(found: PinnedNotebook) -> NotebookMessage:

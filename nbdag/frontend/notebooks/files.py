@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...home import Home
 from ...runs import deployed_paths
-from ..messages import NotebookFile, NotebookFiles
+from .messages import NotebookFile, NotebookFiles
 
 _SKIPPED = frozenset({"node_modules", "__pycache__", "site-packages"})
 _MOST = 5_000  # maximum length of the list

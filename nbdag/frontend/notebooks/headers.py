@@ -16,9 +16,20 @@ from ...core.options.operator_options import help_of_operators, options_of_opera
 from ...core.options.option_types import Kind, quote
 from ...core.options.option_types import split as split_words
 from ...core.options.options import DagOptions, Option, TaskOptions
-from ...session import split
-from ..messages import (CompleteHeaderRequest, FormatHeaderRequest, FormattedHeader, HeaderCompletions, HeaderForm, HeaderProblem, OperatorInfo, OptionInfo, OptionTable, ParseHeaderRequest)
+from ...session.document import split
 from .analysis import header_lines
+from .messages import (
+    CompleteHeaderRequest,
+    FormatHeaderRequest,
+    FormattedHeader,
+    HeaderCompletions,
+    HeaderForm,
+    HeaderProblem,
+    OperatorInfo,
+    OptionInfo,
+    OptionTable,
+    ParseHeaderRequest,
+)
 
 _MAX_CHOICES = 40  # a longer list, as that of all time zones, is suggested while a person types
 _NO_CHOICE = "?"  # a text that is no choice of any option

@@ -19,9 +19,10 @@ from ...core.model.states import RunState
 from ...errors import NbdagError, error
 from ...home import Home
 from ..actions import KERNEL_VARIABLES, RUN_OPTIONS
-from ..messages import RunAction, RunSummary, StartedRun
+from ..messages import RunAction, RunSummary
 from ..outputs import plain_text
 from ..status import run_summary
+from .messages import StartedRun
 
 _POLL = 0.1  # seconds between two looks at the store
 _LONGEST = 120.0  # seconds after which a run that has not begun is reported as an error
@@ -44,6 +45,8 @@ def start_run(notebook: Path, action: RunAction, task: str, *, home: Home) -> St
     if dag.errors:
         raise runs.NotebookProblemsError(notebook, dag.errors)
     option = RUN_OPTIONS[action]
+    if "\0" in task:  # no argument of a process contains a zero byte
+        raise RunNotStartedError(f"unknown task {task!r}")
     before = _run_ids(dag.id, home)
     arguments = ["run", str(notebook), *([option, task] if option else []), "--no-progress"]
     with tempfile.TemporaryFile() as output:

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import fcntl
 import gc
 import importlib
-import io
 import json
 import os
 import selectors
@@ -23,8 +21,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +29,10 @@ from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.marks import drop_mark
 from . import framing, importing
 from .child import ForkedChild, ForkRequest, env_changes
+from .exit_hook import ExitHook
 from .importing import flush
+from .linux import kill_group, name_process, own_memory
+from .server_records import ChildRecord, ClientRecord, HoldRecord, Spares
 
 # The command that starts a server. The current folder is not on its path, because modules there must not
 # be imported.
@@ -42,7 +42,6 @@ START = (
 )
 
 _PEER = struct.Struct("3i")  # credentials of a connected process: pid, uid, gid
-_PR_SET_NAME = 15
 _REQUEST_TIMEOUT = 10.0  # seconds within which a client must send its request
 _FIRST_CLIENT_TIMEOUT = 60.0  # seconds that a server waits for its first client
 _SPARE_DELAY = (
@@ -51,50 +50,6 @@ _SPARE_DELAY = (
     0.1
 )
 _FEW_SPARES = 1  # a missing spare is forked immediately if at most this many spares are requested
-
-
-@dataclass(slots=True, eq=False)
-class _ChildRecord:
-    """The server's record of a forked process."""
-
-    pid: int
-    pidfd: int
-    secret: str
-    folder: Path
-    owner: socket.socket | None  # the connection to the owner; None for a spare child
-    request_connection: socket.socket | None  # the connection over which a spare receives its request
-    kind: tuple[str, bytes]  # (target, arguments) of the child
-    mark: str = ""  # id of the attempt whose kernel this child is, or "" if the child is no kernel
-    code: int | None = None
-
-
-@dataclass(slots=True, eq=False)
-class _ClientRecord:
-    """A client whose request has not arrived yet."""
-
-    sock: socket.socket
-    receiver: framing.Receiver
-    deadline: float  # time at which the client is dropped, on the monotonic clock
-
-
-@dataclass(slots=True)
-class _Spares:
-    """The spare children of one kind that a client wants."""
-
-    count: int
-    needed: int | None  # number of children that the client will still request; None if it is unknown
-
-    @property
-    def wanted(self) -> int:
-        return self.count if self.needed is None else min(self.count, self.needed)
-
-
-@dataclass(slots=True, eq=False)
-class _HoldRecord:
-    """A client that keeps the server alive."""
-
-    sock: socket.socket
-    spares: dict[tuple[str, bytes], _Spares] = field(default_factory=dict)  # by target and arguments
 
 
 class ForkServer:
@@ -112,9 +67,9 @@ class ForkServer:
         self.socket_file = _identity(Path(options["socket"]))
         self.listener = socket.socket(fileno=options["listener"])
         self.selector = selectors.DefaultSelector()
-        self.children: set[_ChildRecord] = set()
-        self.holds: set[_HoldRecord] = set()
-        self.clients: set[_ClientRecord] = set()
+        self.children: set[ChildRecord] = set()
+        self.holds: set[HoldRecord] = set()
+        self.clients: set[ClientRecord] = set()
         self.idle_since: float | None = time.time()
         self.used = False
         self.stopping = False
@@ -234,12 +189,12 @@ class ForkServer:
             sock.close()
             return None
         sock.setblocking(False)
-        client = _ClientRecord(sock, framing.Receiver(sock), time.monotonic() + _REQUEST_TIMEOUT)
+        client = ClientRecord(sock, framing.Receiver(sock), time.monotonic() + _REQUEST_TIMEOUT)
         self.clients.add(client)
         self.selector.register(sock, selectors.EVENT_READ, lambda _: self._on_request(client))
         return self._on_request(client)  # usually the request arrives together with the connection
 
-    def _on_request(self, client: _ClientRecord) -> ForkedChild | None:
+    def _on_request(self, client: ClientRecord) -> ForkedChild | None:
         try:
             frame = client.receiver.receive()
         except OSError:
@@ -252,7 +207,7 @@ class ForkServer:
         client.sock.settimeout(_REQUEST_TIMEOUT)
         return self._answer(client.sock, frame)
 
-    def _forget_client(self, client: _ClientRecord) -> None:
+    def _forget_client(self, client: ClientRecord) -> None:
         self.clients.discard(client)
         self.selector.unregister(client.sock)
         client.receiver.close()
@@ -269,7 +224,7 @@ class ForkServer:
                 case "fork":
                     forked = self._fork(sock, frame)
                 case "hold":
-                    hold = _HoldRecord(sock)
+                    hold = HoldRecord(sock)
                     self.holds.add(hold)
                     self.idle = max(self.idle, frame.data["idle"])
                     self.selector.register(sock, selectors.EVENT_READ, lambda _: self._on_hold_message(hold))
@@ -286,7 +241,7 @@ class ForkServer:
         self._update_idle()
         return forked
 
-    def _on_hold_message(self, hold: _HoldRecord) -> None:
+    def _on_hold_message(self, hold: HoldRecord) -> None:
         try:
             frame = framing.receive(hold.sock)
         except OSError:
@@ -299,7 +254,7 @@ class ForkServer:
         else:
             framing.close(frame.fds)
             if frame.data["target"] in self.targets:
-                spares = _Spares(frame.data["count"], frame.data["needed"])
+                spares = Spares(frame.data["count"], frame.data["needed"])
                 hold.spares[(frame.data["target"], frame.blob)] = spares
 
     def _status(self) -> dict[str, Any]:
@@ -316,7 +271,7 @@ class ForkServer:
             "spares": len(self.children) - owned,
             "holds": len(self.holds),
             "idle_since": self.idle_since,
-            "memory": _own_memory(),
+            "memory": own_memory(),
         }
 
     # -- children -----------------------------------------------------------------------------------------------
@@ -410,7 +365,7 @@ class ForkServer:
         if theirs is not None:
             theirs.close()
         mark = "" if request is None else _mark(request.data["env"])
-        child = _ChildRecord(pid, os.pidfd_open(pid), secret, folder, owner, ours, kind, mark)
+        child = ChildRecord(pid, os.pidfd_open(pid), secret, folder, owner, ours, kind, mark)
         self.children.add(child)
         self.selector.register(child.pidfd, selectors.EVENT_READ, lambda _: self._on_child_end(child))
         if owner is not None:
@@ -424,11 +379,11 @@ class ForkServer:
             self.selector.register(ours, selectors.EVENT_READ, lambda _: self._discard(child))  # type: ignore[arg-type]
         return None
 
-    def _watch_owner(self, child: _ChildRecord) -> None:
+    def _watch_owner(self, child: ChildRecord) -> None:
         assert child.owner is not None
         self.selector.register(child.owner, selectors.EVENT_READ, lambda _: self._discard(child))
 
-    def _on_child_end(self, child: _ChildRecord) -> None:
+    def _on_child_end(self, child: ChildRecord) -> None:
         """Kill the group of a child that has ended, and report its exit code. The child stays unreaped, so that its
         pid is not reused.
         """
@@ -440,19 +395,19 @@ class ForkServer:
         seen = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert seen is not None
         child.code = seen.si_status if seen.si_code == os.CLD_EXITED else -seen.si_status
-        _kill_group(child.pid)
+        kill_group(child.pid)
         if child.owner is None:
             self._discard(child)
         else:
             with contextlib.suppress(OSError):
                 framing.send(child.owner, {"exit": child.code})
 
-    def _discard(self, child: _ChildRecord) -> None:
+    def _discard(self, child: ChildRecord) -> None:
         """Kill the group of a child without an owner, and remove its record."""
         if child not in self.children:
             return
         self.children.discard(child)
-        _kill_group(child.pid)
+        kill_group(child.pid)
         # Since the owner is gone, the server also kills processes of the attempt outside of the child's group.
         if child.mark and child.code is None:
             # Imported here because psutil would make every child larger.
@@ -519,35 +474,6 @@ def main() -> int:
     return exit_hook.code
 
 
-class ExitHook:
-    """End a child without destroying its objects: that would copy memory that the child shares with the server."""
-
-    def __init__(self) -> None:
-        self.code: int | None = None  # exit code of the child; None in the server
-        self.shared: frozenset[str] = frozenset()  # modules that the server has imported
-
-    def run(self) -> None:
-        """End the process; registered to run last at exit."""
-        if self.code is None:
-            return
-        for name in sys.modules.keys() - self.shared:
-            del sys.modules[name]
-        gc.collect()  # run the finalizers of unreferenced objects
-        for obj in gc.get_objects():
-            # `isinstance` is not used, because it may read an attribute of the object and so trigger a lazy import.
-            if issubclass(type(obj), io.IOBase):
-                with contextlib.suppress(Exception):
-                    obj.flush()
-        flush()
-        os._exit(self.code)
-
-
-def name_process(name: str) -> None:
-    """Set the name that `ps` and `top` show."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
-
-
 def _identity(path: Path) -> tuple[int, int] | None:
     """Return the inode and change time of a file, which identify it, or None if the file is missing."""
     try:
@@ -568,21 +494,3 @@ def server_lock(path: Path) -> Iterator[None]:
 def _mark(env: Mapping[str, str]) -> str:
     """Return the id of the attempt whose worker requests a kernel, or "" if the requesting process is not a worker."""
     return env.get(MARK_VARIABLE, "") if WORKER_VARIABLE in env else ""
-
-
-def _kill_group(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)  # kill the process as well, because the child may not lead a process group yet
-
-
-def _own_memory() -> int:
-    """Return how many bytes of memory the end of this process would free."""
-    kinds: Sequence[bytes] = (b"Private_Clean:", b"Private_Dirty:", b"Pss:")
-    sizes = dict.fromkeys(kinds, 0)
-    for line in Path("/proc/self/smaps_rollup").read_bytes().splitlines():
-        parts = line.split()
-        if parts[0] in sizes:
-            sizes[parts[0]] += int(parts[1]) * 1024
-    return sizes[b"Pss:"]

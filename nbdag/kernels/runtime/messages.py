@@ -33,6 +33,8 @@ class KernelRequest:
     task: str
     values: str
     context: Mapping[str, Any]
+    storage: str = ""
+    home: str = ""
     options: TaskOptions = field(default_factory=TaskOptions)
     reads: Sequence[str] = ()
     changes: Sequence[str] = ()  # names that the task changes, including those of --change
@@ -67,6 +69,8 @@ class KernelRequest:
         return cls(
             task=task.id,
             values=job.values,
+            storage=job.storage,
+            home=job.home,
             context=_plain({**job.context, "task_id": task.id, "map_index": job.key.map_index}),
             options=options,
             reads=task.reads,

@@ -27,8 +27,6 @@ from IPython.core.interactiveshell import ExecutionResult
 from IPython.utils.capture import capture_output
 
 from ... import secrets
-from ...asset_facts import the_produced
-from ...context import DagRun, PulledValues, set_current
 from ...core.model.job import PUSHED, Note, Outcome, StoredOutput
 from ...core.model.states import TaskState
 from ...errors import Fail, NbdagError, Skip, error
@@ -36,9 +34,11 @@ from ...processes.identity import MARK_VARIABLE
 from ...processes.marks import adopt_mark, has_children
 from ...processes.parent_watchdog import start_parent_watchdog
 from ...secrets.parameters import resolved
-from ...task_state import state
+from ...task_api.asset_facts import the_produced
+from ...task_api.context import DagRun, PulledValues, set_current
+from ...task_api.task_state import state
+from ...task_api.waiting import Postponed, the_waiter
 from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
-from ...waiting import Postponed, the_waiter
 from .expressions import check, choice, elements, error_kinds, evaluate, is_true, when_holds
 from .file_watch import FileWatch
 from .messages import MIME, PROCESSES, RENDERED_MIME, KernelRequest, masked_outcome, outcome_to_dict
@@ -91,7 +91,7 @@ class Runtime:
         self._names: dict[str, Any] = shell.user_ns
         secrets.hide_known_values()
         secrets.protect_kernel()
-        self._store = ValueStore(request.values)
+        self._store = ValueStore(request.values, f"{request.storage}/values" if request.storage else "")
         # Records the stored values that were loaded; each value is loaded once, with all of its names.
         self._origins = Origins()
         self._mutation_check: MutationCheck | None = None
@@ -118,7 +118,7 @@ class Runtime:
             found=self._pulled,
             tasks=request.pull_tasks,
             on_rendered=self._publish_rendered,
-            home=str(Path(request.values).parent),
+            home=request.home or str(Path(request.values).parent),
         )
         set_current(self._dag_run)
         self._own_names = {"_nbdag": self, "dag_run": self._dag_run}

@@ -257,7 +257,8 @@ def _manager(job: Job, folder: Path) -> TaskKernelManager:
     os.environ[WORKER_VARIABLE] = str(os.getpid())
     # Set explicitly, because the task's folder may be below another home than the run's home.
     if "://" not in job.values:
-        os.environ.setdefault(ENV_FILE, str(Path(job.values).parent.parent / ".env"))
+        home = Path(job.home) if job.home else Path(job.values).parent
+        os.environ.setdefault(ENV_FILE, str(home.parent / ".env"))
     (folder / _LOOKED_UP).unlink(missing_ok=True)  # of this worker's earlier attempt
     os.environ[LOOKUPS] = str(folder / _LOOKED_UP)
     warm = job.kernels == "warm"

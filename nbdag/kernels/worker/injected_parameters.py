@@ -10,7 +10,7 @@ from typing import Any
 
 from papermill.translators import PythonTranslator, papermill_translators
 
-from ...core.cells.parameter_types import KernelCode
+from ...core.cells.kernel_values import KernelCode
 
 
 class TaskTranslator(PythonTranslator):  # type: ignore[misc]

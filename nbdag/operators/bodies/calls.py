@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...templates import is_template
-from .. import OperatorError, known_names, pull_source
+from ..base import OperatorError, known_names, pull_source
 from .rendering import rendered_pieces
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from .. import OperatorError
+from ..base import OperatorError
 from .calls import fields, render_literals, write_call, write_pieces
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ...context import current
+from ...task_api.context import current
 
 if TYPE_CHECKING:
     from ...templates import Slot  # imported here because it imports Jinja, and most texts have no template

@@ -32,7 +32,7 @@ from ...core.analysis.symbols import global_reads, top_level_names
 from ...core.cells.source import Python, SyntaxProblem, to_python
 from ...secrets import Connection
 from ...secrets.lookup import name_of
-from .. import OperatorError
+from ..base import OperatorError
 from .function_source import FunctionSource, find_function, find_lambda, first_line, source_text
 
 _COPYABLE = (

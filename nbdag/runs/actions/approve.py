@@ -15,7 +15,7 @@ from ...core.model.text import join_names, task_label
 from ...core.options.options import TaskOptions
 from ...errors import NbdagError, error
 from ...home import Home, the_home
-from ...links import task_url
+from ...page_urls import task_url
 from ...store.rows import Change, InstanceRow, RunRow
 from ...store.store import Store
 from ..queries.pinned import run_dag

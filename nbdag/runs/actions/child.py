@@ -17,15 +17,15 @@ from typing import Any
 
 from ... import notebooks
 from ...building import BuiltNotebook, build
-from ...context import DagRun, current
 from ...core.cells.header import Header
 from ...core.cells.header import format as format_header
 from ...core.model import text
 from ...core.model.states import RUN_FINISHED, RunState, TaskState
 from ...errors import NbdagError, error
-from ...home import Home, the_home
+from ...home import Home, find, the_home
 from ...operators.bodies.calls import Piece, filled
-from ...waiting import Postponed
+from ...task_api.context import DagRun, current
+from ...task_api.waiting import Postponed
 from ..creation.prepare import plain_parameters
 from ..execution.foreground import run
 from ..queries.deployments import live_scheduler, open_store_and_dag
@@ -139,7 +139,7 @@ def trigger_child(
 def _home() -> Home | None:
     """Return the home of the task's run, or None in the live notebook, which uses the home of its folder."""
     root = current().home
-    return None if root is None else Home(Path(root), os.environ.get("NBDAG_DB_URL") or None)
+    return None if root is None else find(environ={**os.environ, "NBDAG_HOME": root})
 
 
 def _name_for(of: DagRun) -> str:

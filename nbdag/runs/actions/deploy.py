@@ -19,7 +19,7 @@ from ..creation.build import pin_built
 from ..creation.plan import pool_notes
 from ..creation.prepare import digest_of, new_name, plain_parameters, prepare, record_parameters
 from ..queries.deployments import Deployed, open_store_and_dag, read_deployments
-from ..queries.pinned import pinned_dag
+from ..queries.pinned import pin, pinned_dag
 from ..queries.records import Run
 from ..queries.runs import read_runs
 
@@ -47,7 +47,7 @@ def deploy(
     try:
         for _ in pool_notes(store.pools(), prepared):
             pass  # the loop raises an error if a pool is too small; notes about missing pools are not shown here
-        here.pin(digest, prepared.source)
+        pin(here, digest, prepared.source)
         before = store.deployments.get(dag.id)
         row = DagRow(
             id=dag.id,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...home import Home, the_home
+from ...storage import StoredFile, files_at
 from ..execution.recovery import open_recovered_store
 
 if TYPE_CHECKING:
@@ -61,12 +62,13 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
         deleted = [] if keep is None else _delete_records(store, keep, dry_run)
         oldest_start = store.maintenance.earliest_running()
         values, notebooks, runs = store.maintenance.files_in_use(without={row.id for row in deleted})
-    values = ValueStore(str(here.values)).in_use(values)
+    # Values of the storage are described there; reading the descriptions does not download the values.
+    values = ValueStore(here.remote_values or str(here.values)).in_use(values)
     newest = min(time.time(), oldest_start or time.time()) - GRACE
     unneeded = {
         "values": [path for path in _files(here.values, 2) if path.name.partition(".")[0] not in values],
-        "notebooks": [path for path in _files(here.root / "notebooks", 1) if path.stem not in notebooks],
-        "folders": [path for path in _folders(here.root / "runs") if (path.parent.name, path.name) not in runs],
+        "notebooks": [path for path in _files(here.files / "notebooks", 1) if path.stem not in notebooks],
+        "folders": [path for path in _folders(here.files / "runs") if (path.parent.name, path.name) not in runs],
     }
     counts: dict[str, Any] = {}
     size = 0
@@ -79,7 +81,41 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
                 size += freed
             else:
                 counts[kind] -= 1
+    if here.remote is not None:
+        stored = _unneeded_in_storage(here.remote, values, notebooks, runs, newest)
+        # The home has copies of some of these files, which are not counted twice.
+        counts = {kind: len({_unit(each.name) for each in found}) for kind, found in stored.items()}
+        size = sum(each.size for found in stored.values() for each in found)
+        if not dry_run:
+            files_at(here.remote).delete(each.name for found in stored.values() for each in found)
     return Cleaned(**_about(deleted), bytes=size, **counts)
+
+
+def _unneeded_in_storage(
+    url: str, values: Set[str], notebooks: Set[str], runs: Set[tuple[str, str]], newest: float
+) -> dict[str, list[StoredFile]]:
+    """Return the files in the storage that no run needs and that are older than `newest`, by the kind of file."""
+
+    def is_needed(name: str) -> bool:
+        kind, _, rest = name.partition("/")
+        if kind == "values":
+            return rest.rpartition("/")[2] in values
+        if kind == "notebooks":
+            return rest.removesuffix(".ipynb") in notebooks
+        return tuple(rest.split("/")[:2]) in runs
+
+    found: dict[str, list[StoredFile]] = {}
+    for kind, folder in (("values", "values"), ("notebooks", "notebooks"), ("folders", "runs")):
+        files = [each for each in files_at(url).files(folder) if not is_needed(each.name)]
+        # A run's folder is kept as a whole, so that its files disappear together.
+        fresh = {_unit(each.name) for each in files if each.modified >= newest}
+        found[kind] = [each for each in files if _unit(each.name) not in fresh]
+    return found
+
+
+def _unit(name: str) -> str:
+    """Return what is deleted together with a file in the storage: the folder of its run, or only the file."""
+    return "/".join(name.split("/")[:3])
 
 
 def _delete_records(store: Store, keep: float, dry_run: bool) -> list[RunRow]:

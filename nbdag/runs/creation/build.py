@@ -22,7 +22,7 @@ from ...errors import NbdagError
 from ...home import Home
 from ...scheduler import fail_run, new_instance
 from ...store.rows import Change, RunRow
-from ..queries.pinned import pinned_text, run_dag
+from ..queries.pinned import pin, pinned_text, run_dag
 from .prepare import NotebookProblemsError, digest_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def pin_built(
     if built.text == source:
         return digest, built.dag
     new = digest_of(built.text)
-    home.pin(new, built.text)
+    pin(home, new, built.text)
     return new, built.dag
 
 

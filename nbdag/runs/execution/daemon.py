@@ -41,6 +41,7 @@ from ...scheduler import (
     is_dead,
     reset_attempts,
 )
+from ...storage import local_copy
 from ...store.rows import DagRow, RunRow, SchedulerRow
 from ..creation.build import Builder
 from ..queries.pinned import pinned_dag
@@ -112,7 +113,7 @@ def schedule(
     here = the_home(home)
     store = stores.open(here)
     try:
-        with executor_ready(executor, jobs) as ready:
+        with executor_ready(executor, jobs, here) as ready:
             Daemon(store, here, ready, kernels=kernels, on_line=on_line or (lambda line: None)).serve()
     finally:
         store.close()
@@ -308,14 +309,14 @@ class Daemon:
 
     def _is_ready(self, row: RunRow) -> bool:
         """Return whether this scheduler can execute the run: its pinned notebook must be in this home."""
-        notebook = self._home.notebook(row.digest)
+        notebook = local_copy(self._home, self._home.notebook(row.digest))
         if self._store.is_sqlite or notebook.exists():
             return self._builder.is_ready(row)
         if row.id not in self._foreign:
             self._foreign.add(row.id)
             self._say(
                 f"the run's notebook is not at {notebook}, so another scheduler must execute the run: give all "
-                "schedulers of one database the same NBDAG_HOME",
+                "schedulers of one database the same NBDAG_HOME or NBDAG_STORAGE",
                 row.dag,
                 row.name,
             )

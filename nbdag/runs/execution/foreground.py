@@ -26,12 +26,13 @@ from ...errors import NbdagError, error
 from ...executors import Choice, Executor
 from ...home import Home, the_home
 from ...scheduler import HEARTBEAT_INTERVAL, Scheduler, new_instance
+from ...storage import files_at
 from ...store.rows import Change, NewRun, RunRow
 from ..creation.build import build_run
 from ..creation.partial_runs import Borrowed
 from ..creation.plan import borrow_values, pool_notes
 from ..creation.prepare import Prepared, new_name, prepare
-from ..queries.pinned import run_dag
+from ..queries.pinned import pin, run_dag
 from ..queries.records import Run
 from ..queries.runs import RunBusyError, read_runs
 from .notify import Notifier, combine_listeners
@@ -125,7 +126,7 @@ def run(
     """
     here = the_home(home)
     # The executor is created first, because it takes the longest time to start and does so in the background.
-    with executor_ready(executor, jobs) as ready:
+    with executor_ready(executor, jobs, here) as ready:
         prepared = prepare(
             notebook,
             parameters=parameters,
@@ -145,7 +146,7 @@ def run(
             fail_orphans(store, here)
             borrowed = borrow_values(store, here, prepared, values_from)
             prepared = replace(prepared, notes=(*prepared.notes, *pool_notes(store.pools(), prepared)))
-            here.pin(prepared.digest, prepared.text)
+            pin(here, prepared.digest, prepared.text)
             return _execute_new(store, here, ready, prepared, borrowed, now, kernels, fail_fast, cache, on_event)
         finally:
             store.close()
@@ -168,7 +169,7 @@ def execute_runs(
     blocked: PreviousRunError | None = None
     reports = Reports(store, home, lambda row, error: errors.append(error))
     notifier = Notifier(store, home)
-    with executor_ready(executor, jobs) as ready:
+    with executor_ready(executor, jobs, home) as ready:
         scheduler = Scheduler(
             store,
             ready,
@@ -205,12 +206,19 @@ def execute_runs(
 
 
 @contextlib.contextmanager
-def executor_ready(choice: str | Choice, jobs: int | None) -> Iterator[Executor]:
-    """Yield an executor for `jobs` tasks at once (None: as many as it chooses), and stop it at the end."""
+def executor_ready(choice: str | Choice, jobs: int | None, home: Home) -> Iterator[Executor]:
+    """Yield an executor for `jobs` tasks at once (None: as many as it chooses), and stop it at the end.
+
+    Raises `UnwritableStorageError` or `HomeError` if nothing can be written to the storage.
+    """
     if jobs is not None and not 1 <= jobs <= MAX_JOBS:
         raise JobsError(jobs)
     executor = executors.create(choice, jobs)
     try:
+        if home.remote is not None:
+            files_at(home.remote).check()
+        elif home.storage is not None:
+            home.make_folder(home.values)
         yield executor
     finally:
         executor.stop()

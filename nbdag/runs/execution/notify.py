@@ -30,7 +30,7 @@ from ...core.model.states import ACTIVE, RunState, TaskState
 from ...core.model.text import run_selector, task_label
 from ...errors import NbdagError
 from ...home import Home, path_part
-from ...links import run_url, task_url
+from ...page_urls import run_url, task_url
 from ...scheduler import OwnedRun
 from ...store.rows import RunRow
 from ..queries.pinned import run_dag

@@ -6,6 +6,7 @@ only a small share of its time. The report is written to the home, and also to t
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from ...errors import NbdagError
 from ...home import Home, HomeError
 from ...reports import TaskOutcome
 from ...scheduler import OwnedRun
+from ...storage import StorageError, local_copy, upload_copy
 from ...store.rows import AttemptRow, InstanceRow, RunRow
 from ...writing import make_private_folder
 from ..creation.prepare import OutputError
@@ -60,6 +62,10 @@ class Reporter:
             self._thread.join()
         if self.run is not None:
             self._write(self.run)
+            try:
+                upload_copy(self._home, self._home.report(self.run.row.dag, self.run.row.name))
+            except NbdagError as error:
+                self.error = error
 
     def _work(self) -> None:
         while self._changed.wait() and not self._closing.is_set():
@@ -158,10 +164,21 @@ def _task_outcome(home: Home, row: RunRow, instance: InstanceRow, attempt: Attem
         state=instance.state,
         map_index=instance.map_index,
         try_number=attempt.try_number,
-        notebook=str(home.attempt(key)),
+        notebook=str(_notebook(home, key, has_ended=attempt.ended is not None)),
         started=attempt.started,
         ended=attempt.ended,
         error=attempt.error,
         traceback=attempt.traceback,
         cached=attempt.cached,
     )
+
+
+def _notebook(home: Home, key: Key, *, has_ended: bool) -> Path:
+    """Return the path of an attempt's notebook. The notebook of another host is downloaded when the attempt has ended;
+    if the storage does not respond, the report lacks its outputs.
+    """
+    path = home.attempt(key)
+    if has_ended:
+        with contextlib.suppress(StorageError):
+            local_copy(home, path)
+    return path

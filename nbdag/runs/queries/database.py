@@ -33,9 +33,9 @@ def check_db(home: Home | None = None, *, read_values: bool = False) -> Database
         if store is None:
             return DatabaseHealth(where=str(here.database), revision="none", faults=(), counts={}, missing_values=0)
         recorded, _, _ = store.maintenance.files_in_use()
-        value_store = ValueStore(str(here.values))
+        value_store = ValueStore(here.remote_values or str(here.values))
         values = value_store.in_use(recorded)
-        present = {path.name.partition(".")[0] for path in here.values.glob("*/*") if path.is_file()}
+        present = value_store.digests()
         return DatabaseHealth(
             where=store.where,
             revision=store.maintenance.revision(),

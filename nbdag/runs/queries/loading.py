@@ -19,7 +19,7 @@ class ValueLoader:
     """Loads the values of one task of one run."""
 
     def __init__(self, home: Home, run: str, task: str) -> None:
-        self._values = ValueStore(str(home.values))
+        self._values = ValueStore(str(home.values), home.remote_values)
         self._namespace = None if _in_notebook() else _namespace_of(str(home.root), run, task)
         self._origins = Origins()
 

@@ -9,6 +9,7 @@ from ... import notebooks
 from ...core.model.dag import Dag
 from ...errors import NbdagError, error
 from ...home import Home
+from ...storage import local_copy, upload_copy
 from ...store.rows import RunRow
 
 _KEPT = 32  # number of analysed notebooks that are kept
@@ -23,9 +24,14 @@ class PinnedNotebookMissingError(NbdagError):
     template = "the pinned notebook of {run} is missing at {path}; run the notebook again"
 
 
+def pin(home: Home, digest: str, text: bytes) -> None:
+    """Store a notebook under its digest, also in the storage for other hosts."""
+    upload_copy(home, home.pin(digest, text))
+
+
 def pinned_text(home: Home, digest: str, name: str) -> bytes:
     """Return the text of a pinned notebook. Error messages use `name` for the notebook."""
-    path = home.notebook(digest)
+    path = local_copy(home, home.notebook(digest))
     try:
         return path.read_bytes()
     except OSError as error:

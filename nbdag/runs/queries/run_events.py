@@ -40,7 +40,7 @@ def run_events(run: str, dag: str, *, home: Home | None = None) -> list[RunEvent
             RunEvent(at=row.started or row.created, kind="warning", text=note.message)
             for note in store.notes([row.id])[row.id]
         ]
-        for attempt in store.attempts([row.id])[row.id]:
+        for attempt in store.attempts([row.id], with_outputs=False)[row.id]:
             found += _of_attempt(row, attempt)
         for each in store.instances([row.id])[row.id]:
             asked, answered = each.answer.get("asked"), each.answer.get("at")

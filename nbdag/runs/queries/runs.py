@@ -21,6 +21,7 @@ from ...core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from ...core.options.option_types import nearest
 from ...errors import NbdagError, error
 from ...home import Home, the_home
+from ...storage import local_copy
 from ...store.rows import AttemptRow, InstanceRow, RunRow
 from .liveness import dead_owners, describe_orphan, owner_of
 from .records import Run, TaskRun
@@ -238,11 +239,16 @@ def list_attempts(
         return store.attempts([row.id], tasks, details=details)[row.id]
 
 
-def stored_outputs(run: str, dag: str, *, home: Home | None = None) -> list[tuple[str, StoredOutput]]:
-    """Return the values that the tasks of a run have stored, each as (task, output), in notebook order."""
+def stored_outputs(run: str, dag: str, *, home: Home | None = None) -> list[tuple[str, int, StoredOutput]]:
+    """Return the values that the tasks of a run have stored, in notebook order.
+
+    Each is a tuple of the task, the map index and the output.
+    """
     here = the_home(home)
     with open_store(here) as store:
-        return [] if store is None else store.listings.outputs(find_row(store, here, run, dag).id)
+        if store is None:
+            raise UnknownRunError(run, dag, here.root)
+        return store.listings.outputs(find_row(store, here, run, dag).id)
 
 
 def logs(
@@ -279,7 +285,8 @@ def _attempt(run: Run | str, task: str, try_number: int | None, map_index: int, 
     if one.tries < (try_number or 1):
         raise NoLogError(found.id, task, try_number, one.state)
     key = Key(dag=found.dag, run=found.id, task=one.id, map_index=one.map_index, try_number=try_number or one.tries)
-    return here.attempt(key)
+    local_copy(here, here.attempt(key).with_suffix(".log"))
+    return local_copy(here, here.attempt(key))
 
 
 def home_of(run: Run | str, home: Home | None) -> Home:

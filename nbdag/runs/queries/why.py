@@ -14,11 +14,12 @@ from ...core.model.dag import Dag
 from ...core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState
 from ...core.model.text import join_names, local_time, run_selector, state_phrase, task_label
 from ...core.planning.deadlines import deadline_of
-from ...core.planning.plan import NO_ELEMENT, Plan, plan
+from ...core.planning.plan import NO_ELEMENT, plan
+from ...core.planning.plan_types import Plan
 from ...core.planning.pools import Claim, assign_slots, claims, implicit_pools
 from ...home import Home
 from ...scheduler.due_runs import DEFAULT_BACKFILL_LIMIT, DEFAULT_RUN_LIMIT
-from ...scheduler.run_step import planning_instance, previous_states, run_view
+from ...scheduler.planning_views import planning_instance, previous_states, run_view
 from ...store.rows import AttemptRow, InstanceRow, RunRow
 from .liveness import dead_owners, describe_orphan, jobs_of, owner_of
 from .pinned import run_dag
@@ -70,7 +71,7 @@ class _Explainer:
         self.dag: Dag = run_dag(home, row)
         self.dag = replace(self.dag, options=replace(self.dag.options, fail_fast=row.fail_fast))
         self.instances = store.instances([row.id])[row.id]
-        self.attempts = {each.instance: each for each in store.attempts([row.id])[row.id]}
+        self.attempts = {each.instance: each for each in store.attempts([row.id], details=False)[row.id]}
         self.owner = owner_of(store, row)
         dead = dead_owners(store).get(row.id)
         self.orphaned = "" if dead is None else describe_orphan(row, dead)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ... import runs
-from ..types import AssetEventList, AssetEventsQuery, AssetList, AssetName, EmitBody, Emitted, LineageGraph
+from ..requests import AssetEventsQuery, AssetName, EmitBody
+from ..responses import AssetEventList, AssetList, Emitted, LineageGraph
 from .base import ROUTES, Call
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ... import runs
-from ..types import Id
+from ..requests import Id
 from .base import ROUTES, Call, Content
 
 

@@ -7,7 +7,8 @@ from datetime import date
 from ... import runs
 from ...frontend.history import History
 from ...frontend.messages import GridMessage
-from ..types import Calendar, CalendarQuery, GridQuery, Id, Pipeline, PipelinePage, PipelinesQuery
+from ..requests import CalendarQuery, GridQuery, Id, PipelinesQuery
+from ..responses import Calendar, Pipeline, PipelinePage
 from .base import ROUTES, Call, InvalidArgumentError
 
 _MOST_DAYS = 800  # most days of a calendar

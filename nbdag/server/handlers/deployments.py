@@ -7,22 +7,11 @@ from typing import Any
 
 from ... import runs
 from ...core.cells.parameter_schema import schema_of
-from ...frontend.differences import difference
+from ...frontend.differences import pinned_difference
 from ...frontend.messages import NotebookDifference, RunSummary
 from ...frontend.status import run_summary
-from ..types import (
-    BackfillBody,
-    BackfillPlan,
-    DeployBody,
-    Id,
-    NotebookVersion,
-    Pipeline,
-    TickList,
-    TicksQuery,
-    TriggerBody,
-    Version,
-    VersionList,
-)
+from ..requests import BackfillBody, DeployBody, Id, TicksQuery, TriggerBody, Version
+from ..responses import BackfillPlan, NotebookVersion, Pipeline, TickList, VersionList
 from .base import ROUTES, Call, InvalidArgumentError
 from .dags import pipeline
 from .files import file_of
@@ -135,7 +124,7 @@ def compare_versions(call: Call, dag: Id, version: Version, other: Version) -> N
     """Return the difference from the version `other` to `version`, cell by cell."""
     after = runs.pinned_notebook(dag, version=version, home=call.home)
     before = runs.pinned_notebook(dag, version=other, home=call.home)
-    return difference(before.text, after.text, before.dag, after.dag)
+    return pinned_difference(before, after)
 
 
 def version_of(version: runs.Version) -> NotebookVersion:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ... import runs
 from ...frontend.messages import Picture
 from ...frontend.pinned_graph import pinned_picture
-from ..types import GraphQuery, Id, PipelineGraphQuery
+from ..requests import GraphQuery, Id, PipelineGraphQuery
 from .base import ROUTES, Call
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 from functools import partial
 
 from ... import runs
-from ...frontend.messages import (
+from ...frontend.messages import TaskDetails
+from ...frontend.notebooks import analysis, headers, start
+from ...frontend.notebooks.files import notebook_files
+from ...frontend.notebooks.messages import (
     AnalyzeRequest,
     CellEdit,
     CompleteHeaderRequest,
@@ -24,10 +27,7 @@ from ...frontend.messages import (
     StartedRun,
     StartRunRequest,
     TagRequest,
-    TaskDetails,
 )
-from ...frontend.notebooks import analysis, headers, start
-from ...frontend.notebooks.files import notebook_files
 from .base import ROUTES, Call
 from .files import file_of
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ... import runs
-from ...frontend.messages import NotebookMessage
 from ...frontend.notebooks.cells import notebook_cells
-from ..types import Id, NotebookQuery
+from ...frontend.notebooks.messages import NotebookMessage
+from ..requests import Id, NotebookQuery
 from .base import ROUTES, Call
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ... import runs
-from ..types import PoolBody, PoolList, PoolName, PoolState
+from ..requests import PoolBody, PoolName
+from ..responses import PoolList, PoolState
 from .base import ROUTES, Call
 
 

@@ -6,7 +6,7 @@ from ... import runs
 from ...frontend.history import History
 from ...frontend.messages import ValueList, ValueMessage
 from ...frontend.preview import preview
-from ..types import Id, ReportQuery, ValueName, ValueQuery
+from ..requests import Id, ReportQuery, ValueName, ValueQuery
 from .base import ROUTES, Call, Content
 
 # Outputs may contain scripts and addresses of other servers. The report executes none and asks none.

@@ -6,7 +6,8 @@ from ... import runs
 from ...frontend.messages import RunSummary
 from ...frontend.notebooks import start
 from ...frontend.status import run_summary
-from ..types import Affected, AnswerBody, ClearBody, Id, MarkBody
+from ..requests import AnswerBody, ClearBody, Id, MarkBody
+from ..responses import Affected
 from .base import ROUTES, Call
 
 

@@ -6,7 +6,8 @@ from ... import runs
 from ...frontend.comparison import compare
 from ...frontend.history import History
 from ...frontend.messages import RunComparison, RunMessage, TimelineMessage
-from ..types import Id, Instance, ListedRun, RunDetails, RunEventList, RunList, RunsQuery, WhyList
+from ..requests import Id, Instance, RunsQuery
+from ..responses import ListedRun, RunDetails, RunEventList, RunList, WhyList
 from .base import ROUTES, Call
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ... import runs
-from ..types import Health, QuestionList, SchedulerQuery, SchedulerState
+from ..requests import SchedulerQuery
+from ..responses import Health, QuestionList, SchedulerState
 from .base import ROUTES, Call
 
 

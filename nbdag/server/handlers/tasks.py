@@ -7,7 +7,7 @@ import re
 from ... import runs
 from ...frontend.history import History
 from ...frontend.messages import AttemptMessage, TaskDetails
-from ..types import Id, LogQuery, MapIndex, TryNumber
+from ..requests import Id, LogQuery, MapIndex, TryNumber
 from .base import ROUTES, Call, Content, RangeError
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")

@@ -8,6 +8,7 @@ from pathlib import Path
 from ....core.model.job import Key
 from ....core.model.states import TaskState
 from ....home import Home, the_home
+from ....storage import local_copy
 from ..records import TaskNotInRunError
 from ..runs import NoLogError, UnknownRunError, find_row, open_store
 
@@ -43,7 +44,7 @@ def find_log(
         if attempt is None:
             raise NoLogError(row.name, task, try_number, instances[0].state)
     key = Key(dag=row.dag, run=row.name, task=task, map_index=map_index, try_number=try_number)
-    path = here.attempt(key).with_suffix(".log")
+    path = local_copy(here, here.attempt(key).with_suffix(".log"))
     # The size is read after the state, so a complete log has its final size.
     try:
         size = path.stat().st_size

@@ -10,6 +10,7 @@ from ....core.model.states import RUN_FINISHED
 from ....errors import NbdagError, error
 from ....home import Home
 from ....html_report import CODES, Code, to_html
+from ....storage import local_copy
 from ..records import Run
 from ..runs import find_run, home_of
 
@@ -66,7 +67,7 @@ def report_notebook(run: str, dag: str | None = None, *, home: Home | None = Non
 def _reports(here: Home, run: Run) -> Iterator[bytes]:
     """Yield the texts of the files that contain the report of a run."""
     # A later run may have overwritten the report at the path that the user chose, but never the report in the home.
-    for path in dict.fromkeys((here.report(run.dag, run.id), run.notebook)):
+    for path in dict.fromkeys((local_copy(here, here.report(run.dag, run.id)), run.notebook)):
         try:
             yield path.read_bytes()
         except OSError:

@@ -18,6 +18,7 @@ from ....core.model.text import plural
 from ....errors import NbdagError
 from ....home import Home, the_home, without_secrets
 from ....packages import PackagesError, find_unmet, is_built, unbuilt
+from ....storage import files_at
 from ..liveness import live_schedulers
 from ..runs import list_runs, open_store
 from .overview import LATE
@@ -131,6 +132,8 @@ def _state(home: Home) -> Iterator[Finding]:
     yield Finding(what="state", level="ok", said=f"{home.root}{used}")
     if home.url is not None:
         yield Finding(what="database", level="ok", said=f"NBDAG_DB_URL is {without_secrets(home.url)}")
+    if home.storage is not None:
+        yield _storage(home.storage, home.remote)
     free = shutil.disk_usage(place).free
     if free < _LOW_SPACE:
         yield Finding(
@@ -138,6 +141,18 @@ def _state(home: Home) -> Iterator[Finding]:
             level="note",
             said=f"only {free >> 20} MB are free at {place}, where values of tasks are stored",
         )
+
+
+def _storage(place: str, url: str | None) -> Finding:
+    """Check that files can be written to the storage."""
+    try:
+        if url is not None:
+            files_at(url).check()
+        elif not os.access(place, os.W_OK | os.X_OK):
+            return Finding(what="storage", level="problem", said=f"{place} is not a folder that nbdag can write to")
+    except NbdagError as error:
+        return Finding(what="storage", level="problem", said=str(error))
+    return Finding(what="storage", level="ok", said=f"NBDAG_STORAGE is {place}")
 
 
 def _store(home: Home) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from ..records import Run
 from ..runs import UnknownStateError, open_store, read_runs
 
 if TYPE_CHECKING:
+    from ....store.listings import RecentRun
     from ....store.store import Store
 
 RECENT = 20  # number of latest runs in the entry of a DAG
@@ -65,7 +66,7 @@ class DagEntry:
     id: str
     deployed: Deployed | None  # None: the DAG has runs only
     path: Path  # the notebook's file when it was deployed, or when the newest run was created
-    recent: tuple[RunEntry, ...]  # the latest runs, oldest first, without counts of tasks
+    recent: tuple[RecentRun, ...]  # the latest runs, oldest first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +140,7 @@ def page_of_dags(
         recent = store.listings.latest_runs([each.id for each in shown], RECENT)
         return DagPage(
             items=tuple(
-                DagEntry(id=each.id, deployed=each, path=each.path, recent=_recent(store, recent[each.id]))
-                for each in shown
+                DagEntry(id=each.id, deployed=each, path=each.path, recent=tuple(recent[each.id])) for each in shown
             ),
             total=total,
             next=rows[limit - 1].id if len(rows) > limit else None,
@@ -177,13 +177,9 @@ def dag_entry(dag: str, *, home: Home | None = None) -> DagEntry:
         return DagEntry(
             id=dag,
             deployed=None if row is None else deployments_of(store, [row])[0],
-            path=Path(latest[0].path if row is None else row.path),
-            recent=_recent(store, latest),
+            path=Path(store.runs(dag=dag, limit=1)[0].path if row is None else row.path),
+            recent=tuple(latest),
         )
-
-
-def _recent(store: Store, rows: Sequence[RunRow]) -> tuple[RunEntry, ...]:
-    return tuple(reversed(run_entries(store, rows, {})))
 
 
 def run_entries(store: Store, rows: Sequence[RunRow], counts: Mapping[int, Mapping[TaskState, int]]) -> list[RunEntry]:

@@ -17,9 +17,9 @@ from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from . import secrets
-from .errors import NbdagError, error
-from .writing import write_atomically
+from .. import secrets
+from ..errors import NbdagError, error
+from ..writing import write_atomically
 
 MAX_BYTES = 1_000_000  # of all facts of a task
 

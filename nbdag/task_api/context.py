@@ -21,15 +21,15 @@ from datetime import UTC, datetime
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
-from . import secrets
-from .core.options.option_types import nearest
-from .errors import NbdagError, error
-from .templates import is_template, macros
-from .templates.context import NAMES as CONTEXT_NAMES
-from .templates.context import context_of
+from .. import secrets
+from ..core.options.option_types import nearest
+from ..errors import NbdagError, error
+from ..templates import is_template, macros
+from ..templates.context import NAMES as CONTEXT_NAMES
+from ..templates.context import context_of
 
 if TYPE_CHECKING:
-    from .templates.rendering import Slot
+    from ..templates.rendering import Slot
 
 RETURN_VALUE = "return_value"  # Airflow's key for the result of a task
 _MOMENTS = ("logical_date", "data_interval_start", "data_interval_end")
@@ -266,7 +266,7 @@ class DagRun:
         """
         if not _has_template(value):
             return value
-        from .templates.rendering import render_nested
+        from ..templates.rendering import render_nested
 
         made = render_nested(value, self.context, what=what)
         if self.on_rendered is not None:
@@ -280,7 +280,7 @@ class DagRun:
         """
         if not is_template(text):
             return [text]
-        from .templates.rendering import render_pieces
+        from ..templates.rendering import render_pieces
 
         found = render_pieces(text, self.context, what=what)
         if self.on_rendered is not None:

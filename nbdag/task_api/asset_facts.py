@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .core.options.option_types import read_asset
-from .errors import NbdagError, error
+from ..core.options.option_types import read_asset
+from ..errors import NbdagError, error
 
 
 @error

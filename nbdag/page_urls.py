@@ -1,7 +1,7 @@
-"""Addresses on the page, for notices and questions that people read elsewhere.
+"""URLs of runs and tasks on the page, for messages that people read elsewhere, such as an e-mail.
 
 NBDAG_URL is the address of the page, such as https://hub.example.org/user/ada/nbdag/. `nbdag up` sets it for its
-scheduler. Without it there are no links. An address never contains the server's token.
+scheduler. Without it, messages have no links. A URL never contains the server's token.
 """
 
 from __future__ import annotations

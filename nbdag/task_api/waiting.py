@@ -22,8 +22,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .core.options.option_types import read_duration
-from .errors import NbdagError, error
+from ..core.options.option_types import read_duration
+from ..errors import NbdagError, error
 
 URL_TIMEOUT = 30.0  # seconds for an answer
 

@@ -1,0 +1,92 @@
+"""The files of one attempt on hosts that exchange files by the storage: inputs, notebook, log, state and values.
+
+`on_this_host` gives a job the paths of this host's cache. `get_inputs` and `store_results` run around the attempt, on
+its host. `get_results` runs on the host of the scheduler, after the attempt. A job without `Job.storage` has its files
+in folders that all hosts share, so none of these does anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.model.job import Job, Result
+from ..storage import cache_root, files_at
+from ..writing import make_private_folder
+
+if TYPE_CHECKING:
+    from ..values.transfer import Transfer
+
+
+def on_this_host(job: Job) -> Job:
+    """Return the job with the paths of this host's cache, for a host that may lack the home's folder."""
+    if not job.storage:
+        return job
+    root = cache_root(job.storage)
+    files = _files(job)
+
+    def moved(path: str) -> str:
+        return str(root / Path(path).relative_to(files))
+
+    context = dict(job.context)
+    if "state_files" in context:
+        context["state_files"] = [moved(path) for path in context["state_files"]]
+    return replace(job, path=moved(job.path), values=moved(job.values), context=context)
+
+
+def get_inputs(job: Job) -> None:
+    """Download the values that the attempt certainly loads, and the files of `nbdag.state`.
+
+    The attempt downloads other values itself when it loads them. Raises `LostValueError` or `StorageError`.
+    """
+    if not job.storage:
+        return
+    digests = [digest for each in job.inputs for digest in each.digests]
+    _transfer(job).download([*digests, *job.element.values()])
+    for path in map(Path, job.context.get("state_files", ())):
+        with contextlib.suppress(FileNotFoundError):
+            make_private_folder(path.parent)
+            files_at(job.storage).get(_name(job, path), path)
+
+
+def store_results(job: Job, result: Result) -> None:
+    """Upload the values, the notebook, the log and the state of an attempt. Raises `StorageError`."""
+    if not job.storage:
+        return
+    elements = (digest for each in result.elements for digest in each.values())
+    _transfer(job).upload([*(each.digest for each in result.outputs), *elements])
+    notebook = Path(job.path)
+    state = map(Path, job.context.get("state_files", ()))
+    for path in (notebook, notebook.with_suffix(".log"), *state):
+        if path.exists():
+            files_at(job.storage).put(path, _name(job, path))
+    if _files(job) == cache_root(job.storage):  # nobody reads the notebook and the log on this host
+        for path in (notebook, notebook.with_suffix(".log")):
+            path.unlink(missing_ok=True)
+
+
+def get_results(job: Job) -> None:
+    """Download the notebook and the log of an attempt that another host has executed. Raises `StorageError`."""
+    if not job.storage:
+        return
+    notebook = Path(job.path)
+    make_private_folder(notebook.parent)
+    for path in (notebook, notebook.with_suffix(".log")):
+        with contextlib.suppress(FileNotFoundError):
+            files_at(job.storage).get(_name(job, path), path)
+
+
+def _transfer(job: Job) -> Transfer:
+    from ..values.transfer import transfer  # imported here because only jobs with a storage need it
+
+    return transfer(job.values, f"{job.storage}/values")
+
+
+def _files(job: Job) -> Path:
+    return Path(job.values).parent
+
+
+def _name(job: Job, path: Path) -> str:
+    return path.relative_to(_files(job)).as_posix()

@@ -1,0 +1,79 @@
+"""The folders of this host that hold copies of files in the storage."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+from pathlib import Path
+
+from ..errors import NbdagError, error
+from ..home import Home, absolute
+from .remote import files_at
+
+CACHE = "NBDAG_CACHE"  # environment variable: folder for the copies of hosts that execute attempts
+CACHE_SIZE = "NBDAG_CACHE_SIZE"  # environment variable: maximum size of the values on a host, such as 20GB
+DEFAULT_SIZE = 20 * 10**9  # bytes
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+@error
+class CacheSizeError(NbdagError):
+    """NBDAG_CACHE_SIZE is no size."""
+
+    exit_code = 2
+
+    text: str
+    template = "invalid NBDAG_CACHE_SIZE {text!r}; expected a size such as 500MB or 20GB"
+
+
+def cache_root(url: str) -> Path:
+    """Return the folder of this host's copies of a storage, for hosts that may lack the home's folder."""
+    return _caches() / hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+def cached_paths(path: Path) -> list[Path]:
+    """Return the paths that an attempt's notebook may have in the caches of this host."""
+    name = Path(*path.parts[-6:])  # runs/DAG/RUN/tasks/TASK/TRY.ipynb
+    return [root / name for root in _caches().glob("*")]
+
+
+def _caches() -> Path:
+    chosen = os.environ.get(CACHE)
+    return absolute(chosen) if chosen else absolute(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "nbdag"
+
+
+def cache_limit(folder: Path) -> int:
+    """Return the maximum size in bytes of the values in a folder: NBDAG_CACHE_SIZE, or 20 GB, but at most half of the
+    disk's free space.
+    """
+    text = os.environ.get(CACHE_SIZE)
+    if text:
+        found = _SIZE.fullmatch(text.strip())
+        if found is None:
+            raise CacheSizeError(text)
+        return int(float(found[1]) * _UNITS[found[2].lower()])
+    try:
+        return min(DEFAULT_SIZE, shutil.disk_usage(folder).free // 2)
+    except OSError:
+        return DEFAULT_SIZE
+
+
+def local_copy(home: Home, path: Path) -> Path:
+    """Return the path of a file of the home, after downloading the file if only the storage has it.
+
+    If the storage does not have it either, the path is returned all the same. Raises `StorageError`.
+    """
+    if home.remote is not None and not path.exists():
+        with contextlib.suppress(FileNotFoundError):
+            files_at(home.remote).get(home.name_of(path), path)
+    return path
+
+
+def upload_copy(home: Home, path: Path) -> None:
+    """Copy a file of the home to the storage, if there is one. Raises `StorageError`."""
+    if home.remote is not None and path.exists():
+        files_at(home.remote).put(path, home.name_of(path))

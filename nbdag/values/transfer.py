@@ -1,0 +1,143 @@
+"""Move values between a folder of this host and the store that all hosts share.
+
+A host keeps the values that its tasks have read or written, so each value moves to a host once. If the folder exceeds
+its limit, the values that were used the longest time ago are deleted first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..storage.host import cache_limit
+from ..storage.remote import files_at
+from .files import LocalFiles, LostValueError, name_of
+
+AT_ONCE = 8  # number of values that move at the same time
+FRESH = 1800.0  # age in seconds below which `nbdag gc` keeps a file for certain; it keeps files for one hour
+TRIM_INTERVAL = 60.0  # seconds between two searches for values to delete
+_ABANDONED = 86_400.0  # age in seconds after which a temporary file is deleted
+_MARGIN = 0.9  # part of the limit to which the folder is reduced
+
+
+@lru_cache(maxsize=16)
+def transfer(root: str, origin: str) -> Transfer:
+    """Return the transfer between a folder and the store at a URL, one per process."""
+    return Transfer(Path(root), origin)
+
+
+@dataclass(eq=False, slots=True)
+class Transfer:
+    """Copies values between the folder `root` and the store at the URL `origin`."""
+
+    root: Path
+    origin: str
+    _stored: dict[str, float] = field(default_factory=dict)  # key: digest; value: when it was certainly stored
+    _trimmed: float = 0.0  # time of the last search for values to delete
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def download(self, digests: Iterable[str]) -> None:
+        """Copy values, and the values to which they refer, into the folder. Raises `LostValueError`."""
+        self._each(self._download, digests)
+
+    def upload(self, digests: Iterable[str]) -> None:
+        """Copy values, and the values to which they refer, into the store, so that `nbdag gc` keeps them for now.
+
+        Raises `LostValueError` if neither place has a value.
+        """
+        self._each(self._upload, digests)
+        self.trim()
+
+    def stored(self, digests: Iterable[str]) -> bool:
+        """Do the same as `upload`, and return whether the store has all of these values."""
+        try:
+            self.upload(digests)
+        except LostValueError:
+            return False
+        return True
+
+    def trim(self) -> None:
+        """Delete the values that were used the longest time ago, until the folder keeps its limit.
+
+        A value is deleted only if the store has it.
+        """
+        now = time.monotonic()
+        with self._lock:
+            if self._trimmed and now - self._trimmed < TRIM_INTERVAL:
+                return
+            self._trimmed = now
+        found = sorted(_files(self.root), key=lambda each: each[1].st_mtime)
+        size, limit = sum(stat.st_size for _, stat in found), cache_limit(self.root)
+        if size <= limit:
+            return
+        for path, stat in found:
+            if size <= _MARGIN * limit:
+                return
+            if files_at(self.origin).exists(name_of(path.name)):
+                with contextlib.suppress(OSError):
+                    path.unlink()  # processes that have mapped the file keep its content
+                    size -= stat.st_size
+
+    def _each(self, move: Callable[[str], Iterable[str]], digests: Iterable[str]) -> None:
+        """Apply `move` to each value and to all values to which it refers."""
+        found = set(digests)
+        todo = list(found)
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="nbdag-values") as pool:
+            while todo:
+                referred = {each for refers in pool.map(move, todo) for each in refers}
+                todo = list(referred - found)
+                found |= referred
+
+    def _download(self, digest: str) -> Iterable[str]:
+        files = LocalFiles(self.root, self.origin)
+        if files.touch_if_stored(digest):  # the use decides which values are deleted first
+            about = files.about(digest)
+        else:
+            files.download(digest)
+            about = files.about(digest)
+            with self._lock:
+                self._stored[digest] = time.monotonic()
+        return _refers(about)
+
+    def _upload(self, digest: str) -> Iterable[str]:
+        files, store = LocalFiles(self.root, self.origin), files_at(self.origin)
+        with self._lock:
+            known = time.monotonic() - self._stored.get(digest, float("-inf")) < FRESH / 2
+        if not known:
+            found = store.stat(name_of(digest))
+            if found is None or time.time() - found.modified > FRESH / 2:
+                if found is not None and not files.touch_if_stored(digest):
+                    files.download(digest)
+                store.put(self._path(digest), name_of(digest))
+            with self._lock:
+                self._stored[digest] = time.monotonic()
+        return _refers(files.about(digest))
+
+    def _path(self, digest: str) -> Path:
+        path = self.root / name_of(digest)
+        if not path.exists():
+            raise LostValueError(digest, self.origin, "is missing")
+        return path
+
+
+def _refers(about: Mapping[str, Any]) -> list[str]:
+    return list(about.get("refers", ()))
+
+
+def _files(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield the values in a folder; delete what interrupted downloads have left there."""
+    for path in root.glob("??/*"):
+        with contextlib.suppress(OSError):  # another process has deleted the file
+            stat = path.stat()
+            if not path.name.startswith("."):
+                yield path, stat
+            elif time.time() - stat.st_mtime > _ABANDONED:
+                path.unlink()

@@ -1,0 +1,225 @@
+"""Files at a URL: retries, atomic uploads and downloads, errors without secrets, and the bounded cache of a host."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import fsspec
+import pytest
+
+from nbdag.home import Home, find
+from nbdag.storage import (
+    MissingPackageError,
+    Remote,
+    StorageError,
+    StoragePasswordError,
+    UnwritableStorageError,
+    local_copy,
+    upload_copy,
+)
+from nbdag.storage.host import CacheSizeError, cache_limit
+from nbdag.values import LostValueError, ValueStore
+from nbdag.values.transfer import Transfer
+
+
+class Flaky:
+    """A file system whose first operations fail."""
+
+    def __init__(self, failures: list[Exception]) -> None:
+        self._fs = fsspec.filesystem("memory")
+        self._failures = failures
+        self.tries = 0
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._fs, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            self.tries += 1
+            if self._failures:
+                raise self._failures.pop(0)
+            return found(*args, **options)
+
+        return call if callable(found) else found
+
+
+@pytest.fixture(autouse=True)
+def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the waits between two tries take no time."""
+    now = [0.0]
+    fake = SimpleNamespace(
+        sleep=lambda seconds: now.append(now[-1] + seconds), monotonic=lambda: now[-1], time=time.time
+    )
+    monkeypatch.setattr("nbdag.storage.remote.time", fake)
+
+
+def flaky(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *failures: Exception) -> tuple[Remote, Flaky]:
+    fs = Flaky(list(failures))
+    monkeypatch.setattr("nbdag.storage.remote._file_system", lambda url: (fs, f"{tmp_path}/flaky"))
+    return Remote("memory://x"), fs
+
+
+def test_a_lost_connection_is_retried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    remote, fs = flaky(monkeypatch, tmp_path, ConnectionResetError("reset"), TimeoutError(), OSError(5, "busy"))
+    remote.write("a", b"text")
+    assert (remote.read("a"), fs.tries) == (b"text", 5)
+
+
+def test_a_storage_that_does_not_answer_is_one_sentence_without_secrets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t-key")
+    failures = [ConnectionError("refused for key s3cr3t-key\nat http://user:word@host") for _ in range(99)]
+    remote, fs = flaky(monkeypatch, tmp_path, *failures)
+    with pytest.raises(StorageError) as caught:
+        remote.read("a")
+    assert str(caught.value) == (
+        "the storage memory://x does not work (refused for key *** at http://user:***@host); check the connection and "
+        "the credentials of this host"
+    )
+    assert 5 < fs.tries < 30
+
+
+@pytest.mark.parametrize("failure", [PermissionError(13, "Access Denied"), NotImplementedError("read only")])
+def test_an_error_that_a_repetition_does_not_cure_ends_at_once(
+    failure: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    remote, fs = flaky(monkeypatch, tmp_path, failure)
+    with pytest.raises(UnwritableStorageError, match=r"cannot write to the storage memory://x \((Access|read)"):
+        remote.check()
+    assert fs.tries == 1
+
+
+def test_a_url_with_a_password_is_refused_without_showing_it() -> None:
+    with pytest.raises(StoragePasswordError) as caught:
+        Remote("sftp://me:topsecret@host/nbdag")
+    assert "sftp://me:***@host/nbdag contains a password" in str(caught.value)
+    assert "topsecret" not in str(caught.value)
+
+
+def test_an_unknown_protocol_is_one_sentence() -> None:
+    with pytest.raises(MissingPackageError, match="the storage s4://data needs a package that is not installed"):
+        Remote("s4://data").check()
+
+
+def test_an_interrupted_upload_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.implementations.local import LocalFileSystem
+
+    def interrupted(self: Any, path: str, to: str, **options: Any) -> None:
+        Path(to).write_bytes(b"ha")
+        raise PermissionError(13, "interrupted")
+
+    (tmp_path / "file").write_bytes(b"half")
+    monkeypatch.setattr(LocalFileSystem, "put_file", interrupted)
+    with pytest.raises(StorageError, match="interrupted"):
+        Remote(f"file://{tmp_path}/there").put(tmp_path / "file", "x/file")
+    assert [path for path in (tmp_path / "there").rglob("*") if path.is_file()] == []
+
+
+def test_an_interrupted_download_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote, _ = flaky(monkeypatch, tmp_path)
+    remote.write("a", b"0123456789")
+    monkeypatch.setattr("nbdag.storage.remote.PART", 4)
+    remote.get("a", tmp_path / "whole")
+    assert (tmp_path / "whole").read_bytes() == b"0123456789"
+
+    def read(name: str, start: int = 0, end: int | None = None) -> bytes:
+        raise StorageError(remote.url, "lost")
+
+    monkeypatch.setattr(remote, "read", read)
+    with pytest.raises(StorageError):
+        remote.get("a", tmp_path / "half")
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+
+
+def test_a_file_of_the_home_comes_from_the_storage_if_it_is_missing(tmp_path: Path) -> None:
+    here, there = (Home(tmp_path / name, storage=f"memory://{tmp_path}/s") for name in ("here", "there"))
+    upload_copy(here, here.pin("abc", b"notebook"))
+    assert local_copy(there, there.notebook("abc")).read_bytes() == b"notebook"
+    assert not local_copy(there, there.notebook("unknown")).exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "remote", "files"),
+    [
+        (None, None, "/h"),
+        ("/mnt/nbdag", None, "/mnt/nbdag"),
+        ("shared", None, "/cwd/shared"),
+        ("file:///mnt/nbdag", None, "/mnt/nbdag"),
+        ("s3://bucket/nbdag/", "s3://bucket/nbdag", "/h"),
+    ],
+)
+def test_the_storage_is_a_folder_or_a_url(given: str | None, remote: str | None, files: str) -> None:
+    home = find(Path("/cwd"), {"NBDAG_HOME": "/h"} | ({"NBDAG_STORAGE": given} if given else {}))
+    assert (home.remote, str(home.files)) == (remote, files)
+    assert (str(home.values), str(home.database)) == (f"{files}/values", "/h/nbdag.db")
+
+
+# -- values -----------------------------------------------------------------------------------------------------
+
+
+def two_hosts(folder: Path) -> tuple[Transfer, Transfer]:
+    origin = f"memory://{folder}/storage"
+    return Transfer(folder / "one", origin), Transfer(folder / "two", origin)
+
+
+def store_of(host: Transfer) -> ValueStore:
+    return ValueStore(str(host.root), host.origin)
+
+
+def test_a_value_moves_to_another_host_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = two_hosts(tmp_path)
+    digest = store_of(one).save({"x": list(range(1000))}).outputs[0].digest
+    one.upload([digest])
+    two.download([digest])
+    monkeypatch.setattr(Remote, "get", lambda *_: pytest.fail("the value was downloaded again"))
+    two.download([digest])
+    assert store_of(two).load(digest)["x"][-1] == 999
+
+
+def test_a_value_takes_the_values_to_which_it_refers_along(tmp_path: Path) -> None:
+    from nbdag.values import Origins
+
+    one, two = two_hosts(tmp_path)
+    first = store_of(one).save({"x": [1, 2]}).outputs[0].digest
+    origins = Origins()
+    x = store_of(one).open(first, origins=origins).values["x"]
+    second = store_of(one).save({"y": {"inner": x}}, origins=origins).outputs[0].digest
+    one.upload([second])
+    two.download([second])
+    assert {path.name for path in two.root.glob("*/*")} == {first, second}
+
+
+def test_a_damaged_copy_is_downloaded_again_and_a_missing_value_is_reported(tmp_path: Path) -> None:
+    one, two = two_hosts(tmp_path)
+    digest = store_of(one).save({"x": 7}).outputs[0].digest
+    one.upload([digest])
+    two.download([digest])
+    path = two.root / digest[:2] / digest
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert store_of(two).load(digest) == {"x": 7}
+    with pytest.raises(LostValueError, match="is missing in memory://"):
+        two.download(["0" * 32])
+
+
+def test_the_cache_deletes_the_values_that_were_used_the_longest_time_ago(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = two_hosts(tmp_path)
+    digests = [store_of(one).save({"x": f"{n}" * 1000}).outputs[0].digest for n in range(5)]
+    one.upload(digests[1:])  # the storage does not have the first value
+    for age, digest in enumerate(digests):
+        os.utime(one.root / digest[:2] / digest, (age, age))
+    monkeypatch.setenv("NBDAG_CACHE_SIZE", "4kB")
+    Transfer(one.root, one.origin).trim()
+    assert {path.name for path in one.root.glob("*/*")} == {digests[0], *digests[3:]}
+    assert [store_of(one).load(digest)["x"][0] for digest in digests] == ["0", "1", "2", "3", "4"]
+
+
+def test_an_invalid_cache_size_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBDAG_CACHE_SIZE", "much")
+    with pytest.raises(CacheSizeError, match="invalid NBDAG_CACHE_SIZE 'much'; expected a size such as 500MB or 20GB"):
+        cache_limit(tmp_path)

@@ -1,0 +1,162 @@
+"""Runs whose files are in S3: moto's server, hosts without common folders, and a server that is busy or refuses."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import distributed
+import nbformat
+import pytest
+from s3 import SECRET, Gateway, s3_server
+
+from nbdag import runs
+from nbdag.core.model.states import RunState
+from nbdag.executors import Choice
+from nbdag.home import Home
+from nbdag.runs.queries.files.report_page import report_notebook
+from nbdag.storage import UnwritableStorageError, files_at
+
+# s3fs and Dask leave sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
+CELLS = (
+    "%%task load\nimport numpy as np\nsales = np.arange(100_000.0)\nprint('loaded')",
+    "%%task total --map part=[1,2]\nsums = float(sales.sum()) * part",
+    "%%task show --out result\nprint(sorted(sums))\nresult = max(sums)",
+)
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def cluster(s3: Gateway, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a cluster of one worker, whose cache is in a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NBDAG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=":0") as made:
+            yield made.scheduler_address
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / ".nbdag", storage=f"s3://data/{tmp_path.name}")
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Path:
+    path = tmp_path / "sales.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS]), path)
+    return path
+
+
+@pytest.fixture
+def other_host(home: Home, tmp_path: Path) -> Callable[[], Home]:
+    """Return the home of another host, which has the database and no file."""
+
+    def copy() -> Home:
+        root = tmp_path / "other" / ".nbdag"
+        root.mkdir(parents=True)
+        with sqlite3.connect(home.database) as source, sqlite3.connect(root / "nbdag.db") as target:
+            source.backup(target)
+        return replace(home, root=root)
+
+    return copy
+
+
+def values(home: Home, run: runs.Run) -> list[object]:
+    return [runs.load(run.dag, run=run.id, task="show", home=home)["result"]]
+
+
+def test_a_run_on_dask_exchanges_all_files_by_s3(
+    s3: Gateway, cluster: str, home: Home, notebook: Path, other_host: Callable[[], Home]
+) -> None:
+    run = runs.run(notebook, executor=Choice("dask", {"address": cluster}), home=home)
+    assert run.state is RunState.SUCCESS, run.error
+    assert not home.values.exists()  # the values moved between the worker and S3 only
+    assert "[4999950000.0, 9999900000.0]" in runs.logs(run, "show", home=home).read_text()
+    loaded = run["load"].outputs[0].digest
+    assert s3.gets(loaded) == 0  # the host that has stored a value does not download it
+
+    there = other_host()
+    assert values(there, run) == [9999900000.0]
+    assert "loaded" in runs.logs(run.id, "load", home=there).read_text()
+    assert b"9999900000.0" in report_notebook(run.id, home=there)
+    assert [each.number for each in runs.list_versions("sales", home=there)] == [1]
+    resumed = runs.run(runs.pinned_notebook("sales", home=there).path, only=["show"], home=there)
+    assert resumed.state is RunState.SUCCESS  # with values of the earlier run, in kernels of the other host
+
+    for folder in (home.root, there.root):
+        for path in folder.rglob("*"):
+            assert not path.is_file() or SECRET.encode() not in path.read_bytes()
+
+
+def test_a_run_survives_a_busy_server(s3: Gateway, home: Home, notebook: Path) -> None:
+    s3.busy = 5
+    run = runs.run(notebook, home=home)
+    assert (run.state, s3.busy) == (RunState.SUCCESS, 0)
+    assert values(home, run) == [9999900000.0]
+
+
+def test_a_bucket_that_is_missing_or_read_only_ends_the_run_before_a_task_starts(
+    s3: Gateway, home: Home, notebook: Path
+) -> None:
+    missing = replace(home, storage="s3://no-such-bucket/nbdag")
+    with pytest.raises(UnwritableStorageError, match=r"s3://no-such-bucket/nbdag \(the bucket or folder does not"):
+        runs.run(notebook, home=missing)
+    s3.forbidden = True
+    try:
+        with pytest.raises(UnwritableStorageError, match=r"cannot write to the storage s3://data/.*Access Denied") as e:
+            runs.run(notebook, home=home)
+    finally:
+        s3.forbidden = False
+    assert SECRET not in str(e.value)
+    assert runs.list_runs(home=home) == []
+
+
+def test_a_dead_server_ends_the_run_before_a_task_starts(
+    s3: Gateway, home: Home, notebook: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nbdag.storage.remote.CHECK_TIMEOUT", 0.5)
+    files_at.cache_clear()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    try:
+        with pytest.raises(UnwritableStorageError, match=r"127\.0\.0\.1:9"):
+            runs.run(notebook, home=home)
+    finally:
+        files_at.cache_clear()
+        s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_gc_and_db_check_work_on_the_storage(s3: Gateway, home: Home, notebook: Path) -> None:
+    run = runs.run(notebook, home=home)
+    stored = files_at(str(home.remote))
+    assert runs.check_db(home, read_values=True).damaged_values == ()
+    lost, damaged = run["load"].outputs[0].digest, run["show"].outputs[0].digest
+    stored.delete([f"values/{lost[:2]}/{lost}"])
+    stored.write(f"values/{damaged[:2]}/{damaged}", stored.read(f"values/{damaged[:2]}/{damaged}")[:-1] + b"?")
+    health = runs.check_db(home, read_values=True)
+    assert (health.missing_values, health.damaged_values) == (1, (damaged,))
+
+    shutil.rmtree(home.values)
+    names = {each.name for each in stored.files("")}
+    assert runs.gc(home=home).values == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nbdag.runs.actions.gc.GRACE", -10.0)
+        assert runs.gc(home=home).values == 0  # the run needs all of them
+        dry = runs.gc(0.0, dry_run=True, home=home)
+        assert {each.name for each in stored.files("")} == names - {f"values/{damaged[:2]}/{damaged}"}
+        done = runs.gc(0.0, home=home)
+    assert (dry.values, dry.folders, dry.notebooks) == (done.values, done.folders, done.notebooks)
+    assert done.values and done.folders == done.notebooks == 1 and done.bytes
+    assert list(stored.files("")) == []
