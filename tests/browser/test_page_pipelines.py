@@ -222,7 +222,7 @@ def test_a_backfill_is_previewed_before_its_runs_are_created(visit: Visit) -> No
     dialog.get_by_label("From").fill("2026-01-09")
     dialog.get_by_label("to, included").fill("2026-01-13")
     dialog.get_by_role("button", name="Preview").click()
-    dialog.get_by_text("3 runs for 3 ticks").wait_for()
+    dialog.get_by_text("3 runs for 3 scheduled times").wait_for()
     assert visit.serious_violations() == []
     dialog.get_by_role("button", name="Create 3 runs").click()
     visit.page.get_by_text(re.compile("3 runs of")).wait_for()

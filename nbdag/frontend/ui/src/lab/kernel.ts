@@ -7,7 +7,8 @@ import type { Kernel } from '@jupyterlab/notebook'
 import type { CellExecution } from '../messages'
 import type { Book } from './book'
 
-const CODE = '%load_ext nbdag'
+// Unlike %load_ext, which would make a later %load_ext in the notebook print that the extension is loaded already.
+const CODE = '__import__("nbdag").load_ipython_extension(get_ipython())'
 const EXECUTED = '__import__("IPython").display.JSON(get_ipython()._nbdag.session.executed())'
 const JSON_TYPE = 'application/json'
 
