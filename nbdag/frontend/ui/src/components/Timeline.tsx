@@ -17,7 +17,7 @@ const BESIDE = 236 // width of the names and of the last duration in pixels
 
 /** Return round times for the axis: about six, or fewer where their labels would overlap. */
 export function ticks(length: number, width = Number.POSITIVE_INFINITY): number[] {
-  const rough = length / Math.max(1, Math.min(6, Math.floor(width / TICK)))
+  const rough = length / Math.max(1, Math.min(6, width / TICK))
   const step =
     [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400].find(
       (each) => each >= rough,

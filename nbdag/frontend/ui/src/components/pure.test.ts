@@ -251,6 +251,7 @@ describe('the timeline', () => {
 
   it('has fewer steps where there is little room', () => {
     expect(ticks(240, 400)).toEqual([0, 60, 120, 180, 240])
+    expect(ticks(240, 160)).toEqual([0, 120, 240])
     expect(ticks(240, 100)).toEqual([0])
   })
 

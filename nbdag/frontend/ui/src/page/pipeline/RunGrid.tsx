@@ -144,7 +144,7 @@ function Table({ dag, runs, rows }: TableProps) {
               <span class="nbdag-muted">
                 {plural(rows.length, 'task')}
                 <br />
-                runs of up to {seconds(longest)}
+                up to {seconds(longest)}
               </span>
             </td>
             {runs.map(({ summary }, n) => (
