@@ -300,7 +300,7 @@ def test_unknown_places_and_pipelines_say_so(visit: Visit) -> None:
 
 def test_slow_and_failed_answers_are_shown_and_asked_again(visit: Visit) -> None:
     held: list[Any] = []
-    visit.page.route("**/nbdag/api/dags?*", held.append)
+    visit.page.route("**/nbdag/api/dags?*", lambda route: held.append(route))
     visit.page.reload(wait_until="commit")
     visit.page.locator(".pg-loading.pg-shown", has_text="Loading the pipelines").wait_for()
     problem = {
