@@ -249,7 +249,7 @@ def test_a_cell_that_runs_ignore_is_marked_when_tasks_need_it(plain):
     assert "NB310" in code(nb, 2).locator(".nbdag-cell-problems").inner_text()
 
 
-def test_tasks_of_a_dag_cell_are_drawn_once_they_are_built_and_show_their_states(plain, server):
+def test_tasks_of_a_dag_cell_are_drawn_once_they_are_built_and_show_their_states(plain, lab, server):
     made = (
         "%%dag made\nfor n in (1, 2): Python(f'fit_{n}', f'm{n} = sum(X) * {n}')\nPython('best', 'best = max(m1, m2)')"
     )
@@ -262,7 +262,8 @@ def test_tasks_of_a_dag_cell_are_drawn_once_they_are_built_and_show_their_states
     nb.page.locator(".nbdag-side").get_by_role("button", name="Run all").click()
     for task in ("extract", "fit_1", "fit_2", "best"):
         nb.box(task, "success")
-    nb.page.reload()
+    lab.clear()
+    lab.opened(nb.path.name)
     wait_for_kernel(nb, server)
     badge(nb, 1).locator(".nbdag-chip").click()
     nb.box("best")  # the kernel still has the built tasks
