@@ -35,6 +35,7 @@ Imports point down (checked by a test):
     runs                                      the API: queries < creation < execution < actions
     session                                   the live notebook: which tasks ran in this kernel, and which are stale
     scheduler                                 one loop that executes runs, in the foreground or as a daemon
+    export                                    DAG files of Airflow, and scripts that need no nbdag
     executors, store, building                attempts; the database; tasks that a %%dag cell creates
     kernels                                   forkserver < runtime < jupyter < worker
     processes, graphs, notebooks, reports     processes of this machine; pictures; files

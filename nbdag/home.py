@@ -279,7 +279,10 @@ def _storage(storage: str | None, cwd: Path | None) -> str | None:
 
 
 def reason_to_distrust(root: Path) -> tuple[str, str] | None:
-    """Return why another user could have written to this home, and the remedy. Return None if no other user could."""
+    """Return why another user could have written to this home, and the remedy.
+
+    Return None if no other user can change the folder.
+    """
     if not hasattr(os, "getuid"):
         return None
     for path, seen in _entries(root):

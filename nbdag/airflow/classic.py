@@ -1,4 +1,4 @@
-"""Airflow's operators: a class for each, whose arguments are those of Airflow."""
+"""Airflow's operators: one class for each, with Airflow's arguments."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ _SENSOR_TIMEOUT = 7 * 86_400.0  # seconds; Airflow's default
 class EmptyOperator(AirflowTask):
     """A task that does nothing; it joins others."""
 
+    executable = "executables:EmptyExecutable"
+
     def statements(self, build: Builder) -> list[str]:
         return ["pass"]
 
@@ -37,7 +39,7 @@ def _context_arguments(asked: list[str], everything: bool, given: set[str]) -> l
 
 
 def _context_value(name: str) -> str:
-    # The dates of the context have more methods than those of `dag_run`, as in Airflow.
+    # As in Airflow, the dates of the context have more methods than the dates of `dag_run`.
     is_date = name in ("logical_date", "data_interval_start", "data_interval_end")
     return f"dag_run.context[{name!r}]" if is_date else name if name == "dag_run" else f"dag_run.{name}"
 
@@ -60,7 +62,7 @@ class FunctionTask(AirflowTask):
             function = function.func
         if not callable(function):
             raise OperatorError(
-                f"{self.id} calls {function!r}, which is no function", hint="write python_callable=load"
+                f"{self.id} calls {function!r}, which is not a function", hint="write python_callable=load"
             )
         self._context = self._check(function, args, named)
         is_python = isinstance(function, FunctionType)
@@ -156,6 +158,7 @@ class FunctionTask(AirflowTask):
 class PythonOperator(FunctionTask):
     """Call a function: `PythonOperator(task_id="load", python_callable=load, op_kwargs={"n": 3})`."""
 
+    executable = "executables:PythonExecutable"
     own = frozenset(
         {"python_callable", "op_args", "op_kwargs", "templates_dict", "templates_exts", "show_return_value_in_logs"}
     )
@@ -227,6 +230,7 @@ class LatestOnlyOperator(AirflowTask):
 class BashOperator(AirflowTask):
     """Run a command with bash. The result is the last line of its output; exit status 99 skips the task."""
 
+    executable = "executables:BashExecutable"
     own = frozenset(
         {"bash_command", "env", "append_env", "cwd", "skip_on_exit_code", "output_encoding", "output_processor"}
     )
@@ -265,6 +269,7 @@ class BashOperator(AirflowTask):
 class SQLExecuteQueryOperator(AirflowTask):
     """Run SQL in the database of a connection. The result is the rows of the last statement, as tuples."""
 
+    executable = "executables:SqlExecutable"
     own = frozenset(
         {"sql", "conn_id", "parameters", "autocommit", "split_statements", "return_last", "handler", "database"}
         | {"hook_params", "output_processor", "show_return_value_in_logs", "requires_result_fetch"}
@@ -282,7 +287,7 @@ class SQLExecuteQueryOperator(AirflowTask):
             raise OperatorError(f"{self.id} has no conn_id", hint="write conn_id='warehouse'")
         texts = [statements] if isinstance(statements, str) else statements
         if not isinstance(texts, list | tuple) or not all(isinstance(each, str) for each in texts):
-            raise OperatorError(f"the sql of {self.id} is no text", hint="write sql='SELECT …', or a list of texts")
+            raise OperatorError(f"the sql of {self.id} is not a text", hint="write sql='SELECT …', or a list of texts")
         uses = [use for text in texts if is_template(text) for use in self.uses(text)]
         parts = [repr(statements), *dict.fromkeys(uses), f"connection={connection!r}"]
         for name in ("parameters", "autocommit"):
@@ -300,6 +305,7 @@ class SQLExecuteQueryOperator(AirflowTask):
 class PapermillOperator(AirflowTask):
     """Execute a notebook by papermill. The result is the path of the executed notebook."""
 
+    executable = "executables:PapermillExecutable"
     own = frozenset({"input_nb", "output_nb", "parameters", "kernel_name", "language_name", "kernel_conn_id"})
 
     def prepare(self, build: Builder) -> None:
@@ -333,16 +339,18 @@ class TriggerDagRunOperator(AirflowTask):
         for name in ("logical_date", "trigger_run_id", "run_after", "note"):
             only_if(given, name, OnlyIf((None,), "pass it to the other pipeline in conf"), self)
         for name in ("reset_dag_run", "skip_when_already_exists", "fail_when_dag_is_paused"):
-            only_if(given, name, OnlyIf((False, None), "remove it: each trigger makes a run of its own"), self)
+            only_if(given, name, OnlyIf((False, None), "remove it: each trigger creates a new run"), self)
         for name, state in (("allowed_states", "success"), ("failed_states", "failed")):
             only_if(given, name, OnlyIf((None, [state]), "catch the failure by a trigger rule"), self)
         if not isinstance(given.get("trigger_dag_id"), str):
             raise OperatorError(f"{self.id} has no trigger_dag_id", hint="write trigger_dag_id='reports'")
         if not isinstance(given.get("conf") or {}, dict):
-            raise OperatorError(f"the conf of {self.id} is no dictionary", hint="write conf={'day': '{{ ds }}'}")
+            raise OperatorError(f"the conf of {self.id} is not a dictionary", hint="write conf={'day': '{{ ds }}'}")
         for name in given.get("conf") or {}:
             if not str(name).isidentifier():
-                raise OperatorError(f"{name!r} in the conf of {self.id} is no name", hint="rename the parameter")
+                raise OperatorError(
+                    f"{name!r} in the conf of {self.id} is not a valid name", hint="rename the parameter"
+                )
         options = {"wait": True} if given.get("wait_for_completion") else {}
         if options and given.get("poke_interval") is not None:
             self.options["poke"] = seconds(given["poke_interval"])
@@ -409,6 +417,7 @@ class PythonSensor(SensorTask, FunctionTask):
 class FileSensor(SensorTask):
     """Wait until a file exists. The path is relative to the notebook's folder, and may have * and ?."""
 
+    executable = "executables:FileSensorExecutable"
     own = SensorTask.sensor_own | {"filepath", "fs_conn_id", "recursive"}
 
     def prepare(self, build: Builder) -> None:
@@ -432,7 +441,7 @@ def only_if(given: Mapping[str, Any], name: str, rule: OnlyIf, task: AirflowTask
 
 
 def returns_mapping(function: Callable[..., Any]) -> bool:
-    """Return whether a function is annotated to return a dictionary, whose items are then XComs of their own."""
+    """Return whether a function is annotated to return a dictionary, so that each item becomes a separate XCom."""
     try:
         annotation = inspect.signature(function).return_annotation
     except (TypeError, ValueError):

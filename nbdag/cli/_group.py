@@ -47,8 +47,8 @@ class Commands(click.Group):
             epilog="'nbdag COMMAND --help' shows a command's options and examples. Runs are stored in the folder "
             "NBDAG_HOME if it is set, else in the nearest .nbdag folder at or above the current folder, else in a new "
             ".nbdag folder here. A .nbdag folder that belongs to another user, or that others may write, is used only "
-            "if NBDAG_HOME names it, also by root and in a container. Exit codes: 0 success, 1 the run failed or "
-            "problems were found, 2 wrong usage, 130 interrupted.",
+            "if NBDAG_HOME names it; this also holds for root and in containers. Exit codes: 0 success, 1 the run "
+            "failed or problems were found, 2 wrong usage, 130 interrupted.",
             params=[
                 click.Option(
                     ["--version"],

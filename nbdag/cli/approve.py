@@ -20,7 +20,7 @@ from .output import output_option, print_data, print_table
 )
 @click.argument("run", required=False, shell_complete=complete.runs)
 @click.argument("task", required=False, shell_complete=complete.tasks_of_run)
-@click.option("--no", "rejected", is_flag=True, help="Answer no, so that the task and what needs it are skipped.")
+@click.option("--no", "rejected", is_flag=True, help="Answer no: the task and the tasks that need it are skipped.")
 @click.option("--why", default="", metavar="TEXT", help="The reason, which the task's output and the report show.")
 @click.option(
     "--dag", help="The DAG of the run, if several DAGs have a run with this id.", shell_complete=complete.dags

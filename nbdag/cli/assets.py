@@ -32,7 +32,7 @@ def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     )
 )
 def assets() -> None:
-    """Show the data that starts pipelines, and its versions.
+    """Show assets: the data that starts pipelines, and its versions.
 
     A task with --produces ASSET that succeeds creates a new version of the asset. A pipeline whose schedule is "on
     ASSET" then runs. Such a schedule may combine assets with "and" and "or", and may add a time with "or at 06:00". The

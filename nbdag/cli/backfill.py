@@ -51,7 +51,8 @@ def _last(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
     type=click.Choice(list(runs.REPROCESS)),
     default="none",
     show_default=True,
-    help="Dates to run again although they have a run: none, those whose run failed, or all whose run has ended.",
+    help="Dates to run again although they already have a run: none, dates whose run failed, or dates whose run has "
+    "ended.",
 )
 @click.option("--backwards", is_flag=True, help="Start with the latest date.")
 @click.option("--tasks", multiple=True, metavar="TASK[,TASK…]", callback=task_names, help="Run only these tasks.")
@@ -61,14 +62,14 @@ def _last(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
     default=10,
     show_default=True,
     metavar="N",
-    help="Maximum number of runs at once.",
+    help="Maximum number of runs at the same time.",
 )
 @click.option(
     "-j",
     "--jobs",
     type=NUMBER_OF_JOBS,
     metavar="N",
-    help="Maximum number of tasks at once, if the runs execute in this terminal.",
+    help="Maximum number of tasks that run at the same time, if the runs execute in this terminal.",
 )
 @executor_options
 @click.option("--dry-run", is_flag=True, help="List the runs that would be created, and create none.")

@@ -24,7 +24,7 @@ JOBS = click.option(
     type=NUMBER_OF_JOBS,
     metavar="N",
     show_default="number of cores",
-    help="Maximum number of tasks at once.",
+    help="Maximum number of tasks that run at the same time.",
 )
 KERNELS = click.option(
     "--kernels",
@@ -61,7 +61,9 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "s3://bucket/nbdag.",
         ),
         click.option(
-            "--allow-mismatch", is_flag=True, help="Use hosts whose Python or packages differ from those here."
+            "--allow-mismatch",
+            is_flag=True,
+            help="Also use hosts whose versions of Python or packages differ from this host.",
         ),
         click.option(
             "--address",

@@ -1,4 +1,4 @@
-"""`pools list|set|delete`: limits on how many tasks that share a resource run at once."""
+"""`pools list|set|delete`: limits on how many tasks use a shared resource at the same time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAME = click.argument("name", shell_complete=_names)
     )
 )
 def pools() -> None:
-    """Limit how many tasks that share a resource run at once.
+    """Limit how many tasks use a shared resource at the same time.
 
     A running task occupies slots of the pool that its option --pool names: one slot, or the number set by --slots. A
     pool is shared by all runs and schedulers.

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     help="Whether the page shows the code of the cells.",
 )
 def report(run: str, dag: str | None, output: str, code: Code) -> None:
-    """Write the report of a run as an HTML page that can be sent.
+    """Write the report of a run as one self-contained HTML file.
 
     The page is one file that needs no network: pictures are embedded, formulas are drawn by the browser. RUN is a run's
-    id, an unambiguous prefix of an id, or 'latest'. A run that has not ended has a report of the tasks that have.
+    id, an unambiguous prefix of an id, or 'latest'. For an unfinished run, the page shows the tasks that have ended.
     """
     page = api.report_html(run, dag, code=code).encode()
     if output == "-":

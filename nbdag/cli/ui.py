@@ -22,15 +22,15 @@ _PUBLIC = (
 @click.command(
     context_settings=_JUPYTER,
     epilog=examples(
-        ("nbdag ui", "open the page of the pipelines here in the browser"),
+        ("nbdag ui", "open the page for this folder's pipelines in the browser"),
         ("nbdag ui --no-browser --port=9000", "serve it on another port, and open no browser"),
         ("nbdag ui --IdentityProvider.token=secret", "choose the token that the page asks for"),
-        ("nbdag ui --help-all", "all of Jupyter's flags"),
+        ("nbdag ui --help-all", "list all flags of Jupyter Server"),
     ),
 )
 @_FLAGS
 def ui(jupyter: tuple[str, ...]) -> int:
-    """Open the page on which pipelines and runs are watched and started.
+    """Open the web page that shows and starts pipelines and runs.
 
     A Jupyter server with only this page starts in the foreground; Ctrl-C ends it. Flags of Jupyter Server are passed
     on. A JupyterLab or Notebook that is open already has the page, at the address nbdag/.
@@ -46,7 +46,10 @@ def ui(jupyter: tuple[str, ...]) -> int:
     epilog=examples(
         ("nbdag up", "open the page, and execute runs by schedule"),
         ("nbdag up --jobs 8 --no-browser --port=9000", "at most eight tasks at once; no browser, another port"),
-        ("nbdag up --print-unit systemd", "print a service that keeps both running"),
+        (
+            "nbdag up --print-unit systemd",
+            "print the definition of a service that keeps the page and the scheduler running",
+        ),
     ),
 )
 @JOBS
@@ -55,14 +58,15 @@ def ui(jupyter: tuple[str, ...]) -> int:
 @click.option(
     "--print-unit",
     type=click.Choice(units.KINDS),
-    help="Print the definition of a service that keeps both running, and exit.",
+    help="Print the definition of a service that keeps the page and the scheduler running, and exit.",
 )
 @_FLAGS
 def up(jobs: int | None, kernels: str, executor: Choice, print_unit: str | None, jupyter: tuple[str, ...]) -> int:
-    """Open the page, and run the scheduler of the deployed DAGs.
+    """Open the web page, and run the scheduler of the deployed DAGs.
 
-    The scheduler is a process of its own. On Ctrl-C it starts no more tasks; both end once the running ones have ended.
-    A second Ctrl-C terminates these tasks. Flags of Jupyter Server are passed on, as by `nbdag ui`.
+    The scheduler is a separate process. On Ctrl-C it starts no more tasks; the page and the scheduler end when
+    the running tasks have ended. A second Ctrl-C terminates these tasks. Flags of Jupyter Server are passed on, as by
+    `nbdag ui`.
     """
     options = scheduler_words(jobs, kernels, executor)
     if print_unit is not None:

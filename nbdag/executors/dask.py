@@ -15,8 +15,10 @@ sees that by itself (`_is_wanted`), and ends the processes of the attempt.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import logging
+import os
 import platform
 import queue
 import socket
@@ -24,7 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -37,15 +39,18 @@ from ..core.model.job import CANCELLED, KERNEL_DIED, Job, Key, Result
 from ..core.model.states import TaskState
 from ..errors import NbdagError, error
 from ..processes.leftovers import terminate_leftovers
+from ..storage import files_at
 from ..storage.host import cached_paths
 from ..writing import create_private_file, make_private_folder
-from .job_files import get_results, on_this_host
-from .local import LocalExecutor
+from . import HostState
+from .job_files import copy_folder, get_results, on_this_host
+from .local import LocalExecutor, cores
 
 CONNECT_TIMEOUT = 15.0  # seconds to wait for the Dask scheduler
 POLL = 1.0  # seconds between two checks of whether a task is still wanted, and of the list of workers
 MISSED = 2  # number of checks in a row in which a worker must be missing before its attempts count as lost
 CLAIM_TIMEOUT = 0.2  # seconds; the Dask scheduler answers earlier unless the queue is full
+MAX_COPIES = 1000  # number of runs whose copied folder is remembered
 LOG_PART = 65_536  # maximum number of bytes of a log that one Dask event carries
 TOPIC = "nbdag-attempts"  # the Dask events by which hosts report attempts
 
@@ -103,13 +108,14 @@ class _Submission:
                     file.write(text)
 
     def failed(self, why: str) -> Result:
-        """Return a failed result for an attempt without a result of its own."""
+        """Return a failed result for an attempt that has reported no result."""
         return Result(
             key=self.job.key,
             state=TaskState.FAILED,
             started=self.started,
             ended=time.time(),
             error=why,
+            host=self.host or None,
             kinds=() if why == CANCELLED else KERNEL_DIED,
         )
 
@@ -117,8 +123,9 @@ class _Submission:
 class DaskExecutor:
     """Executes attempts on a Dask cluster.
 
-    `slots` is the number of attempts at once; None means one per thread of the cluster's workers, also of those that
-    join later. With `address=None`, a cluster of as many workers as `slots` (default: the number of cores) is started.
+    `slots` is the number of attempts at once; None means one per thread of the cluster's workers, including workers
+    that join later. With `address=None`, a cluster of as many workers as `slots` (default: the number of cores) is
+    started.
     """
 
     def __init__(self, slots: int | None = None, *, address: str | None = None, allow_mismatch: bool = False) -> None:
@@ -126,6 +133,8 @@ class DaskExecutor:
         self._on_result: Callable[[Result], None] = lambda result: None
         self._attempts: dict[Key, _Submission] = {}
         self._claims: dict[str, _Submission] = {}  # key: name of a claim
+        # Key: DAG and run; value: the digest of the notebook's folder in the storage.
+        self._folders: dict[tuple[str, str], concurrent.futures.Future[str]] = {}
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)  # an attempt has started or ended
         self._stopping = threading.Event()
@@ -162,6 +171,35 @@ class DaskExecutor:
         with self._lock:
             self._attempts[job.key] = attempt
             self._claims[name] = attempt
+        if job.storage:
+            self._folder_of(job).add_done_callback(lambda copied: self._send_with_folder(name, attempt, copied))
+        else:
+            self._send(name, attempt, job)
+
+    def _folder_of(self, job: Job) -> concurrent.futures.Future[str]:
+        """Return the digest of the folder that all attempts of a run get, which is copied to the storage first."""
+        run = (job.key.dag, job.key.run)
+        with self._lock:
+            if run not in self._folders:
+                for old in list(self._folders)[:-MAX_COPIES]:
+                    del self._folders[old]
+                self._folders[run] = self._calls.submit(copy_folder, job)
+            return self._folders[run]
+
+    def _send_with_folder(self, name: str, attempt: _Submission, copied: concurrent.futures.Future[str]) -> None:
+        try:
+            job = replace(attempt.job, folder=copied.result())
+        except Exception as failure:
+            with self._lock:  # the next attempt tries it again
+                self._folders.pop((attempt.job.key.dag, attempt.job.key.run), None)
+            self._finish(name, attempt.failed(f"the notebook's folder could not be copied: {failure}"))
+        else:
+            self._send(name, attempt, job)
+
+    def _send(self, name: str, attempt: _Submission, job: Job) -> None:
+        with self._lock:
+            if name not in self._claims:  # cancelled
+                return
         attempt.future = self._client.submit(
             run_attempt, job, name, key=name, pure=False, retries=0, priority=job.task.options.priority
         )
@@ -390,7 +428,10 @@ def run_attempt(job: Job, name: str) -> Result | None:
         worker.log_event(TOPIC, {"claim": name, "address": worker.address, "host": socket.gethostname()})
         if why := _unusable_folder(job):
             return _failed(job, why)
-        job = on_this_host(job)
+        try:
+            job = on_this_host(job)
+        except (NbdagError, OSError) as failure:
+            return _failed(job, str(failure))
         host = _host_of(worker)
         results = host.submit(job, name)
         log = _LogReader(job)
@@ -441,8 +482,8 @@ def _unusable_folder(job: Job) -> str:
 
 
 def _failed(job: Job, why: str) -> Result:
-    now = time.time()
-    return Result(key=job.key, state=TaskState.FAILED, started=now, ended=now, error=why, final=True)
+    now, host = time.time(), socket.gethostname()
+    return Result(key=job.key, state=TaskState.FAILED, started=now, ended=now, error=why, final=True, host=host)
 
 
 def cancel_attempt(name: str, dask_worker: Worker) -> None:
@@ -456,7 +497,7 @@ def _is_wanted(worker: Worker, key: str) -> bool:
 
 
 def describe_host() -> dict[str, str]:
-    """Return the versions of this process that must be the same on every host."""
+    """Return the name of this host, and the versions of this process that must be the same on every host."""
     from importlib.metadata import version
 
     return {"Python": platform.python_version(), "nbdag": version("nbdag"), "host": socket.gethostname()}
@@ -465,14 +506,55 @@ def describe_host() -> dict[str, str]:
 own_versions = describe_host
 
 
+def _differences(seen: Mapping[str, str], own: Mapping[str, str]) -> str:
+    """Return how the versions of a host differ from those of this process; "" if they do not."""
+    return " and ".join(
+        f"{what} {seen[what]} instead of {own[what]}" for what in ("Python", "nbdag") if seen[what] != own[what]
+    )
+
+
 def _check_versions(client: Client) -> None:
     own = own_versions()
-    found = []
-    for seen in client.run(describe_host).values():
-        differences = [
-            f"{what} {seen[what]} instead of {own[what]}" for what in ("Python", "nbdag") if seen[what] != own[what]
-        ]
-        if differences:
-            found.append(f"{seen['host']} has {' and '.join(differences)}")
+    seen = client.run(describe_host).values()
+    found = [f"{each['host']} has {differences}" for each in seen if (differences := _differences(each, own))]
     if found:
         raise HostsDifferError(tuple(found))
+
+
+def _load_of_host(storage: str) -> tuple[float, int, str]:
+    """Return the load average and the number of cores of this host, and why it cannot write to the storage."""
+    reason = ""
+    try:
+        if storage:
+            files_at(storage).check()
+    except NbdagError as failure:
+        reason = str(failure)
+    return os.getloadavg()[0], cores(), reason
+
+
+def hosts(address: str, storage: str = "") -> list[HostState]:
+    """Return the state of all workers of a cluster, by host name. Raises `NoClusterError`.
+
+    With the URL of a storage, every worker checks that it can write there.
+    """
+    client = _connect(address)
+    try:
+        own, workers = own_versions(), client.scheduler_info(n_workers=-1)["workers"]
+        seen, loads = client.run(describe_host), client.run(_load_of_host, storage)
+        found = [
+            HostState(
+                name=seen[worker]["host"],
+                address=worker,
+                slots=about["nthreads"],
+                running=int(about["metrics"].get("executing", 0)),
+                load=loads[worker][0],
+                cores=loads[worker][1],
+                versions={what: seen[worker][what] for what in ("Python", "nbdag")},
+                problem=_differences(seen[worker], own) or loads[worker][2],
+            )
+            for worker, about in workers.items()
+            if worker in seen and worker in loads
+        ]
+    finally:
+        client.close()
+    return sorted(found, key=lambda each: (each.name, each.address))

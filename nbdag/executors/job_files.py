@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..core.model.job import Job, Result
 from ..storage import cache_root, files_at
+from ..storage.folders import pack, unpack
 from ..writing import make_private_folder
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def on_this_host(job: Job) -> Job:
-    """Return the job with the paths of this host's cache, for a host that may lack the home's folder."""
+    """Return the job with the paths of this host's cache, for a host that may lack the folders of the job.
+
+    Raises `FolderMissingError` if the host lacks the working directory and the storage has no copy.
+    """
     if not job.storage:
         return job
     root = cache_root(job.storage)
@@ -33,7 +37,15 @@ def on_this_host(job: Job) -> Job:
     context = dict(job.context)
     if "state_files" in context:
         context["state_files"] = [moved(path) for path in context["state_files"]]
-    return replace(job, path=moved(job.path), values=moved(job.values), context=context)
+    cwd = job.cwd
+    if not Path(cwd).is_dir():
+        cwd = str(unpack(cwd, job.folder, (job.key.dag, job.key.run), job.storage))
+    return replace(job, path=moved(job.path), values=moved(job.values), cwd=cwd, context=context)
+
+
+def copy_folder(job: Job) -> str:
+    """Copy the working directory to the storage and return the digest for `Job.folder`. Raises `StorageError`."""
+    return pack(Path(job.cwd), job.storage) if job.storage else ""
 
 
 def get_inputs(job: Job) -> None:

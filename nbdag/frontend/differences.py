@@ -175,7 +175,7 @@ def _tasks(before: Dag, after: Dag) -> list[TaskDifference]:
 
 
 def _body(code: str) -> list[str]:
-    """Return the lines of a task's code without its header, which is a comment there."""
+    """Return the lines of a task's code without its header, which is a comment in the code."""
     return [line for line in code.split("\n") if not line.startswith("# %%task")]
 
 

@@ -153,6 +153,7 @@ class Attempt(TypedDict):
     started: float | None
     ended: float | None
     error: str
+    host: str  # name of the host that executed the attempt; "" if it is unknown, or the attempt has not ended
     notes: list[str]
 
 
@@ -231,7 +232,7 @@ class CellDifference(TypedDict):
 
 
 class TaskDifference(TypedDict):
-    """A task that two versions of a notebook do not have alike."""
+    """A task that differs between two versions of a notebook."""
 
     task: str
     kind: Literal["added", "removed", "changed"]
@@ -289,7 +290,7 @@ class RunComparison(TypedDict):
     run: RunSummary
     other: RunSummary
     parameters: list[ParameterDifference]
-    notebook: NotebookDifference  # from the notebook of the other run to that of this run
+    notebook: NotebookDifference  # changes from the notebook of the other run to the notebook of this run
     tasks: list[ComparedTask]
 
 

@@ -137,7 +137,7 @@ def _math(source: str, display: Literal["block", "inline"]) -> str:
 
 
 def _task(cell: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the page shows of the task of this cell, or None if the cell is no task of the run."""
+    """Return what the page shows of the task of this cell, or None if the cell is not a task of the run."""
     found = nbdag_metadata(cell)
     name, state = found.get("task"), found.get("state")
     if cell.get("cell_type") != "code" or not isinstance(name, str) or not isinstance(state, str):

@@ -50,7 +50,7 @@ class RunningCell:
         self._skipped = ""  # why the cell was skipped; "" if it was not
         self._count: int | None = None  # number of instances of a mapped task; None for any other task
         self._invalid_header = False
-        # Tasks and groups that the running branch chose; None if the cell is no branch.
+        # Tasks and groups that the running branch chose; None if the cell is not a branch.
         self._chosen: tuple[str, ...] | None = None
         self._truths: list[bool] = []  # values of the last expression of a task with --short-circuit
         self._task = ""  # id of the running cell's task
@@ -214,7 +214,9 @@ class RunningCell:
         namespace = self.shell.user_ns
         options = self.options
         try:
-            columns, rows = elements(options.map, namespace, in_step=options.zip, limit=options.max_map_length)
+            columns, rows = elements(
+                options.map, namespace, in_step=options.zip or options.in_step is not None, limit=options.max_map_length
+            )
         except Fail as error:
             raise without_traceback(error) from None
         instances = [tuple(column[at] for column, at in zip(columns.values(), row, strict=True)) for row in rows]

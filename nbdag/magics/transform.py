@@ -51,7 +51,7 @@ class HeaderTransformer:
             body = [*above, last if last.endswith("\n") else f"{last}\n"]
             return [*lines[:first], f"{BUILDER}.begin({text!r})\n", *blank, *body, f"{BUILDER}.done()\n"]
         if kind not in CELL_MAGICS:
-            return lines  # the magic, such as %%edges, is called and reports that it is no cell magic
+            return lines  # the magic, such as %%edges, is called and reports that it is not a cell magic
         line_magic = [f"%{text.lstrip('%')}\n", *blank]
         return [*lines[:first], *line_magic, *self._body(text, lines[end:])]
 

@@ -216,7 +216,7 @@ def _line(text: str, at: int) -> int:
 
 
 def run(*pieces: Piece) -> str:
-    """Run a script, forward its output at once, and return its standard output as `$(…)` does.
+    """Run a script, forward its output immediately, and return its standard output as `$(…)` does.
 
     Raise `ScriptError` if the script fails, `Skip` if it exits with status 99, `ShellValueError` if a value cannot be
     passed.
@@ -241,10 +241,10 @@ def run_script(
     errexit: bool = True,
     skips: Collection[int] = (SKIP,),
 ) -> str:
-    """Run a script with these variables, forward its output at once, and return its standard output; see `run`.
+    """Run a script with these variables, forward its output immediately, and return its standard output; see `run`.
 
-    `environment` replaces that of this process. With `errexit`, the first command that fails ends the script. An exit
-    status in `skips` skips the task.
+    `environment` replaces the environment of this process. With `errexit`, the first command that fails ends the
+    script. An exit status in `skips` skips the task.
     """
     arrays, variables = shell_variables(values)
     if "\0" in script:

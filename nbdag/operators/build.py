@@ -105,7 +105,7 @@ class Build:
             yield
         except OperatorError as error:
             raise OperatorError(f"{id}: {error.message}", hint=error.hint, line=self.lines[id]) from None
-        except Exception as error:  # any exception, because the operator's code is not nbdag's
+        except Exception as error:  # any exception, because the operator may be foreign code
             message = f"{type(self.tasks[id]).__name__} failed to create the source of {id}"
             raise OperatorError(f"{message} ({type(error).__name__}: {error})", line=self.lines[id]) from error
 

@@ -50,7 +50,7 @@ class EmailError(NbdagError):
 
 def _read_recipient(text: str) -> str:
     if not _ADDRESS.fullmatch(text) and "://" not in text and not fields(text) and not is_template(text):
-        raise ValueError("is no address; write name@example.com or a URL of apprise")
+        raise ValueError("is not an address; write name@example.com or a URL of apprise")
     return text
 
 

@@ -6,7 +6,7 @@
 
 Each line is a path or a pattern (`*`, `?`, `[ab]`, `**` for folders); all lines must match. A relative path begins at
 the notebook's folder, as in any cell. fsspec finds paths with `://`. `{name}` is a value of the notebook, which is
-matched literally: a `*` in the value is no pattern. With `--out NAME`, NAME is the sorted list of the found paths.
+matched literally: a `*` in the value is not a pattern. With `--out NAME`, NAME is the sorted list of the found paths.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def found_files(*pieces: Piece, least: int = 1) -> list[str]:
 def _one_line(value: str) -> str:
     if "\n" in value or "\0" in value:
         kind = "a line break" if "\n" in value else "a NUL character"
-        raise NbdagError(f"the value {value!r} contains {kind}, so it is no path; pass another value")
+        raise NbdagError(f"the value {value!r} contains {kind}, so it is not a path; pass another value")
     return value
 
 

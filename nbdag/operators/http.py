@@ -111,7 +111,7 @@ class Http(Operator):
         operator_option(
             "longest-wait",
             option_types.POSITIVE_DURATION,
-            "fail at once if a server asks to wait longer; default 5m",
+            "fail immediately if a server asks to wait longer; default 5m",
             default=300.0,
         ),
         operator_option(
@@ -120,7 +120,7 @@ class Http(Operator):
         operator_option(
             "accept",
             option_types.Kind(metavar="STATUS…", read=_read_status, many=True, commas=True),
-            "other statuses that are no failure, such as 404",
+            "other statuses that are not failures, such as 404",
             default=(),
         ),
     )

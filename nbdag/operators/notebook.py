@@ -33,7 +33,9 @@ class Notebook(Operator):
     example = '%%task train_eu --operator notebook --out accuracy\ntrain.ipynb\nregion = "eu"'
     own_options = (
         operator_option(
-            "jobs", option_types.integer(1), "maximum number of tasks of that run at once; default the number of cores"
+            "jobs",
+            option_types.integer(1),
+            "maximum number of tasks that run at the same time; default the number of cores",
         ),
     )
 

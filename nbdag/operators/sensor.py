@@ -6,8 +6,7 @@
 
 In a headless run, the cell is polled: while its last expression is false, it runs again every `--poke`, until
 `--timeout`. In the notebook the cell runs once and displays the value. Other tasks can read the variables of the cell,
-as those of any task. The operator returns the body unchanged; the task's kernel checks the value of the last
-expression.
+as with any task. The operator returns the body unchanged; the task's kernel checks the value of the last expression.
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ def task_ids(given: Any) -> list[str]:
 
 
 def tasks_in(values: Any) -> Iterator[Operator]:
-    """Yield the tasks that are, or whose outputs are, among these values, also in nested collections."""
+    """Yield the tasks among these values, including nested collections; an output stands for its task."""
     if isinstance(values, Operator):
         yield values
     elif isinstance(values, TaskOutput):

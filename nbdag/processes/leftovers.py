@@ -1,10 +1,10 @@
 """Kill the processes that remain of an attempt whose executor was killed.
 
 Before the next attempt of a task starts, the executor kills the remaining processes and waits until they have ended, so
-that no task runs twice at once. The kernel and its processes are found by the attempt's mark, which can be computed
-from the attempt's key. A worker has no mark. So while an attempt runs, the pids of its worker and kernel are also
-recorded in a file beside its notebook. Only processes on this machine can be killed; a worker on another host exits
-when its connection to the executor closes.
+that a task never runs twice at the same time. The kernel and its processes are found by the attempt's mark, which can
+be computed from the attempt's key. A worker has no mark. So while an attempt runs, the pids of its worker and kernel
+are also recorded in a file beside its notebook. Only processes on this machine can be killed; a worker on another host
+exits when its connection to the executor closes.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ The surfaces are the command line, the magics, the widget and the papermill engi
 one function of this module and shows the result. Nothing outside this package imports its modules directly.
 
     create, execute    run  plan_run  trigger  resume  backfill  schedule  run_child  trigger_child (from a task)
+                       attempt (one task, for another scheduler)
+    export             export_airflow  export_script
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
     lists              page_of_runs  page_of_dags  dag_entry
     ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
@@ -38,6 +40,13 @@ if TYPE_CHECKING:
     from .actions.database import migrate_db
     from .actions.deploy import deploy, pause, remove, trigger, unpause
     from .actions.doctor import doctor, stop_servers
+    from .actions.export import (
+        ContainerStorageError,
+        ImageMissingError,
+        UnknownAirflowOperatorError,
+        export_airflow,
+        export_script,
+    )
     from .actions.gc import GRACE, Cleaned, clean_db, gc
     from .actions.pools import DefaultPoolError, PoolNameError, PoolSizeError, UnknownPoolError, delete_pool, set_pool
     from .actions.resume import RunOwnedError, RunSucceededError, requeue, resume
@@ -56,6 +65,13 @@ if TYPE_CHECKING:
         UnknownTaskError,
         choose,
         plain_parameters,
+    )
+    from .execution.attempt import (
+        FinishedAttempt,
+        MapIndexError,
+        MissingElementError,
+        NotebookVersionError,
+        attempt,
     )
     from .execution.daemon import Line, SchedulerRunningError, schedule
     from .execution.foreground import JobsError, PreviousRunError, run
@@ -164,6 +180,7 @@ __all__ = [
     "ChildRunError",
     "Cleaned",
     "Cleared",
+    "ContainerStorageError",
     "CursorError",
     "DagEntry",
     "DagPage",
@@ -174,14 +191,18 @@ __all__ = [
     "Event",
     "FailedWriterError",
     "Finding",
+    "FinishedAttempt",
     "FolderMissingError",
+    "ImageMissingError",
     "JobsError",
     "KernelMissingError",
     "KnownConnection",
     "Line",
     "Lineage",
     "LogFile",
+    "MapIndexError",
     "Metrics",
+    "MissingElementError",
     "NoLogError",
     "NoQuestionError",
     "NoReportError",
@@ -190,6 +211,7 @@ __all__ = [
     "NotApproverError",
     "NotDeployedError",
     "NotebookProblemsError",
+    "NotebookVersionError",
     "NothingToClearError",
     "OutputError",
     "OutputExistsError",
@@ -222,6 +244,7 @@ __all__ = [
     "TaskRun",
     "TestedConnection",
     "Tick",
+    "UnknownAirflowOperatorError",
     "UnknownAssetError",
     "UnknownInstanceError",
     "UnknownParameterError",
@@ -235,6 +258,7 @@ __all__ = [
     "Why",
     "answer",
     "asset_events",
+    "attempt",
     "backfill",
     "calendar",
     "cancel",
@@ -250,6 +274,8 @@ __all__ = [
     "doctor",
     "edited_since",
     "emit_asset",
+    "export_airflow",
+    "export_script",
     "find_dag",
     "find_log",
     "find_run",
@@ -355,6 +381,7 @@ _MODULES = {
     ".creation.partial_runs": "NoStoredValueError",
     ".creation.plan": "Planned PoolTooSmallError plan_run",
     ".execution.foreground": "JobsError PreviousRunError run",
+    ".execution.attempt": "FinishedAttempt MapIndexError MissingElementError NotebookVersionError attempt",
     ".execution.daemon": "Line SchedulerRunningError schedule",
     ".actions.deploy": "deploy pause remove trigger unpause",
     ".actions.approve": "NoQuestionError NotApproverError Question answer questions",
@@ -365,6 +392,9 @@ _MODULES = {
     ".actions.cancel": "RunEndedError cancel",
     ".actions.resume": "RunOwnedError RunSucceededError requeue resume",
     ".actions.pools": "DefaultPoolError PoolNameError PoolSizeError UnknownPoolError delete_pool set_pool",
+    ".actions.export": (
+        "ContainerStorageError ImageMissingError UnknownAirflowOperatorError export_airflow export_script"
+    ),
     ".actions.gc": "GRACE Cleaned clean_db gc",
     ".actions.database": "migrate_db",
     ".actions.doctor": "doctor stop_servers",

@@ -80,7 +80,7 @@ class Connection:
             if not isinstance(extra, dict):
                 raise TypeError
         except (ValueError, TypeError, RecursionError):
-            raise ConnectionFormatError(id, "is not valid JSON, or its port or extra is not") from None
+            raise ConnectionFormatError(id, "is not valid JSON, or its port or extra is invalid") from None
         kind, driver = _kind(str(data.get("conn_type") or ""))
         words = {name: str(data.get(name) or "") for name in ("host", "login", "password", "schema")}
         return cls(id=id, conn_type=kind, driver=driver, port=port, extra=extra, named=True, **words)
@@ -167,7 +167,7 @@ class Connection:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for display.
 
-        The password is masked, and so are extra values whose names are those of secrets.
+        The password and extra values with a secret's name are masked.
         """
         data = {"id": self.id, **{name: getattr(self, name) or None for name in _SHOWN}}
         data["password"] = MASK if self.password else None

@@ -22,7 +22,9 @@ def hide(value: object) -> None:
 
 
 def hide_named(name: str, value: object) -> None:
-    """Mask the whole value if its name is that of a secret; else passwords of URLs and secrets of JSON in it."""
+    """Mask the whole value if its name is the name of a secret; otherwise mask passwords of URLs, and secrets in JSON,
+    in the value.
+    """
     if isinstance(value, Mapping):
         for key, each in value.items():
             hide_named(name if is_secret(name) else str(key), each)

@@ -50,7 +50,7 @@ class PageHandler(JupyterHandler):
 
     @property
     def content_security_policy(self) -> str:
-        """Return Jupyter's policy with that of the page."""
+        """Return Jupyter's policy, extended by the policy of the page."""
         return f"{super().content_security_policy}; {_POLICY}"
 
     @web.authenticated

@@ -1,8 +1,9 @@
 """Start a Jupyter server with only nbdag, alone (`nbdag ui`) or together with a scheduler (`nbdag up`).
 
 The server is Jupyter's own, so its flags, configuration, authentication and log are, too. A signal ends it without a
-question, because it has no kernels that could be lost. The scheduler is a process of its own: neither can slow down the
-other. It gets the address of the page, for links in notices, and ends by itself if this process is killed.
+question, because it has no kernels that could be lost. The scheduler is a separate process, so that the server and the
+scheduler cannot slow down each other. It gets the address of the page, for links in notices, and ends by itself if this
+process is killed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class SchedulerRunsError(NbdagError):
 
     pid: int
     home: Path
-    template = "a scheduler already uses {home} (process {pid}); `nbdag ui` opens the page beside it"
+    template = "a scheduler already uses {home} (process {pid}); use `nbdag ui` to open only the page"
 
 
 class PageServer(ServerApp):

@@ -37,7 +37,7 @@ _DESCRIPTION = """Pipelines of notebooks, and their runs. All times are seconds 
 all: read everything again) and `dag`, `run`, `state`, `asset` where they apply. The header `Last-Event-ID` continues a
 stream that was interrupted."""
 _REF = "#/components/schemas/{name}"
-# Errors that any operation may report, besides those of its own arguments.
+# Errors that any operation may report, besides the errors of its arguments.
 _ANYWHERE = {
     400: "The request cannot be read.",
     401: "Jupyter requires a login.",

@@ -23,7 +23,7 @@ Moment = Annotated[
     str,
     Meta(
         pattern=r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?$",
-        description="Date of ISO 8601; without a time zone it is in the schedule's.",
+        description="Date of ISO 8601; without a time zone, the time zone of the schedule applies.",
     ),
 ]
 Day = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$", description="A day, such as 2026-01-31.")]
@@ -48,11 +48,14 @@ class PipelinesQuery(Struct, kw_only=True):
     """Which pipelines to list."""
 
     search: Annotated[
-        str, Meta(max_length=200, description="Words that occur in the id, owner, tags or description.")
+        str,
+        Meta(max_length=200, description="Return pipelines whose id, owner, tags or description contain these words."),
     ] = ""
     tag: Annotated[list[str], Meta(max_length=20, description="Tags that the pipeline has.")] = []
     paused: bool | None = None
-    state: Annotated[list[RunState], Meta(max_length=10, description="States, one of which the newest run has.")] = []
+    state: Annotated[
+        list[RunState], Meta(max_length=10, description="Return pipelines whose newest run has one of these states.")
+    ] = []
     cursor: Id | None = None
     limit: Limit = 50
 
@@ -61,7 +64,7 @@ class RunsQuery(Struct, kw_only=True):
     """Which runs to list."""
 
     dag: Id | None = None
-    state: Annotated[list[RunState], Meta(max_length=10, description="States, any of which the run has.")] = []
+    state: Annotated[list[RunState], Meta(max_length=10, description="Return runs whose state is one of these.")] = []
     since: Seconds | None = None  # earliest time of creation
     until: Seconds | None = None  # latest time of creation, exclusive
     cursor: Cursor | None = None

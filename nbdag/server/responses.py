@@ -277,9 +277,10 @@ class AssetEvent(TypedDict):
     asset: str
     at: float
     extra: dict[str, Any]  # facts that the producer recorded about the version
-    dag: str | None  # the pipeline that produced the version; None if a person or a watched file did
+    # The pipeline that produced the version; None if a person recorded the version or a watched file changed.
+    dag: str | None
     run: str | None
-    task: str | None  # the task that produced the version; None if the whole run did
+    task: str | None  # the task that produced the version; None if the whole run produced it
     map_index: int | None
     started: dict[str, str]  # the runs that the version started, by pipeline
 
@@ -335,7 +336,7 @@ class RunEvent(TypedDict):
     state: str | None  # the new state of the run or task
     task: str  # "" if the event is about the whole run
     map_index: int
-    try_number: int  # 0 if the event is about no attempt
+    try_number: int  # 0 if the event does not concern an attempt
     text: str  # an error, a warning, a question, or how the run was created
 
 

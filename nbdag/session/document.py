@@ -27,7 +27,7 @@ class CellRun:
     duration: float | None = None  # duration of the run, in seconds
     reason: str = ""  # why the task failed or was skipped, in one sentence
     count: int | None = None  # number of instances of a mapped task; None for any other cell
-    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the cell is no branch
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the cell is not a branch
     short_circuit: bool = False  # whether the condition of --short-circuit was false
     built: tuple[RawCell, ...] | None = None  # the cells that this cell built, if it is a %%dag cell
 

@@ -32,8 +32,8 @@ def may_skip_others(ran: CellRun | None) -> bool:
 def skipped_tasks(dag: Dag, document: Sequence[DocumentCell]) -> dict[str, str]:
     """Return the tasks that a headless run would skip, given the tasks that ran in this kernel, with the reasons.
 
-    A task that ran before one of its upstream tasks ran again counts as a task that has not run, and so do the tasks
-    below it.
+    A task that ran before one of its upstream tasks ran again counts as a task that has not run. So do the tasks below
+    it.
     """
     if len(dag.order) < len(dag.tasks):
         return {}

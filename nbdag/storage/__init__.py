@@ -6,7 +6,8 @@
 - an fsspec URL, such as `s3://bucket/nbdag`. Files are then written to a folder of the host and copied to the storage,
   under the same relative names (`values/ab/abcdef…`, `runs/DAG/RUN/tasks/TASK/1.ipynb`).
 
-`remote` copies single files from and to a URL, with retries; `host` knows the folders of this host. Values are moved by
+`remote` copies single files from and to a URL, with retries; `host` knows the folders of this host; `folders` copies a
+notebook's folder. Values are moved by
 `nbdag.values.transfer`, the files of one attempt by `nbdag.executors.job_files`. To execute an attempt on a host that
 has neither the database nor the home's folders:
 

@@ -151,7 +151,7 @@ class Assets:
     def delete_before(self, at: float) -> int:
         """Delete the events before this time; return their number.
 
-        The newest event of each asset is kept, and so are events that a schedule still waits to use.
+        The newest event of each asset and the events that a schedule has not used yet are kept.
         """
         newest = select(func.max(t.asset_events.c.id)).group_by(t.asset_events.c.asset)
         used = (t.asset_uses.c.event_id == t.asset_events.c.id) & (t.asset_uses.c.dag_id == t.asset_needs.c.dag_id)

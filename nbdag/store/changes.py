@@ -1,4 +1,4 @@
-"""What has changed in the database, by queries that are cheap enough to repeat several times per second."""
+"""Detect changes of the database by queries that are cheap enough to repeat several times per second."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _IN_QUEUE = (*ACTIVE, TaskState.SCHEDULED, TaskState.UP_FOR_RETRY, TaskState.UP_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionRow:
-    """A recorded version of a notebook, without the versions with built tasks that its runs have."""
+    """A recorded version of a notebook. Versions with built tasks, which only runs have, are not included."""
 
     digest: str
     created: float

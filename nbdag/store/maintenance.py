@@ -105,7 +105,7 @@ class Maintenance:
             return errors
 
     def counts(self) -> dict[str, int]:
-        """Return the number of rows of each table; a key is a name for people, such as "runs"."""
+        """Return the number of rows of each table; a key is a name that messages show, such as "runs"."""
         tables = {"dags": t.dags, "runs": t.runs, "tasks": t.instances, "attempts": t.attempts, "values": t.outputs}
         with self._database.reading() as connection:
             return {

@@ -163,7 +163,7 @@ class InstanceRow:
     element: Mapping[str, str] = field(metadata=UPDATED)
     # For a task with --approve: question, asked, until, and then approved, by, why, at.
     answer: Mapping[str, Any] = field(default_factory=dict, metadata=UPDATED)
-    # Tasks and groups that a branch chose; None if the task is no branch or has not ended.
+    # Tasks and groups that a branch chose; None if the task is not a branch or has not ended.
     chosen: tuple[str, ...] | None = field(default=None, metadata=UPDATED)
     # Number of tries before the last reset, which do not count as retries.
     tries_before_reset: int = field(default=0, metadata=stored_as("forgiven", updated=True))
@@ -207,6 +207,7 @@ class AttemptRow:
     error: str | None = field(metadata=UPDATED)
     traceback: str | None = field(metadata=UPDATED)
     scheduler: str = field(metadata=stored_as("scheduler_id"))
+    host: str | None = field(default=None, metadata=UPDATED)  # host that executed the attempt; None if unknown
     cached: str | None = None  # id of the run whose outcome the attempt took; None: the attempt was executed
     outputs: tuple[StoredOutput, ...] = field(default=(), metadata=NOT_STORED)
     notes: tuple[Note, ...] = field(default=(), metadata=NOT_STORED)
@@ -229,10 +230,10 @@ class AssetEvent:
     asset: str
     at: float
     extra: Mapping[str, Any] = field(default_factory=dict)  # what the producer recorded about the new version
-    # Id of the DAG that produced the version; None if a person or a watched file did.
+    # Id of the DAG that produced the version; None if a person recorded the version or a watched file changed.
     dag: str | None = field(default=None, metadata=stored_as("dag_id"))
     run: str | None = None
-    task: str | None = None  # the task that produced the version; None if the whole run did
+    task: str | None = None  # the task that produced the version; None if the whole run produced it
     map_index: int | None = None
     id: int = 0  # id of the record; 0 if the event is not recorded yet
 

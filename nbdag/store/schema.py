@@ -223,7 +223,8 @@ instances = Table(
     Column("slots", Integer, nullable=False),
     # Whether the condition of --short-circuit was false, so that all descendants are skipped.
     Column("short_circuit", Boolean, nullable=False),
-    Column("chosen", JsonTuple),  # tasks and groups that a branch chose; NULL if the task is no branch or has not ended
+    # Tasks and groups that a branch chose; NULL if the task is not a branch or has not ended.
+    Column("chosen", JsonTuple),
     # For an instance of a mapped task: a JSON object of variables and digests of their elements.
     Column("element", JsonMapping),
     Column("answer", JsonMapping),  # for a task with --approve: question, asked, until, then approved, by, why, at
@@ -245,6 +246,7 @@ attempts = Table(
     Column(
         "cache_key", String(64), index=True
     ),  # cache key of a task with --cache: attempts with equal keys have the same outcome
+    Column("host", Text),  # name of the host that executed the attempt; NULL: unknown, or executed before 0013
     Column("cached", Id),  # id of the run whose outcome the attempt took; NULL: the attempt was executed
     Index("ix_attempts_under_way", "state", "scheduler_id"),
 )
@@ -293,8 +295,8 @@ asset_events = Table(  # an event is a new version of an asset
     Column("asset", Text, nullable=False),
     Column("at", Double, nullable=False),
     Column("extra", JsonMapping),  # what the producer recorded about the new version
-    # The task that produced the version; all columns are NULL if a person or a watched file did, `task` if the whole
-    # run did.
+    # The task that produced the version. `task` is NULL if the whole run produced it; all these columns are NULL if a
+    # person recorded the version or a watched file changed.
     Column("dag_id", Id),
     Column("run", Id),
     Column("task", Id),

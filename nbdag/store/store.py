@@ -158,7 +158,9 @@ class Store:
         return found
 
     def add_note(self, run: int, note: Note, *, once: bool = False) -> bool:
-        """Record a note about a whole run, with `once` only if the run has none of the same code and name.
+        """Record a note about a whole run.
+
+        With `once`, record it only if the run has no note with the same code and name.
 
         Return whether it was recorded.
         """

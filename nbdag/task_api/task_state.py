@@ -5,7 +5,7 @@
     nbdag.state.across_runs["seen"] = newest   # the next run of this pipeline finds it
 
 Values are JSON: numbers, texts, lists, dicts, true, false and null. A large value belongs into a file, whose path can
-be kept here. Each instance of a mapped task has facts of its own. `nbdag gc` deletes the facts of a run with the run,
+be kept here. Each instance of a mapped task has separate facts. `nbdag gc` deletes the facts of a run with the run,
 and keeps facts across runs. If two runs write the same fact at once, the later one wins. In a live notebook the facts
 last as long as the kernel, and all cells share them.
 """
@@ -34,7 +34,7 @@ class StateError(NbdagError):
 
 
 class Facts(MutableMapping[str, Any]):
-    """The facts in one file; in memory if there is no file."""
+    """The facts that are stored in one file, or only in memory if there is no file."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path

@@ -227,7 +227,7 @@ def _sql_parts(pieces: Pieces) -> Iterator[str | list[Any]]:
             if comment:
                 continue  # a value in a comment is dropped
             if dollar:
-                hint = "close it above the template, and write the value as a literal of its own, '{{ … }}'"
+                hint = "close it above the template, and write the value as a separate literal, '{{ … }}'"
                 raise UnsafeValueError.of(piece.value, f"inside {dollar}…{dollar}", hint)
             if name_quote:
                 if not re.fullmatch(r"[^\"`\x00]*", str(piece)):

@@ -82,7 +82,7 @@ class UnstorableError(NbdagError):
     type: str
     reader: str | None  # the task that needs the value, if known
     why: str
-    remedy: str = "make it in a %%setup cell, or make and use it within one task"
+    remedy: str = "create it in a %%setup cell, or create and use it within one task"
     template = "{name!r}, which {needed_by} needs, is a {type} and cannot be stored ({why}): {remedy}"
 
     @property
@@ -112,7 +112,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class ValueStore:
-    """A store of values in a folder, or at an fsspec URL such as that of a bucket.
+    """A store of values in a folder, or at an fsspec URL, such as the URL of a bucket.
 
     With an `origin`, the folder has copies of the values of the store at this URL: values that are missing in the
     folder are downloaded when they are read. `transfer` uploads new values.
@@ -269,9 +269,11 @@ class _Saving:
         except RefusedError as why:
             raise self._refused(name, why.refusal) from why
         except Exception as why:
-            remedy = "make it in a %%setup cell, or make and use it within one task"
+            remedy = "create it in a %%setup cell, or create and use it within one task"
             if self._origins.made_by_setup(name, self._values[name]):
-                remedy = "setup creates one for every task, so use it within one task, or pass only the data you need"
+                remedy = (
+                    "setup creates the object for every task, so use it within one task, or pass only the data you need"
+                )
             raise self._refused(name, Refusal(_reason(why), remedy)) from why
         refusal = useless_elsewhere(pickled, self._origins.handlers, self._temporary())
         if refusal is not None:
@@ -344,7 +346,10 @@ class _Saving:
         return digest
 
     def _try(self, names: Sequence[str], digest: str, pickled: Pickled) -> None:
-        """Load a value as the tasks that read it will do. Raises `UnstorableError` if loading fails or loses data."""
+        """Load a value in the same way as the tasks that read it.
+
+        Raises `UnstorableError` if loading fails or loses data.
+        """
         try:
             loaded = self._store.open(digest)
         except UnreadableValueError as why:

@@ -89,7 +89,7 @@ class Region:
         """Return the (offset, length) of this buffer in the file, or None if the buffer's memory has changed since it
         was mapped.
 
-        Return None also for a buffer outside of this region.
+        Return None for a buffer outside of this region, too.
         """
         if self._source is None:
             return None
@@ -262,7 +262,7 @@ def _identity(file: int | Path, path: Path | None = None) -> tuple[str, int, int
 
 
 class RemoteFiles:
-    """A store at an fsspec URL, such as that of a bucket. A value is read into memory, not mapped."""
+    """A store at an fsspec URL, such as the URL of a bucket. A value is read into memory, not mapped."""
 
     def __init__(self, root: str) -> None:
         self.root = root

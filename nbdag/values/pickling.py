@@ -1,7 +1,7 @@
 """Conversion of objects to bytes and back, so that a value means the same in another kernel.
 
 The format is pickle protocol 5 with large buffers out of band, written by cloudpickle's pickler. Definitions of a
-notebook differ from those of a module, so this pickler changes three cases:
+notebook differ from definitions of a module, so this pickler changes three cases:
 
 - A function pickled by value gets the loading notebook's namespace as its globals, as if its `def` had run in that
   notebook. Names that the function uses are set in the namespace only if they are not set yet.

@@ -8,7 +8,7 @@ for sentinels of modules, and for NaN, which Python's containers compare by iden
   object, and the classes that the stored value needs, must be unchanged since they were stored. A changed object is
   stored by value.
 - An object of setup that is small and has not changed is referred to by its name. The pickle also contains it by value,
-  for kernels in which setup creates a different value or none.
+  for kernels in which setup creates a different value or no value.
 
 `Origins` records where a process's objects come from. A process loads each stored value once, so that references from
 several values lead to one object.
@@ -175,7 +175,7 @@ class Origins:
         """Return the ids of objects of setup to which a pickle must not refer, because it contains a part of them by
         value.
 
-        In the reader's kernel, the part would be another object than that in setup's object.
+        In the reader's kernel, the part would be another object than the part of setup's object.
         """
         found = set()
         for value in self.setup.values():
@@ -263,7 +263,8 @@ def _unchanged(loaded: Loaded, hits: Mapping[int, int], digest: str, reload: Cal
     if _same(loaded.values, loaded, stored.values, stored):
         yield from hits
         return
-    # Compare all or none: references to only some of the objects could separate objects that share a part.
+    # Compare either all objects or no object: references to only some of the objects could separate objects that share
+    # a part.
     if len(hits) > MAX_COMPARED:
         return
     for key, number in hits.items():

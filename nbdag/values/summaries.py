@@ -1,8 +1,8 @@
 """One-line descriptions of values for people.
 
-A description gives the type, the shape and a short text. A faulty or slow `__repr__` of a value is no problem: a
-description never raises and never takes long. Secrets are masked before a text is shortened, because half of a secret
-could not be recognised.
+A description gives the type, the shape and a short text. A faulty or slow `__repr__` of a value does no harm:
+describing a value never raises an exception and never takes long. Secrets are masked before a text is shortened,
+because half of a secret could not be recognised.
 """
 
 from __future__ import annotations

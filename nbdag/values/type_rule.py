@@ -13,7 +13,7 @@ class PickleState:
 
     # Ids of the objects that the `unshared` functions of the rules returned.
     unshared: set[int] = field(default_factory=set)
-    # Key: id of the object that owns some memory; value: object in the pickle that contains this memory.
+    # Key: id of the object that owns a block of memory; value: the pickled object that contains this block.
     owners: dict[int, Any] = field(default_factory=dict)
 
 

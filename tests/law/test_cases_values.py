@@ -32,6 +32,16 @@ def no_files_of_cases() -> Iterator[None]:
 NODE = "class Node:\n    pass"
 
 EQUAL: dict[str, list[tuple[str, str]]] = {
+    "a counter that a class or a default holds": [
+        (
+            "setup",
+            "import itertools\nfrom collections import deque\nclass T:\n    ids = itertools.count(1)\n    log = deque()\n"
+            "    def __init__(self):\n        self.id = next(T.ids)\n        T.log.append(self.id)\n"
+            "def number(_numbers=itertools.count()):\n    return next(_numbers)",
+        ),
+        ("a", "x = T(), number()"),
+        ("b", "found = T().id, list(T.log), number(), x[0].id, isinstance(x[0], T)"),
+    ],
     "an object as a key": [
         ("k1", f"{NODE}\nstart = Node()"),
         ("k2", "graph = {start: 'v'}\nseen = {start}"),
@@ -181,15 +191,15 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a frame with an attribute": (
         "import pandas as pd\nx = pd.DataFrame({'a': [1]})\nx.note = 'raw'", "pandas does not store its attribute note",
     ),
-    "a future": ("from concurrent.futures import Future\nx = Future()", "make it in a %%setup cell, or make and use"),
-    "a thread": ("import threading\nx = threading.Thread()", "make it in a %%setup cell, or make and use"),
-    "a lock": ("import threading\nx = [threading.Lock()]", "make it in a %%setup cell, or make and use"),
-    "a generator": ("x = (n for n in range(3))", "make it in a %%setup cell, or make and use"),
-    "a socket": ("import socket\nx = socket.socket()\nx.close()", "make it in a %%setup cell, or make and use"),
-    "a cursor": ("import sqlite3\nx = sqlite3.connect(':memory:').cursor()", "make it in a %%setup cell, or make and"),
-    "a memory map": ("import mmap\nx = mmap.mmap(-1, 10)", "make it in a %%setup cell, or make and use"),
+    "a future": ("from concurrent.futures import Future\nx = Future()", "create it in a %%setup cell, or create and use"),
+    "a thread": ("import threading\nx = threading.Thread()", "create it in a %%setup cell, or create and use"),
+    "a lock": ("import threading\nx = [threading.Lock()]", "create it in a %%setup cell, or create and use"),
+    "a generator": ("x = (n for n in range(3))", "create it in a %%setup cell, or create and use"),
+    "a socket": ("import socket\nx = socket.socket()\nx.close()", "create it in a %%setup cell, or create and use"),
+    "a cursor": ("import sqlite3\nx = sqlite3.connect(':memory:').cursor()", "create it in a %%setup cell, or create and"),
+    "a memory map": ("import mmap\nx = mmap.mmap(-1, 10)", "create it in a %%setup cell, or create and use"),
     "a process": (
-        "import subprocess\nx = subprocess.Popen(['true'])\n_ = x.wait()", "make it in a %%setup cell, or make and use",
+        "import subprocess\nx = subprocess.Popen(['true'])\n_ = x.wait()", "create it in a %%setup cell, or create and use",
     ),
 }  # fmt: skip
 
@@ -233,8 +243,8 @@ def test_what_setup_makes_is_never_to_be_made_in_setup(tmp_path: Path) -> None:
     )
     with pytest.raises(UnstorableError) as caught:
         headless(dag, ["a"], str(tmp_path))
-    assert "make it in a %%setup cell" not in str(caught.value)
-    assert "setup creates one for every task" in str(caught.value)
+    assert "create it in a %%setup cell" not in str(caught.value)
+    assert "setup creates the object for every task" in str(caught.value)
 
 
 def test_a_change_of_an_object_of_setup_that_cannot_be_pickled_is_reported(tmp_path: Path) -> None:

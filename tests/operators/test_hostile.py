@@ -122,7 +122,7 @@ def test_values_name_files_as_they_are() -> None:
         (folder / name).touch()
         assert run("in/a{v}b.c*", "file-sensor", v=value) == [f"in/{name}"]
         (folder / name).unlink()
-    with pytest.raises(NbdagError, match="contains a line break, so it is no path"):
+    with pytest.raises(NbdagError, match="contains a line break, so it is not a path"):
         run("in/{v}", "file-sensor", v="a\nb")
 
 

@@ -122,7 +122,7 @@ def test_where_the_run_before_has_failed_the_others_do_not_wait_for_ever(chained
     Path("bad").write_text("02")
     failed, held = "backfill__2026-01-02T00-00-00.000000Z", "backfill__2026-01-03T00-00-00.000000Z"
     with pytest.raises(
-        PreviousRunError, match=f"{held} cannot start: .* the previous run {failed} is failed; `nbdag resume"
+        PreviousRunError, match=rf"{held} cannot start: .* {failed} did not succeed \(failed\); use `nbdag resume"
     ):
         fill(chained)
     assert [runs.find_run(each, home=chained).state.value for each in (failed, held)] == ["failed", "cancelled"]

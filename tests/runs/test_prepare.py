@@ -28,7 +28,7 @@ REFUSED: list[tuple[tuple[str, ...], dict[str, Any], type[Exception], str, int]]
     ((TASK,), {"jobs": 0}, runs.JobsError, r"invalid number of jobs 0; expected a number from 1 to 100000", 2),
     ((TASK,), {"output": "none/out.ipynb"}, runs.OutputError, r"written to none/out.ipynb: no folder .*none", 2),
     ((TASK,), {"output": "."}, runs.OutputError, r"the path is a folder; choose a file in it", 2),
-    ((TASK,), {"cwd": "none"}, runs.FolderMissingError, r"no folder none to run tasks in", 2),
+    ((TASK,), {"cwd": "none"}, runs.FolderMissingError, r"the working directory none does not exist", 2),
     ((TASK,), {"parameters": {"f": open}}, runs.ParameterValueError, r"'f' is a builtin_function_or_method, which", 2),
     ((TASK,), {"values_from": "r1", "only": ["a"]}, runs.UnknownRunError, r"unknown run 'r1'", 1),
 ]  # fmt: skip

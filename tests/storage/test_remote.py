@@ -21,6 +21,7 @@ from nbdag.storage import (
     local_copy,
     upload_copy,
 )
+from nbdag.storage.folders import FolderMissingError, pack, unpack
 from nbdag.storage.host import CacheSizeError, cache_limit
 from nbdag.values import LostValueError, ValueStore
 from nbdag.values.transfer import Transfer
@@ -223,3 +224,52 @@ def test_an_invalid_cache_size_is_one_sentence(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("NBDAG_CACHE_SIZE", "much")
     with pytest.raises(CacheSizeError, match="invalid NBDAG_CACHE_SIZE 'much'; expected a size such as 500MB or 20GB"):
         cache_limit(tmp_path)
+
+
+# -- folders ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NBDAG_CACHE", str(tmp_path / "cache"))
+    project = tmp_path / "project"
+    for name in ("shop.py", "lib/deep/data.csv", ".env", ".git/config", "lib/__pycache__/x.pyc", "venv/pyvenv.cfg"):
+        path = project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    (project / "out").symlink_to(tmp_path)
+    (project / "link.py").symlink_to("shop.py")
+    return project
+
+
+def test_a_folder_arrives_without_hidden_files_and_once_per_run(tmp_path: Path, project: Path) -> None:
+    url = f"memory://{tmp_path}/storage"
+    digest = pack(project, url)
+    first = unpack(str(project), digest, ("dag", "one"), url)
+    assert first.name == "project"
+    assert sorted(path.relative_to(first).as_posix() for path in first.rglob("*") if path.is_file()) == [
+        "lib/deep/data.csv",
+        "link.py",
+        "shop.py",
+    ]
+    (first / "made.txt").write_text("by a task")
+    assert unpack(str(project), digest, ("dag", "one"), url) == first
+    assert not (unpack(str(project), digest, ("dag", "two"), url) / "made.txt").exists()
+    assert pack(project, url) == digest
+    (project / "shop.py").write_text("changed")
+    assert pack(project, url) != digest
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MAX_SIZE", 10), ("MAX_FILES", 2)])
+def test_a_folder_that_is_too_large_is_not_copied(
+    limit: str, value: int, tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"nbdag.storage.folders.{limit}", value)
+    url = f"memory://{tmp_path}/storage"
+    with pytest.raises(FolderMissingError, match=r"does not have the notebook's folder .*project, and it exceeds"):
+        unpack(str(project), pack(project, url), ("dag", "run"), url)
+
+
+def test_a_folder_whose_copy_was_deleted_is_reported(tmp_path: Path, project: Path) -> None:
+    with pytest.raises(FolderMissingError, match="its copy was deleted; run the notebook again"):
+        unpack(str(project), "0" * 32, ("dag", "run"), f"memory://{tmp_path}/storage")

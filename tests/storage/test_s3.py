@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 import sqlite3
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import distributed
 import nbformat
+import psutil
 import pytest
+from patience import until
 from s3 import SECRET, Gateway, s3_server
 
 from nbdag import runs
@@ -23,8 +30,10 @@ from nbdag.storage import UnwritableStorageError, files_at
 # s3fs and Dask leave sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
+IS_ROOT = os.geteuid() == 0 and shutil.which("unshare") is not None
 CELLS = (
-    "%%task load\nimport numpy as np\nsales = np.arange(100_000.0)\nprint('loaded')",
+    "%%task load\nimport numpy as np\nfrom shop import COUNT\nsales = np.arange(COUNT)\n"
+    "from pathlib import Path\nprint('loaded', sorted(path.name for path in Path('.').glob('*.*')))",
     "%%task total --map part=[1,2]\nsums = float(sales.sum()) * part",
     "%%task show --out result\nprint(sorted(sums))\nresult = max(sums)",
 )
@@ -37,12 +46,30 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="module")
-def cluster(s3: Gateway, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the address of a cluster of one worker, whose cache is in a folder of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NBDAG_CACHE", str(tmp_path_factory.mktemp("cache")))
-        with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=":0") as made:
-            yield made.scheduler_address
+def cluster(s3: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a cluster of one worker; if this process may, the worker does not see the tests' folders."""
+    hidden = tmp_path_factory.getbasetemp()
+    words = [sys.executable, "-W", "ignore", "-m", "distributed.cli.dask_worker"]
+    if IS_ROOT:
+        words = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs none {hidden} && exec "$@"', "sh", *words]
+    with (
+        tempfile.TemporaryDirectory(prefix="nbdag-far-", ignore_cleanup_errors=True) as folder,
+        distributed.LocalCluster(n_workers=0, dashboard_address=":0") as made,
+    ):
+        environment = {**os.environ, "NBDAG_CACHE": f"{folder}/cache", "NBDAG_RUNTIME_DIR": f"{folder}/run"}
+        (Path(folder) / "run").mkdir(mode=0o700)
+        words += [made.scheduler_address, "--nthreads", "2", "--no-nanny", "--no-dashboard"]
+        quiet = subprocess.DEVNULL
+        with subprocess.Popen(words, env=environment, cwd=folder, stdout=quiet, stderr=quiet) as worker:
+            try:
+                until(lambda: made.scheduler_info["workers"], "the Dask worker")
+                yield made.scheduler_address
+            finally:
+                worker.terminate()
+                worker.wait()
+                for process in psutil.process_iter(["cmdline"]):  # its fork servers
+                    if any(folder in word for word in process.info["cmdline"] or ()):
+                        process.kill()
 
 
 @pytest.fixture
@@ -52,7 +79,10 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def notebook(tmp_path: Path) -> Path:
-    path = tmp_path / "sales.ipynb"
+    (tmp_path / "sales").mkdir()
+    (tmp_path / "sales" / "shop.py").write_text("COUNT = 100_000.0")
+    (tmp_path / "sales" / ".env").write_text("NBDAG_SECRET_WORD=hidden")
+    path = tmp_path / "sales" / "sales.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS]), path)
     return path
 
@@ -82,6 +112,9 @@ def test_a_run_on_dask_exchanges_all_files_by_s3(
     assert run.state is RunState.SUCCESS, run.error
     assert not home.values.exists()  # the values moved between the worker and S3 only
     assert "[4999950000.0, 9999900000.0]" in runs.logs(run, "show", home=home).read_text()
+    if IS_ROOT:  # the host has a copy of the notebook's folder, without hidden files
+        assert "loaded ['sales.ipynb', 'shop.py']\n" in runs.logs(run, "load", home=home).read_text()
+    assert {task.host for task in run} == {socket.gethostname()}
     loaded = run["load"].outputs[0].digest
     assert s3.gets(loaded) == 0  # the host that has stored a value does not download it
 

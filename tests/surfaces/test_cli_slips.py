@@ -31,7 +31,7 @@ CELLS = ("%%params\nalpha = 1\napi_key = ''\ndb = ''", "%%task a\nx = alpha + le
         (["run", "nb.ipynb", "-p", "alhpa", "2"], "sets no 'alhpa'; did you mean 'alpha'?"),
         (["run", "nb.ipynb", "-p", "alhpa", "2", "--dry-run"], "sets no 'alhpa'; did you mean 'alpha'?"),
         (["run", "nb.ipynb", "--executor", "lcal", "--dry-run"], "unknown executor 'lcal'"),
-        (["run", "nb.ipynb", "--cwd", "nowhere", "--dry-run"], "no folder nowhere"),
+        (["run", "nb.ipynb", "--cwd", "nowhere", "--dry-run"], "the working directory nowhere does not exist"),
         (["next", "nb", "-n", "1000000000"], "1000000000 is not in the range"),
     ],
 )

@@ -213,7 +213,7 @@ def test_an_unstorable_value_is_reported_with_its_reader(store: ValueStore) -> N
     error = caught.value
     assert (error.name, error.type, error.reader) == ("db", "sqlite3.Connection", "report")
     assert str(error).startswith("'db', which task report needs, is a sqlite3.Connection and cannot be stored (")
-    assert str(error).endswith("make it in a %%setup cell, or make and use it within one task")
+    assert str(error).endswith("create it in a %%setup cell, or create and use it within one task")
 
 
 class Stubborn:

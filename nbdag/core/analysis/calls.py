@@ -47,8 +47,8 @@ class Calls(FunctionCalls):
     # -- methods
 
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
-        """Call a method; return its result and, if the method's code is unknown, how it changes the object, as
-        `changes` does.
+        """Call a method; return its result and, if the method's code is unknown, how it changes the object, in the same
+        form as `changes`.
         """
         result: set[AbstractObject] = set()
         change = ""
@@ -168,6 +168,8 @@ class Calls(FunctionCalls):
             self.note("opaque", f"{name}()", line)
         if not self.note_state(name, line) and (site.dropped or site.shown) and _changes_attribute(name):
             self.note("module", name.rpartition(".")[0], line)
+        if name in known.CONFIGURE:
+            self.note("module", name, line)
         if name in ("setattr", "delattr") and any(obj.kind is Kind.IMPORT for obj in first):
             self.note("module", next(obj.label for obj in first if obj.kind is Kind.IMPORT), line)
         if name not in known.CONSUME_NOTHING:

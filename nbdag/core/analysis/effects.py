@@ -1,7 +1,7 @@
 """Effects of code on names and objects, recorded while the code is interpreted.
 
-At the top level of a cell, effects apply at once, to a namespace that starts with the names above the cell. Inside a
-function, effects are recorded as the function's events, which each call replays.
+At the top level of a cell, effects apply immediately, to a namespace that starts with the names above the cell. Inside
+a function, effects are recorded as the function's events, which each call replays.
 """
 
 from __future__ import annotations

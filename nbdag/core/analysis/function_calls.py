@@ -67,12 +67,12 @@ class FunctionCalls(Effects, ABC):
 
     @abstractmethod
     def call(self, callee: Value, args: Arguments, site: CallSite) -> Value:
-        """Call every object that the value may be."""
+        """Interpret a call of a value that may be one of several objects: follow the call of each object."""
 
     @abstractmethod
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
-        """Call a method; return its result and, if the method's code is unknown, how it changes the object, as
-        `changes` does.
+        """Call a method; return its result and, if the method's code is unknown, how it changes the object, in the same
+        form as `changes`.
         """
 
     @abstractmethod

@@ -411,7 +411,7 @@ def _tokens_by_line() -> Any:
 
 
 def _commands(lines: list[str]) -> Iterator[tuple[int, int]]:
-    """Yield the first and last line of each magic or shell command, ignoring those inside strings as IPython does."""
+    """Yield the first and last line of each magic or shell command. Like IPython, ignore lines inside strings."""
     work = list(lines)
     while True:
         found = _first_command(work)

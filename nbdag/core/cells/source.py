@@ -1,9 +1,9 @@
 """Parse a cell as Python, with the line numbers of the cell.
 
 Plain Python is parsed directly. Other code is first transformed by IPython, which replaces `%time f(x)`, `files = !ls`
-and `df?` by calls. Below a cell magic that executes Python (`%%time`, `%%capture`), the code is parsed like that of any
-cell. Below any other cell magic the cell contains only text; the cell then reads the names that IPython expands in the
-text.
+and `df?` by calls. Below a cell magic that executes Python (`%%time`, `%%capture`), the code is parsed like the code of
+any cell. Below any other cell magic the cell contains only text; the cell then reads the names that IPython expands in
+the text.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ Pair = tuple[str, str]  # (upstream task, downstream task)
 
 @dataclass(frozen=True, slots=True)
 class Dependent:
-    """Declarations from which edges between tasks follow."""
+    """Declarations that imply edges between tasks."""
 
     groups: tuple[Pair, ...] = ()  # declared edges in which at least one end is a group
     teardowns: tuple[str, ...] = ()  # teardown tasks that run after every task that depends on their setup tasks

@@ -1,9 +1,9 @@
 """Select the definitions that are sent to other tasks as source code.
 
-A top-level def, class or import of a task's cell is executed again in the kernel of each task that needs it, so that
-its globals are those of that kernel. This is done only if the definition has the same meaning in every kernel: it reads
-no value of a task, its only effect is to define its name, no other cell binds that name, and no cell changes the
-defined object. Any other function or class is passed as a pickled value.
+A top-level def, class or import of a task's cell is executed again in the kernel of each task that needs it, so that it
+uses the globals of that kernel. This is done only if the definition has the same meaning in every kernel: it reads no
+value of a task, its only effect is to define its name, no other cell binds that name, and no cell changes the defined
+object. Any other function or class is passed as a pickled value.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class NameUse:
     name: str
     read_at: Place
     written_at: Place
-    # Whether an import writes the name. A module is no data: the reader's kernel executes the import itself.
+    # Whether an import writes the name. A module is not passed as data: the reader's kernel executes the import itself.
     imported: bool = False
 
 
@@ -190,7 +190,7 @@ class Task:
     definitions: tuple[Definition, ...] = ()  # source to replay before the inputs are loaded, in this order
     setup: tuple[int, ...] = ()  # setup cells to run, in this order
     # Kinds of state without a name (core.analysis.hidden_state) that the task can observe; True if the code certainly
-    # does.
+    # observes it.
     state_observed: Mapping[str, bool] = field(default_factory=dict)
     state_changed: tuple[str, ...] = ()  # kinds of state without a name that the task changes
 
@@ -221,7 +221,7 @@ class Dag:
 
     @property
     def built(self) -> bool:
-        """Return whether %%dag cells have built tasks, so that the cells differ from those of the file."""
+        """Return whether %%dag cells have built tasks, so that the cells differ from the cells of the file."""
         return any(cell.made_at is not None for cell in self.cells)
 
     @property
@@ -241,8 +241,8 @@ class Dag:
 
     @cached_property
     def value_ancestors(self) -> Mapping[str, int]:
-        """Return, for each task, the task and all tasks whose values reach it, as a bit set of positions in the
-        notebook.
+        """Return, for each task, a bit set of positions in the notebook: the task's own, and those of all tasks whose
+        values reach it.
         """
         found: dict[str, int] = {}
         for position, (name, task) in enumerate(self.tasks.items()):

@@ -62,6 +62,7 @@ class Job:
     cwd: str  # the working directory of the task's kernel
     kernel_name: str
     storage: str = ""  # URL of the storage from and to which hosts copy the files; "" if they share the folders
+    folder: str = ""  # digest of a copy of `cwd` in the storage, for hosts that lack this folder; "" if there is none
     home: str = ""  # path of the run's home; "" means the folder that contains `values`
     parameter_cells: tuple[str, ...] = ()  # code of the parameters cells
     setup_cells: tuple[str, ...] = ()  # code of the setup cells that this task needs, in order
@@ -99,8 +100,8 @@ class Job:
     state_observers: Mapping[str, str] = field(default_factory=dict)
     # Key: random generator; value: the last task above that seeds the generator.
     seeded_before: Mapping[str, str] = field(default_factory=dict)
-    # Number of attempts that the executor may get after this one, so that it prepares no more processes; None if it is
-    # unknown.
+    # Maximum number of attempts that may follow this one, so that the executor prepares no superfluous processes; None
+    # if the number is unknown.
     to_come: int | None = None
 
 
@@ -156,7 +157,7 @@ class Outcome:
     kinds: tuple[str, ...] = ()  # full names of the error's class and base classes, which --retry-on compares
     retry: bool | None = None  # value of --retry-if; None if the option is not set or could not be evaluated
     short_circuit: bool = False  # whether the condition of --short-circuit was false, so that descendants are skipped
-    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the task is no branch
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the task is not a branch
     # For up_for_reschedule: time of the next poll, in seconds since the epoch; None means after --poke.
     wake: float | None = None
     question: str | None = None  # for up_for_reschedule: the question of --approve, which a person must answer
@@ -175,3 +176,4 @@ class Result(Outcome):
     started: float  # start of the attempt, in seconds since the epoch
     ended: float
     traceback: str | None = None  # the traceback as plain text; None if the attempt has no traceback
+    host: str | None = None  # name of the host that executed the attempt; None if it is unknown

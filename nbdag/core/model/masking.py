@@ -62,7 +62,7 @@ def masked(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def masked_value(name: str, value: Any) -> Any:
-    """Return the value, or a mask if the value is secret. None and "" are no secrets."""
+    """Return the value, or a mask if the value is secret. None and "" are never secret."""
     if is_reference(value):
         return value["shown"]
     if is_secret(name):

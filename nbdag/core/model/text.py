@@ -60,7 +60,7 @@ def join_names(names: Iterable[str]) -> str:
 
 
 def local_time(moment: datetime, now: datetime, zone: tzinfo) -> str:
-    """Return a moment as local time in `zone`, with the date if it differs from today's."""
+    """Return a moment as local time in `zone`, with the date if it is not today."""
     local = moment.astimezone(zone)
     day = "" if local.date() == now.astimezone(zone).date() else f"{local:%Y-%m-%d} "
     return f"{day}{local:%H:%M:%S %Z}"

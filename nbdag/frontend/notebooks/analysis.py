@@ -56,7 +56,7 @@ class UnknownCellError(NbdagError):
 
     index: int
     count: int
-    template = "no cell {index} among {count} cells; reload the page"
+    template = "the notebook has {count} cells, and none has the index {index}; reload the page"
 
 
 def analyze(request: AnalyzeRequest, *, with_files: Callable[[Dag], Dag] = lambda dag: dag) -> NotebookAnalysis:
@@ -102,7 +102,7 @@ def tag(request: TagRequest) -> CellEdit:
     kind = _KINDS.get(role, "")
     kept = [each for each in cell["tags"] if each not in (PARAMETERS_TAG, SKIP_TAG, INJECTED)]
     if role == "parameters" and len(kept) < len(cell["tags"]) and SKIP_TAG not in cell["tags"]:
-        return {"lines": 0, "text": "", "tags": cell["tags"], "name": ""}  # papermill's tag says the same
+        return {"lines": 0, "text": "", "tags": cell["tags"], "name": ""}  # papermill's tag has the same meaning
     if header and kind and _kind_of(header) == kind:
         return {"lines": 0, "text": "", "tags": kept, "name": _name_of(header)}
     name = suggested_name(request["cells"], request["index"]) if role == "task" else ""

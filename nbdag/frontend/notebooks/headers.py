@@ -31,8 +31,8 @@ from .messages import (
     ParseHeaderRequest,
 )
 
-_MAX_CHOICES = 40  # a longer list, as that of all time zones, is suggested while a person types
-_NO_CHOICE = "?"  # a text that is no choice of any option
+_MAX_CHOICES = 40  # a longer list, such as the list of time zones, is suggested while a person types
+_NO_CHOICE = "?"  # a text that no option accepts as a value
 _OFF = ["no"]  # the value of a flag that the header turns off
 
 
@@ -199,7 +199,7 @@ def _line(values: Mapping[str, Sequence[str]], options: Sequence[Option]) -> lis
 
 
 def _field_problems(kind: str, flag: str, words: Sequence[str], operator: str, default: str) -> list[HeaderProblem]:
-    """Return the problems of one field, which a header with this field alone has."""
+    """Return the problems of one field: the problems of a header that has only this field."""
     magic = MAGICS.get(kind, "")
     own = {each.flag for each in options_of_operator(operator)} if kind == "task" else set()
     chosen = {"operator": [operator]} if flag in own and operator != default else {}

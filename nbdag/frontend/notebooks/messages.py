@@ -118,7 +118,7 @@ class NotebookAnalysis(TypedDict):
     groups: list[str]
     dag_line: DagLine | None
     shape: str  # digest of everything that the picture shows
-    picture: Picture | None  # None if the page has the picture of this shape
+    picture: Picture | None  # None if the page already has the picture with this digest
 
 
 class NotebookTaskRequest(AnalyzeRequest):

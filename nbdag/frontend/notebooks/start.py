@@ -1,4 +1,4 @@
-"""Start a run of a notebook's file in a process of its own, and wait until the run exists.
+"""Start a run of a notebook's file in a new process, and wait until the run exists.
 
 The process outlives the server that starts it, as the runs that the widget starts outlive their kernel.
 """
@@ -24,7 +24,7 @@ from ..outputs import plain_text
 from ..status import run_summary
 from .messages import StartedRun
 
-_POLL = 0.1  # seconds between two looks at the store
+_POLL = 0.1  # seconds between two polls of the store
 _LONGEST = 120.0  # seconds after which a run that has not begun is reported as an error
 
 
@@ -65,7 +65,7 @@ def start_run(notebook: Path, action: RunAction, task: str, *, home: Home) -> St
 
 
 def resume_run(dag: str, run: str, *, home: Home) -> RunSummary:
-    """Execute what did not succeed in a run again: by a scheduler if one is alive, else by a process of its own.
+    """Execute the unsuccessful tasks of a run again: by a scheduler if one is alive, else in a new process.
 
     Raise `RunNotStartedError`, or an error of `runs.requeue`.
     """

@@ -2,7 +2,7 @@
 
 A *fork server* is a process of this user that has imported some modules once, and forks a child for each
 request, in about 10 ms instead of seconds. A `ServerSpec` identifies it: all requests with an equal
-specification, from any process, share one server. `Server.connect` returns at once, so the server
+specification, from any process, share one server. `Server.connect` returns immediately, so the server
 imports while a run is being planned; requests wait until the imports are done.
 
 A child runs its `target`, given as `module:name`. The target is a function that takes the payload, or a class
@@ -229,7 +229,7 @@ class Server:
     ) -> Child:
         """Fork a child without waiting for the end of its setup.
 
-        `cwd`, `env` and `stdio` default to those of this process. `env` may differ from the environment of the
+        `cwd`, `env` and `stdio` default to the values of this process. `env` may differ from the environment of the
         specification only in variables on which imports do not depend. The other variables, which `relevant_env`
         returns, are part of the specification: to change one, use another specification.
         """

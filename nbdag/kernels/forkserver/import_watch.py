@@ -64,7 +64,7 @@ class Watch:
         """Return why the module must not be preloaded, or "" if it may; register the values that each child renews."""
         for name, variables in self.variables.items():
             found = next((each for each in sorted(variables) if TRANSIENT.fullmatch(each)), None)
-            # A module that reads all variables copies the environment; this is no sign that it depends on a certain
+            # A module that reads all variables copies the environment; this does not show that it depends on a certain
             # variable.
             if found and not variables >= os.environ.keys() - _SAME_EVERYWHERE:
                 return f"its import reads the variable {found} ({name})"
@@ -209,7 +209,9 @@ def _is_scan(caller: types.FrameType) -> bool:
 
 
 def _module_of(frame: types.FrameType | None) -> str:
-    """Return the name of the nearest calling module outside of the standard library, or "" if there is none."""
+    """Return the name of the nearest calling module outside of the standard library, or "" if all calling modules
+    belong to it.
+    """
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         top = name.partition(".")[0]

@@ -20,7 +20,7 @@ class ChildRecord:
     owner: socket.socket | None  # the connection to the owner; None for a spare child
     request_connection: socket.socket | None  # the connection over which a spare receives its request
     kind: tuple[str, bytes]  # (target, arguments) of the child
-    mark: str = ""  # id of the attempt whose kernel this child is, or "" if the child is no kernel
+    mark: str = ""  # id of the attempt whose kernel this child is, or "" if the child is not a kernel
     code: int | None = None
 
 

@@ -27,7 +27,7 @@ from .output_limits import OutputLimits
 from .widget_texts import write_widget_texts
 
 ENGINE = "nbdag-task"
-START_TIMEOUT = 600  # seconds within which a running kernel must reply; the death of a kernel is detected at once
+START_TIMEOUT = 600  # seconds within which a running kernel must reply; the death of a kernel is detected immediately
 IOPUB_TIMEOUT = 600  # seconds within which outputs must arrive after the end of a cell
 
 
@@ -148,7 +148,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
             await asyncio.shield(self.km.cleanup_resources())
 
 
-# The exception of such a task ends its cell, and is no failure.
+# The exception of such a task ends its cell, but is not a failure.
 _ENDED_EARLY = (TaskState.SKIPPED, TaskState.UP_FOR_RESCHEDULE)
 
 

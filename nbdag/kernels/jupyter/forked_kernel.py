@@ -1,7 +1,7 @@
 """An IPython kernel as a child of a fork server.
 
 The child runs ipykernel's own application, so the kernel behaves like a kernel that `python -m ipykernel_launcher`
-starts. Sockets, threads and the shell depend on neither working directory nor notebook, so they are created at once; a
+starts. Sockets, threads and the shell depend on neither working directory nor notebook, so they are created first; a
 spare kernel creates them before its request arrives. The module path, extensions and startup files may depend on the
 environment, so they are initialised last.
 """
@@ -70,7 +70,7 @@ os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 class IPKernelApp(kernelapp.IPKernelApp):
     """ipykernel's application, whose last steps are postponed until `finish_setup`.
 
-    The class name is ipykernel's, because configuration files use it.
+    The class has the name of ipykernel's class, because configuration files use it.
     """
 
     outstream_class = DottedObjectName("nbdag.kernels.jupyter.stand_in.output_stream").tag(config=True)

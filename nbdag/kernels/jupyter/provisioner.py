@@ -202,7 +202,7 @@ def _streams_are_files(kwargs: Mapping[str, Any]) -> bool:
 def _streams(kwargs: Mapping[str, Any], opened: contextlib.ExitStack) -> tuple[int, int, int]:
     """Return descriptors for the kernel's standard streams.
 
-    By default, the input is empty and the output streams are those of this process.
+    By default, the input is empty and the child shares the output streams of this process.
     """
     null = os.open(os.devnull, os.O_RDWR)
     opened.callback(os.close, null)

@@ -1,11 +1,11 @@
 """An imitation of a kernel that modules see while a fork server imports them.
 
 Libraries inspect the process when they are imported. They look for an IPython shell, a kernel, a terminal, or the main
-module. In the server they must find the same as in a kernel. So imports in the server see ipykernel's own application,
-kernel and shell, but without sockets and threads. A child does not use these objects: it creates its own. A module that
-keeps such an object, or changes it (with a formatter, a magic, a hook), is not preloaded. The output streams and the
-main module are exceptions, because many modules keep them, for instance as default arguments. The child uses the
-server's output streams and main module as its own.
+module. In the server, these modules must find the same objects as in a kernel. So imports in the server see ipykernel's
+own application, kernel and shell, but without sockets and threads. A child does not use these objects: it creates its
+own. A module that keeps such an object, or changes it (with a formatter, a magic, a hook), is not preloaded. The output
+streams and the main module are exceptions, because many modules keep them, for instance as default arguments. The child
+uses the server's output streams and main module as its own.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class _Stream(OutStream):
         self._log = log
         self._isatty = False
         self._original_stdstream_copy = log.fileno()
-        # ipykernel 6 records the threads of each stream, also of those that start before the stream is a kernel's.
+        # ipykernel 6 records the threads of each stream, including threads that start before a kernel uses the stream.
         self._thread_to_parent: dict[int, int] = {}
         self._thread_to_parent_header: dict[int, Any] = {}
 

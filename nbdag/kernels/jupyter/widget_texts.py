@@ -1,8 +1,8 @@
 """The text of Jupyter widgets at the end of a task, such as the progress bar of `tqdm.auto`.
 
-A widget's output has the text that the widget had when it was displayed: 0 %. Pages that draw no widgets, such as
-nbdag's own and GitHub's, show that text. So the text is written again from the widget's last state. Only widgets that
-display text or progress, and boxes of them, are written; another widget keeps the text of its library.
+A widget's output has the text that the widget had when it was displayed: 0 %. Pages that do not draw widgets, such as
+nbdag's report and GitHub, show that text. So the text is written again from the widget's last state. Only widgets that
+display text or progress, and boxes of such widgets, are written; any other widget keeps the text of its library.
 """
 
 from __future__ import annotations

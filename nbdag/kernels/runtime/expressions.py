@@ -76,7 +76,7 @@ def describe_choice(chosen: Sequence[str]) -> str:
 def is_true(value: object, task: str) -> bool:
     """Return whether the last expression of a task with --short-circuit is true.
 
-    Raise `Fail` if `bool()` of it fails.
+    Raise `Fail` if `bool()` raises an exception.
     """
     try:
         return bool(value)

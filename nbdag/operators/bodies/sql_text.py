@@ -61,7 +61,7 @@ def bound_names(text: str) -> Iterator[tuple[int, str]]:
 
 
 def tables(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the position and the name of each table that the text reads and does not define itself."""
+    """Yield the position and the name of each table that the text reads without defining it."""
     plain = blanked(text, quoted_names=False)
     own = {(match["cte"] or match["made"]).lower() for match in _DEFINED.finditer(plain)}
     for match in _FROM.finditer(plain):

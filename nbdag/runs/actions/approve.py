@@ -31,7 +31,7 @@ class NoQuestionError(NbdagError):
     dag: str
     run: str
     task: str
-    template = "{task} of run {run} of {dag} asks nothing now; `nbdag approve` lists the open questions"
+    template = "{task} of run {run} of {dag} has no open question; `nbdag approve` lists the open questions"
 
 
 @error

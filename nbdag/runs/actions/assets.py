@@ -40,7 +40,7 @@ class AssetExtraError(NbdagError):
 
 
 def emit_asset(asset: str, extra: Mapping[str, Any] | None = None, *, home: Home | None = None) -> tuple[str, ...]:
-    """Record a new version of an asset. Return the pipelines that wait for the asset, which this starts.
+    """Record a new version of an asset. Return the pipelines that are scheduled on the asset.
 
     `extra` are facts about the version, such as {"rows": 10}; a task finds them in `dag_run.asset_events`. The path of
     an asset `file:PATH` is relative to the current folder.

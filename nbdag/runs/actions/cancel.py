@@ -32,7 +32,7 @@ def cancel(run: Run | str, dag: str | None = None, *, home: Home | None = None) 
     """Request the cancellation of a run, and return the run in its current state.
 
     The process that owns the run terminates the running tasks first, so the returned run may still be running. A run
-    without an owner and without running tasks is cancelled at once.
+    without an owner and without running tasks is cancelled immediately.
     """
     here = home_of(run, home)
     with open_recovered_store(here) as store:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...home import Home, the_home
 from ...storage import StoredFile, files_at
+from ...storage.folders import KEPT
 from ..execution.recovery import open_recovered_store
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
         stored = _unneeded_in_storage(here.remote, values, notebooks, runs, newest)
         # The home has copies of some of these files, which are not counted twice.
         counts = {kind: len({_unit(each.name) for each in found}) for kind, found in stored.items()}
+        stored["copies"] = [each for each in files_at(here.remote).files("folders") if each.modified < newest - KEPT]
         size = sum(each.size for found in stored.values() for each in found)
         if not dry_run:
             files_at(here.remote).delete(each.name for found in stored.values() for each in found)

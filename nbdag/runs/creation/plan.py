@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @error
 class PoolTooSmallError(NbdagError):
-    """A task needs more slots than its pool has."""
+    """A task needs more slots than its pool provides."""
 
     task: str
     pool: str

@@ -162,7 +162,7 @@ class FolderMissingError(NbdagError):
     exit_code = 2
 
     path: Path
-    template = "no folder {path} to run tasks in; create it first"
+    template = "the working directory {path} does not exist; create it first"
 
 
 @error

@@ -70,8 +70,8 @@ class PreviousRunError(NbdagError):
     before: str
     state: str
     template = (
-        "{blocked} cannot start: a task has --depends-on-past, and the previous run {before} is {state}; "
-        "`nbdag resume {resume_before}`, then `nbdag resume {resume_first}`"
+        "{blocked} cannot start: a task has --depends-on-past, and the previous run {before} did not succeed "
+        "({state}); use `nbdag resume {resume_before}`, then `nbdag resume {resume_first}`"
     )
 
     @property

@@ -31,7 +31,7 @@ from .report_graph import outputs
 if TYPE_CHECKING:
     from ...store.store import Store
 
-PAUSE_FACTOR = 5  # the pause after a write is this many times longer than the write
+PAUSE_FACTOR = 5  # the pause after a write lasts this many times as long as the write
 MIN_PAUSE = 0.5  # shortest pause after a write, in seconds
 
 

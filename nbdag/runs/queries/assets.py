@@ -38,9 +38,10 @@ class AssetVersion:
     asset: str
     at: datetime
     extra: Mapping[str, Any]  # facts that the producer recorded about the version
-    dag: str | None  # the pipeline that produced the version; None if a person or a watched file did
+    # The pipeline that produced the version; None if a person recorded the version or a watched file changed.
+    dag: str | None
     run: str | None
-    task: str | None  # the task that produced the version; None if the whole run did
+    task: str | None  # the task that produced the version; None if the whole run produced it
     map_index: int | None
     started: Mapping[str, str]  # the runs that the version started; key: pipeline; value: run id
 

@@ -32,7 +32,7 @@ class KnownConnection:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for display.
 
-        The password is masked, and so are extra values whose names are those of secrets.
+        The password and extra values with a secret's name are masked.
         """
         shown = self.connection.to_dict() if self.connection is not None else {"id": self.name}
         found: dict[str, Any] = secrets.masked({**shown, "source": self.source, "error": self.error})

@@ -18,13 +18,13 @@ class RunEvent:
     """One event of a run or of one of its tasks."""
 
     at: float
-    # created, started, ended, cancel (requested): the run. attempt (started), outcome (of an attempt), question (of
-    # --approve), answer, warning: a task.
+    # Events of the run: created, started, ended, cancel (was requested). Events of a task: attempt (started), outcome
+    # (of an attempt), question (of --approve), answer, warning.
     kind: EventKind
     state: RunState | TaskState | None = None
     task: str = ""  # "" if the event is about the whole run
     map_index: int = -1
-    try_number: int = 0  # 0 if the event is about no attempt
+    try_number: int = 0  # 0 if the event does not concern an attempt
     text: str = ""  # an error, a warning, a question, or how the run was created
 
 

@@ -146,7 +146,7 @@ class Operation:
     function: Callable[..., Any]
     action: str  # "read" or "write", for Jupyter's authorizer
     mime: str | None = None  # MIME type of an answer that is not JSON; "" for an answer without content
-    statuses: tuple[int, ...] = (200,)  # statuses of answers that are no errors, the usual one first
+    statuses: tuple[int, ...] = (200,)  # statuses of successful responses, the usual status first
 
     @cached_property
     def hints(self) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def get_calendar(call: Call, dag: Id, query: CalendarQuery) -> Calendar:
 
 
 def day_of(text: str) -> date:
-    """Return a day in a query. Raise `InvalidArgumentError`."""
+    """Parse a date of a query, such as 2026-01-31. Raise `InvalidArgumentError`."""
     try:
         return date.fromisoformat(text)
     except ValueError as invalid:

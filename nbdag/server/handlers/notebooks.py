@@ -1,6 +1,6 @@
 """Notebooks that a page edits: their analysis, tags and headers; and runs of their files.
 
-Analysing executes nothing. Only `start_run` does, which a person asks for.
+The analysis executes no code of a notebook. Only `start_run` executes code, when a person requests a run.
 """
 
 from __future__ import annotations

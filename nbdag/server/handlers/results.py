@@ -44,7 +44,7 @@ def list_values(call: Call, dag: Id, run: Id) -> ValueList:
 
 @ROUTES.get("dags/{dag}/runs/{run}/values/{task}/{name}")
 def get_value(call: Call, dag: Id, run: Id, task: Id, name: ValueName, query: ValueQuery) -> ValueMessage:
-    """Return the preview of an input or output of a task. The value is loaded in a process of its own."""
+    """Return the preview of an input or output of a task. The value is loaded in a separate process."""
     return preview(dag, run, task, name, map_index=query.map_index, home=call.home)
 
 

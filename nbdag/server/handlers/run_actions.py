@@ -48,9 +48,9 @@ def answer_question(call: Call, dag: Id, run: Id, body: AnswerBody) -> Affected:
 
 @ROUTES.post("dags/{dag}/runs/{run}/resume")
 def resume_run(call: Call, dag: Id, run: Id) -> RunSummary:
-    """Execute what did not succeed in a run again.
+    """Execute the unsuccessful tasks of a run again.
 
-    A scheduler that is alive continues the run; else a process of its own does.
+    A scheduler continues the run if one is alive; otherwise a new process does.
     """
     return start.resume_run(dag, run, home=call.home)
 

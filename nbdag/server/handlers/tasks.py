@@ -36,8 +36,8 @@ def get_log(
     """Return a part of an attempt's log as text. A part may begin or end within a character of UTF-8.
 
     The headers of the answer are `Log-Offset` (first byte of the part), `Log-Size` (bytes of the whole log so far) and
-    `Log-Complete` (`true` if the log does not grow). To follow a log, ask again with an `offset` of
-    `Log-Offset` plus the length of the part.
+    `Log-Complete` (`true` if the log does not grow). To follow a log, request it again with an `offset` of `Log-Offset`
+    plus the length of this part.
     """
     log = runs.find_log(run, dag, task, try_number, map_index, home=call.home)
     span = _range(call.headers.get("Range"), log.size)

@@ -436,6 +436,7 @@ export interface Attempt {
   started: number | null
   ended: number | null
   error: string
+  host: string
   notes: string[]
 }
 
@@ -499,7 +500,7 @@ export interface CellDifference {
   lines: LineDifference[]
 }
 
-/** A task that two versions of a notebook do not have alike. */
+/** A task that differs between two versions of a notebook. */
 export interface TaskDifference {
   task: string
   kind: "added" | "removed" | "changed"

@@ -30,9 +30,9 @@ def report_html(
 ) -> str:
     """Return the report of a run as one HTML page, which needs no network and no other file.
 
-    `code` says whether the source of the cells is shown, folded or hidden. The report of a run that has not ended shows
-    the tasks that have. Scripts in outputs are kept: a server must forbid them by a Content-Security-Policy. Raise
-    `NoReportError`.
+    `code` is "shown", "folded" or "hidden": how the page shows the source of the cells. The report of a run that has
+    not ended shows the tasks that have. Scripts in outputs are kept: a server must forbid them by a
+    Content-Security-Policy. Raise `NoReportError`.
     """
     if code not in CODES:
         raise ValueError(f"unknown value {code!r} for code; expected one of {', '.join(CODES)}")

@@ -27,7 +27,7 @@ _SLOWLY = 5.0  # seconds between two comparisons of all runs, and between two ch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One thing that has changed. The new state is not part of it, but a query away."""
+    """A run, pipeline, scheduler or asset that has changed. The new values are not included; a query returns them."""
 
     kind: Literal["run", "dag", "scheduler", "asset"]
     dag: str = ""  # the DAG, for a run or a deployment
@@ -106,7 +106,7 @@ class ChangeWatcher:
         return found if began else []
 
     def _changed_runs(self, marks: list[RunMark], orphans: frozenset[int], every_run: bool) -> list[Change]:
-        """Return the changed runs, and remember them. With `every_run`, `marks` are those of all runs."""
+        """Return the changed runs, and remember them. With `every_run`, `marks` contains the marks of all runs."""
         now = {mark.id: mark for mark in marks}
         changed = {mark.id: mark for mark in marks if self._runs.get(mark.id) != mark}
         changed |= {id: now[id] for id in orphans ^ self._orphans if id in now}

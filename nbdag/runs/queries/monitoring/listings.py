@@ -127,8 +127,9 @@ def page_of_dags(
     limit: int = 50,
     home: Home | None = None,
 ) -> DagPage:
-    """Return deployed DAGs by id. Each word of `search` must occur in the id, owner, tags or description; `states` are
-    those of the newest run.
+    """Return deployed DAGs by id.
+
+    Each word of `search` must occur in the id, owner, tags or description; `states` are the states of the newest run.
     """
     with open_store(the_home(home)) as store:
         if store is None:

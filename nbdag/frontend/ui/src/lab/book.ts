@@ -58,7 +58,7 @@ export class Book {
     return this.panel.context.path.replace(/^RTC:/, '')
   }
 
-  /** Return whether this notebook is a pipeline, or its author looks at it as one. */
+  /** Return whether this notebook is a pipeline, or its author has opened nbdag's view of it. */
   get isPipeline(): boolean {
     const cells = this.notebook.model?.cells // null once the document is closed
     if (!cells) return false

@@ -7,7 +7,7 @@ import { isInHeader, lineAt } from './headers'
 
 export class HeaderCompletion implements ICompletionProvider {
   readonly identifier = 'CompletionProvider:nbdag'
-  readonly rank = 700 // above the kernel's, which is 550
+  readonly rank = 700 // higher than the rank of the kernel's completions, 550
   readonly renderer = undefined
 
   constructor(private readonly current: () => Book | undefined) {}

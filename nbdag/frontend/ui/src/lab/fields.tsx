@@ -118,7 +118,7 @@ interface ListProps extends Common {
   onChange: (value: string[] | undefined) => void
 }
 
-/** Several values, each in an input of its own; an empty input at the end adds one. */
+/** Several values, each in a separate input; the empty input at the end adds a value. */
 export function ListField({ value, placeholder, onChange, label, ...common }: ListProps) {
   const change = (at: number, text: string) => {
     const next = [...value.slice(0, at), text, ...value.slice(at + 1)].filter(Boolean)

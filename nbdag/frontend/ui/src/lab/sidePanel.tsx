@@ -1,4 +1,4 @@
-// The side panel as a widget of JupyterLab. Each notebook has a store of its own, which lives as long as the notebook.
+// The side panel as a widget of JupyterLab. Each notebook has its own store, which lives as long as the notebook.
 import { Widget } from '@lumino/widgets'
 import { render } from 'preact'
 import { noPicture, Store } from '../components/state/store'
@@ -33,7 +33,7 @@ export class SidePanel extends Widget {
     this.draw()
   }
 
-  /** Show a notebook, or none. */
+  /** Show a notebook; null shows no notebook. */
   show_(book: Book | undefined): void {
     if (this.book) this.book.wanted = false
     this.stop()
@@ -49,7 +49,7 @@ export class SidePanel extends Widget {
     this.draw()
   }
 
-  /** Show a run of a notebook, now or when its panel is shown. */
+  /** Show a run of a notebook, immediately or as soon as the notebook's panel is shown. */
   showRun(book: Book, run: string): void {
     this.requested.set(book, run)
     this.opened.get(book)?.store.requestRun(run)

@@ -51,7 +51,7 @@ export function apiAddress(resource: string, query: Query = {}): string {
 type Watcher = (reached: boolean) => void
 const watchers = new Set<Watcher>()
 
-/** Call `call` after each request with whether the server answered, until the returned function is called. */
+/** Call `call` after each request; its argument is whether the server answered. The returned function ends this. */
 export function onReach(call: Watcher): () => void {
   watchers.add(call)
   return () => {

@@ -7,7 +7,7 @@ import { plural } from '../format'
 export interface Fold {
   first: number // the first line; it stays in view
   end: number // the line after the last line
-  label: string // the text that the first line shows instead of its own; '' for its own
+  label: string // the text that replaces the text of the first line; '' keeps the line's text
   note: string // what is folded: "12 lines"
 }
 

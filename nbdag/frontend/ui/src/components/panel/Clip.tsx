@@ -1,5 +1,5 @@
-// Long content of a panel: its beginning, and a button that shows all of it. So it has no scroll bar of its own within
-// that of the panel.
+// Long content of a panel: its beginning, and a button that shows all of it. The panel has a scroll bar, so
+// the content needs none.
 import type { ComponentChildren } from 'preact'
 import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 

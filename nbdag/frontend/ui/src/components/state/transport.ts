@@ -10,7 +10,7 @@ export interface Transport {
   connection?: Connection
 }
 
-/** What the host knows about the way to the process that answers, a kernel or a server. */
+/** The connection to the process that answers (a kernel or a server), as the host knows it. */
 export interface Connection {
   status(): ConnectionStatus
   /** Call `call` whenever the status has changed, until the returned function is called. */

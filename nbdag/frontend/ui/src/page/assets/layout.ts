@@ -43,7 +43,7 @@ export function layered(ids: readonly string[], flows: readonly Flow[]): Placed[
   return ids.map((id) => ({ id, layer: layer.get(id) ?? 0, row: row.get(id) ?? 0 }))
 }
 
-/** Return the layer of each node: the length of the longest way to it. */
+/** Return the layer of each node: the length of the longest path to it. */
 function layersOf(ids: readonly string[], flows: readonly Flow[]): Map<string, number> {
   const before = new Map<string, string[]>(ids.map((id) => [id, []]))
   for (const { source, target } of flows) before.get(target)?.push(source)

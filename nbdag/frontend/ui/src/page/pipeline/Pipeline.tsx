@@ -1,4 +1,4 @@
-// One pipeline: its schedule and actions, and a tab for each way to look at it.
+// One pipeline: its schedule, its actions, and a tab for each view.
 import type { ComponentType } from 'preact'
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Pipeline as Data } from '../../api'

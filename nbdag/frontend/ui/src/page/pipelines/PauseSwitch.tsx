@@ -16,7 +16,7 @@ export function PauseSwitch({ dag, paused, onChanged, labelled = false }: Props)
   const shown = wanted ?? paused
   const change = async () => {
     const next = !shown
-    setWanted(next) // shown at once; an error takes it back
+    setWanted(next) // shown immediately, and undone on an error
     try {
       await api.post(path`dags/${dag}/${next ? 'pause' : 'unpause'}`)
       notify(next ? `${dag} is paused: its schedule starts no runs.` : `${dag} runs on its schedule again.`)

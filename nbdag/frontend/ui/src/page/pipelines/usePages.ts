@@ -29,7 +29,7 @@ interface Listing<T> {
   loaded: boolean
 }
 
-const SETTLE = 400 // milliseconds in which further changes are collected
+const SETTLE = 400 // milliseconds to wait for further changes, which one request then covers
 const FEW = 8 // changed items that are loaded one by one
 const PAGE = 50 // items of a page
 const MOST = 200 // items of a page when a longer list is loaded again

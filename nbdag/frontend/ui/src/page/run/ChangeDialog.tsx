@@ -1,4 +1,4 @@
-// Clear or mark tasks of a run, after a look at what that affects.
+// Clear or mark tasks of a run. The dialog first lists the affected tasks.
 import { useEffect, useState } from 'preact/hooks'
 import type { Affected } from '../../api'
 import { plural } from '../../components/format'

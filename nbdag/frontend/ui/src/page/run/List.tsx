@@ -1,4 +1,4 @@
-// A long table in a frame of its own, of which only the rows in view are in the document.
+// A long table that scrolls in its own frame. The document contains only the rows in view.
 import type { ComponentChildren } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
 import { equalHeights, useVisible } from '../../components/virtual'

@@ -148,7 +148,7 @@ function RunActions({ run, onIntent, reload }: ActionProps) {
 
 const SHOWN_FAILURES = 3
 
-/** Why the run failed: the errors of its tasks, each with the way to its log; or the error of the run itself. */
+/** Why the run failed: the errors of its tasks, each with a link to its log, or the error of the run itself. */
 function Failures({ shown, error, state }: { shown: ShownRun; error: string; state: string }) {
   const { dag, run, store } = shown
   useTopics(store, [runTopic(run)])

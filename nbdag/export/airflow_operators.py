@@ -1,0 +1,202 @@
+"""How a task of Airflow executes an attempt: by bash, in another Python, in a container, or in a pod of Kubernetes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .python_text import Code, call, literal
+
+SKIPPED = 99  # exit code of an attempt whose task is skipped
+NOT_YET = 75  # exit code of a sensor whose condition is not true yet
+
+_OPTIONS = """\
+    words += ["--code-version", CODE_VERSION, "--storage", STORAGE]
+    words += ["--run", "{{ run_id }}", "--logical-date", "{{ dag_run.logical_date or dag_run.run_after }}"]
+    words += ["--try", "{{ ti.try_number }}", "--max-tries", "{{ ti.max_tries }}"]
+    words += ["--conf", "{{ dag_run.conf | tojson }}"]"""
+
+
+class AttemptOperator:
+    """One of Airflow's operators, and its arguments for an attempt. The base class is the BashOperator."""
+
+    name = "BashOperator"
+    imports: Mapping[str, set[str]] = {
+        "airflow.providers.standard.operators.bash": {"BashOperator"},
+        "shlex": set(),
+    }
+    answers_are_text = False  # whether the result of a task is text in JSON, instead of its value
+    environment = "env"  # the argument with the environment variables of a mapped instance
+    needs_image = False
+    needs_package = ""  # package of Airflow's provider, if the package apache-airflow does not contain it
+    has_sensor = False  # whether a sensor can free its slot between two polls
+    first_words = 'PYTHON, "-m", "nbdag", '
+
+    def constants(self, target: Any) -> list[str]:
+        """Return the lines of the constants that only this operator needs; `target` is an `airflow.Target`."""
+        return [f"PYTHON = {literal(target.python)}  # a Python with nbdag and the packages of the notebook"]
+
+    def helper(self) -> str:
+        """Return the functions that the tasks call."""
+        return (
+            "def attempt(task_id, *options):\n"
+            '    """Return the command that executes one attempt of a task."""\n'
+            f'    words = [{self.first_words}"attempt", NOTEBOOK, task_id, *options]\n'
+            f"{_OPTIONS}\n"
+            f"    return {self.returned}"
+        )
+
+    returned = "shlex.join(words)"
+
+    def default_args(self, target: Any) -> dict[str, Any]:
+        """Return the arguments of all tasks."""
+        return {"do_xcom_push": False}
+
+    def arguments(self, task: str, options: Sequence[str], *, answers: bool) -> dict[str, Any]:
+        """Return the arguments that execute an attempt; `answers` tells whether other tasks use its result."""
+        found: dict[str, Any] = {"bash_command": _attempt(task, options)}
+        return found | ({"do_xcom_push": True, "output_processor": Code("json.loads")} if answers else {})
+
+    def task(
+        self, id: str, task: str, options: Sequence[str], named: Mapping[str, Any], *, answers: bool, indent: int
+    ) -> Code:
+        """Return the call that creates a task; `id` is its id in its group, `task` the id in the notebook."""
+        given = {"task_id": id, **self.arguments(task, options, answers=answers), **named}
+        return call(self.name, [], given, indent=indent)
+
+    def mapped(self, id: str, task: str, named: Mapping[str, Any], elements: str, *, indent: int) -> Code:
+        """Return the call that creates a mapped task; `elements` is the list with the environment of each instance."""
+        given = {"task_id": id, **self.arguments(task, (), answers=False), **self.partial(), **named}
+        end = f".expand({self.environment}={elements})"
+        return Code(call(f"{self.name}.partial", [], given, indent=indent + len(end)) + end)
+
+    def partial(self) -> dict[str, Any]:
+        """Return further arguments of a mapped task."""
+        return {}
+
+
+class BashAttempt(AttemptOperator):
+    """The BashOperator, and the BashSensor for sensors that free their slot."""
+
+    has_sensor = True
+
+    def partial(self) -> dict[str, Any]:
+        """Return the argument that adds the variables to the environment of the worker."""
+        return {"append_env": True}
+
+    def sensor(self, id: str, task: str, named: Mapping[str, Any], *, indent: int) -> Code:
+        """Return the call that creates a sensor that frees its slot between two polls."""
+        given = {"task_id": id, "bash_command": _attempt(task, ["--poll-once"]), "retry_exit_code": NOT_YET, **named}
+        return call("BashSensor", [], given, indent=indent)
+
+
+class ExternalPythonAttempt(AttemptOperator):
+    """The ExternalPythonOperator: a function in the Python of the tasks starts the command."""
+
+    name = "ExternalPythonOperator"
+    imports: Mapping[str, set[str]] = {"airflow.providers.standard.operators.python": {"ExternalPythonOperator"}}
+    environment = "op_kwargs"
+    first_words = '"-m", "nbdag", '
+    returned = "words"
+
+    def helper(self) -> str:
+        """Return the function that makes the command, and the function that executes it."""
+        return (
+            f"{super().helper()}\n\n\n"
+            "def execute(*words, **environment):\n"
+            '    """Execute an attempt in the Python of the task, and return its result."""\n'
+            "    import json\n"
+            "    import os\n"
+            "    import subprocess\n"
+            "    import sys\n"
+            "    import tempfile\n"
+            "\n"
+            '    with tempfile.NamedTemporaryFile("r") as result:\n'
+            '        command = [sys.executable, *words, "--result", result.name]\n'
+            "        code = subprocess.run(command, check=False, env={**os.environ, **environment}).returncode\n"
+            "        if code:\n"
+            "            sys.exit(code)\n"
+            "        return json.load(result)"
+        )
+
+    def default_args(self, target: Any) -> dict[str, Any]:
+        """Return the arguments of all tasks: the Python, the function, and the exit code of a skipped task."""
+        return {
+            "python": Code("PYTHON"),
+            "python_callable": Code("execute"),
+            "expect_airflow": False,
+            "skip_on_exit_code": SKIPPED,
+        }
+
+    def arguments(self, task: str, options: Sequence[str], *, answers: bool) -> dict[str, Any]:
+        """Return the arguments that execute an attempt."""
+        return {"op_args": _attempt(task, options)}
+
+
+class DockerAttempt(AttemptOperator):
+    """The DockerOperator; a storage that is a folder is mounted into the container."""
+
+    name = "DockerOperator"
+    imports: Mapping[str, set[str]] = {"airflow.providers.docker.operators.docker": {"DockerOperator"}}
+    answers_are_text = True
+    environment = "environment"
+    needs_image = True
+    needs_package = "apache-airflow-providers-docker"
+    first_words = '"python", "-m", "nbdag", '
+    returned = "words"
+
+    def constants(self, target: Any) -> list[str]:
+        """Return the line with the image."""
+        return [f"IMAGE = {literal(target.image)}  # has nbdag, the notebook and its packages"]
+
+    def default_args(self, target: Any) -> dict[str, Any]:
+        """Return the arguments of all tasks."""
+        found: dict[str, Any] = {"image": Code("IMAGE"), "skip_on_exit_code": SKIPPED, "auto_remove": "success"}
+        if "://" not in target.storage:
+            found["mounts"] = Code('[Mount(target=STORAGE, source=STORAGE, type="bind")]')
+        return found | {"mount_tmp_dir": False, "do_xcom_push": False}
+
+    def arguments(self, task: str, options: Sequence[str], *, answers: bool) -> dict[str, Any]:
+        """Return the arguments that execute an attempt; Airflow takes the last line that is printed as its result."""
+        return {"command": _attempt(task, options)} | ({"do_xcom_push": True} if answers else {})
+
+
+class PodAttempt(AttemptOperator):
+    """The KubernetesPodOperator; Airflow reads the result from a file of the pod."""
+
+    name = "KubernetesPodOperator"
+    imports: Mapping[str, set[str]] = {"airflow.providers.cncf.kubernetes.operators.pod": {"KubernetesPodOperator"}}
+    environment = "env_vars"
+    needs_image = True
+    needs_package = "apache-airflow-providers-cncf-kubernetes"
+    first_words = ""
+    returned = "words"
+
+    def constants(self, target: Any) -> list[str]:
+        """Return the line with the image, and a comment about a storage that is a folder."""
+        lines = [f"IMAGE = {literal(target.image)}  # has nbdag, the notebook and its packages"]
+        if "://" not in target.storage:
+            lines.append("# STORAGE is a folder: mount it into every pod (volumes and volume_mounts in default_args).")
+        return lines
+
+    def default_args(self, target: Any) -> dict[str, Any]:
+        """Return the arguments of all tasks."""
+        words = ["python", "-m", "nbdag"]
+        return {"image": Code("IMAGE"), "cmds": words, "skip_on_exit_code": SKIPPED, "do_xcom_push": False}
+
+    def arguments(self, task: str, options: Sequence[str], *, answers: bool) -> dict[str, Any]:
+        """Return the arguments that execute an attempt."""
+        options = [*options, "--result", "/airflow/xcom/return.json"] if answers else options
+        return {"arguments": _attempt(task, options)} | ({"do_xcom_push": True} if answers else {})
+
+
+def _attempt(task: str, options: Sequence[str]) -> Code:
+    return call("attempt", [task, *options], {})
+
+
+OPERATORS: Mapping[str, AttemptOperator] = {
+    "bash": BashAttempt(),
+    "external-python": ExternalPythonAttempt(),
+    "kubernetes-pod": PodAttempt(),
+    "docker": DockerAttempt(),
+}

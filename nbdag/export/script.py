@@ -1,0 +1,445 @@
+"""Write a pipeline as a Python script that runs without nbdag's scheduler, store and kernels.
+
+The script has the code of the cells in the order of the tasks, in one namespace: parameters, setup, and each task below
+a line with its name. What an option of a task adds becomes plain Python: --check ends the script, --when is an `if`, a
+mapped task is a function that is called for each element, a sensor is a loop. A branch fills the set `skipped`, which
+the tasks below it check. As the script ends at the first error, each task above a task has succeeded or was skipped.
+
+IPython's magics are translated as IPython translates them, and then need IPython. Cells in another language (operators
+such as bash and sql) call functions of the package nbdag, which the script says at their place.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from ..core.cells.source import Python, SyntaxProblem, to_python
+from ..core.model.dag import Cell, CellKind, Dag, Task
+from ..core.options.option_types import write_duration
+from ..core.options.options import TaskOptions
+from . import ExportError
+from .python_text import WIDTH, identifier, literal
+from .script_code import Code, code_of, without_future
+
+# Options of tasks without an effect in a script.
+_NO_EFFECT = (
+    "retries", "timeout", "pool", "slots", "priority", "cache", "deadline", "produces", "depends_on_past",
+    "wait_for_downstream", "reschedule", "fail_run",
+)  # fmt: skip
+_ALWAYS_RUN = frozenset({"none_failed", "all_done", "always", "all_done_setup_success"})
+_NEVER_RUN = frozenset({"all_failed", "one_failed"})
+_ONE_RUNS = frozenset({"one_success", "one_done", "none_failed_min_one_success"})
+# The attributes of `dag_run` that a script has; key: attribute; value: source of its value.
+_OF_RUN = {
+    "dag_id": "{dag!r}",
+    "run_id": "'script'",
+    "logical_date": "datetime.now(timezone.utc)",
+    "data_interval_start": "datetime.now(timezone.utc)",
+    "data_interval_end": "datetime.now(timezone.utc)",
+}
+_RUN_USE = re.compile(r"\bdag_run\b(?:\.(\w+))?")
+_NBDAG = re.compile(r"\bnbdag\b")
+_SKIPS = re.compile(r"\braise\s+(?:nbdag\.)?Skip\b")
+# A name of the script's own while the script is written. In the end, a name that the notebook also uses is changed.
+_OWN = re.compile(r"⟦(show|skipped|not_chosen|parameters|PARAMETERS|TEXTS|results|deadline|run_\w+)⟧")
+_RULE = "-" * 20
+
+_SHOW = '''\
+def ⟦show⟧(value):
+    """Print the value of a cell's last expression, as Jupyter does."""
+    if value is not None:
+        print(repr(value))
+'''
+_NOT_CHOSEN = '''\
+def ⟦not_chosen⟧(choice, follows):
+    """Return the tasks after a branch that it did not choose. `follows` has the tasks that follow each choice."""
+    names = [choice] if isinstance(choice, str) else choice or []
+    chosen = {task for name in names for task in follows[name]}
+    return {task for tasks in follows.values() for task in tasks} - chosen
+'''
+_PARAMETERS = '''\
+def ⟦parameters⟧():
+    """Return the parameters of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "-p", "--parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter"
+    )
+    parser.add_argument("-f", "--parameters_file", metavar="FILE", help="set parameters from a JSON file")
+    given = parser.parse_args()
+    values = {}
+    if given.parameters_file:
+        with open(given.parameters_file, encoding="utf-8") as file:
+            values.update(json.load(file))
+    for name, text in given.parameters:
+        try:
+            values[name] = text if name in ⟦TEXTS⟧ else ast.literal_eval(text)
+        except (SyntaxError, ValueError):  # any other value is a text, as for papermill
+            values[name] = text
+    for name in values.keys() - ⟦PARAMETERS⟧:
+        parser.error(f"unknown parameter {name!r}; expected one of {', '.join(sorted(⟦PARAMETERS⟧))}")
+    return values
+'''
+
+
+def script_file(dag: Dag, command: str) -> str:
+    """Return the script; `command` is the command that the script names as its origin. Raise `ExportError`."""
+    return _Script(dag, command).text()
+
+
+@dataclass
+class _Script:
+    """The parts of a script while it is written."""
+
+    dag: Dag
+    command: str
+    imports: set[str] = field(default_factory=set)
+    helpers: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    needs_ipython: bool = False
+    future: bool = False  # whether a cell has `from __future__ import annotations`
+    of_run: set[str] = field(default_factory=set)  # attributes of `dag_run` that the code uses
+    library: list[str] = field(default_factory=list)  # tasks and cells that call functions of the package nbdag
+
+    def text(self) -> str:
+        """Return the whole script."""
+        words = set(re.findall(r"[^\W\d]\w*", "\n".join(cell.code for cell in self.dag.cells)))
+        self._check_order()
+        parts = [
+            *self._parameter_cells(),
+            *self._setup_cells(),
+            *(part for name in self.dag.order for part in self._task(self.dag.tasks[name])),
+        ]
+        if self.refused:
+            raise ExportError(self.dag.id, "a script", tuple(dict.fromkeys(self.refused)))
+        head = [self._docstring(), *(["from __future__ import annotations"] if self.future else [])]
+        head += (
+            ["\n".join(sorted(self.imports, key=lambda line: (line.startswith("from"), line)))] if self.imports else []
+        )
+        text = "\n\n".join([*head, *self._before(), *parts]).rstrip("\n") + "\n"
+        return _OWN.sub(lambda match: identifier(match[1], words), text)
+
+    def _docstring(self) -> str:
+        about = self.dag.options.description or f"The pipeline {self.dag.id}"
+        paragraphs = [
+            f"{about.rstrip('.')}.",
+            f"`{self.command}` has written this script. It runs the tasks one after the other and ends at the first "
+            "error.",
+        ]
+        if self.dag.parameters:
+            paragraphs.append(
+                f"Parameters, such as {', '.join(list(self.dag.parameters)[:3])}, are set by -p NAME VALUE."
+            )
+        needs = [*(["IPython"] if self.needs_ipython else []), *(["nbdag"] if self.library else [])]
+        if needs:
+            paragraphs.append(f"Besides the packages of the notebook, it needs the packages {' and '.join(needs)}.")
+        if self.dag.options.schedule:
+            paragraphs.append(f"The schedule of the notebook is {self.dag.options.schedule} ({self.dag.options.tz}).")
+        text = "\n\n".join(
+            textwrap.fill(each, WIDTH, break_long_words=False, break_on_hyphens=False) for each in paragraphs
+        )
+        text = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+        return f'"""{text}\n"""'
+
+    def _before(self) -> Iterator[str]:
+        """Yield what stands before the code of the cells."""
+        if self.needs_ipython:
+            yield (
+                "# The magics of the notebook need a shell of IPython, which uses the variables of this script.\n"
+                'get_ipython = InteractiveShell.instance(user_module=sys.modules["__main__"]).get_ipython'
+            )
+        yield from (f"\n{helper.rstrip()}" for helper in dict.fromkeys(self.helpers))
+        if self.helpers:
+            yield ""
+        if self.of_run:
+            given = ",\n".join(
+                f"    {name}={_OF_RUN[name].format(dag=self.dag.id)}" for name in _OF_RUN if name in self.of_run
+            )
+            yield f"dag_run = SimpleNamespace(\n{given},\n)"
+
+    # Cells
+
+    def _parameter_cells(self) -> Iterator[str]:
+        cells = [cell for cell in self.dag.cells if cell.kind is CellKind.PARAMETERS]
+        if not cells:
+            return
+        self.imports |= {"import argparse", "import ast", "import json"}
+        self.helpers.append(_PARAMETERS)
+        yield f"# {_RULE} parameters {_RULE}"
+        for cell in cells:
+            yield self._code(cell).text
+        texts = [name for name in self.dag.parameters if self._is_text(name)]
+        known = ", ".join(map(literal, self.dag.parameters))
+        yield (
+            f"⟦PARAMETERS⟧ = {{{known}}}\n"
+            f"⟦TEXTS⟧ = {{{', '.join(map(literal, texts))}}}  # parameters whose values are always texts\n"
+            "globals().update(⟦parameters⟧())"
+        )
+        for name, rules in self.dag.parameter_schemas.items():
+            kind = rules.get("x-python")
+            if kind in ("date", "datetime", "time"):
+                self.imports.add("import datetime as _datetime")
+                yield f"{name} = _datetime.{kind}.fromisoformat({name}) if isinstance({name}, str) else {name}"
+            elif kind == "path":
+                self.imports.add("import pathlib as _pathlib")
+                yield f"{name} = _pathlib.Path({name})"
+            elif kind in ("tuple", "set"):
+                yield f"{name} = {kind}({name})"
+
+    def _is_text(self, name: str) -> bool:
+        rules = self.dag.parameter_schemas.get(name, {})
+        if "type" in rules:
+            return bool(rules["type"] == "string")
+        return isinstance(rules.get("default"), str)
+
+    def _setup_cells(self) -> Iterator[str]:
+        cells = [cell for cell in self.dag.cells if cell.kind is CellKind.SETUP]
+        texts = [text for text in (self._code(cell).text for cell in cells) if text.strip()]
+        if texts:
+            yield f"# {_RULE} setup {_RULE}"
+            yield from texts
+        if self._skippable:
+            yield "⟦skipped⟧ = set()  # tasks that did not run"
+
+    def _code(self, cell: Cell, *, wrap: bool = True) -> Code:
+        """Return the code of a cell, and record what it needs."""
+        where = f"task {cell.task}" if cell.task else f"cell {cell.in_file + 1}"
+        python = to_python(cell.code)
+        assert not isinstance(python, SyntaxProblem)  # the caller has rejected notebooks with errors
+        code = code_of(cell.code, cell.source)
+        self.needs_ipython |= code.needs_ipython
+        if code.needs_ipython:
+            self.imports |= {"import sys", "from IPython.core.interactiveshell import InteractiveShell"}
+        text, future = without_future(code.text)
+        self.future |= future
+        self._check_code(python, code.text, where)
+        if _NBDAG.search(_code_words(code.text)):
+            self.library.append(where)
+        code = Code(text, needs_ipython=code.needs_ipython)
+        if wrap and python.shown and code.shows:
+            self.helpers.append(_SHOW)
+            code = code.wrapped("⟦show⟧(", ")")
+        return code
+
+    def _check_code(self, python: Python, text: str, where: str) -> None:
+        if any(isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) for node in _top_level(python.tree)):
+            self.refused.append(f"{where} has await at its top level; write asyncio.run(…) there")
+        if _SKIPS.search(text):
+            self.refused.append(f"{where} raises Skip, which only nbdag handles; use the option --when")
+        for name in _RUN_USE.findall(_code_words(text)):
+            if name in _OF_RUN:
+                self.of_run.add(name)
+                self.imports |= {"from types import SimpleNamespace"}
+                if "date" in name or "interval" in name:
+                    self.imports.add("from datetime import datetime, timezone")
+            elif name == "params":
+                self.refused.append(f"{where} reads dag_run.params; read the variable of the parameter instead")
+            else:
+                what = f"dag_run.{name}" if name else "dag_run as a whole"
+                self.refused.append(f"{where} uses {what}, which only a run of nbdag has; export to Airflow instead")
+
+    # Tasks
+
+    def _task(self, task: Task) -> Iterator[str]:
+        options = task.options
+        if options.approve:
+            self.refused.append(f"task {task.id} has --approve; a script asks nobody, so remove the option")
+        if options.operator == "trigger":
+            self.refused.append(f"task {task.id} triggers a deployed pipeline; use --operator notebook instead")
+        above = self.dag.upstream[task.id]
+        after = f" after {', '.join(above)}" if above else ""
+        head = [f"# {_RULE} {task.id}{after} {_RULE}"]
+        head += [f"# {line}" for line in ([options.doc] if options.doc else [])]
+        head += [f"# {line}" for line in self._comments(task)]
+        if options.trigger in _NEVER_RUN:
+            yield "\n".join([*head, "# It runs only if a task above fails, and then the script ends."])
+            return
+        cell = self.dag.cells[task.cell]
+        before = len(self.library)
+        plain = not (options.branch or options.short_circuit or task.polls)
+        code = self._code(cell, wrap=plain)
+        if len(self.library) > before:
+            head.append("# It calls functions of the package nbdag.")
+        text = self._mapped(task, code) if options.map else self._with_ending(task, code)
+        for check in options.check:
+            self.imports.add("import sys")
+            message = literal(f"task {task.id} failed: {check} is false")
+            text += f"\nif not ({check}):\n    sys.exit({message})"
+        if task.id in self._skippable:
+            text = self._guarded(task, Code(text))
+        yield "\n".join([*head, text])
+
+    def _comments(self, task: Task) -> Iterator[str]:
+        options, default = task.options, TaskOptions()
+        ignored = []
+        for name in _NO_EFFECT:
+            value = getattr(options, name)
+            if value == getattr(default, name) or (name == "timeout" and task.polls):
+                continue
+            written = write_duration(value) if name == "timeout" else value
+            shown = "" if value is True else f" {' '.join(value) if isinstance(value, tuple) else written}"
+            ignored.append(f"--{name.replace('_', '-')}{shown}")
+        if ignored:
+            yield f"Without an effect in a script: {', '.join(ignored)}"
+        if options.teardown_for:
+            yield "If the script ends with an error before, this does not run."
+        if options.map:
+            yield "Without an element, nbdag skips this task and those below; the script continues with empty lists."
+
+    def _with_ending(self, task: Task, code: Code) -> str:
+        """Return the code with its last expression as a choice, a condition or the end of a loop."""
+        options = task.options
+        if options.branch:
+            self.helpers.append(_NOT_CHOSEN)
+            follows = {name: sorted(self.dag.followed(task.id, [name])) for name in self.dag.choices(task.id)}
+            return code.wrapped("⟦skipped⟧ |= ⟦not_chosen⟧(", f", {literal(follows)})").text
+        if options.short_circuit and not (options.when and not code.shows):
+            below = sorted(self.dag.descendants(task.id))
+            return code.wrapped("if not (", f"):\n    ⟦skipped⟧ |= {{{', '.join(map(literal, below))}}}").text
+        if task.polls:
+            return self._loop(task, code)
+        return code.text
+
+    def _loop(self, task: Task, code: Code) -> str:
+        self.imports.add("import time")
+        options = task.options
+        lines = ["while True:", code.wrapped("if ", ":\n    break").indented()]
+        if options.timeout is not None:
+            self.imports.add("import sys")
+            lines.insert(0, f"⟦deadline⟧ = time.monotonic() + {options.timeout:g}")
+            message = literal(f"task {task.id} timed out after {write_duration(options.timeout)}")
+            lines += ["    if time.monotonic() > ⟦deadline⟧:", f"        sys.exit({message})"]
+        return "\n".join([*lines, f"    time.sleep({options.poke:g})"])
+
+    def _mapped(self, task: Task, code: Code) -> str:
+        """Return a function for the instances of a mapped task, and its calls."""
+        options = task.options
+        stored = {name for group in task.exports for name in group}
+        if later := [each.name for other in self.dag.tasks.values() for each in other.definitions
+                     if other.id != task.id and each.place.cell == self.dag.cells[task.cell].in_file]:  # fmt: skip
+            self.refused.append(f"task {task.id} is mapped and defines {later[0]}; define it in a setup cell")
+        variables = [name for name, _ in options.map]
+        # Every instance has its own copy of a value that the cell changes or binds again.
+        own = [each.name for each in task.inputs if each.name in {*task.changes, *options.change, *task.writes}]
+        function = "⟦run_" + re.sub(r"\W", "_", task.id) + "⟧"
+        names = sorted(stored)
+        returned = f"\nreturn {', '.join(names)}" if names else ""
+        body = Code(code.text + returned).indented()
+        values = [f"({expression})" if "," in expression or " for " in expression else expression
+                  for _, expression in options.map]  # fmt: skip
+        if len(values) == 1:
+            each, elements, given = variables[0], values[0], variables[0]
+        else:
+            self.imports |= set() if options.zip else {"import itertools"}
+            kind = "zip({}, strict=True)" if options.zip else "itertools.product({})"
+            each, elements, given = "each", kind.format(", ".join(values)), "*each"
+        copies = [f"{name}=copy.deepcopy({name})" for name in own]
+        if copies:
+            self.imports.add("import copy")
+        call = f"{function}({', '.join([given, *copies])})"
+        calls = f"[{call} for {each} in {elements}]"
+        head = f"def {function}({', '.join([*variables, *own])}):"
+        if not names:
+            end = f"for {each} in {elements}:\n    {call}"
+        elif len(names) == 1:
+            end = f"{names[0]} = {calls}"
+        else:
+            lists = f"([each[n] for each in ⟦results⟧] for n in range({len(names)}))"
+            end = f"⟦results⟧ = {calls}\n{', '.join(names)} = {lists}"
+        return f"{head}\n{body}\n\n\n{end}"
+
+    # Skipped tasks
+
+    @property
+    def _skippable(self) -> frozenset[str]:
+        """Return the tasks that may be skipped."""
+        found: set[str] = set()
+        cut: set[str] = set()
+        for name in self.dag.order:
+            options = self.dag.tasks[name].options
+            if name in cut or options.when or self._skipped_by_rule(name, found):
+                found.add(name)
+            if options.branch:
+                cut.update(self.dag.downstream[name])
+            if options.short_circuit:
+                cut.update(self.dag.descendants(name))
+        return frozenset(found)
+
+    def _skipped_by_rule(self, name: str, found: Iterable[str]) -> bool:
+        rule, above = self.dag.tasks[name].options.trigger, self.dag.upstream[name]
+        if rule in _ALWAYS_RUN or not above:
+            return False
+        if rule in _ONE_RUNS:
+            return set(above) <= set(found)
+        return rule in _NEVER_RUN or rule == "all_skipped" or bool(set(above) & set(found))
+
+    def _guarded(self, task: Task, code: Code) -> str:
+        """Return the code below the condition under which the task runs."""
+        options, rule = task.options, task.options.trigger
+        above = [
+            name for name in self.dag.upstream[task.id] if name in self._skippable and not self._ignored(task, name)
+        ]
+        listed = f"{{{', '.join(map(literal, above))}}}"
+        conditions: list[str] = []
+        if any(self._cuts(name, task.id) for name in self.dag.ancestors(task.id)):
+            conditions.append(f"{literal(task.id)} not in ⟦skipped⟧")
+        if rule == "all_skipped":
+            conditions.append(f"⟦skipped⟧ >= {{{', '.join(map(literal, self.dag.upstream[task.id]))}}}")
+        elif rule in _ONE_RUNS and set(above) >= set(self.dag.upstream[task.id]):
+            conditions.append(f"not ⟦skipped⟧ >= {listed}")
+        elif above and rule not in _ALWAYS_RUN and rule not in _ONE_RUNS:
+            conditions.append(f"not ⟦skipped⟧ & {listed}")
+        if options.when:
+            conditions.append(f"({options.when})")
+        text = f"if {' and '.join(conditions)}:\n{code.indented() if code.text.strip() else '    pass'}"
+        below = self.dag.descendants(task.id)
+        ended = {task.id, *(below if options.short_circuit else ())}
+        return f"{text}\nelse:\n    ⟦skipped⟧ |= {{{', '.join(map(literal, sorted(ended)))}}}" if below else text
+
+    def _cuts(self, other: str, task: str) -> bool:
+        """Return whether a task above may skip a task whatever the trigger rule."""
+        options = self.dag.tasks[other].options
+        return options.short_circuit or (options.branch and task in self.dag.downstream[other])
+
+    def _ignored(self, task: Task, other: str) -> bool:
+        """Return whether a branch chooses between two tasks of which one only reads variables of the other."""
+        if not self.dag.only_inferred(task.id, {other}):
+            return False
+        branches = [name for name in self.dag.upstream[task.id] if self.dag.tasks[name].options.branch]
+        return any(
+            other in self.dag.downstream[branch] or other in self.dag.descendants(*self.dag.downstream[branch])
+            for branch in branches
+        )
+
+    # The order of the tasks
+
+    def _check_order(self) -> None:
+        """Refuse a pipeline in which a task would read a value of a task that it does not follow."""
+        writer: dict[str, str] = {}  # key: variable; value: the last task that has set it
+        for name in self.dag.order:
+            task = self.dag.tasks[name]
+            sources = {each.name: each.sources for each in task.inputs}
+            for read in task.reads:
+                last = writer.get(read)
+                if last is not None and last not in sources.get(read, ()) and last not in self.dag.ancestors(name):
+                    self.refused.append(
+                        f"task {name} reads {read}, which task {last} also sets, although {name} does not follow "
+                        f"{last}; use another name in {last}, because a script has one namespace"
+                    )
+            writer.update(dict.fromkeys((*task.writes, *task.changes), name))
+
+
+def _top_level(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes outside of functions, classes and lambdas."""
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield node
+            yield from _top_level(node)
+
+
+def _code_words(text: str) -> str:
+    """Return the code without its comments, in which names may be searched."""
+    return re.sub(r"#[^\n]*", "", text)
