@@ -307,7 +307,7 @@ def test_commands_are_in_palette_menus_and_launcher_and_the_status_bar_counts_ru
     # The launcher opens the page of all pipelines.
     lab.execute("launcher:create")
     with page.expect_popup() as opened:
-        page.locator(".jp-LauncherCard", has_text="Pipelines").click()
+        page.locator(".jp-LauncherCard:visible", has_text="Pipelines").click()
     opened.value.locator(f"tr[data-dag={nb.path.stem}]").wait_for()
     opened.value.close()
     assert nb.errors == []
