@@ -34,6 +34,7 @@ from weakref import WeakKeyDictionary
 import distributed
 from distributed import Client, Future, LocalCluster, Queue, Worker
 from distributed.comm.addressing import parse_address, parse_host_port
+from distributed.core import Status
 
 from ..core.model.job import CANCELLED, KERNEL_DIED, Job, Key, Result
 from ..core.model.states import TaskState
@@ -492,6 +493,9 @@ def cancel_attempt(name: str, dask_worker: Worker) -> None:
 
 
 def _is_wanted(worker: Worker, key: str) -> bool:
+    """Return whether the Dask scheduler still waits for a task; a worker that has lost its scheduler is closing."""
+    if worker.status in (Status.closing, Status.closed, Status.failed):
+        return False
     task = worker.state.tasks.get(key)
     return task is not None and task.state not in ("cancelled", "released", "forgotten")
 
