@@ -285,7 +285,7 @@ class Change:
     dropped: Sequence[InstanceRow] = ()  # placeholders of mapped tasks, deleted together with their attempts
     notes: Sequence[Note] = ()  # new notes about the run as a whole
     events: Sequence[AssetEvent] = ()  # new versions of assets to record
-    # Key: pool; value: number of slots that `begun` must not exceed, or −1 for no limit.
+    # Key: pool; value: maximum number of slots that the attempts in `begun` may occupy, or −1 for no limit.
     pools: Mapping[str, int] = field(default_factory=dict)
     at: float = 0.0
     scheduler: str = ""
