@@ -186,7 +186,7 @@ class AirflowTask(Operator, metaclass=TaskType):
         self.mapping = group.mapping if group is not None else None
         self._in_step: dict[str, None] = {}  # results of tasks of the same mapped group, of which it uses its element
         if self.mapping is not None and self.mapped:
-            message = f"{self.id} maps its own elements in the mapped group {self.mapping.group_id}"
+            message = f"{self.id} is mapped, and its group {self.mapping.group_id} is mapped too"
             raise OperatorError(message, hint="map it outside of the group, or map the group over all combinations")
         self.map_names = {each: f"{name}_{each}" for each in self.mapped}
         self.prepare(build)
@@ -455,7 +455,7 @@ class AirflowTask(Operator, metaclass=TaskType):
 
 
 class Partial:
-    """An operator with some of its arguments; `expand` makes a task with one instance for each of the others."""
+    """An operator with its constant arguments; `expand` takes the mapped arguments and creates a mapped task."""
 
     def __init__(self, made: type[AirflowTask], given: dict[str, Any]) -> None:
         self._class = made

@@ -233,7 +233,7 @@ REFUSED = [
     ("@task\ndef f(): return [1]\nf().zip([2])", 3, "a list is not the result of a task", "write first().zip(second())"),
     ("@task\ndef f(): return [1]\nf().map(lambda x: x)['k']", 3, "list has no keys", "map a function"),
     ("@task\ndef f(x): return x\n@task_group\ndef g(x): f.expand(x=[x])\ng.expand(x=[1, 2])", 4,
-     "g.f maps its own elements in the mapped group g", "map it outside of the group"),
+     "g.f is mapped, and its group g is mapped too", "map it outside of the group"),
     ("@task_group\ndef h(x): EmptyOperator(task_id='a')\n@task_group\ndef g(x): h.expand(x=[3])\ng.expand(x=[1])", 4,
      "the mapped group g.h is inside of the mapped group g", "map one of them"),
     ("@task.branch\ndef f(): return 'a'\n@task_group\ndef g(x): f()\ng.expand(x=[1])", 4,
@@ -290,7 +290,7 @@ def test_outlets_are_produced(build):
 
 
 @pytest.mark.parametrize(("body", "line", "message", "hint"), REFUSED)
-def test_what_is_not_supported_is_refused_at_its_line(body, line, message, hint, build):
+def test_an_unsupported_feature_is_rejected_at_its_line(body, line, message, hint, build):
     with pytest.raises(OperatorError) as caught:
         build(f"{NAMES}\n{body}")
     assert message in caught.value.message

@@ -31,11 +31,19 @@ def executed(path: Path, home: Home) -> tuple[threading.Thread, list[runs.Run]]:
 
 @pytest.mark.parametrize(("yes", "states"), [(True, "success success success"), (False, "success skipped skipped")])
 def test_a_person_decides_whether_a_task_runs(
-    yes: bool, states: str, write: Callable[..., Path], home: Home, tmp_path: Path
+    yes: bool,
+    states: str,
+    write: Callable[..., Path],
+    home: Home,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("NBDAG_URL", "https://hub.example.org/user/ada/nbdag/")
     thread, ended = executed(write(*DEPLOY), home)
     (question,) = until(lambda: runs.questions(home=home), "the task asks")
     assert (question.text, question.task, question.until) == ("Ship 91.4%?", "deploy", None)
+    page = f"https://hub.example.org/user/ada/nbdag/dags/{question.dag}/runs/{question.run}/tasks/deploy"
+    assert question.url == page
     assert runs.why(question.run, "deploy", home=home)[0].reasons == ("waits for approval: Ship 91.4%?",)
     assert not list(tmp_path.rglob("deployed"))
     runs.answer(question.run, "deploy", yes, why="looks fine", by="ann", home=home)
@@ -101,7 +109,7 @@ def test_facts_outlive_a_try_and_a_run(write: Callable[..., Path], home: Home) -
         ("from datetime import datetime\nnbdag.wait_for(datetime(2030, 1, 1))", "which has no time zone"),
     ],
 )
-def test_mistakes_are_said_in_one_sentence(code: str, words: str, write: Callable[..., Path], home: Home) -> None:
+def test_mistakes_are_reported_in_one_sentence(code: str, words: str, write: Callable[..., Path], home: Home) -> None:
     run = runs.run(write(f"%%task a\nimport nbdag\n{code}"), home=home)
     assert run.state is RunState.FAILED
     assert words in str(run["a"].error)

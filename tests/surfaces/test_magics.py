@@ -374,7 +374,7 @@ def test_the_nbdag_magic_calls_the_command_line(kernel):
         ("%%task t --operator http --tri", {"--tries", "--trigger"}, "--tri"),
         ("%%task t --after known_ta", {"known_task"}, "known_ta"),
         ("%edges known_task >> other_kn", {"other_known"}, "other_kn"),
-        ("%%task t --after known_task\nimport os\nos.path.joi", {"join"}, "joi"),
+        ("%%task t --after known_task\nimport keyword\nkeyword.iskeyw", {"iskeyword"}, "iskeyw"),
         ("%%task t\nunfinis", {"unfinished_name"}, "unfinis"),
         ("%%setup\nunfinis", {"unfinished_name"}, "unfinis"),
         ("%%tas", {"%%task"}, "%%tas"),

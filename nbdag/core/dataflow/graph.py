@@ -40,6 +40,7 @@ from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, analyse_cells, executed_cells, parse
 from .shipped_definitions import ShippedDefinitions
 from .topological_order import Edges, cycle_problem, find_cycle, run_order
+from .varying_setup import varying_results, varying_setup
 
 # Trigger rules that run a task although an upstream task was skipped, and trigger rules that may skip a task although
 # all upstream tasks succeeded.
@@ -242,6 +243,7 @@ def _inferred(
     problems += notebook.problems
     observed = _observed_state(cells)
     problems += Diagnostics(cells, versions, parsed, options.infer, observed).problems()
+    problems += (*varying_setup(versions, parsed), *varying_results(versions, parsed))
     problems += dropped_cells(cells, task_options, skippable, parsed, versions, observed)
     shipped = ShippedDefinitions(notebook, versions.flows)
     exports: dict[str, set[str]] = defaultdict(set)

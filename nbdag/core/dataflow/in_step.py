@@ -7,9 +7,9 @@
     tidy = rows.dropna()
 
 The task `load` leads. `clean` has as many instances as `load`, and `clean[3]` runs as soon as `load[3]` has succeeded,
-with the value `rows` of `load[3]`. Tasks with the same leader are in step with one another as well. Each map of such a
-task either names a result of a task in step, or is one of the leader's maps, whose elements both tasks then share. In
-the notebook, the cell runs for each element of its maps in pairs, as with `--zip`, with the same values.
+with the value `rows` of `load[3]`. Tasks with the same leader are in step with one another as well. Each --map of such
+a task names a result of a task in step, or repeats a --map of the leader, whose elements both tasks then share. In the
+notebook, the cell runs for each element of its maps in pairs, as with `--zip`, with the same values.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ def leads(tasks: Mapping[str, Task]) -> dict[str, str]:
 
 
 def leader_edges(tasks: Mapping[str, Task]) -> list[Edge]:
-    """Return edges from leaders to the tasks in step with them. They order the visits of a plan, not the tasks."""
+    """Return an edge from each leader to each task in step with it.
+
+    A plan visits the tasks in the order of these edges; the edges are not dependencies.
+    """
     return [Edge(source=lead, target=name) for name, lead in leads(tasks).items() if lead != name]
 
 

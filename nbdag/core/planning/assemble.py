@@ -264,7 +264,7 @@ def given_below(
     own = {(each.name, source) for each in task.inputs for source in each.sources}
     stored: dict[tuple[str, str], StoredInput] = {}
     awaited: dict[str, dict[str, None]] = {}
-    # Key: task that stored a value; value: inputs whose objects this value may contain.
+    # Key: task that stored a value; value: names of inputs whose objects may be part of the stored value.
     related: dict[str, list[str]] = {}
     for other in dag.tasks.values():
         for each in other.inputs if other.cell > task.cell else ():

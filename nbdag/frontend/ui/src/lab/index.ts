@@ -35,6 +35,8 @@ const OPTIONAL = [
   IStatusBar,
 ].filter((token): token is Token<never> => token !== undefined) // a module that the application does not have
 
+const BUILDS = /^\s*%%dag\b/ // a cell that builds tasks
+
 function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: unknown[]): void {
   const service = <T>(token: Token<T> | undefined): T | undefined => {
     const index = OPTIONAL.indexOf(token as Token<never>)
@@ -46,7 +48,7 @@ function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: 
   const badges: Badges[] = []
   const current = () => {
     const panel = tracker.currentWidget
-    if (panel) add(panel) // a tracker reports its current widget before it reports a new one
+    if (panel) add(panel) // a tracker may have a current widget that it has not reported as added yet
     return panel ? books.get(panel) : undefined
   }
   const side = new SidePanel(options)
@@ -100,6 +102,7 @@ function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: 
     const { success, error } = executed
     const reason = error ? `${error.errorName}: ${error.errorValue}` : 'the cell failed'
     book.executions.end(executed.cell, success === false ? reason : undefined)
+    if (BUILDS.test(executed.cell.model.sharedModel.getSource())) links.get(book.panel)?.readBuilt()
     book.schedule(0)
   })
 
@@ -129,7 +132,7 @@ function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: 
         loaded.changed.connect(read)
         read()
       },
-      () => apply(), // the defaults hold
+      () => apply(), // the default settings apply
     )
   live.start()
 }
