@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import pairwise
 
 from ..core.cells.source import Python, SyntaxProblem, to_python
 
@@ -59,6 +60,8 @@ _SETTING_NAMES = frozenset(
     {"sns.set", "plt.style.use", "matplotlib.use", "mpl.use", "sys.path.append", "sys.path.insert"}
 )
 _SETTING_TARGETS = ("pd.options", "pandas.options", "plt.rcParams", "matplotlib.rcParams", "mpl.rcParams", "os.environ")
+# Functions that return an object of which every task may have its own.
+_FACTORIES = frozenset({"logging.getLogger", "getLogger", "re.compile", "os.getenv", "os.environ.get", "torch.device"})
 # Methods and functions that only show a value.
 _SHOWS = frozenset(
     {
@@ -91,10 +94,10 @@ def role_of(source: str) -> Role:
     if isinstance(python, SyntaxProblem) or any(_INSTALL.match(line) for line in lines):
         return Role.WORK
     body = [statement for statement in python.tree.body if not _is_docstring(statement)]
-    if all(is_setup(statement) for statement in body):
-        return Role.SETUP
-    if all(is_constant(statement) for statement in body):
+    if body and all(is_constant(statement) for statement in body):
         return Role.PARAMETERS
+    if all(is_setup(statement) or is_constant(statement) for statement in body):
+        return Role.SETUP
     return Role.SCRATCH if all(_only_shows(statement) for statement in body) else Role.WORK
 
 
@@ -108,6 +111,8 @@ def is_setup(statement: ast.stmt) -> bool:
             return name in _SETTING_NAMES or name.rpartition(".")[2] in _SETTINGS
         case ast.Assign(targets=[ast.Name()], value=ast.Call() | ast.BinOp() as value) if _is_path(value):
             return True
+        case ast.Assign(targets=[ast.Name()], value=ast.Call(func=function, args=args)):
+            return ast.unparse(function) in _FACTORIES and all(isinstance(each, ast.Constant) for each in args)
         case ast.Assign(targets=[(ast.Attribute() | ast.Subscript()) as target]):
             return ast.unparse(target).startswith(_SETTING_TARGETS)
         case ast.Assign(targets=[ast.Name()], value=ast.Lambda()):
@@ -146,26 +151,55 @@ def constants(source: str) -> Iterator[str]:
             yield name
 
 
-def split_constants(source: str) -> tuple[str, str] | None:
-    """Split a cell of imports and settings that ends with constants; return both parts, or None."""
-    if "%" in source or "!" in source:
-        return None
-    python = to_python(source)
-    if isinstance(python, SyntaxProblem):
+def split_constants(source: str) -> list[str] | None:
+    """Split a cell of imports, settings and constants, so that constants are parts of their own.
+
+    Return the parts in order, or None if there is nothing to split.
+    """
+    lines = source.splitlines()
+    plain = "\n".join("" if _LINE_MAGIC.match(line) else line for line in lines)
+    python = to_python(plain)
+    if isinstance(python, SyntaxProblem) or python.text != plain:
         return None
     body = python.tree.body
-    first = len(body)
-    while first and is_constant(body[first - 1]):
-        first -= 1
-    if not 0 < first < len(body) or not all(is_setup(each) or _is_docstring(each) for each in body[:first]):
+    if not all(is_setup(each) or is_constant(each) or _is_docstring(each) for each in body):
         return None
-    lines = source.splitlines()
-    start = body[first].lineno - 1
-    while start > (body[first - 1].end_lineno or 0) and lines[start - 1].lstrip().startswith("#"):
-        start -= 1  # a comment above the first constant belongs to it
-    if start < (body[first - 1].end_lineno or 0):
-        return None  # two statements on one line
-    return "\n".join(lines[:start]).rstrip(), "\n".join(lines[start:]).strip("\n")
+    starts = [0]
+    for above, below in pairwise(body):
+        if is_constant(above) != is_constant(below):
+            start, end = _first_line(below) - 1, above.end_lineno or 0
+            while start > end and lines[start - 1].lstrip().startswith("#"):
+                start -= 1  # a comment above a statement belongs to it
+            if start < end:
+                return None  # two statements on one line
+            starts.append(start)
+    if len(starts) == 1:
+        return None
+    return ["\n".join(lines[start:end]).strip("\n") for start, end in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def leading_definitions(source: str) -> tuple[set[str], int]:
+    """Return the names that the imports and definitions at the start of a cell bind, and the number of their lines.
+
+    The number is 0 if the cell does not begin with them, or if nothing follows.
+    """
+    python = to_python(source)
+    names: set[str] = set()
+    end = 0
+    for statement in python.tree.body if isinstance(python, Python) else ():
+        match statement:
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                names |= {(each.asname or each.name).partition(".")[0] for each in aliases}
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case _:
+                return (names, end) if _first_line(statement) > end else (set(), 0)
+        end = statement.end_lineno or 0
+    return set(), 0
+
+
+def _first_line(statement: ast.stmt) -> int:
+    return min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))])
 
 
 def _is_literal(value: ast.expr) -> bool:

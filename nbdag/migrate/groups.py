@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -13,7 +13,8 @@ class Groups:
 
     members: list[int]  # positions of all pieces that do work
     after: Mapping[int, set[int]]  # key: piece; value: pieces that must stay below it
-    files: Sequence[tuple[int, int]] = ()  # pairs of pieces that use files, of which one is not named by a literal
+    # Key: pair of pieces that use files, but not one file that both name; value: why the second must run later.
+    files: Mapping[tuple[int, int], str] = field(default_factory=dict)
     root: dict[int, int] = field(default_factory=dict)
     # Key: piece; value: why it is joined or ordered.
     reasons: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -29,13 +30,22 @@ class Groups:
         first, second = sorted((self.find(one), self.find(other)))
         if first == second:
             return
+        between = self.between(first, second)
         self.root[second] = first
         self.reasons[max(one, other)].append(reason)
-        for circle in _circles(self.links()):
-            head = min(circle)
-            for each in circle - {head}:
-                self.root[each] = head
-                self.reasons[each].append("lies between cells of this task")
+        for each in sorted(between):
+            head = min(self.find(first), each)
+            self.root[self.find(first)] = self.root[each] = head
+            self.reasons[each].append("lies between cells of this task")
+
+    def between(self, one: int, other: int) -> set[int]:
+        """Return the groups on the paths between the groups of two pieces, in either direction."""
+        links = self.links()
+        first, second = self.find(one), self.find(other)
+        below_first, below_second = _reached(links, first), _reached(links, second)
+        found = {each for each in below_first if second in _reached(links, each)}
+        found |= {each for each in below_second if first in _reached(links, each)}
+        return found - {first, second}
 
     def groups(self) -> dict[int, list[int]]:
         """Return the pieces of each group, in notebook order, by the group's first piece."""
@@ -46,10 +56,15 @@ class Groups:
 
     def links(self) -> dict[int, set[int]]:
         """Return the groups that must stay below each group."""
+        return self.linked((piece, each) for piece, below in self.after.items() for each in below)
+
+    def linked(self, pairs: Iterable[tuple[int, int]]) -> dict[int, set[int]]:
+        """Return the groups that these pairs of pieces link, the second below the first."""
         found: dict[int, set[int]] = {self.find(piece): set() for piece in self.members}
-        for piece, below in self.after.items():
-            head = self.find(piece)
-            found[head] |= {self.find(each) for each in below} - {head}
+        for above, below in pairs:
+            head, other = self.find(above), self.find(below)
+            if head != other:
+                found[head].add(other)
         return found
 
     def ordered(self) -> list[list[int]]:
@@ -66,20 +81,17 @@ class Groups:
         return found
 
 
-def _circles(links: Mapping[int, set[int]]) -> list[set[int]]:
-    """Return the strongly connected components with more than one group."""
-    reach: dict[int, set[int]] = {}
-    for start in links:
-        seen: set[int] = set()
-        ahead = list(links[start])
-        while ahead:
-            group = ahead.pop()
-            if group not in seen:
-                seen.add(group)
-                ahead.extend(links[group])
-        reach[start] = seen
-    found: list[set[int]] = []
-    for group in links:
-        if group in reach[group] and not any(group in circle for circle in found):
-            found.append({other for other in reach[group] if group in reach[other]})
-    return found
+def ancestors(links: Mapping[int, set[int]], group: int) -> set[int]:
+    """Return the groups from which these links lead to a group."""
+    return {each for each in links if group in _reached(links, each)}
+
+
+def _reached(links: Mapping[int, set[int]], start: int) -> set[int]:
+    seen: set[int] = set()
+    ahead = list(links[start])
+    while ahead:
+        group = ahead.pop()
+        if group not in seen:
+            seen.add(group)
+            ahead.extend(links[group])
+    return seen

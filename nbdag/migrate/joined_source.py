@@ -37,9 +37,11 @@ def _displaying(source: str) -> str:
     if isinstance(last.value, ast.Call) and ast.unparse(last.value.func) in ("print", "display", "plt.show"):
         return source
     lines = source.split("\n")
+    # A tuple without parentheses would become several arguments.
+    opening, closing = ("display((", "))") if isinstance(last.value, ast.Tuple) else ("display(", ")")
     start, end = last.lineno - 1, (last.end_lineno or last.lineno) - 1
     tail = lines[end].encode()[last.end_col_offset or 0 :].decode()
-    lines[end] = lines[end].encode()[: last.end_col_offset].decode() + ")" + tail
+    lines[end] = lines[end].encode()[: last.end_col_offset].decode() + closing + tail
     head = lines[start].encode()
-    lines[start] = head[: last.col_offset].decode() + "display(" + head[last.col_offset :].decode()
+    lines[start] = head[: last.col_offset].decode() + opening + head[last.col_offset :].decode()
     return "\n".join(lines)

@@ -1,47 +1,62 @@
-"""The pieces of a notebook without tags: its cells with their roles, of which some are split in two."""
+"""The pieces of a notebook without tags: its cells with their roles, of which some are split."""
 
 from __future__ import annotations
 
 import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..core.cells.cells import RawCell
 from ..core.cells.source import Python, to_python
 from . import task_names
-from .cell_roles import Role, constants, role_of, split_constants
+from .cell_roles import Role, constants, leading_definitions, role_of, split_constants
+
+_COLLECTS = frozenset({"append", "extend", "update", "add"})  # methods that put something into a collection
+_MAKES = frozenset({"dict", "list", "set", "defaultdict", "OrderedDict"})
 
 
 @dataclass(slots=True, eq=False)
 class Piece:
-    """A cell, or one of the two parts into which a cell of imports and constants is split."""
+    """A cell, or one of the parts into which a cell is split."""
 
     cell: int  # number of the cell in the notebook, from 0
     source: str
     role: Role | None  # None for markdown and raw cells
     type: str
     tags: tuple[str, ...]
-    section: str = ""  # the text of the heading above
+    section: str = ""  # the text of the heading above, without the title of the notebook
+    chapter: str = ""  # the text of the highest heading above `section`
     whole: bool = True  # whether this piece is the whole cell
 
 
 def read_pieces(raw: Sequence[RawCell], order: Iterable[int]) -> list[Piece]:
     """Return the pieces of the cells with these numbers, in this order."""
+    order = list(order)
+    prose = [raw[number].source for number in order if raw[number].type == "markdown"]
+    titles = [heading for source in prose for heading in task_names.headings(source)]
+    levels = [level for level, _ in titles]
+    if len(titles) > 1 and levels[0] < min(levels[1:]):  # the first heading is the title of the notebook
+        del levels[0]
+        title = titles[0]
+    else:
+        title = None
     found: list[Piece] = []
-    section = ""
+    section = chapter = ""
     for number in order:
         cell = raw[number]
         if cell.type != "code":
-            section = task_names.heading(cell.source) or section if cell.type == "markdown" else section
+            for heading in task_names.headings(cell.source) if cell.type == "markdown" else ():
+                section = "" if heading == title else heading[1]
+                chapter = section if heading[0] == min(levels) or heading == title else chapter
             found.append(Piece(number, cell.source, None, cell.type, cell.tags))
             continue
         working = any(piece.role is Role.WORK for piece in found)
         parts = None if working or cell.tags else split_constants(cell.source)
         for source in parts or (cell.source,):
-            found.append(Piece(number, source, role_of(source), "code", cell.tags, section, parts is None))
+            found.append(Piece(number, source, role_of(source), "code", cell.tags, section, chapter, parts is None))
     _settle_constants(found)
-    return found
+    return list(_split_definitions(list(_split_collecting(found))))
 
 
 def bound_names(source: str) -> Iterator[str]:
@@ -52,13 +67,32 @@ def bound_names(source: str) -> Iterator[str]:
             yield node.id
 
 
+def assigned_names(source: str) -> Iterator[str]:
+    """Yield the names that the assignments of a cell set or change, functions and loop variables excluded."""
+    python = to_python(source)
+    for node in ast.walk(python.tree) if isinstance(python, Python) else ():
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+        )
+        for target in targets:
+            for each in target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]:
+                while isinstance(each, (ast.Subscript, ast.Attribute)):
+                    each = each.value
+                if isinstance(each, ast.Name):
+                    yield each.id
+
+
+def defined_names(source: str) -> Iterator[str]:
+    """Yield the names of the functions and classes that a cell defines."""
+    python = to_python(source)
+    for statement in python.tree.body if isinstance(python, Python) else ():
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield statement.name
+
+
 def _settle_constants(pieces: Sequence[Piece]) -> None:
     """Keep constants as parameters if they are above all work and nothing sets them again; else change their role."""
-    setters: dict[str, int] = defaultdict(int)
-    for piece in pieces:
-        if piece.role is not None:
-            for name in set(bound_names(piece.source)):
-                setters[name] += 1
+    setters = _setters(pieces)
     working = False
     for piece in pieces:
         working |= piece.role is Role.WORK
@@ -68,3 +102,99 @@ def _settle_constants(pieces: Sequence[Piece]) -> None:
             piece.role = Role.SETUP
         elif piece.role is Role.SETUP and any(setters[name] > 1 for name in constants(piece.source)):
             piece.role = Role.WORK
+
+
+def _setters(pieces: Sequence[Piece]) -> dict[str, int]:
+    """Return the number of pieces that set each name."""
+    found: dict[str, int] = defaultdict(int)
+    for piece in pieces:
+        if piece.role is not None:
+            for name in set(bound_names(piece.source)):
+                found[name] += 1
+    return found
+
+
+def _split_collecting(pieces: Sequence[Piece]) -> Iterator[Piece]:
+    """Split cells that end by putting a result into a collection that other cells fill as well.
+
+    In `model.fit(X, y)` followed by `scores["forest"] = score(model)`, the first part can then run beside the same part
+    of other cells, and only the second parts run one after the other.
+    """
+    setters = _setters(pieces)
+    collections = {name for piece in pieces if piece.role for name in _empty_collections(piece.source)}
+    splits: dict[Piece, tuple[str, int]] = {}
+    for piece in pieces:
+        if piece.role is Role.WORK and piece.whole and (found := _collecting_line(piece.source, collections)):
+            splits[piece] = found
+    names = [name for name, _ in splits.values()]
+    for piece in pieces:
+        name, line = splits.get(piece, ("", 0))
+        if names.count(name) < 2 or setters[name] > 1:
+            yield piece
+            continue
+        lines = piece.source.splitlines()
+        for part in (lines[:line], lines[line:]):
+            yield replace(piece, source="\n".join(part).strip("\n"), whole=False)
+
+
+def _split_definitions(pieces: Sequence[Piece]) -> Iterator[Piece]:
+    """Split cells that begin with imports or definitions which other cells use; that part is setup."""
+    loaded = [_loaded_names(piece.source) if piece.role else set() for piece in pieces]
+    for position, piece in enumerate(pieces):
+        if piece.role is not Role.WORK or piece.source.lstrip().startswith("%%"):
+            yield piece
+            continue
+        names, line = leading_definitions(piece.source)
+        if not line or not any(names & each for number, each in enumerate(loaded) if number != position):
+            yield piece
+            continue
+        lines = piece.source.splitlines()
+        yield replace(piece, source="\n".join(lines[:line]).strip("\n"), role=Role.SETUP, whole=False)
+        yield replace(piece, source="\n".join(lines[line:]).strip("\n"), whole=False)
+
+
+def _loaded_names(source: str) -> set[str]:
+    python = to_python(source)
+    tree = python.tree if isinstance(python, Python) else ast.Module([], [])
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+
+
+def _empty_collections(source: str) -> Iterator[str]:
+    python = to_python(source)
+    for statement in python.tree.body if isinstance(python, Python) else ():
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(keys=[]) | ast.List(elts=[])):
+                yield name
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=function)) if (
+                ast.unparse(function).rpartition(".")[2] in _MAKES
+            ):
+                yield name
+
+
+def _collecting_line(source: str, collections: set[str]) -> tuple[str, int] | None:
+    """Return the collection that the end of a cell fills, and the number of the lines above that end."""
+    python = to_python(source)
+    body = python.tree.body if isinstance(python, Python) else []
+    for number, statement in enumerate(body):
+        name = _collection_of(statement)
+        if name not in collections:
+            continue
+        above, end = body[:number], body[number - 1].end_lineno or 0
+        if not above or any(
+            isinstance(node, ast.Name) and node.id == name for each in above for node in ast.walk(each)
+        ):
+            return None
+        if not any(isinstance(node, ast.Call) for each in above for node in ast.walk(each)):
+            return None
+        rest = "\n".join(ast.unparse(each) for each in body[number:])
+        return None if task_names.verb(rest) == "train" or statement.lineno <= end else (name, end)
+    return None
+
+
+def _collection_of(statement: ast.stmt) -> str:
+    match statement:
+        case ast.Assign(targets=[ast.Subscript(value=ast.Name(id=name))]):
+            return name
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method))) if method in _COLLECTS:
+            return name
+    return ""

@@ -15,25 +15,22 @@ moves to another cell with which it is joined, and never across a cell whose nam
 
 from __future__ import annotations
 
-import ast
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..core.cells.cells import PARAMETERS_TAG, RawCell
-from ..core.cells.source import Python, to_python
-from ..core.dataflow.file_order import file_calls, path_constants
 from ..core.model.dag import Dag
 from ..errors import NbdagError, error
 from ..notebooks import read_cells
 from . import task_names
 from .cell_roles import Role, constants, role_of
+from .grouping import SHOWS, TRIAL, group
 from .groups import Groups
 from .joined_source import join_sources, without_cell_magic
-from .pieces import Piece, bound_names, read_pieces
+from .pieces import Piece, assigned_names, defined_names, read_pieces
 
-_TRIAL = "cell_"  # prefix of the names of trial tasks, which are one cell each
-_SHOWS = frozenset({"", "plot", "aggregate"})  # verbs of cells that join the cell whose values they show
 _OF_THE_CODE = frozenset({"NB201", "NB205", "NB208"})  # errors that joining cells cannot solve
 
 
@@ -160,7 +157,11 @@ def _suggest(raw: Sequence[RawCell], order: Iterable[int], name: str) -> Suggest
             break
         for position in wrong:  # a setup cell that reads what a task sets, or a constant that a task changes, is work
             pieces[position].role = Role.WORK
-    groups = _grouped(pieces, trial)
+    groups = group(pieces, trial)
+    while redefining := _misplaced(pieces, groups):
+        for position in redefining:
+            pieces[position].role = Role.WORK
+        groups = group(pieces, _trial(pieces, name))
     while True:
         found = _proposal(pieces, groups, name)
         heads = {task.name: members for task, members in zip(found.tasks, groups.ordered(), strict=True)}
@@ -178,132 +179,11 @@ def _trial(pieces: Sequence[Piece], name: str) -> Dag:
     """Return the pipeline in which each cell that does work is a task."""
     cells = []
     for position, piece in enumerate(pieces):
-        header = {Role.WORK: f"%%task {_TRIAL}{position}\n", Role.SETUP: "%%setup\n", Role.SCRATCH: "%%skip\n"}
+        header = {Role.WORK: f"%%task {TRIAL}{position}\n", Role.SETUP: "%%setup\n", Role.SCRATCH: "%%skip\n"}
         tags = (PARAMETERS_TAG,) if piece.role is Role.PARAMETERS else ()
         source = header.get(piece.role, "") + piece.source if piece.role is not None else piece.source
         cells.append(RawCell(source, piece.type, tags))
     return read_cells(cells, name=name)
-
-
-def _grouped(pieces: Sequence[Piece], trial: Dag) -> Groups:
-    tasks = {int(id.removeprefix(_TRIAL)): task for id, task in trial.tasks.items()}
-    number = {task.id: position for position, task in tasks.items()}
-    after: dict[int, set[int]] = {position: set() for position in tasks}
-    for edge in (*trial.edges, *trial.file_edges):
-        one, other = sorted((number[edge.source], number[edge.target]))
-        after[one].add(other)
-    for first, task in tasks.items():
-        used, made = {*task.reads, *task.writes, *task.changes}, {*task.writes, *task.changes}
-        for second, later in tasks.items():
-            if second > first and (used & {*later.writes, *later.changes} or made & set(later.reads)):
-                after[first].add(second)
-    files = _unknown_file_order(pieces, tasks)
-    for above, below in files:
-        after[above].add(below)
-    groups = Groups(sorted(tasks), after, files)
-
-    def label(position: int) -> str:
-        return f"cell {pieces[position].cell + 1}"
-
-    for edge in trial.edges:
-        source, target = number[edge.source], number[edge.target]
-        task = tasks[target]
-        for use in edge.names:
-            if use.name in task.changes or use.name in task.writes:
-                verb = "changes" if use.name in task.changes else "replaces"
-                groups.join(source, target, f"{label(target)} {verb} {use.name}, which {label(source)} made")
-    for kind, drawing in _seeded(trial).items():
-        first, *others = [number[id] for id in drawing]
-        for other in others:
-            groups.join(first, other, f"{label(other)} and {label(first)} draw from one generator ({kind})")
-    for position, task in tasks.items():
-        sources = [number[edge.source] for edge in trial.edges if edge.target == task.id]
-        code = pieces[position].source
-        if not sources or trial.downstream[task.id] or any(position in pair for pair in files):
-            continue
-        if task_names.verb(code) in _SHOWS and _shows(code) and not _uses_files(code):
-            latest = max(sources)
-            groups.join(latest, position, f"{label(position)} shows what {label(latest)} made")
-    _join_chains(pieces, groups, number, trial)
-    return groups
-
-
-def _unknown_file_order(pieces: Sequence[Piece], positions: Iterable[int]) -> list[tuple[int, int]]:
-    """Return the pairs of cells that may use one file, where one writes it and the code does not name it."""
-    trees = {position: to_python(pieces[position].source) for position in range(len(pieces)) if pieces[position].role}
-    setup = [
-        tree.tree
-        for position, tree in trees.items()
-        if isinstance(tree, Python) and pieces[position].role in (Role.SETUP, Role.PARAMETERS)
-    ]
-    constants = path_constants(setup)
-    calls: dict[int, list[tuple[str, str]]] = {}
-    for position in sorted(positions):
-        tree = trees[position]
-        if isinstance(tree, Python) and (found := [(path, how) for path, how, _ in file_calls(tree.tree, constants)]):
-            calls[position] = found
-    return [
-        (above, below)
-        for above, first in calls.items()
-        for below, second in calls.items()
-        if above < below
-        and any(not path for path, _ in (*first, *second))
-        and any(how != "r" for _, how in (*first, *second))
-    ]
-
-
-def _seeded(trial: Dag) -> dict[str, list[str]]:
-    """Return the tasks that draw from each generator that some cell seeds, where there are several."""
-    seeded = {kind for task in trial.tasks.values() for kind in task.state_changed if kind.endswith("/generator")}
-    drawing: dict[str, list[str]] = defaultdict(list)
-    for task in trial.tasks.values():
-        for kind, certain in task.state_observed.items():
-            if kind.endswith("/generator") and (certain or kind in task.state_changed):
-                drawing[kind].append(task.id)
-    in_setup = any(each.code == "NB303" for each in trial.problems)
-    return {kind: ids for kind, ids in drawing.items() if len(ids) > 1 and (in_setup or kind in seeded)}
-
-
-def _join_chains(pieces: Sequence[Piece], groups: Groups, number: Mapping[str, int], trial: Dag) -> None:
-    """Join groups under one heading that follow each other, where nothing else reads what passes between them."""
-    joined = True
-    while joined:
-        joined = False
-        below: dict[int, set[int]] = defaultdict(set)
-        above: dict[int, set[int]] = defaultdict(set)
-        for edge in trial.edges:
-            source, target = groups.find(number[edge.source]), groups.find(number[edge.target])
-            if source != target:
-                below[source].add(target)
-                above[target].add(source)
-        for source, targets in below.items():
-            target = next(iter(targets))
-            section = pieces[source].section
-            if len(targets) == 1 and above[target] == {source} and section and section == pieces[target].section:
-                groups.join(source, target, f"cell {pieces[target].cell + 1} continues “{section}”")
-                joined = True
-                break
-
-
-def _uses_files(code: str) -> bool:
-    python = to_python(code)
-    return isinstance(python, Python) and any(True for _ in file_calls(python.tree, {}))
-
-
-def _shows(code: str) -> bool:
-    """Return whether a cell displays something or prints."""
-    python = to_python(code)
-    if not isinstance(python, Python):
-        return False
-    last = python.tree.body[-1] if python.tree.body else None
-    if isinstance(last, ast.Expr) and python.shown:
-        return True
-    names = {
-        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        for node in ast.walk(python.tree)
-        if isinstance(node, ast.Call)
-    }
-    return bool(names & {"print", "display", "show"}) or task_names.verb(code) == "plot"
 
 
 def _proposal(pieces: Sequence[Piece], groups: Groups, name: str) -> Suggestion:
@@ -320,12 +200,11 @@ def _proposal(pieces: Sequence[Piece], groups: Groups, name: str) -> Suggestion:
         file_order[head_of[second]].append(first)
         shown = ", ".join(edge.files[:3])
         groups.reasons[head_of[second]].append(f"runs after {first}, because both use {shown}")
-    for above, below in groups.files:
+    for (above, below), why in groups.files.items():
         first, second = names[groups.find(above)], names[groups.find(below)]
         if first != second and first not in dag.ancestors(second) and first not in file_order[groups.find(below)]:
             file_order[groups.find(below)].append(first)
-            reason = f"runs after {first}, because both use files, and the code does not show which"
-            groups.reasons[groups.find(below)].append(reason)
+            groups.reasons[groups.find(below)].append(f"runs after {first}, because {why}")
     if any(file_order.values()):
         headers |= {head: f"{headers[head]} --after {' '.join(first)}" for head, first in file_order.items() if first}
         cells = _arranged(pieces, ordered, headers)
@@ -355,63 +234,111 @@ def _read(cells: Sequence[ProposedCell], name: str) -> Dag:
 
 
 def _names(pieces: Sequence[Piece], ordered: Sequence[Sequence[int]], name: str) -> dict[int, str]:
-    """Return a name for each group: its heading if that is for this group alone, else a name from its code."""
+    """Return a name for each group: the heading that is for this group alone, else a name from its code."""
     used_by: dict[str, set[int]] = defaultdict(set)
     for members in ordered:
         for each in members:
             used_by[pieces[each].section].add(members[0])
+            used_by[pieces[each].chapter].add(members[0])
+    title = next((piece.source for piece in pieces if piece.type == "markdown"), "")
     trial = _trial(pieces, name)
-    read_later = {use.name for edge in trial.edges for use in edge.names}
     found: dict[int, str] = {}
     for members in ordered:
-        section = pieces[members[0]].section
-        title = task_names.slug(section) if len(used_by[section]) == 1 else ""
-        code = "\n".join(without_cell_magic(pieces[each].source) for each in members)
-        written = [
-            each
-            for member in reversed(members)
-            for each in reversed(trial.tasks[f"{_TRIAL}{member}"].writes)
-            if each in set(bound_names(pieces[member].source))
-        ]
-        written.sort(key=lambda each: each not in read_later)
-        title = title or task_names.from_code(code, written) or f"{_TRIAL}{pieces[members[0]].cell + 1}"
-        found[members[0]] = task_names.unused(title, found.values())
+        sections, chapters = ({getattr(pieces[each], kind) for each in members} for kind in ("section", "chapter"))
+        own = sections if len(sections) == 1 else chapters if len(chapters) == 1 else {pieces[members[0]].section}
+        chosen = task_names.slug(own.pop()) if len(used_by[next(iter(own))]) == 1 else ""
+        if not chosen and len(sections) > 2 and (first := task_names.headings(title)):
+            chosen = task_names.slug(first[0][1])
+        chosen = chosen or _name_from_code(pieces, members, trial) or f"{TRIAL}{pieces[members[0]].cell + 1}"
+        found[members[0]] = task_names.unused(chosen, found.values())
     return found
+
+
+def _name_from_code(pieces: Sequence[Piece], members: Sequence[int], trial: Dag) -> str:
+    """Return a name that says what the cells of a group do, with the last value that they make for later cells."""
+    code = "\n".join(without_cell_magic(pieces[each].source) for each in members)
+    tasks = [trial.tasks[f"{TRIAL}{each}"] for each in members]
+    ids = {task.id for task in tasks}
+    read_later = {
+        use.name for edge in trial.edges if edge.source in ids and edge.target not in ids for use in edge.names
+    }
+    needed = [use.name for edge in trial.edges if edge.target in ids and edge.source not in ids for use in edge.names]
+    assigned = set(assigned_names(code))
+    made = [each for task in reversed(tasks) for each in reversed((*task.changes, *task.writes)) if each in assigned]
+    made.sort(key=lambda each: each not in read_later)
+    if made:
+        return task_names.from_code(code, made[0])
+    section = task_names.slug(pieces[members[0]].section)
+    if task_names.verb(code) in SHOWS and section:
+        return section
+    return task_names.from_code(code, needed[0]) if needed else task_names.verb(code) or section
+
+
+def _misplaced(pieces: Sequence[Piece], groups: Groups) -> list[int]:
+    """Return the setup cells that define a function again, and that the proposal moves to the other side of a task."""
+    defined: set[str] = set()
+    found = []
+    sequence = _sequence(pieces, groups.ordered())
+    for position, piece in enumerate(pieces):
+        if piece.role is not Role.SETUP:
+            continue
+        names = set(defined_names(piece.source))
+        if names & defined:
+            place = sequence.index(position)
+            above = {each for each in sequence[:place] if pieces[each].role is Role.WORK}
+            if above != {each for each in groups.members if each < position}:
+                found.append(position)
+        defined |= names
+    return found
+
+
+def _sequence(pieces: Sequence[Piece], ordered: Sequence[Sequence[int]]) -> list[int]:
+    """Return the positions of all pieces in the order of the proposed notebook.
+
+    Markdown and setup cells stay above the work cell that follows them, scratch cells below the work cell that precedes
+    them. Setup cells also stay above the task of a cell that was below them.
+    """
+    work = [position for position, piece in enumerate(pieces) if piece.role is Role.WORK]
+    others = [position for position, piece in enumerate(pieces) if piece.role is not Role.WORK]
+    found = [position for position in others if position < work[0]]
+    below: dict[int, list[int]] = defaultdict(list)
+    above: dict[int | None, list[int]] = defaultdict(list)
+    for position in others[len(found) :]:
+        if pieces[position].role in (Role.SCRATCH, Role.EMPTY):
+            below[max(each for each in work if each < position)].append(position)
+        else:
+            above[next((each for each in work if each > position), None)].append(position)
+    for members in ordered:
+        needed = {each for member in members for each in above[member]}
+        needed |= {each for each in others if each < members[-1] and pieces[each].role is Role.SETUP}
+        found += sorted(needed - set(found))
+        found += members
+        found += [each for member in members for each in below[member]]
+    return found + above[None]
 
 
 def _arranged(
     pieces: Sequence[Piece], ordered: Sequence[Sequence[int]], headers: Mapping[int, str]
 ) -> tuple[ProposedCell, ...]:
-    """Return the cells of the proposed notebook.
-
-    Markdown and setup cells stay above the work cell that follows them, scratch cells below the work cell that precedes
-    them.
-    """
-    work = [position for position, piece in enumerate(pieces) if piece.role is Role.WORK]
-    first = work[0]
-    above: dict[int | None, list[int]] = defaultdict(list)
-    below: dict[int, list[int]] = defaultdict(list)
-    start: list[int] = []
-    for position, piece in enumerate(pieces):
-        if piece.role is Role.WORK:
+    """Return the cells of the proposed notebook."""
+    groups = {members[0]: members for members in ordered}
+    found: list[ProposedCell] = []
+    before_tasks = True
+    sequence = _sequence(pieces, ordered)
+    for is_work, run in itertools.groupby(sequence, key=lambda position: pieces[position].role is Role.WORK):
+        if not is_work:
+            found += _plain(pieces, run, before_tasks=before_tasks)
             continue
-        if position < first:
-            start.append(position)
-        elif piece.role in (Role.SCRATCH, Role.EMPTY):
-            below[max(each for each in work if each < position)].append(position)
-        else:
-            above[next((each for each in work if each > position), None)].append(position)
-    found = list(_plain(pieces, start, before_tasks=True))
-    titled = bool(found) and found[0].type == "markdown"
-    found.insert(1 if titled else 0, ProposedCell(cells=(), source="%load_ext nbdag\n%dag"))
-    for members in ordered:
-        for member in members:
-            found += _plain(pieces, above[member], before_tasks=False)
-        source = f"{headers[members[0]]}\n{join_sources([pieces[each].source for each in members])}"
-        found.append(ProposedCell(cells=tuple(pieces[each].cell for each in members), source=source))
-        for member in members:
-            found += _plain(pieces, below[member], before_tasks=False)
-    return (*found, *_plain(pieces, above[None], before_tasks=False))
+        if before_tasks:
+            titled = bool(found) and found[0].type == "markdown"
+            found.insert(1 if titled else 0, ProposedCell(cells=(), source="%load_ext nbdag\n%dag"))
+            before_tasks = False
+        for head in run:
+            if head in groups:
+                members = groups[head]
+                source = f"{headers[head]}\n{join_sources([pieces[each].source for each in members])}"
+                found.append(ProposedCell(cells=tuple(pieces[each].cell for each in members), source=source))
+    return tuple(found)
 
 
 def _plain(pieces: Sequence[Piece], positions: Iterable[int], *, before_tasks: bool) -> Iterator[ProposedCell]:

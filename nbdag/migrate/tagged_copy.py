@@ -15,16 +15,17 @@ def tagged_copy(content: Mapping[str, Any], found: Suggestion) -> bytes:
     """Return the text of the proposed notebook; `content` is the notebook as parsed JSON, format 4."""
     with_ids = (content["nbformat"], content.get("nbformat_minor", 0)) >= (4, 5)
     seen: set[int] = set()  # cells whose id and outputs a cell of the copy has already
+    working = {cell for each in found.cells if each.source.startswith("%%task ") for cell in each.cells}
     cells = []
     for position, proposed in enumerate(found.cells):
-        cell = _cell(content, proposed, seen)
+        cell = _cell(content, proposed, seen, working)
         if with_ids and not cell.get("id"):
             cell["id"] = f"nbdag-{position}"
         cells.append(cell)
     return (json.dumps({**content, "cells": cells}, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _cell(content: Mapping[str, Any], proposed: ProposedCell, seen: set[int]) -> dict[str, Any]:
+def _cell(content: Mapping[str, Any], proposed: ProposedCell, seen: set[int], working: set[int]) -> dict[str, Any]:
     if not proposed.cells:
         return {
             "cell_type": "code",
@@ -40,11 +41,15 @@ def _cell(content: Mapping[str, Any], proposed: ProposedCell, seen: set[int]) ->
     cell["source"] = proposed.source
     if proposed.tags:
         cell["metadata"] = {**metadata_of(cell), "tags": list(proposed.tags)}
-    if proposed.type == "code":
-        if first in seen:  # the second part of a cell that is split in two
-            cell.pop("id", None)
-            cell["outputs"] = []
-        for other in others:
+    if proposed.type != "code":
+        return cell
+    is_task = proposed.source.startswith("%%task ")
+    if first in seen or (first in working and not is_task):  # one part of a cell that is split
+        cell.pop("id", None)
+        cell["outputs"] = []
+    for other in others:
+        if other not in seen:
             cell["outputs"] = [*cell.get("outputs", []), *content["cells"][other].get("outputs", [])]
-    seen.update(proposed.cells)
+    if is_task or first not in working:
+        seen.update(proposed.cells)
     return cell

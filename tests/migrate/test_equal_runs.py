@@ -1,0 +1,77 @@
+"""A headless run of a proposal displays, in each task, what a plain run of its cells displays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_client.provisioning import KernelProvisionerFactory
+from nbclient import NotebookClient
+
+from nbdag import runs
+
+from .untagged import NOTEBOOKS, notebook
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+# Lines that differ from run to run, and the object numbers of displayed objects.
+_VARIES = re.compile(r"^(?:CPU times|Wall time):.*\n?|(?<= at )0x[0-9a-f]+", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_proposal_displays_what_a_plain_run_displays(
+    name: str, runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NBDAG_HOME", str(tmp_path / "home"))
+    for folder in ("plain", "tagged"):
+        (tmp_path / folder).mkdir()
+        nbformat.write(notebook(name), tmp_path / folder / f"{name}.ipynb")
+    path = tmp_path / "tagged" / f"{name}.ipynb"
+    monkeypatch.chdir(path.parent)
+    found = runs.suggest(path)
+    path.write_bytes(found.notebook)
+    run = runs.run(path, jobs=2)
+    assert run.state == "success", [task.error for task in run if task.error]
+    assert [warning.message for task in run for warning in task.warnings] == []
+    report = nbformat.reads(runs.report_notebook(run.id, name), 4)
+
+    plain = notebook(name)
+    if found.suggestion.reordered:
+        plain.cells.sort(key=lambda cell: cell.get("execution_count") or 0)
+    monkeypatch.setattr(KernelProvisionerFactory.instance(), "default_provisioner_name", "nbdag-fork")
+    NotebookClient(plain, resources={"metadata": {"path": str(tmp_path / "plain")}}).execute()
+    by_source = {cell.source: cell for cell in plain.cells}
+    by_task = {cell.source.split()[1]: cell for cell in report.cells if cell.source.startswith("%%task ")}
+    cells = notebook(name).cells
+    for numbers, tasks in _together({task.name: task.cells for task in found.suggestion.tasks}):
+        expected = _shown([by_source[cells[number].source] for number in numbers])
+        assert _shown([by_task[task] for task in tasks]) == expected, tasks
+
+
+def _together(cells: dict[str, Sequence[int]]) -> list[tuple[list[int], list[str]]]:
+    """Return the numbers of cells with the tasks that consist of them; cells that are split belong to several tasks."""
+    found: list[tuple[list[int], list[str]]] = []
+    for task, numbers in cells.items():
+        shared = [each for each in found if set(each[0]) & set(numbers)]
+        found = [each for each in found if each not in shared]
+        known = [number for each in shared for number in each[0]]
+        more = [number for number in dict.fromkeys(numbers) if number not in known]
+        found.append(([*known, *more], [*(name for each in shared for name in each[1]), task]))
+    return found
+
+
+def _shown(cells: Sequence[nbformat.NotebookNode]) -> list[str]:
+    """Return the lines that cells print, the values that they display, and their images."""
+    parts = []
+    for cell in cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if output.output_type == "error":
+                parts.append(output.ename)
+            elif "image/png" in data:
+                parts.append(data["image/png"])
+            else:
+                parts += _VARIES.sub("", output.get("text") or data.get("text/plain", "")).splitlines()
+    return parts
