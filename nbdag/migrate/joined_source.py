@@ -7,6 +7,12 @@ from collections.abc import Sequence
 
 from ..core.cells.source import Python, to_python
 
+# Functions and methods that return None, and some of those that never do; the value of any other call may be None.
+_RETURN_NONE = frozenset({"append", "close", "commit", "extend", "info", "savefig", "show", "sort", "update"})
+_RETURN_VALUES = frozenset(
+    ["abs", "agg", "astype", "corr", "count", "crosstab", "describe", "dict", "head", "isna", "isnull", "keys", "len", "list", "max", "mean", "median", "min", "most_common", "nunique", "quantile", "reset_index", "round", "sample", "set", "sort_values", "sorted", "std", "str", "sum", "tail", "tolist", "tuple", "type", "unique", "value_counts", "values"]
+)
+
 
 def join_sources(sources: Sequence[str]) -> str:
     """Return one cell that runs these cells; each of them still displays its last expression."""
@@ -14,6 +20,19 @@ def join_sources(sources: Sequence[str]) -> str:
         return sources[0]
     *others, last = sources
     return "\n\n".join([*(_displaying(without_cell_magic(each)) for each in others), without_cell_magic(last)])
+
+
+def silenced(source: str) -> str:
+    """Return code whose last expression is not displayed, as it is not where other code follows in the same cell."""
+    python = to_python(source)
+    last = python.tree.body[-1] if isinstance(python, Python) and python.tree.body else None
+    if not isinstance(last, ast.Expr) or not isinstance(python, Python) or not python.shown:
+        return source
+    lines = source.split("\n")
+    end = (last.end_lineno or last.lineno) - 1
+    line = lines[end].encode()
+    lines[end] = f"{line[: last.end_col_offset].decode()};{line[last.end_col_offset or 0 :].decode()}"
+    return "\n".join(lines)
 
 
 def without_cell_magic(source: str) -> str:
@@ -34,14 +53,21 @@ def _displaying(source: str) -> str:
     last = body[-1] if body else None
     if not isinstance(last, ast.Expr) or not isinstance(python, Python) or not python.shown or python.text != source:
         return source
-    if isinstance(last.value, ast.Call) and ast.unparse(last.value.func) in ("print", "display", "plt.show"):
+    call = ast.unparse(last.value.func) if isinstance(last.value, ast.Call) else ""
+    name = call.rpartition(".")[2]
+    if call in ("print", "display") or name in _RETURN_NONE:
         return source
+    opening, closing = "display(", ")"
+    if isinstance(last.value, ast.Tuple):  # without parentheses, its elements would be several arguments
+        opening, closing = "display((", "))"
+    elif call and name not in _RETURN_VALUES:
+        opening, closing = "if (shown := ", ") is not None:\n    display(shown)"
     lines = source.split("\n")
-    # A tuple without parentheses would become several arguments.
-    opening, closing = ("display((", "))") if isinstance(last.value, ast.Tuple) else ("display(", ")")
     start, end = last.lineno - 1, (last.end_lineno or last.lineno) - 1
-    tail = lines[end].encode()[last.end_col_offset or 0 :].decode()
-    lines[end] = lines[end].encode()[: last.end_col_offset].decode() + closing + tail
+    line = lines[end].encode()
+    if closing.startswith(") is"):
+        closing += "  " if line[last.end_col_offset or 0 :].strip() else ""
+    lines[end] = line[: last.end_col_offset].decode() + closing + line[last.end_col_offset or 0 :].decode().lstrip(" ;")
     head = lines[start].encode()
     lines[start] = head[: last.col_offset].decode() + opening + head[last.col_offset :].decode()
     return "\n".join(lines)

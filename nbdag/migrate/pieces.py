@@ -11,6 +11,7 @@ from ..core.cells.cells import RawCell
 from ..core.cells.source import Python, to_python
 from . import task_names
 from .cell_roles import Role, constants, leading_definitions, role_of, split_constants
+from .joined_source import silenced
 
 _COLLECTS = frozenset({"append", "extend", "update", "add"})  # methods that put something into a collection
 _MAKES = frozenset({"dict", "list", "set", "defaultdict", "OrderedDict"})
@@ -133,8 +134,8 @@ def _split_collecting(pieces: Sequence[Piece]) -> Iterator[Piece]:
             yield piece
             continue
         lines = piece.source.splitlines()
-        for part in (lines[:line], lines[line:]):
-            yield replace(piece, source="\n".join(part).strip("\n"), whole=False)
+        yield replace(piece, source=silenced("\n".join(lines[:line])), whole=False)
+        yield replace(piece, source="\n".join(lines[line:]).strip("\n"), whole=False)
 
 
 def _split_definitions(pieces: Sequence[Piece]) -> Iterator[Piece]:

@@ -161,9 +161,10 @@ def _suggest(raw: Sequence[RawCell], order: Iterable[int], name: str) -> Suggest
     while redefining := _misplaced(pieces, groups):
         for position in redefining:
             pieces[position].role = Role.WORK
-        groups = group(pieces, _trial(pieces, name))
+        trial = _trial(pieces, name)
+        groups = group(pieces, trial)
     while True:
-        found = _proposal(pieces, groups, name)
+        found = _proposal(pieces, groups, trial, name)
         heads = {task.name: members for task, members in zip(found.tasks, groups.ordered(), strict=True)}
         solvable = [each for each in found.dag.errors if each.task in heads and each.code not in _OF_THE_CODE]
         if not solvable or len(heads) == 1:
@@ -186,9 +187,9 @@ def _trial(pieces: Sequence[Piece], name: str) -> Dag:
     return read_cells(cells, name=name)
 
 
-def _proposal(pieces: Sequence[Piece], groups: Groups, name: str) -> Suggestion:
+def _proposal(pieces: Sequence[Piece], groups: Groups, trial: Dag, name: str) -> Suggestion:
     ordered = groups.ordered()
-    names = _names(pieces, ordered, name)
+    names = _names(pieces, ordered, trial)
     headers = {head: f"%%task {title}" for head, title in names.items()}
     cells = _arranged(pieces, ordered, headers)
     dag = _read(cells, name)
@@ -233,7 +234,7 @@ def _read(cells: Sequence[ProposedCell], name: str) -> Dag:
     return read_cells([RawCell(cell.source, cell.type, cell.tags) for cell in cells], name=name)
 
 
-def _names(pieces: Sequence[Piece], ordered: Sequence[Sequence[int]], name: str) -> dict[int, str]:
+def _names(pieces: Sequence[Piece], ordered: Sequence[Sequence[int]], trial: Dag) -> dict[int, str]:
     """Return a name for each group: the heading that is for this group alone, else a name from its code."""
     used_by: dict[str, set[int]] = defaultdict(set)
     for members in ordered:
@@ -241,7 +242,6 @@ def _names(pieces: Sequence[Piece], ordered: Sequence[Sequence[int]], name: str)
             used_by[pieces[each].section].add(members[0])
             used_by[pieces[each].chapter].add(members[0])
     title = next((piece.source for piece in pieces if piece.type == "markdown"), "")
-    trial = _trial(pieces, name)
     found: dict[int, str] = {}
     for members in ordered:
         sections, chapters = ({getattr(pieces[each], kind) for each in members} for kind in ("section", "chapter"))

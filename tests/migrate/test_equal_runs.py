@@ -17,6 +17,14 @@ from .untagged import NOTEBOOKS, notebook
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 # Lines that differ from run to run, and the object numbers of displayed objects.
+# Each notebook imports the same modules, so that one server forks the kernels of all of them.
+_MODULES = {
+    module
+    for name in NOTEBOOKS
+    for cell in notebook(name).cells
+    for module in re.findall(r"^(?:import|from) ([\w.]+)", cell.source, re.MULTILINE)
+}
+_IMPORTS = f"import {', '.join(sorted(_MODULES))}"
 _VARIES = re.compile(r"^(?:CPU times|Wall time):.*\n?|(?<= at )0x[0-9a-f]+", re.MULTILINE)
 
 
@@ -27,7 +35,7 @@ def test_a_proposal_displays_what_a_plain_run_displays(
     monkeypatch.setenv("NBDAG_HOME", str(tmp_path / "home"))
     for folder in ("plain", "tagged"):
         (tmp_path / folder).mkdir()
-        nbformat.write(notebook(name), tmp_path / folder / f"{name}.ipynb")
+    nbformat.write(_with_imports(name), tmp_path / "tagged" / f"{name}.ipynb")
     path = tmp_path / "tagged" / f"{name}.ipynb"
     monkeypatch.chdir(path.parent)
     found = runs.suggest(path)
@@ -37,17 +45,23 @@ def test_a_proposal_displays_what_a_plain_run_displays(
     assert [warning.message for task in run for warning in task.warnings] == []
     report = nbformat.reads(runs.report_notebook(run.id, name), 4)
 
-    plain = notebook(name)
+    plain = _with_imports(name)
     if found.suggestion.reordered:
         plain.cells.sort(key=lambda cell: cell.get("execution_count") or 0)
     monkeypatch.setattr(KernelProvisionerFactory.instance(), "default_provisioner_name", "nbdag-fork")
     NotebookClient(plain, resources={"metadata": {"path": str(tmp_path / "plain")}}).execute()
     by_source = {cell.source: cell for cell in plain.cells}
     by_task = {cell.source.split()[1]: cell for cell in report.cells if cell.source.startswith("%%task ")}
-    cells = notebook(name).cells
+    cells = _with_imports(name).cells
     for numbers, tasks in _together({task.name: task.cells for task in found.suggestion.tasks}):
         expected = _shown([by_source[cells[number].source] for number in numbers])
         assert _shown([by_task[task] for task in tasks]) == expected, tasks
+
+
+def _with_imports(name: str) -> nbformat.NotebookNode:
+    found = notebook(name)
+    found.cells.insert(0, nbformat.v4.new_code_cell(_IMPORTS, execution_count=0))
+    return found
 
 
 def _together(cells: dict[str, Sequence[int]]) -> list[tuple[list[int], list[str]]]:
