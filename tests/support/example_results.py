@@ -17,6 +17,7 @@ RESULTS = {
     "operators": ("orders", "totals", "loaded", "count", "files", "confirmed", "price"),
     "validation_gate": ("summary", "accuracy"),
     "secrets": ("revenue", "signature"),
+    "cluster": ("average",),
     "from_airflow": ("everything_result", "report_result"),
 }
 
