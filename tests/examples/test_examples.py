@@ -104,7 +104,8 @@ def headlessly(path: Path, names: tuple[str, ...], parameters: Mapping[str, Any]
 
 # The other two also run in the tests below, so they are compared in the slow tests only.
 COMPARED = [
-    pytest.param(name, marks=pytest.mark.slow) if name in ("quickstart", "tuning", "cluster") else name for name in RESULTS
+    pytest.param(name, marks=pytest.mark.slow) if name in ("quickstart", "tuning", "cluster") else name
+    for name in RESULTS
 ]
 
 

@@ -20,7 +20,7 @@ from patience import until
 from s3 import SECRET, Gateway, s3_server
 
 from nbdag import runs
-from nbdag.core.model.states import RunState
+from nbdag.core.model.states import RunState, TaskState
 from nbdag.executors import Choice
 from nbdag.home import Home
 from nbdag.runs.queries.files.report_page import report_notebook
@@ -191,3 +191,24 @@ def test_gc_and_db_check_work_on_the_storage(s3: Gateway, home: Home, notebook: 
     assert (dry.values, dry.folders, dry.notebooks) == (done.values, done.folders, done.notebooks)
     assert done.values and done.folders == done.notebooks == 1 and done.bytes
     assert list(stored.files("")) == []
+
+
+def test_single_attempts_on_hosts_without_common_folders_pass_values_by_s3(
+    s3: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(cell) for cell in ("%%task a\nx = [1, 2]", "%%task b --check 'sum(x) == 3'\nx")
+        ]
+    )
+    nbformat.write(book, tmp_path / "nb.ipynb")
+    for host, task in (("first", "a"), ("second", "b")):
+        monkeypatch.setenv("NBDAG_CACHE", str(tmp_path / host))
+        done = runs.attempt(
+            tmp_path / "nb.ipynb", task, run="r", storage="s3://data/attempts", home=Home(tmp_path / "h")
+        )
+        assert (done.state, done.error) == (TaskState.SUCCESS, None)
+    stored = {each.name for each in files_at("s3://data/attempts").files("runs")}
+    assert stored >= {
+        f"runs/nb/r/tasks/{task}/{name}" for task in "ab" for name in ("1.ipynb", "1.log", "outcome.json")
+    }
