@@ -315,6 +315,10 @@ def _useless_options(cells: Sequence[Cell], found: ClassifiedCells) -> Iterator[
             hint = "add --map x=xs once for each list to pair, or remove --zip"
             message = "--zip pairs maps, but there is no --map"
             yield problem("NB314", message, hint=hint, task=cell.task, place=cell.at(1))
+        if options.in_step is not None and not options.map:
+            hint = f"add --map x=x for a result x of {options.in_step}, or remove --in-step"
+            message = "--in-step is for mapped tasks, but there is no --map"
+            yield problem("NB314", message, hint=hint, task=cell.task, place=cell.at(1))
         if options.reschedule and not cell.polls and not found.options.defaults.get("reschedule"):
             message = f"--reschedule is for sensors, but the operator is {options.operator}"
             hint = "add --operator sensor, or remove --reschedule"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 FAST = "not slow"  # selects the tests of a run of the whole suite
-SECONDS_ON_TWO_CORES = 480  # of `pytest -n auto`: half of the processor time of all tests, and a tenth more
+SECONDS_ON_TWO_CORES = 680  # of `pytest -n auto`: half of the processor time of all tests, and a tenth more
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,7 +57,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def _is_whole_suite(config: pytest.Config) -> bool:
     """Return whether pytest was called without a choice of tests."""
     everywhere = config.args_source is config.ArgsSource.TESTPATHS
-    return everywhere and not (config.option.keyword or config.option.markexpr or config.option.lf)
+    return everywhere and not (config.option.keyword or config.option.markexpr or getattr(config.option, "lf", False))
 
 
 def _missing() -> Iterator[str]:
@@ -92,6 +92,7 @@ def runtime() -> Iterator[Path]:
         patch.setenv("NBDAG_RUNTIME_DIR", folder)
         patch.setenv("NBDAG_IDLE", "600")
         patch.setenv("NBDAG_SERVERS", "12")  # a server that makes room for another one is soon needed again
+        patch.setenv("PYTHONUNBUFFERED", "1")  # as tests/surfaces sets it, so that all tests share servers
         patch.setenv("NBDAG_BUILD_TIMEOUT", "600")  # the default of 30 s is too short on a busy machine
         for name in ("NBDAG_HOME", "NBDAG_DB_URL", "NBDAG_DEBUG"):
             patch.delenv(name, raising=False)

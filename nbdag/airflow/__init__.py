@@ -21,14 +21,17 @@ Connections and variables come from `nbdag.secrets`.
 What differs:
 
 - One cell makes one DAG, since a notebook is one pipeline.
+- In a mapped group, a result that is passed as an argument is that of the same element, and `xcom_pull` returns the
+  list of the results that exist already, as in Airflow. Such a group has no branch, setup or teardown task.
 - `xcom_pull` orders tasks: a task that pulls from another runs after it.
 - Bash gets the values of templates as data; `{{ value | safe }}` pastes a value as a part of the command.
 - A function's code, and what it reads, are copied into cells. So it cannot read variables that change in a loop.
-- Callbacks of tasks run in the task's kernel, and so not if a timeout or a signal ends it. `XComArg.map` is applied to
+- A callback of the DAG runs in a process of its own after the run, where the setup of the notebook is executed again.
+  Callbacks of tasks run in the task's kernel, and so not if a timeout or a signal ends it. `XComArg.map` is applied to
   all elements at once, before the instances run. A sensor of the user is made again for each poke.
-- Not supported, and rejected with what to write instead: callbacks of the DAG, mail, assets, hooks, deferrable
-  operators, an `execute` that replaces that of an operator below, mapped groups, `expand` over results of a task that
-  may be missing, `@task.virtualenv`, `docker` and `kubernetes`, and every operator that is not in the table.
+- Not supported, and rejected with what to write instead: mail, hooks, deferrable operators, an `execute` of the
+  user in a branch, a short circuit, a trigger or a `PythonSensor`, `expand` over results of a task that may be missing,
+  `@task.virtualenv`, `docker` and `kubernetes`, and every operator that is not in the table.
 - Without an effect, and reported by `nbdag check` (NB117): labels of edges, texts for Airflow's page, settings of its
   executors (`keywords.TASK_IGNORED` and `keywords.DAG_IGNORED`), `dag.test()`.
 """
@@ -53,6 +56,10 @@ NAMES = {
     "AirflowException": "kernel",
     "AirflowFailException": "kernel",
     "AirflowSkipException": "kernel",
+    "Asset": "assets",
+    "AssetAll": "assets",
+    "AssetAny": "assets",
+    "AssetOrTimeSchedule": "assets",
     "BaseBranchOperator": "custom",
     "BaseHook": "kernel",
     "BaseOperator": "custom",
@@ -62,13 +69,17 @@ NAMES = {
     "Connection": "kernel",
     "CronTriggerTimetable": "keywords",
     "DAG": "pipeline",
+    "Dataset": "assets:Asset",
+    "DatasetAll": "assets:AssetAll",
+    "DatasetAny": "assets:AssetAny",
+    "DatasetOrTimeSchedule": "assets:AssetOrTimeSchedule",
     "DummyOperator": "classic:EmptyOperator",
     "EmptyOperator": "classic",
     "FileSensor": "classic",
     "Label": "pipeline",
     "LatestOnlyOperator": "classic",
     "PapermillOperator": "classic",
-    "Param": "pipeline",
+    "Param": "parameters",
     "PokeReturnValue": "kernel",
     "PythonOperator": "classic",
     "PythonSensor": "classic",
@@ -101,15 +112,20 @@ NAMES = {
     "run_sql": "kernel",
 }
 
-_OWN = frozenset(each.partition(":")[0] for each in NAMES.values()) | {"pulls"}  # modules of this package
+_OWN = frozenset(each.partition(":")[0] for each in NAMES.values()) | {
+    "executables",
+    "pulls",
+}  # modules of this package
 
-_ASSETS = "schedule by time; a pipeline that follows another is started by TriggerDagRunOperator"
+_ASSETS = "write Asset('s3://lake/orders'), with the name of one piece of data"
 _FUNCTION = "write a function that does it with a library, and @task above it"
 
 # Names of Airflow that are rejected, each with what to write instead.
 REFUSED = {
-    "Asset": _ASSETS,
-    "Dataset": _ASSETS,
+    "AssetAlias": _ASSETS,
+    "DatasetAlias": _ASSETS,
+    "Metadata": "call nbdag.produced('s3://lake/orders', rows=10) in the task",
+    "asset": "write @task(outlets=[Asset('s3://lake/orders')])",
     "BranchDateTimeOperator": "write @task.branch, and compare logical_date in the function",
     "BranchDayOfWeekOperator": "write @task.branch, and use logical_date.weekday() in the function",
     "CronDataIntervalTimetable": "write schedule='0 6 * * *'",

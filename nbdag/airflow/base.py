@@ -14,20 +14,34 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from types import FunctionType
 from typing import Any, ClassVar
 
+from ..core.model.text import join_names
 from ..core.options import option_types
 from ..operators import OperatorError, pull_source
 from ..operators.tasks import Builder, Node, Operator, TaskOutput, current_build, tasks_in
 from ..templates import TemplateError, is_template, read_template
 from .keywords import CALLBACKS, CUSTOM_KEYWORDS, OPERATORS_OWN, RETRY_DELAY, read_task
-from .pipeline import DagParam, TaskGroup, free_id, state
+from .parameters import DagParam
+from .pipeline import MappedArgument, TaskGroup, free_id, state
 
 RETURN_VALUE = "return_value"  # key of the XCom that a task's result is
 
 # With these rules an edge from a task that is upstream anyway changes nothing.
 _INDIFFERENT = ("all_success", "all_done", "always")
+
+# With these rules a success of one more upstream task changes the decision.
+_COUNTING_RULES = ("all_failed", "all_skipped", "one_success", "one_done", "none_failed_min_one_success")
+
+# Options of tasks that decide for all instances at once, with what to call such a task.
+_NOT_IN_STEP = {
+    "branch": "a branch",
+    "short_circuit": "a short circuit",
+    "setup": "a setup task",
+    "teardown_for": "a teardown task",
+}
 
 _NO_FILL: Any = object()
 
@@ -121,20 +135,34 @@ class _Source(TaskOutput):
     """An argument that is written as this source."""
 
 
-class AirflowTask(Operator):
+# Methods of operators that run in the kernel of a task.
+_KERNEL_METHODS = ("execute", "poke", "pre_execute", "post_execute", "choose_branch")
+
+
+class TaskType(type):
+    """The type of task classes. A class of the user that has `execute` derives from the operator's executable class."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **keywords: Any) -> Any:
+        method = next((each for each in _KERNEL_METHODS if each in namespace), None)
+        if method is None or not bases:
+            return super().__new__(cls, name, bases, namespace, **keywords)
+        module, _, made = str(vars(bases[0]).get("executable", "")).partition(":")
+        if not made or len(bases) > 1:
+            message = f"{name} changes {method} of {bases[0].__name__}, which is not supported"
+            raise OperatorError(message, hint=f"write class {name}(BaseOperator) with its own execute")
+        executable = getattr(import_module(f".{module}", __package__), made)
+        return type(executable)(name, (executable,), namespace, **keywords)
+
+
+class AirflowTask(Operator, metaclass=TaskType):
     """A task of Airflow. A subclass writes the statements of its cell."""
 
     own: ClassVar[frozenset[str]] = frozenset()  # keywords that only this class has
     shown_name: str = ""  # name for messages, if it differs from the name of the class
     mappable: ClassVar[frozenset[str]] = frozenset()  # keywords that expand accepts
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        for name in ("execute", "poke", "pre_execute", "post_execute", "choose_branch"):
-            if name in vars(cls):
-                base = cls.__mro__[1].__name__
-                message = f"{cls.__name__} changes {name} of {base}, which is not supported"
-                raise OperatorError(message, hint=f"write class {cls.__name__}(BaseOperator) with its own execute")
+    # The class from which a class of the user derives that overrides `execute`, as "module:name" in this package; it is
+    # not inherited.
+    executable: ClassVar[str] = ""
 
     def __init__(self, task_id: str | None = None, **given: Any) -> None:
         build, here = current_build(), state()
@@ -155,6 +183,11 @@ class AirflowTask(Operator):
         self.pulls: set[str] = set()  # ids of tasks that its function or its templates pull from
         name = re.sub(r"\W", "_", self.id)
         self.result = f"{name}_result"
+        self.mapping = group.mapping if group is not None else None
+        self._in_step: dict[str, None] = {}  # results of tasks of the same mapped group, of which it uses its element
+        if self.mapping is not None and self.mapped:
+            message = f"{self.id} is mapped, and its group {self.mapping.group_id} is mapped too"
+            raise OperatorError(message, hint="map it outside of the group, or map the group over all combinations")
         self.map_names = {each: f"{name}_{each}" for each in self.mapped}
         self.prepare(build)
         self.callbacks = self._written_callbacks(callbacks, build)
@@ -219,8 +252,12 @@ class AirflowTask(Operator):
         if isinstance(value, AirflowTask):
             value = XComArg(value)
         if isinstance(value, XComArg):
-            missing = self.rule != "all_success"
-            return _Source(value.task, value.source(may_be_missing=missing))
+            return _Source(value.task, self._source_of(value))
+        if isinstance(value, MappedArgument):
+            if value.mapping is not self.mapping:
+                message = f"{self.id} uses an element of the mapped group {value.mapping.group_id}, but is not in it"
+                raise OperatorError(message, hint="return the result of a task from the group")
+            return _Source(self, value.name)
         if isinstance(value, DagParam):
             return _Source(self, value.name)
         if templates and is_template(value):
@@ -233,6 +270,21 @@ class AirflowTask(Operator):
         if type(value) in (list, tuple, set, frozenset):
             return type(value)(self._marked(each, templates=templates) for each in value)
         return value
+
+    def _source_of(self, value: XComArg) -> str:
+        """Return the source of a result. Of a task in the same mapped group, it is that of the instance in step."""
+        missing = self.rule != "all_success"
+        others = [each for each in value.sources() if isinstance(each, AirflowTask)]
+        if self.mapping is None or all(each.mapping is not self.mapping for each in others):
+            return value.source(may_be_missing=missing)
+        if len(others) > 1 or isinstance(value, _Derived):
+            message = f"{self.id} combines results inside of the mapped group {self.mapping.group_id}"
+            raise OperatorError(message, hint="combine them in the function of the task")
+        text = value.source(may_be_missing=missing)
+        if text.startswith("dag_run.ti.xcom_pull("):
+            return f"{text.removesuffix(')')}, map_indexes=dag_run.ti.map_index)"
+        self._in_step[others[0].result] = None
+        return text
 
     def uses(self, template: str) -> list[str]:
         """Return source that shows the analysis which XComs a template pulls. Raise `OperatorError`."""
@@ -292,8 +344,31 @@ class AirflowTask(Operator):
                 raise OperatorError(message, hint=f"write {task} >> {self.id}, or pull from a task directly above")
             if order.index(task) > order.index(self.task_id):
                 build.connect(task, self.task_id)  # its cell must be above this one
+        if self.mapping is not None:
+            self._join_group(build, direct)
         lines = self.statements(build)
         self.body = "\n".join(self._with_callbacks(lines, build) if self.callbacks else lines)
+
+    def _join_group(self, build: Builder, direct: set[str]) -> None:
+        """Add the options of a task in a mapped group: its maps, and the task of the group that leads the others."""
+        assert self.mapping is not None
+        mine = self.mapping
+        inside = [each for each in build.tasks.values() if isinstance(each, AirflowTask) and each.mapping is mine]
+        ids = {str(each.id) for each in inside}
+        for option, what in _NOT_IN_STEP.items():
+            if self.options.get(option):
+                message = f"{self.id} is {what}, which a mapped group cannot contain"
+                raise OperatorError(message, hint="raise AirflowSkipException in a @task, which skips its element only")
+        sources = {str(each.id) for each in tasks_in(mine.values)}
+        if sources and not sources & direct and self.rule in _COUNTING_RULES:
+            message = f"the trigger rule {self.rule} of {self.id} would count {join_names(sorted(sources))} as well"
+            raise OperatorError(message, hint="write trigger_rule='all_done' or 'none_failed' in a mapped group")
+        found = {mine.variable: mine.expression()} | {name: name for name in self._in_step}
+        self.options["map"] = tuple(found.items())
+        roots = (each for each in inside if not ids & {a for a, b in build.edges if b == each.id})
+        lead = next(roots, self)
+        if lead is not self:
+            self.options["in_step"] = str(lead.id)
 
     def _written_callbacks(self, given: Mapping[str, Any], build: Builder) -> dict[str, str]:
         """Return the source of the functions to call when the task begins or ends. Raise `OperatorError`."""
@@ -380,7 +455,7 @@ class AirflowTask(Operator):
 
 
 class Partial:
-    """An operator with some of its arguments; `expand` makes a task with one instance for each of the others."""
+    """An operator with its constant arguments; `expand` takes the mapped arguments and creates a mapped task."""
 
     def __init__(self, made: type[AirflowTask], given: dict[str, Any]) -> None:
         self._class = made

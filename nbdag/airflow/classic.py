@@ -24,6 +24,8 @@ _SENSOR_TIMEOUT = 7 * 86_400.0  # seconds; Airflow's default
 class EmptyOperator(AirflowTask):
     """A task that does nothing; it joins others."""
 
+    executable = "executables:EmptyExecutable"
+
     def statements(self, build: Builder) -> list[str]:
         return ["pass"]
 
@@ -156,6 +158,7 @@ class FunctionTask(AirflowTask):
 class PythonOperator(FunctionTask):
     """Call a function: `PythonOperator(task_id="load", python_callable=load, op_kwargs={"n": 3})`."""
 
+    executable = "executables:PythonExecutable"
     own = frozenset(
         {"python_callable", "op_args", "op_kwargs", "templates_dict", "templates_exts", "show_return_value_in_logs"}
     )
@@ -227,6 +230,7 @@ class LatestOnlyOperator(AirflowTask):
 class BashOperator(AirflowTask):
     """Run a command with bash. The result is the last line of its output; exit status 99 skips the task."""
 
+    executable = "executables:BashExecutable"
     own = frozenset(
         {"bash_command", "env", "append_env", "cwd", "skip_on_exit_code", "output_encoding", "output_processor"}
     )
@@ -265,6 +269,7 @@ class BashOperator(AirflowTask):
 class SQLExecuteQueryOperator(AirflowTask):
     """Run SQL in the database of a connection. The result is the rows of the last statement, as tuples."""
 
+    executable = "executables:SqlExecutable"
     own = frozenset(
         {"sql", "conn_id", "parameters", "autocommit", "split_statements", "return_last", "handler", "database"}
         | {"hook_params", "output_processor", "show_return_value_in_logs", "requires_result_fetch"}
@@ -300,6 +305,7 @@ class SQLExecuteQueryOperator(AirflowTask):
 class PapermillOperator(AirflowTask):
     """Execute a notebook by papermill. The result is the path of the executed notebook."""
 
+    executable = "executables:PapermillExecutable"
     own = frozenset({"input_nb", "output_nb", "parameters", "kernel_name", "language_name", "kernel_conn_id"})
 
     def prepare(self, build: Builder) -> None:
@@ -411,6 +417,7 @@ class PythonSensor(SensorTask, FunctionTask):
 class FileSensor(SensorTask):
     """Wait until a file exists. The path is relative to the notebook's folder, and may have * and ?."""
 
+    executable = "executables:FileSensorExecutable"
     own = SensorTask.sensor_own | {"filepath", "fs_conn_id", "recursive"}
 
     def prepare(self, build: Builder) -> None:

@@ -42,6 +42,8 @@ from .keywords import CUSTOM_KEYWORDS, is_task_keyword
 from .pipeline import state
 from .pulls import pulled_tasks, returns_something
 
+_OWN_MODULES = (__name__, f"{__package__}.executables")
+
 
 class _Output(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to what is the standard output when the message comes: a kernel replaces the stream."""
@@ -87,7 +89,9 @@ class OperatorType(ABCMeta):
         if not hasattr(made, "task_keywords"):
             message = f"{cls.__name__} does not pass its keywords on"
             raise OperatorError(message, hint="write super().__init__(**kwargs) in its __init__")
-        texts = list(templates_in([getattr(made, name, None) for name in made.template_fields]))
+        texts = list(
+            templates_in([getattr(made, name, None) for name in (*made.template_fields, *made.rendered_later)])
+        )
         return made.task_class(cls, given, made.task_keywords, texts=texts)
 
 
@@ -96,6 +100,7 @@ class BaseOperator(metaclass=OperatorType):
 
     method: ClassVar[str] = "execute"  # the method that a subclass must have
     template_fields: ClassVar[Collection[str]] = ()  # attributes whose templates are rendered before `execute`
+    rendered_later: ClassVar[Collection[str]] = ()  # attributes whose templates `execute` itself renders
     template_ext: ClassVar[Collection[str]] = ()  # endings of files, whose text replaces the value of such an attribute
     task_class: ClassVar[type[CustomTask]]
 
@@ -206,6 +211,8 @@ class CustomTask(AirflowTask):
                 build.warn(
                     f"on_kill of {self.shown_name} has no effect: the processes of a task end with it", "remove it"
                 )
+        if self._made.execute.__module__ == _OWN_MODULES[1]:  # it has another method, such as `pre_execute`
+            self.result_names = (self.result,)
         self.arguments = self._given
         parts = [f"task_id={self.id!r}"]
         parts += [_argument(name, self.unrendered(each)) for name, each in self._given.items()]
@@ -283,7 +290,7 @@ class CustomPartial(Partial):
         given = {**_defaults(made, {**self._arguments, **mapped}), **self._arguments}
         own = made.task_class.own
         keywords = {name: each for name, each in given.items() if is_task_keyword(name) or name in own}
-        fields = [given[name] for name in made.template_fields if name in given]
+        fields = [given[name] for name in (*made.template_fields, *made.rendered_later) if name in given]
         return made.task_class(made, given, keywords, texts=list(templates_in(fields)), mapped=mapped)
 
     def expand_kwargs(self, kwargs: Any, **_: Any) -> AirflowTask:
@@ -305,7 +312,7 @@ def _methods(made: type[BaseOperator]) -> Iterator[FunctionType]:
     """Yield the methods that the user has written, those of the class itself first."""
     seen = set[str]()
     for each in made.__mro__:
-        if each.__module__ == __name__ or each is object:
+        if each.__module__ in _OWN_MODULES or each is object:
             continue
         for name, method in vars(each).items():
             if isinstance(method, FunctionType) and name not in seen:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ..core.options import option_types
 from ..core.options.options import OPTIONS
 from ..operators import OperatorError
+from .assets import AssetOrTimeSchedule, condition_of, names_of
 
 RETRY_DELAY = 300.0  # seconds; Airflow's default, which differs from nbdag's
 
@@ -65,6 +66,7 @@ TASK_EQUIVALENTS: Mapping[str, Equivalent] = {
     "doc_md": Equivalent("doc", first_line),
     "execution_timeout": Equivalent("timeout", seconds),
     "max_retry_delay": Equivalent("max_retry_delay", seconds),
+    "outlets": Equivalent("produces", lambda given: names_of(given) or None),
     "pool": Equivalent("pool"),
     "pool_slots": Equivalent("slots"),
     "priority_weight": Equivalent("priority"),
@@ -79,10 +81,8 @@ TASK_ONLY_IF: Mapping[str, OnlyIf] = {
     "email_on_failure": OnlyIf((False, None), _NOTICE),
     "email_on_retry": OnlyIf((False, None), _NOTICE.replace("on_failure", "on_retry")),
     "ignore_first_depends_on_past": OnlyIf((True, None), "remove it: the first run never waits for an earlier one"),
-    "inlets": OnlyIf((None, [], ()), 'remove it; a schedule such as --schedule "on NAME" waits for an asset'),
     "max_active_tis_per_dag": OnlyIf((None,), "write pool='…', with a pool of that many slots"),
     "max_active_tis_per_dagrun": OnlyIf((None,), "write pool='…', with a pool of that many slots"),
-    "outlets": OnlyIf((None, [], ()), "write produces='NAME' as an option of the task"),
     "params": OnlyIf((None, {}), "write params={…} in DAG(...), or pass the values with op_kwargs"),
     "run_as_user": OnlyIf((None,), "remove it: every task runs as the user who started nbdag"),
     "sla": OnlyIf((None,), "write execution_timeout=timedelta(…), which ends the task"),
@@ -101,6 +101,7 @@ TASK_IGNORED: Mapping[str, str] = {
     "doc_yaml": "nbdag shows doc and doc_md only",
     "executor": "the option --executor of nbdag chooses the executor",
     "executor_config": "it configures an executor of Airflow",
+    "inlets": "lineage follows from outlets and from schedules",
     "map_index_template": "instances are numbered",
     "owner": "a pipeline has one owner, that of default_args",
     "queue": "it names workers of Airflow",
@@ -157,8 +158,6 @@ DAG_ONLY_IF: Mapping[str, OnlyIf] = {
     "is_paused_upon_creation": OnlyIf((False, None), "remove it, and run `nbdag pause` after `nbdag deploy`"),
     "jinja_environment_kwargs": OnlyIf((None, {}), "remove it: templates have the default settings"),
     "max_consecutive_failed_dag_runs": OnlyIf((0, None), "remove it; `nbdag pause` pauses a pipeline"),
-    "on_failure_callback": OnlyIf((None, []), _NOTICE),
-    "on_success_callback": OnlyIf((None, []), _NOTICE.replace("on_failure", "on_success")),
     "render_template_as_native_obj": OnlyIf((False, None), "pass values as op_kwargs, or read them from the context"),
     "sla_miss_callback": OnlyIf((None, []), "write dagrun_timeout=timedelta(…), which ends the run"),
     "template_searchpath": OnlyIf((None, []), "name scripts by their path from the notebook's folder"),
@@ -295,13 +294,17 @@ def schedule_of(value: Any) -> str | None:
         return None
     if isinstance(value, str):
         return _PRESETS.get(value, value)
+    if (condition := condition_of(value)) is not None:
+        return f"on {condition.text()}"
+    if isinstance(value, AssetOrTimeSchedule):
+        return f"on {value.condition.text()} or at {schedule_of(value.timetable)}"
     if isinstance(value, timedelta):
         return f"every {option_types.write_duration(value.total_seconds())}"
     expression = getattr(value, "_expression", None) or getattr(value, "cron", None)
     if isinstance(expression, str):  # one of the timetables below
         return expression
     kind = type(value).__name__
-    hint = "write a cron expression, a preset such as '@daily', timedelta(hours=1), or None"
+    hint = "write a cron expression, a preset such as '@daily', timedelta(hours=1), [Asset('orders')], or None"
     raise OperatorError(f"schedule is a {kind}, which is not supported", hint=hint)
 
 

@@ -9,23 +9,34 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
-from collections.abc import Callable, Container, Iterable, Mapping
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from types import FunctionType
 from typing import Any
 
 from ..core.options import option_types
 from ..operators import OperatorError
-from ..operators.tasks import Builder, Node, Operator, TaskOutput, chain, current_build
+from ..operators.tasks import Builder, Node, Operator, TaskOutput, chain, current_build, tasks_in
 from . import keywords
 from .keywords import RETRY_DELAY, date_of, read_dag, read_task, schedule_of, zone_of
+from .parameters import DagParam, assignment, parameter_name
 
-__all__ = ["DAG", "Label", "Param", "TaskGroup", "chain", "cross_downstream", "dag"]
+__all__ = ["DAG", "Label", "TaskGroup", "chain", "cross_downstream", "dag"]
 
-_OWN = ("schedule", "schedule_interval", "start_date", "end_date", "default_args", "params", "tags", "doc_md")
+# Keyword of DAG with functions to call when a run ends → the option with their names.
+_CALLBACKS = {"on_failure_callback": "on_failure", "on_success_callback": "on_success"}
+_OWN = (
+    "schedule",
+    "schedule_interval",
+    "start_date",
+    "end_date",
+    "default_args",
+    "params",
+    "tags",
+    "doc_md",
+    *_CALLBACKS,
+)
 _TO_RUN = "run the notebook with `nbdag run`, or one task with `nbdag run --only TASK`"
-
-
-_MISSING: Any = object()
 
 
 class State:
@@ -77,9 +88,12 @@ class DAG:
             options.setdefault("description", doc)
         if rest.get("tags"):
             options["tags"] = [str(tag) for tag in rest["tags"]]
+        for name, option in _CALLBACKS.items():
+            if names := _callbacks(name, rest.get(name), build):
+                options[option] = [*_listed(options.get(option)), *names]
         self.params = dict(rest.get("params") or {})
         for name, value in self.params.items():
-            build.parameters[_parameter_name(name)] = _assignment(name, value, build)
+            build.parameters[parameter_name(name)] = assignment(name, value, build)
         self.doc_md: str | None = None
         self._options, self.task_defaults = options, defaults
         self.trigger_rule = str(defaults.get("trigger", "all_success"))
@@ -102,7 +116,7 @@ class DAG:
         options: dict[str, Any] = {}
         if (schedule := schedule_of(given)) is not None:
             options["schedule"] = schedule
-        zone = getattr(given, "timezone", None)
+        zone = getattr(getattr(given, "timetable", given), "timezone", None)
         for name in ("start_date", "end_date"):
             value = rest.get(name) or self.default_args.get(name)
             if value is not None:
@@ -159,28 +173,21 @@ class DAG:
         return f"<DAG {self.dag_id}>"
 
 
-class Param:
-    """A parameter of the pipeline with a default, a type and a description, as JSON Schema has them."""
-
-    def __init__(self, default: Any = _MISSING, description: str | None = None, **schema: Any) -> None:
-        if default is _MISSING:
-            raise OperatorError("a Param without a default is not supported", hint="write Param(5, …)")
-        self.value = default
-        self.description = description
-        self.schema = schema
-
-    def __repr__(self) -> str:
-        return f"Param({self.value!r})"
+def _listed(given: Any) -> list[Any]:
+    return [] if given is None else [given] if callable(given) or isinstance(given, str) else list(given)
 
 
-class DagParam:
-    """A parameter of the pipeline, as the code of a %%dag cell sees it: only a run knows its value."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __str__(self) -> str:
-        return f"{{{{ params.{self.name} }}}}"
+def _callbacks(keyword: str, given: Any, build: Builder) -> list[str]:
+    """Return the recipients that stand for functions of the %%dag cell. Raise `OperatorError`."""
+    found = []
+    for function in _listed(given):
+        name = build.writer.definition(function) if isinstance(function, FunctionType) else ""
+        if not name.isidentifier():
+            what = getattr(function, "__name__", type(function).__name__)
+            hint = f"write {keyword}= and a function; or {_CALLBACKS[keyword]}='…' with a URL of Apprise"
+            raise OperatorError(f"{keyword} of DAG is {what}, which is no function of this cell", hint=hint)
+        found.append(f":{name}")
+    return found
 
 
 def dag(given: Any = None, **options: Any) -> Any:
@@ -213,6 +220,67 @@ def dag(given: Any = None, **options: Any) -> Any:
     return decorate
 
 
+class MappedArgument(TaskOutput):
+    """An argument of a mapped group, as its tasks get it: each instance of a task has another element."""
+
+    def __init__(self, mapping: GroupMapping, name: str) -> None:
+        self.mapping = mapping
+        self.name = name
+
+    def sources(self) -> Iterator[Operator]:
+        yield from tasks_in(self.mapping.values)
+
+    def __getitem__(self, key: Any) -> Any:
+        raise OperatorError("an element of a mapped group has no value when %%dag runs", hint="use it in a @task")
+
+    __iter__ = __len__ = __bool__ = __getitem__
+
+    def __str__(self) -> str:
+        raise OperatorError("an element of a mapped group is no text when %%dag runs", hint="pass it to a @task")
+
+    __format__ = lambda self, spec: str(self)  # noqa: E731
+
+
+class GroupMapping:
+    """The elements over which a group of tasks is mapped. Its tasks run in step: instance n follows instance n."""
+
+    def __init__(self, group_id: str, values: Mapping[str, Any], keys: Iterable[str] = ()) -> None:
+        self.group_id = group_id
+        self.values = values  # key: argument; value: its elements; for `expand_kwargs`, {"expand_kwargs": dictionaries}
+        group = re.sub(r"\W", "_", group_id)
+        names = list(keys) or list(values)
+        single = len(values) == 1 and not keys
+        self.variable = f"{group}_{names[0]}" if single else f"{group}_arguments"  # the variable of `--map`
+        sources = {name: self.variable if single else f"{self.variable}[{name!r}]" for name in names}
+        self.arguments = {name: MappedArgument(self, source) for name, source in sources.items()}
+
+    def expression(self) -> str:
+        """Return the source of the list of elements."""
+        write = current_build().writer.expression
+        lists = {name: write(self._elements(value)) for name, value in self.values.items()}
+        for name, value in self.values.items():
+            if isinstance(value, TaskOutput) and name != "expand_kwargs":  # the task may return a dictionary
+                lists[name] = f"{lists[name]}.items() if isinstance({lists[name]}, dict) else {lists[name]}"
+        if len(lists) == 1:
+            return str(next(iter(lists.values())))
+        items = ", ".join(f"{name!r}: _{name}" for name in lists)
+        loops = " ".join(f"for _{name} in ({each})" for name, each in lists.items())
+        return f"[{{{items}}} {loops}]"
+
+    def _elements(self, value: Any) -> Any:
+        if isinstance(value, DagParam):
+            return _Named(value.name)
+        return list(value.items()) if isinstance(value, dict) else value
+
+
+class _Named(TaskOutput):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def sources(self) -> Iterator[Operator]:
+        yield from ()
+
+
 class TaskGroup(Node):
     """A group of tasks, whose ids begin with the group's: `with TaskGroup("eu"):` makes `eu.load`."""
 
@@ -232,6 +300,7 @@ class TaskGroup(Node):
         ui_fgcolor: str = "",
         group_display_name: str = "",
         add_suffix_on_collision: bool = False,
+        mapped: tuple[Mapping[str, Any], tuple[str, ...]] | None = None,
         **others: Any,
     ) -> None:
         here = state()
@@ -248,6 +317,12 @@ class TaskGroup(Node):
         here.group_ids.add(self.id)
         self.prefix = f"{self.id}." if prefix_group_id else ""
         self.default_args = {**(self.parent.default_args if self.parent else {}), **(default_args or {})}
+        self.mapping: GroupMapping | None = self.parent.mapping if self.parent else None
+        if mapped is not None:
+            if self.mapping is not None:
+                message = f"the mapped group {self.id} is inside of the mapped group {self.mapping.group_id}"
+                raise OperatorError(message, hint="map one of them over all combinations")
+            self.mapping = GroupMapping(self.id, *mapped)
         self.children: list[str] = []  # ids of its tasks, including the tasks of nested groups
         for text in (tooltip, group_display_name):
             if text:
@@ -280,6 +355,9 @@ class TaskGroup(Node):
 
     def __exit__(self, *_: object) -> None:
         state().groups.pop()
+        if self.mapping is not None and self.mapping.group_id == self.id:
+            for task in tasks_in(self.mapping.values):
+                self.follow(task.last_ids())
 
 
 def task_group(given: Any = None, **options: Any) -> Any:
@@ -297,10 +375,13 @@ def free_id(wanted: str, taken: Container[str]) -> str:
 
 
 class _GroupFunction:
-    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], options: Mapping[str, Any], partial: Mapping[str, Any] | None = None
+    ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.options = options
+        self._partial = dict(partial or {})
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         options = {"group_id": self.function.__name__, "add_suffix_on_collision": True, **self.options}
@@ -308,14 +389,47 @@ class _GroupFunction:
             returned = self.function(*args, **named)
         return group if returned is None else returned
 
+    def _mapped(self, values: Mapping[str, Any], keys: tuple[str, ...] = ()) -> Any:
+        options = {"group_id": self.function.__name__, "add_suffix_on_collision": True, **self.options}
+        with TaskGroup(**options, mapped=(values, keys)) as group:
+            assert group.mapping is not None
+            arguments = {**self._partial, **group.mapping.arguments}
+            self._check(arguments)
+            returned = self.function(**arguments)
+        return group if returned is None else returned
+
+    def _check(self, arguments: Mapping[str, Any]) -> None:
+        try:
+            inspect.signature(self.function).bind(**arguments)
+        except TypeError as error:
+            name = self.function.__name__
+            raise OperatorError(
+                f"{name} {error}", hint=f"give each argument of {name} in partial(…) or expand(…)"
+            ) from None
+
     def override(self, **options: Any) -> _GroupFunction:
         """Return the same function with other options."""
-        return _GroupFunction(self.function, {**self.options, **options})
+        return _GroupFunction(self.function, {**self.options, **options}, self._partial)
 
-    def expand(self, **_: Any) -> Any:
-        raise OperatorError("a mapped group of tasks is not supported", hint="map its tasks one by one with expand")
+    def partial(self, **named: Any) -> _GroupFunction:
+        """Return the same function with some of its arguments, for `expand`."""
+        return _GroupFunction(self.function, self.options, {**self._partial, **named})
 
-    partial = expand_kwargs = expand
+    def expand(self, **mapped: Any) -> Any:
+        """Make a group whose tasks have one instance for each combination of the elements of these arguments."""
+        if not mapped:
+            name = self.function.__name__
+            raise OperatorError("expand maps no argument", hint=f"write {name}.expand(x=[1, 2])")
+        for name, value in mapped.items():
+            if not isinstance(value, list | tuple | dict | TaskOutput | DagParam):
+                message = f"expand cannot map {name} over {value!r}"
+                raise OperatorError(message, hint="write a list, a dictionary, or the result of a task")
+        return self._mapped(mapped)
+
+    def expand_kwargs(self, kwargs: Any, **_: Any) -> Any:
+        """Make a group whose tasks have one instance for each of these dictionaries of arguments."""
+        names = tuple(name for name in inspect.signature(self.function).parameters if name not in self._partial)
+        return self._mapped({"expand_kwargs": kwargs}, names)
 
 
 class Label(Node):
@@ -345,35 +459,3 @@ def cross_downstream(from_tasks: Iterable[Any], to_tasks: Any) -> None:
     """Make each of the second tasks depend on each of the first."""
     for task in from_tasks:
         _ = (task.task if isinstance(task, TaskOutput) else task) >> to_tasks
-
-
-# -- parameters --------------------------------------------------------------------------------------------------------
-
-_TYPES = {"integer": "int", "number": "float", "string": "str", "boolean": "bool", "array": "list", "object": "dict"}
-
-
-def _parameter_name(name: str) -> str:
-    try:
-        return option_types.read_identifier(name)
-    except ValueError as error:
-        raise OperatorError(f"the param {name!r} {error}", hint="rename it") from None
-
-
-def _assignment(name: str, given: Any, build: Builder) -> str:
-    """Return the line of the parameters cell for a param."""
-    param = given if isinstance(given, Param) else Param(given)
-    schema = dict(param.schema)
-    annotation = _TYPES.get(schema["type"]) if isinstance(schema.get("type"), str) else None
-    if annotation:
-        del schema["type"]
-    try:
-        # Without JSON, a description such as "> 0" would be a rule.
-        rules = json.dumps(schema, ensure_ascii=False) if schema or param.description else ""
-    except TypeError as error:
-        raise OperatorError(
-            f"the schema of the param {name} is not JSON: {error}", hint="use texts and numbers"
-        ) from None
-    comment = " ".join([*([rules] if rules else []), *(param.description or "").split()])
-    value = build.writer.expression(param.value)
-    assigned = f"{name}: {annotation} = {value}" if annotation else f"{name} = {value}"
-    return f"{assigned}  # {comment}" if comment else assigned

@@ -104,7 +104,7 @@ def airflow(
     of its tasks calls `nbdag attempt`, so the Python or image of the tasks needs nbdag; Airflow itself does not. After
     a change of the notebook's code, export it again: the tasks fail if the code has another version.
 
-    What has no equal in Airflow is refused, or said in a comment at its place. Exits with 1 if something is refused.
+    A feature without an equivalent in Airflow is an error, or becomes a comment at its place. Exits with 1 on an error.
     """
     text = runs.export_airflow(
         notebook,

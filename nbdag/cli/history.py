@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -217,6 +218,7 @@ def _note(task: api.TaskRun, never: Mapping[tuple[str, int], str]) -> str:
     if (task.id, task.map_index) in never:
         return never[task.id, task.map_index]
     notes = [f"cached: result of run {task.cached}"] if task.cached else []
+    notes += [f"on {task.host}"] if task.host not in (None, socket.gethostname()) else []
     notes += [f"chose {join_names(task.chosen) or 'no task'}"] if task.chosen is not None else []
     text = task.error or "; ".join([*notes, *(note.message for note in task.warnings)])
     return next((line.strip() for line in text.splitlines() if line.strip()), "")

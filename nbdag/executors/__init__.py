@@ -19,6 +19,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -113,6 +114,33 @@ class Choice:
 
     name: str = LOCAL
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostState:
+    """One worker of a cluster, as `nbdag doctor` shows it."""
+
+    name: str  # name of the host
+    address: str
+    slots: int  # maximum number of attempts at once
+    running: int  # number of attempts that the worker executes now
+    load: float  # load average of the host's last minute
+    cores: int
+    versions: Mapping[str, str]  # key: "Python" or "nbdag"
+    problem: str = ""  # why the host cannot execute attempts; "" if it can
+
+
+def hosts(choice: Choice, storage: str = "") -> list[HostState] | None:
+    """Return the hosts of a cluster that is running; None if the executor uses no cluster or starts one itself.
+
+    With the URL of a storage, every host checks that it can write there.
+    """
+    address = choice.options.get("address")
+    if address is None:
+        find(choice.name)
+        return None
+    find_hosts = getattr(import_module(find(choice.name).module), "hosts", None)
+    return None if find_hosts is None else cast("list[HostState]", find_hosts(address, storage))
 
 
 def create(choice: str | Choice, slots: int | None = None) -> Executor:

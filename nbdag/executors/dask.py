@@ -18,6 +18,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import logging
+import os
 import platform
 import queue
 import socket
@@ -33,15 +34,18 @@ from weakref import WeakKeyDictionary
 import distributed
 from distributed import Client, Future, LocalCluster, Queue, Worker
 from distributed.comm.addressing import parse_address, parse_host_port
+from distributed.core import Status
 
 from ..core.model.job import CANCELLED, KERNEL_DIED, Job, Key, Result
 from ..core.model.states import TaskState
 from ..errors import NbdagError, error
 from ..processes.leftovers import terminate_leftovers
+from ..storage import files_at
 from ..storage.host import cached_paths
 from ..writing import create_private_file, make_private_folder
+from . import HostState
 from .job_files import copy_folder, get_results, on_this_host
-from .local import LocalExecutor
+from .local import LocalExecutor, cores
 
 CONNECT_TIMEOUT = 15.0  # seconds to wait for the Dask scheduler
 POLL = 1.0  # seconds between two checks of whether a task is still wanted, and of the list of workers
@@ -112,6 +116,7 @@ class _Submission:
             started=self.started,
             ended=time.time(),
             error=why,
+            host=self.host or None,
             kinds=() if why == CANCELLED else KERNEL_DIED,
         )
 
@@ -478,8 +483,8 @@ def _unusable_folder(job: Job) -> str:
 
 
 def _failed(job: Job, why: str) -> Result:
-    now = time.time()
-    return Result(key=job.key, state=TaskState.FAILED, started=now, ended=now, error=why, final=True)
+    now, host = time.time(), socket.gethostname()
+    return Result(key=job.key, state=TaskState.FAILED, started=now, ended=now, error=why, final=True, host=host)
 
 
 def cancel_attempt(name: str, dask_worker: Worker) -> None:
@@ -488,12 +493,15 @@ def cancel_attempt(name: str, dask_worker: Worker) -> None:
 
 
 def _is_wanted(worker: Worker, key: str) -> bool:
+    """Return whether the Dask scheduler still waits for a task; a worker that has lost its scheduler is closing."""
+    if worker.status in (Status.closing, Status.closed, Status.failed):
+        return False
     task = worker.state.tasks.get(key)
     return task is not None and task.state not in ("cancelled", "released", "forgotten")
 
 
 def describe_host() -> dict[str, str]:
-    """Return the versions of this process that must be the same on every host."""
+    """Return the name of this host, and the versions of this process that must be the same on every host."""
     from importlib.metadata import version
 
     return {"Python": platform.python_version(), "nbdag": version("nbdag"), "host": socket.gethostname()}
@@ -502,14 +510,55 @@ def describe_host() -> dict[str, str]:
 own_versions = describe_host
 
 
+def _differences(seen: Mapping[str, str], own: Mapping[str, str]) -> str:
+    """Return how the versions of a host differ from those of this process; "" if they do not."""
+    return " and ".join(
+        f"{what} {seen[what]} instead of {own[what]}" for what in ("Python", "nbdag") if seen[what] != own[what]
+    )
+
+
 def _check_versions(client: Client) -> None:
     own = own_versions()
-    found = []
-    for seen in client.run(describe_host).values():
-        differences = [
-            f"{what} {seen[what]} instead of {own[what]}" for what in ("Python", "nbdag") if seen[what] != own[what]
-        ]
-        if differences:
-            found.append(f"{seen['host']} has {' and '.join(differences)}")
+    seen = client.run(describe_host).values()
+    found = [f"{each['host']} has {differences}" for each in seen if (differences := _differences(each, own))]
     if found:
         raise HostsDifferError(tuple(found))
+
+
+def _load_of_host(storage: str) -> tuple[float, int, str]:
+    """Return the load average and the number of cores of this host, and why it cannot write to the storage."""
+    reason = ""
+    try:
+        if storage:
+            files_at(storage).check()
+    except NbdagError as failure:
+        reason = str(failure)
+    return os.getloadavg()[0], cores(), reason
+
+
+def hosts(address: str, storage: str = "") -> list[HostState]:
+    """Return the state of all workers of a cluster, by host name. Raises `NoClusterError`.
+
+    With the URL of a storage, every worker checks that it can write there.
+    """
+    client = _connect(address)
+    try:
+        own, workers = own_versions(), client.scheduler_info(n_workers=-1)["workers"]
+        seen, loads = client.run(describe_host), client.run(_load_of_host, storage)
+        found = [
+            HostState(
+                name=seen[worker]["host"],
+                address=worker,
+                slots=about["nthreads"],
+                running=int(about["metrics"].get("executing", 0)),
+                load=loads[worker][0],
+                cores=loads[worker][1],
+                versions={what: seen[worker][what] for what in ("Python", "nbdag")},
+                problem=_differences(seen[worker], own) or loads[worker][2],
+            )
+            for worker, about in workers.items()
+            if worker in seen and worker in loads
+        ]
+    finally:
+        client.close()
+    return sorted(found, key=lambda each: (each.name, each.address))

@@ -24,7 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -135,6 +135,7 @@ class LocalExecutor:
     def __init__(self, slots: int | None = None, *, heartbeat: float = HEARTBEAT) -> None:
         self.slots = slots = cores() if slots is None else slots
         self._heartbeat = heartbeat
+        self._host = socket.gethostname()
         self._on_result: Callable[[Result], None] = lambda result: None
         self._attempts: dict[Key, _Submission] = {}
         self._threads: set[threading.Thread] = set()
@@ -223,7 +224,7 @@ class LocalExecutor:
                     result = attempt.failed(f"the attempt did not start: {type(error).__name__}: {error}")
                 with self._lock:
                     self._attempts.pop(attempt.job.key, None)
-                self._on_result(result)
+                self._on_result(replace(result, host=self._host))
         finally:
             self._kernel_pool.job_ended(attempt.job)
             with self._lock:

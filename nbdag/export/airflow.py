@@ -64,7 +64,7 @@ class Target:
 
 
 def airflow_file(dag: Dag, target: Target) -> str:
-    """Return the DAG file. Raise `ExportError` if something has no equal in Airflow."""
+    """Return the DAG file. Raise `ExportError` if something has no equivalent in Airflow."""
     return _File(dag, target).text()
 
 
@@ -412,13 +412,13 @@ class _File:
     def _comments(self, task: Task) -> Iterator[str]:
         options = task.options
         if options.cache:
-            yield "--cache has no equal in Airflow: the task is executed in every run"
+            yield "--cache has no equivalent in Airflow: the task is executed in every run"
         if options.deadline:
-            yield f"--deadline {options.deadline} has no equal in Airflow, whose deadlines are for whole runs"
+            yield f"--deadline {options.deadline} has no equivalent in Airflow, whose deadlines are for whole runs"
         if options.map and options.max_map_length != MAX_MAP_LENGTH:
             yield f"--max-map-length {options.max_map_length}: set [core] max_map_length of Airflow to at least this"
         if task.polls and options.reschedule and (not isinstance(self.operator, BashAttempt) or options.when):
-            yield "--reschedule has no equal in this operator: the task occupies its slot between two polls"
+            yield "--reschedule has no equivalent in this operator: the task occupies its slot between two polls"
         if task.polls and options.reschedule and options.retries and isinstance(self.operator, BashAttempt):
             yield "Airflow does not retry a BashSensor that fails"
 

@@ -98,6 +98,7 @@ class History:
                 "started": each.started,
                 "ended": each.ended,
                 "error": each.error or "",
+                "host": each.host or "",
                 "notes": [note.message for note in each.notes],
             }
             for each in list_attempts(run, self.dag, tasks=[task], home=self.home)

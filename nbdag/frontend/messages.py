@@ -153,6 +153,7 @@ class Attempt(TypedDict):
     started: float | None
     ended: float | None
     error: str
+    host: str  # name of the host that executed the attempt; "" if it is unknown, or the attempt has not ended
     notes: list[str]
 
 

@@ -189,7 +189,7 @@ def _own(script: str) -> dict[str, int]:
 
 
 def _pasted(text: str, names: Collection[str]) -> Iterator[tuple[int, str, str]]:
-    """Yield (position, program, name) for each value that stands between quotes in the code of another language."""
+    """Yield (position, program, name) for each value inside quoted code of another language."""
     for match in _CODE.finditer(text):
         is_awk = match["program"].endswith("awk")
         if not is_awk and not re.search(r"-\w*[ceE]$", match["options"]):

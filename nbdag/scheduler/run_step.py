@@ -21,6 +21,7 @@ from ..core.model.text import join_names
 from ..core.options.option_types import write_duration
 from ..core.options.options import TaskOptions
 from ..core.planning.assemble import StoredOutputs
+from ..core.planning.dag_layout import layout
 from ..core.planning.deadlines import MissedDeadline
 from ..core.planning.plan import expansion_of, plan
 from ..core.planning.plan_types import Instance, InstanceKey, Plan
@@ -160,16 +161,36 @@ class RunStep:
         return AssetEvent(asset=asset, at=at, extra=extra, dag=row.dag, run=row.name, task=task, map_index=map_index)
 
     def _expand(self, key: InstanceKey, result: Result) -> None:
-        placeholder = self.instances[key]
-        outcome = expansion_of(
-            key[0], result.length or 0, [planning_instance(each) for each in self.instances.values()]
-        )
+        self._set_elements(key[0], dict(enumerate(result.elements)), result.length or 0)
+
+    def _expand_in_step(self) -> None:
+        """Give tasks that are in step with another the instances of their leader, with the elements that both share."""
+        followers = layout(self.run.dag).leads
+        of: dict[str, dict[int, InstanceRow]] = {task: {} for each in followers.items() for task in each}
+        for (task, index), each in self.instances.items() if followers else ():
+            if task in of and each.state is not TaskState.REMOVED:
+                of[task][index] = each
+        for task, lead in followers.items():
+            indices = of[lead].keys()
+            if not of[task] or not indices or -1 in indices or (-1 not in of[task] and of[task].keys() >= indices):
+                continue
+            variables = {variable for variable, _ in self.run.dag.tasks[task].options.map}
+            elements = {
+                n: {name: digest for name, digest in each.element.items() if name in variables}
+                for n, each in of[lead].items()
+            }
+            self._set_elements(task, elements, max(indices) + 1)
+
+    def _set_elements(self, task: str, elements: Mapping[int, Mapping[str, str]], length: int) -> None:
+        """Give a mapped task one instance for each element."""
+        mine = [each for each in self.instances.values() if each.task == task]
+        outcome = expansion_of(task, length, [planning_instance(each) for each in mine])
         for dropped in outcome.drop:
             self.dropped.append(self.instances.pop(dropped))
-        for each in [each for each in self.instances.values() if each.task == key[0]]:
+        for each in mine:
             # An instance that was cleared gets its new element, because the element may have changed.
-            if 0 <= each.map_index < len(result.elements) and each.state not in FINISHED:
-                element = result.elements[each.map_index]
+            if each.map_index in elements and each.state not in FINISHED:
+                element = elements[each.map_index]
                 self.instances[each.task, each.map_index] = replace(each, element=element)
         for step in outcome.moves:
             self._move((step.task, step.map_index), step.state, step.reason)
@@ -177,11 +198,11 @@ class RunStep:
             self.added.append(
                 NewInstance(
                     task=new.task,
-                    position=placeholder.position,
+                    position=mine[0].position,
                     map_index=new.map_index,
-                    pool=placeholder.pool,
-                    slots=placeholder.slots,
-                    element=result.elements[new.map_index],
+                    pool=mine[0].pool,
+                    slots=mine[0].slots,
+                    element=elements.get(new.map_index, {}),
                 )
             )
 
@@ -189,6 +210,8 @@ class RunStep:
 
     def advance(self, *, cancelled: bool, previous: Mapping[str, Sequence[TaskState]] | None = None) -> None:
         """Move the tasks, and start or end the run, as `core.planning.plan` decides."""
+        if self.row.state not in RUN_FINISHED and not self.added and not cancelled:
+            self._expand_in_step()
         if self.row.state in RUN_FINISHED or self.added:
             return  # the new instances get their ids when this step is saved; another step then plans them
         # Not before the start of the run, even if the clock was set back.

@@ -1,12 +1,13 @@
 """The stream of changes, as Server-Sent Events: `GET nbdag/api/events`.
 
 Each event is a JSON object: `kind` (run, dag, scheduler, asset) and `dag`, `run`, `state`, `asset` where they apply. It
-says what has changed; the new state is a request away. The kind `all` asks the page to read everything again.
+names what has changed; the page requests the new state. After an event of kind `all`, the page requests everything
+again.
 
 One thread watches the database for all streams of the server, so fifty viewers cost it no more than one. The thread
-rests while nobody listens. A browser whose connection was lost sends the id of its last event, `Last-Event-ID`, and
+pauses while no stream is open. A browser whose connection was lost sends the id of its last event, `Last-Event-ID`, and
 gets every later event; `all` if the server has been restarted since, or has forgotten that event. A new stream begins
-with the id of the present, so that nothing is missed before its first event, either.
+with the id of the latest event, so that a browser that reconnects before its first event misses nothing.
 """
 
 from __future__ import annotations
@@ -167,6 +168,7 @@ class EventsHandler(ApiHandler):
             await self.flush()
             await hub.begun()
             at = self._beginning(hub)
+            await self.flush()
             while not hub.is_closed:
                 waker.clear()
                 later = hub.after(at)

@@ -6,8 +6,10 @@ one enum of all its values.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+import sys
 import types
 from collections.abc import Iterable
 from enum import EnumMeta
@@ -244,12 +246,8 @@ def _comments(declared: type) -> dict[str, str]:
     """Return the comments beside or above the fields of a class, by field."""
     found: dict[str, str] = {}
     for base in reversed(declared.__mro__ if declared.__mro__[1] is not dict else (declared,)):
-        try:
-            lines = inspect.getsource(base).splitlines()
-        except (OSError, TypeError):
-            continue
         above: list[str] = []
-        for line in lines:
+        for line in _classes(base.__module__).get(base.__name__, ()):
             comment = re.fullmatch(r"    # (.*)", line)
             field = re.match(r"    (\w+): .*?(?:  # (.*))?$", line)
             if comment:
@@ -259,6 +257,18 @@ def _comments(declared: type) -> dict[str, str]:
             if not comment:
                 above = []
     return found
+
+
+@lru_cache(maxsize=128)
+def _classes(module: str) -> dict[str, list[str]]:
+    """Return the lines of each class of a module, by name; nothing for a module without source."""
+    try:
+        source = inspect.getsource(sys.modules[module])  # of a class, `inspect` would parse the module each time
+    except (OSError, TypeError):
+        return {}
+    lines = source.splitlines()
+    declared = [each for each in ast.parse(source).body if isinstance(each, ast.ClassDef)]
+    return {each.name: lines[each.lineno - 1 : each.end_lineno] for each in declared}
 
 
 def _values(hint: Any) -> list[str]:

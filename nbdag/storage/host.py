@@ -65,7 +65,7 @@ def cache_limit(folder: Path) -> int:
 def local_copy(home: Home, path: Path) -> Path:
     """Return the path of a file of the home, after downloading the file if only the storage has it.
 
-    If the storage does not have it either, the path is returned all the same. Raises `StorageError`.
+    Return the path even if neither this host nor the storage has the file. Raises `StorageError`.
     """
     if home.remote is not None and not path.exists():
         with contextlib.suppress(FileNotFoundError):

@@ -19,7 +19,8 @@ from .rows import DagRow, NewInstance, NewRun, RunRow
 
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 _QUEUE_WINDOW = (
-    # Maximum number of queued runs of a DAG that are read: a queue of thousands must not be read whenever a run ends.
+    # Maximum number of queued runs of a DAG that are read whenever a run ends, because a queue may have thousands of
+    # runs.
     100
 )
 

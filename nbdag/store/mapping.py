@@ -40,7 +40,7 @@ READ_FROM: Mapping[type, tuple[list[Column[Any]], frozenset[str]]] = {
 def from_row(cls: type[_R], row: Row[Any], prefix: str = "", **more: object) -> _R:
     """Convert a row into an object of this class.
 
-    The names of the columns in the row begin with `prefix`. `more` are the values of fields without a column.
+    The names of the columns in the row begin with `prefix`. `more` gives the values of fields that have no column.
     """
     names, values = _reader(cls, prefix)  # type: ignore[arg-type]  # mypy doubts that classes hash
     return cls(**dict(zip(names, values(row), strict=True)), **more)
@@ -57,7 +57,7 @@ def updates(cls: type) -> dict[str, BindParameter[Any]]:
 
 
 def update_values(cls: type, obj: Any) -> dict[str, Any]:
-    """Return the values of an object's fields for the parameters of `updates(cls)`."""
+    """Return the values of an object's fields, by the names of the parameters in `updates(cls)`."""
     return {_NEW + column: getattr(obj, name) for name, column in _updated(cls)}
 
 

@@ -207,6 +207,7 @@ class AttemptRow:
     error: str | None = field(metadata=UPDATED)
     traceback: str | None = field(metadata=UPDATED)
     scheduler: str = field(metadata=stored_as("scheduler_id"))
+    host: str | None = field(default=None, metadata=UPDATED)  # host that executed the attempt; None if unknown
     cached: str | None = None  # id of the run whose outcome the attempt took; None: the attempt was executed
     outputs: tuple[StoredOutput, ...] = field(default=(), metadata=NOT_STORED)
     notes: tuple[Note, ...] = field(default=(), metadata=NOT_STORED)
@@ -284,7 +285,7 @@ class Change:
     dropped: Sequence[InstanceRow] = ()  # placeholders of mapped tasks, deleted together with their attempts
     notes: Sequence[Note] = ()  # new notes about the run as a whole
     events: Sequence[AssetEvent] = ()  # new versions of assets to record
-    # Key: pool; value: number of slots that `begun` must not exceed, or −1 for no limit.
+    # Key: pool; value: maximum number of slots that the attempts in `begun` may occupy, or −1 for no limit.
     pools: Mapping[str, int] = field(default_factory=dict)
     at: float = 0.0
     scheduler: str = ""

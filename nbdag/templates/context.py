@@ -31,7 +31,7 @@ INSTEAD = {
     "tomorrow_ds_nodash": "write {{ (logical_date + macros.timedelta(days=1)) | ds_nodash }}",
     "conf": "nbdag has no configuration of Airflow; write {{ var.value.NAME }} or {{ params.NAME }}",
     "inlets": "nbdag has no inlets; pass the value with ti.xcom_pull",
-    "outlets": "nbdag has no outlets; pass the value with ti.xcom_push",
+    "outlets": "write the asset's name; nbdag.produced(name, rows=10) records facts about its new version",
     "prev_data_interval_start_success": "keep the date of the last success in a file or a table",
     "prev_data_interval_end_success": "keep the date of the last success in a file or a table",
     "prev_start_date_success": "keep the date of the last success in a file or a table",

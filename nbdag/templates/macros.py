@@ -1,6 +1,7 @@
 """The filters, the `macros` and the dates that templates can use, as in Airflow.
 
-`macros` contains single functions of Python's modules. Whole modules would let a template leave the sandbox.
+`macros` contains single functions of Python's modules, because whole modules would let a template leave the
+sandbox.
 """
 
 from __future__ import annotations

@@ -136,15 +136,62 @@ def _frame_attributes(frame: Any) -> Refusal | None:
 
 
 def _connection_content(connection: Any) -> object:
-    """Return the number of changes that a connection has made, if its database is in memory.
+    """Return the numbers of changes that a connection has made of rows and of tables, if its database is in memory.
 
     A database in a file is shared by all tasks, so changes of it do not count.
     """
     try:
-        in_memory = all(not file for _, _, file in connection.execute("PRAGMA database_list"))
-        return id(connection), connection.total_changes if in_memory else None
+        if any(file for _, _, file in connection.execute("PRAGMA database_list")):
+            return id(connection)
+        return id(connection), connection.total_changes, *connection.execute("PRAGMA schema_version").fetchone()
     except Exception:  # the connection is closed, or belongs to another thread
         return id(connection)
+
+
+def _duckdb_content(connection: Any) -> object:
+    """Return the tables of a connection of duckdb and their sizes, if its database is in memory."""
+    try:
+        cursor = connection.cursor()  # a query on the connection itself would replace its last result
+        if any(path for _, path in cursor.execute("select database_name, path from duckdb_databases()").fetchall()):
+            return id(connection)
+        query = "select table_name, estimated_size, column_count from duckdb_tables() where not internal"
+        views = "select view_name, 0, column_count from duckdb_views() where not internal"
+        return id(connection), sorted(cursor.execute(f"{query} union all {views}").fetchall())
+    except Exception:  # the connection is closed, or a transaction has failed
+        return id(connection)
+
+
+def _engine_content(engine: Any) -> object:
+    """Return the tables of an SQLAlchemy engine whose database is in memory, and the changes of their rows."""
+    if engine.dialect.name != "sqlite" or engine.url.database not in (None, "", ":memory:"):
+        return id(engine)
+    try:
+        with engine.connect() as connection:
+            return id(engine), _connection_content(connection.connection.dbapi_connection)
+    except Exception:
+        return id(engine)
+
+
+def _queue_content(queue: Any) -> object:
+    return id(queue), list(queue.queue)
+
+
+def _event_content(event: Any) -> object:
+    return id(event), event.is_set()
+
+
+def _variable_content(variable: Any) -> object:
+    return id(variable), variable.get(None)
+
+
+def _local_content(local: Any) -> object:
+    return id(local), dict(vars(local))
+
+
+def _weak_content(container: Any) -> object:
+    """Return the identities of the objects in a weak container, because the container does not keep the objects."""
+    keys = container.keys() if hasattr(container, "keys") else container
+    return id(container), sorted(id(each) for each in keys)
 
 
 def _sentinel_reduce(obj: Any, state: PickleState) -> Any:
@@ -167,6 +214,7 @@ def _cached_property_reduce(obj: Any, state: PickleState) -> Any:
     return type(obj), (obj.func,), {name: value for name, value in vars(obj).items() if name not in ("func", "lock")}
 
 
+_WEAK = ("_weakrefset:WeakSet", "weakref:WeakValueDictionary", "weakref:WeakKeyDictionary")
 _VIEWS = ("dict_keys", "dict_values", "dict_items", "memoryview")
 _SAFE = (
     "builtins:str", "builtins:bytes", "builtins:int", "builtins:float", "builtins:complex", "builtins:NoneType",
@@ -202,6 +250,14 @@ BUILT_IN: tuple[TypeRule, ...] = (
     TypeRule("tempfile:SpooledTemporaryFile", refused=_open_file),
     *(TypeRule(f"builtins:{name}", refused=_live_view) for name in _VIEWS),
     TypeRule("sqlite3:Connection", fingerprint=_connection_content),
+    TypeRule("_duckdb:DuckDBPyConnection", fingerprint=_duckdb_content),
+    TypeRule("duckdb:DuckDBPyConnection", fingerprint=_duckdb_content),
+    TypeRule("sqlalchemy.engine:Engine", fingerprint=_engine_content),
+    TypeRule("queue:Queue", fingerprint=_queue_content),
+    TypeRule("threading:Event", fingerprint=_event_content),
+    TypeRule("_thread:_local", fingerprint=_local_content),
+    TypeRule("_contextvars:ContextVar", fingerprint=_variable_content),
+    *(TypeRule(name, fingerprint=_weak_content) for name in _WEAK),
     TypeRule("builtins:generator", fingerprint=_generator_content),
     TypeRule("numpy:ndarray", reduce=_array_reduce, overlap=_arrays_overlap, is_view=_array_is_view),
     TypeRule("pandas:DataFrame", fingerprint=_frame_content, refused=_frame_attributes),

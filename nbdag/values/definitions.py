@@ -8,13 +8,17 @@ has the same digest.
 from __future__ import annotations
 
 import abc
+import collections
 import functools
+import itertools
 import types
 from collections.abc import Iterable
+from typing import Any
 
 import xxhash
 
 _DEPTH = 12
+_OF_ENUMS = ("__objclass__", "_sort_order_")  # attributes that `enum` sets on members
 # Attributes that Python itself sets on a class, or that differ between kernels.
 _OF_PYTHON = frozenset(
     (
@@ -59,7 +63,20 @@ def _text(obj: object, depth: int) -> str:
         return f"dict{_all(obj.items(), depth)}"
     if isinstance(obj, set | frozenset):  # sorted, because the order of a set differs between processes
         return f"set({sorted(_text(item, depth - 1) for item in obj)})"
-    return f"a {type(obj).__module__}.{type(obj).__qualname__}"
+    if isinstance(obj, collections.deque):
+        return f"deque{_all((*obj, obj.maxlen), depth)}"
+    if isinstance(obj, itertools.count):
+        return repr(obj)
+    name = f"a {type(obj).__module__}.{type(obj).__qualname__}"
+    if type(obj).__module__ == "__main__" and isinstance(own := getattr(obj, "__dict__", None), dict):
+        return f"{name}{_all(((key, value) for key, value in own.items() if key not in _OF_ENUMS), depth)}"
+    return f"{name}({_array(obj)})" if type(obj).__module__ == "numpy" and hasattr(obj, "tobytes") else name
+
+
+def _array(array: Any) -> str:
+    if array.dtype.hasobject:
+        return ""
+    return f"{array.dtype}{array.shape}{xxhash.xxh3_128_hexdigest(array.tobytes())}"
 
 
 def _all(items: Iterable[object], depth: int) -> str:

@@ -156,6 +156,7 @@ class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
 
     def __init__(self, file: Any, buffers: Callable[[pickle.PickleBuffer], bool]) -> None:
         super().__init__(file, 5, buffers)
+        self._classes: set[type] = set()  # classes whose attributes are hashed already
 
     def reducer_override(self, obj: Any) -> Any:
         """Return what to hash in place of an object whose pickle contains more or less than the object's state."""
@@ -165,14 +166,34 @@ class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
             return _Function, (definition_digest(obj), obj.__defaults__, obj.__kwdefaults__, _cells(obj), vars(obj))
         if isinstance(obj, type):
             if is_definition(obj, user_namespace()):
-                return _Class, (obj.__qualname__, definition_digest(obj))
+                return _Class, (obj.__qualname__, definition_digest(obj), self._data_of(obj))
             return super().reducer_override(obj)
+        if type(obj) in self._classes and hasattr(obj, "__dict__"):
+            return _Content, (type(obj).__qualname__, dict(vars(obj)))  # an instance that its class has as an attribute
         rule = rule_of(obj)
         if rule.fingerprint is not None:
             return _Content, (rule.type, rule.fingerprint(obj))
         if cached := _cached_properties(type(obj)):  # type: ignore[arg-type]  # mypy doubts that classes hash
             return _without(obj, cached)
         return super().reducer_override(obj)
+
+    def _data_of(self, cls: type) -> list[tuple[str, Any]]:
+        """Return the attributes of a class that the digest of its definition does not cover, such as a counter."""
+        if cls in self._classes:
+            return []
+        self._classes.add(cls)
+        return [
+            (name, value)
+            for name, value in vars(cls).items()
+            if not name.startswith("__") and name != "_abc_impl" and not isinstance(value, _COVERED)
+        ]
+
+
+# Types of attributes of a class: the digest of a definition contains their values.
+_COVERED = (
+    *(str, bytes, int, float, complex, bool, type(None), type, types.FunctionType, staticmethod, classmethod, property),
+    *(types.MemberDescriptorType, types.GetSetDescriptorType, functools.cached_property, functools.partialmethod),
+)
 
 
 class _Tolerant(_Fingerprinter):

@@ -45,7 +45,7 @@ _namespace: contextvars.ContextVar[MutableMapping[str, Any] | None] = contextvar
 
 
 def user_namespace() -> MutableMapping[str, Any]:
-    """Return the namespace of the notebook: the one set by `using_namespace`, else that of `__main__`."""
+    """Return the namespace of the notebook: it is set by `using_namespace`, by default that of `__main__`."""
     chosen = _namespace.get()
     return chosen if chosen is not None else sys.modules["__main__"].__dict__
 

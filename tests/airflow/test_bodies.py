@@ -50,6 +50,11 @@ DAGS = [
     ("'etl', default_args={'bash_command': 'ls'}, is_paused_upon_creation=False, doc_md='# Title\\nmore'",
      "%dag etl --description Title"),
     ("'etl', start_date='2026-01-01'", "%dag etl --start-date 2026-01-01"),
+    ("'etl', schedule=[Asset('s3://a'), Dataset('b')]", "%dag etl --schedule 'on s3://a and b'"),
+    ("'etl', schedule=Asset(name='a', uri='file:a.csv')", "%dag etl --schedule 'on file:a.csv'"),
+    ("'etl', schedule=(Asset('a') | Asset('b')) & Asset('c')", "%dag etl --schedule 'on (a or b) and c'"),
+    ("'etl', schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable('0 6 * * *', timezone='Europe/Riga'), "
+     "assets=AssetAny(Asset('a'), Asset('b')))", "%dag etl --schedule 'on a or b or at 0 6 * * *' --tz Europe/Riga"),
 ]  # fmt: skip
 
 
@@ -179,14 +184,13 @@ REFUSED = [
     ("from nbdag.airflow.providers.amazon.aws.operators.s3 import S3ListOperator", 1, "nbdag.airflow has no S3ListOperator", "@task"),
     ("from nbdag.airflow.utils.dates import days_ago", 1, "days_ago is not supported", "start_date=datetime(2026, 1, 1)"),
     ("from nbdag.airflow.operators.python import PythonOperater", 1, "nbdag.airflow has no PythonOperater", "did you mean PythonOperator?"),
-    ("from nbdag.airflow.datasets import Dataset", 1, "Dataset is not supported", "TriggerDagRunOperator"),
+    ("from nbdag.airflow.datasets import DatasetAlias", 1, "DatasetAlias is not supported", "write Asset('s3://lake/orders')"),
     ("DAG()", 1, "a DAG needs an id", "DAG('etl'"),
     ("DAG('a b')", 1, "the id 'a b' of the DAG is not a valid id", "use letters"),
     ("DAG('a')\nDAG('b')", 2, "a second DAG, b; a notebook is one pipeline", "a separate notebook"),
     ("DAG('a', schedule='@dayly')", 1, "@dayly", ""),
     ("DAG('a', schedule=[1])", 1, "schedule is a list, which is not supported", "cron expression"),
     ("DAG('a', sla_miss_callback=print)", 1, "sla_miss_callback=print of DAG is not supported", "dagrun_timeout"),
-    ("DAG('a', on_failure_callback=print)", 1, "on_failure_callback=print of DAG", "on_failure='…'"),
     ("DAG('a', user_defined_macros={'x': 1})", 1, "user_defined_macros", "@task"),
     ("DAG('a', catch_up=True)", 1, "unknown keyword catch_up for DAG", "did you mean catchup?"),
     ("DAG('a', default_args={'retris': 2})", 1, "unknown keyword retris for default_args", "did you mean retries?"),
@@ -201,7 +205,12 @@ REFUSED = [
     ("\nEmptyOperator()", 2, "a EmptyOperator needs a task_id", "task_id='load'"),
     ("EmptyOperator(task_id='a', task_idd=1)", 1, "unknown keyword task_idd for EmptyOperator", ""),
     ("EmptyOperator(task_id='a', sla=timedelta(hours=1))", 1, "sla=", "execution_timeout"),
-    ("EmptyOperator(task_id='a', outlets=['x'])", 1, "outlets=['x'] of EmptyOperator is not supported", "write produces='NAME'"),
+    ("EmptyOperator(task_id='a', outlets=[5])", 1, "5 is no asset", "write Asset('s3://lake/orders')"),
+    ("EmptyOperator(task_id='a', outlets=[Asset('a b')])", 1, "'a b' is not the name of an asset", "without blanks"),
+    ("DAG('a', schedule=[Asset('a'), 5])", 1, "schedule is a list, which is not supported", "[Asset('orders')]"),
+    ("DAG('a', on_failure_callback=print)", 1, "on_failure_callback of DAG is print, which is no function of this cell",
+     "write on_failure_callback= and a function"),
+    ("DAG('a', on_success_callback=lambda context: None)", 1, "on_success_callback of DAG is <lambda>", "a function"),
     ("EmptyOperator(task_id='a', trigger_rule='all_succes')", 1, "is unknown", "did you mean all_success?"),
     ("EmptyOperator(task_id='a', start_date=datetime(2020, 1, 1))", 1, "start_date of EmptyOperator differs", "in DAG(...)"),
     ("EmptyOperator(task_id='a')\nEmptyOperator(task_id='a')", 2, "task a already exists, created in line", "different ids"),
@@ -223,10 +232,26 @@ REFUSED = [
     ("@task\ndef f(): return 1\nf().map('str')", 3, "map needs a function, not a str", "write map(convert)"),
     ("@task\ndef f(): return [1]\nf().zip([2])", 3, "a list is not the result of a task", "write first().zip(second())"),
     ("@task\ndef f(): return [1]\nf().map(lambda x: x)['k']", 3, "list has no keys", "map a function"),
-    ("@task_group\ndef g(x): EmptyOperator(task_id='a')\ng.expand(x=[1, 2])", 3, "a mapped group of tasks", "one by one"),
+    ("@task\ndef f(x): return x\n@task_group\ndef g(x): f.expand(x=[x])\ng.expand(x=[1, 2])", 4,
+     "g.f is mapped, and its group g is mapped too", "map it outside of the group"),
+    ("@task_group\ndef h(x): EmptyOperator(task_id='a')\n@task_group\ndef g(x): h.expand(x=[3])\ng.expand(x=[1])", 4,
+     "the mapped group g.h is inside of the mapped group g", "map one of them"),
+    ("@task.branch\ndef f(): return 'a'\n@task_group\ndef g(x): f()\ng.expand(x=[1])", 4,
+     "g.f is a branch, which a mapped group cannot contain", "raise AirflowSkipException in a @task"),
+    ("@task\ndef f(x): return x\nfound = []\n@task_group\ndef g(x): found.append(x); f(x)\n"
+     "g.expand(x=[1])\nf(found[0])", 7, "f uses an element of the mapped group g, but is not in it", "return the result"),
+    ("@task_group\ndef g(x, y): EmptyOperator(task_id='a')\ng.expand(x=[1])", 3, "g missing a required argument: 'y'",
+     "in partial(…) or expand(…)"),
+    ("@task_group\ndef g(x): EmptyOperator(task_id='a')\ng.expand()", 3, "expand maps no argument", "write g.expand(x="),
+    ("@task_group\ndef g(x): EmptyOperator(task_id='a')\ng.expand(x=5)", 3, "expand cannot map x over 5", "write a list"),
+    ("@task\ndef f(x): return x\n@task_group\ndef g(x): f(f'{x}')\ng.expand(x=[1])", 4,
+     "an element of a mapped group is no text when %%dag runs", "pass it to a @task"),
+    ("@task\ndef n(): return [1]\n@task\ndef f(x): return x\n@task_group\n"
+     "def g(x): f.override(task_id='b', trigger_rule='one_success')(f(x))\ng.expand(x=n())", 6,
+     "the trigger rule one_success of g.b would count n as well", "write trigger_rule='all_done'"),
     ("EmptyOperator(task_id='a', on_success_callback='report')", 1, "on_success_callback of EmptyOperator is not a function",
      "write on_success_callback=report"),
-    ("class Loud(BashOperator):\n    def execute(self, context): return 1", 1, "Loud changes execute of BashOperator",
+    ("class Loud(LatestOnlyOperator):\n    def execute(self, context): return 1", 1, "Loud changes execute of LatestOnlyOperator",
      "write class Loud(BaseOperator) with its own execute"),
     ("class A(BaseOperator): ...\nA(task_id='a')", 2, "A has no method execute", "write the method"),
     ("class A(BaseSensorOperator): ...\nA(task_id='a')", 2, "A has no method poke", "write the method"),
@@ -244,6 +269,24 @@ REFUSED = [
     ("def outer():\n    model = object()\n    @task\n    def f(): return model\n    f()\nouter()", 4,
      "f reads model of the enclosing function", "pass model as an argument"),
 ]  # fmt: skip
+
+
+def test_callbacks_of_a_dag_become_recipients(build):
+    body = "def tell(context): print(context['ds'])\nDAG('a', on_failure_callback=tell, on_success_callback=[tell], "
+    cells, made = build(f"{NAMES}\n{body}on_failure='team:ask')\nEmptyOperator(task_id='a')")
+    assert cells[0].source == "%dag a --on-failure team:ask :tell --on-success :tell"
+    assert "def tell(context): print(context['ds'])" in cells[1].source
+    assert made.warnings == []
+
+
+def test_outlets_are_produced(build):
+    cells, made = build(
+        f"{NAMES}\nEmptyOperator(task_id='a', outlets=[Asset('s3://a'), Dataset('b')], inlets=[Asset('c')])"
+    )
+    assert cells[0].source == "%%task a --produces s3://a b\npass"
+    assert [each.message for each in made.warnings] == [
+        "inlets of EmptyOperator has no effect: lineage follows from outlets and from schedules"
+    ]
 
 
 @pytest.mark.parametrize(("body", "line", "message", "hint"), REFUSED)

@@ -35,6 +35,7 @@ class Site:
     token: str
     environment: Mapping[str, str]
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    page: Any = None  # the page of the last visit, at about:blank: the next visit need not compile the scripts again
 
     @property
     def url(self) -> str:
@@ -103,6 +104,8 @@ def served(runtime: Path, port: int) -> Iterator[Site]:
             _wait_for_answer(site, process, root / "log")
             yield site
         finally:
+            if site.page is not None:
+                site.page.context.close()
             for each in reversed(site.processes):
                 each.terminate()
             for each in site.processes:
@@ -135,20 +138,29 @@ class Visit:
     page: Any
     errors: list[str] = field(default_factory=list)  # from the console, and exceptions
 
+    def record(self, message: Any) -> None:
+        """Record an error of the console."""
+        if message.type == "error":
+            self.errors.append(f"{message.text} {message.location.get('url', '')}")
+
+    def record_exception(self, error: Any) -> None:
+        """Record an exception that the page did not catch."""
+        self.errors.append(str(error))
+
     def open(self, place: str) -> None:
         """Load the page at a place such as `/dags/churn/grid`."""
         self.page.goto(self.site.url + place)
 
-    def serious_violations(self, context: str = "body") -> list[Any]:
+    def serious_violations(self) -> list[Any]:
         """Return what axe-core reports as serious or critical."""
-        from axe_playwright_python.sync_playwright import Axe
+        return serious_violations(self.page, "body")
 
-        found = Axe().run(self.page, context=context).response["violations"]
-        return [
-            (each["id"], [node["html"][:300] for node in each["nodes"]])
-            for each in found
-            if each["impact"] in ("serious", "critical")
-        ]
+    def unreadable_in_the_dark(self) -> list[Any]:
+        """Return what axe-core reports about the contrast of colours in dark mode, and return to light mode."""
+        self.page.emulate_media(color_scheme="dark")
+        found = serious_violations(self.page, "body", "color-contrast")
+        self.page.emulate_media(color_scheme="light")
+        return found
 
     def overflows(self) -> list[str]:
         """Return the controls that are cut off at the side of the window."""
@@ -160,28 +172,59 @@ class Visit:
         )
 
 
+def serious_violations(page: Any, context: str, *rules: str) -> list[Any]:
+    """Return what axe-core reports as serious or critical; by these rules, or by all.
+
+    Of all rules, only `color-contrast` depends on the theme, so the second theme of a view needs no other rule.
+    """
+    from axe_playwright_python.sync_playwright import Axe
+
+    options: dict[str, Any] = {"resultTypes": ["violations"]}
+    if rules:
+        options["runOnly"] = {"type": "rule", "values": list(rules)}
+    found = Axe().run(page, context=context, options=options).response["violations"]
+    return [
+        (each["id"], [node["html"][:300] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
 @contextlib.contextmanager
-def visited(
-    browser: Any, site: Site, *, theme: str = "light", width: int = 1400, height: int = 900, scale: float = 1
-) -> Iterator[Visit]:
-    """Open a signed-in page at the list of pipelines."""
+def visited(browser: Any, site: Site, *, width: int = 1400, height: int = 900, scale: float = 1) -> Iterator[Visit]:
+    """Open a signed-in page at the list of pipelines.
+
+    Visits share a page, which stores nothing from one visit to the next, unless a test fails or wants another scale.
+    """
+    page, site.page = site.page, None
+    if page is None or scale != 1:
+        page = _new_page(browser, scale)
+    page.set_viewport_size({"width": width, "height": height})
+    visit = Visit(site, page)
+    page.on("console", visit.record)
+    page.on("pageerror", visit.record_exception)
+    page.goto(f"{site.url}/?token={site.token}")
+    try:
+        yield visit
+    except BaseException:
+        page.context.close()
+        raise
+    if scale != 1:
+        page.context.close()
+        return
+    page.remove_listener("console", visit.record)
+    page.remove_listener("pageerror", visit.record_exception)
+    page.unroute_all()
+    page.context.set_offline(False)
+    page.emulate_media(color_scheme="light")
+    page.evaluate("() => { localStorage.clear(); sessionStorage.clear() }")
+    page.goto("about:blank")
+    site.page = page
+
+
+def _new_page(browser: Any, scale: float) -> Any:
     context = browser.new_context(
-        color_scheme=theme,
-        viewport={"width": width, "height": height},
-        device_scale_factor=scale,
-        timezone_id="Europe/Berlin",
-        locale="en-US",
+        color_scheme="light", device_scale_factor=scale, timezone_id="Europe/Berlin", locale="en-US"
     )
     context.set_default_timeout(90_000)
-    page = context.new_page()
-    visit = Visit(site, page)
-    page.on("console", lambda message: _record(visit, message))
-    page.on("pageerror", lambda error: visit.errors.append(str(error)))
-    page.goto(f"{site.url}/?token={site.token}")
-    yield visit
-    context.close()
-
-
-def _record(visit: Visit, message: Any) -> None:
-    if message.type == "error":
-        visit.errors.append(f"{message.text} {message.location.get('url', '')}")
+    return context.new_page()

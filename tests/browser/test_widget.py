@@ -337,8 +337,8 @@ def test_no_output_of_a_task_runs_code_in_a_real_notebook(notebook):
     assert nb.page.evaluate("window.ran") is None
 
 
-def test_a_saved_notebook_shows_the_last_picture_without_a_kernel(notebook, server, tmp_path):
-    nb = notebook("%dag saved", "%%task one\nx = 1", "%%task two\ny = x", alone=True)
+def test_a_saved_notebook_shows_the_last_picture_without_a_kernel(notebook, lab, server, tmp_path):
+    nb = notebook("%dag saved", "%%task one\nx = 1", "%%task two\ny = x")
     nb.open_graph()
     nb.run(3)
     nb.box("one", "success")
@@ -366,13 +366,9 @@ def test_a_saved_notebook_shows_the_last_picture_without_a_kernel(notebook, serv
     assert drawn.evaluate("async (img) => (await img.decode(), img.naturalHeight)") > 40
     offline.close()
 
-    nb.page.evaluate(
-        "async ([url, token]) => { const kernels = await (await fetch(`${url}/api/sessions?token=${token}`)).json();"
-        " for (const each of kernels) await fetch(`${url}/api/sessions/${each.id}?token=${token}`, {method: 'DELETE',"
-        " headers: {'X-XSRFToken': (document.cookie.match(/_xsrf=([^;]*)/) || [])[1]}}) }",
-        [server.url, server.token],
-    )
-    nb.page.reload()
+    lab.clear()
+    server.end_kernels()
+    lab.opened(nb.path.name)
     nb.page.wait_for_selector(".jp-OutputArea :is(img, svg[aria-label='saved: 2 tasks'])")
     assert nb.page.locator("text=model not found").count() == 0
     assert nb.page.locator(".nbdag-app").count() == 0

@@ -336,6 +336,27 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
     "import *": ([("a", "from m import *\nanything")], "NB301", "from m import * sets unknown names", ""),
     "exec": ([("a", "exec('x = 1')")], "NB302", "exec()", "--out"),
     "a seed in setup": ([("setup", "import random\nrandom.seed(0)"), ("a", "x = random.random()"), ("b", "y = random.random()")], "NB303", "random.seed", "in the task"),
+    "an id that each task makes for itself": (
+        [("setup", "import uuid\nRUN = uuid.uuid4().hex\nOUT = f'out/{RUN}'"), ("a", "x = OUT"), ("b", "y = OUT")],
+        "NB308", "OUT has another value in each task that reads it (a, b)", "create OUT in a task",
+    ),
+    "data that setup draws without a seed": (
+        [("setup", "import numpy as np\nrng = np.random.default_rng()\nX = rng.normal(size=3)"), ("a", "x = X"), ("b", "y = X")],
+        "NB308", "calls rng.normal", "",
+    ),
+    "a cache for a function that prints": (
+        [
+            ("setup", "import functools\n@functools.cache\ndef f(x):\n    print(x)\n    return x"),
+            ("a", "x = f(1)"),
+            ("b", "y = f(1)"),
+        ],
+        "NB464", "calls print again", "call f in one task",
+    ),
+    "a registry of a library": (
+        [("a", "import csv\ncsv.register_dialect('mine')"), ("b", "import csv\nprint(csv.list_dialects())")],
+        "NB462", "csv.register_dialect", "",
+    ),
+    "the namespace of the shell": ([("a", "get_ipython().user_ns['x'] = 1")], "NB302", "user_ns", ""),
     "an environment that a task changes": ([("a", "import os\nos.environ['A'] = '1'"), ("b", "x = 1")], "NB304", "environment", "%%setup"),
     "a directory that a task changes": ([("a", "%cd /tmp"), ("b", "x = 1")], "NB304", "directory", ""),
     "a seed in a task": (
@@ -384,6 +405,21 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
     "setup too low for a function's read": ([("setup", "def g(v): return f()"), ("a", "r = list(map(g, [1]))"), ("setup", "def f(): pass")], "NB305", "may read f, but does not see it: setup sets it in cell 3", "above"),
     "a function with a typo that nobody calls": ([("a", "limit = 1\ndef f(): return limt")], "NB306", "limt", "limit"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "from datetime import datetime\nX = datetime.now().strftime('%Y-%m-%d')",
+        "from datetime import date\nX = date.today()",
+        "import numpy as np\nrng = np.random.default_rng(0)\nX = rng.normal()",
+        "import time\nX = 1\nstart = time.time()\ndef elapsed():\n    return time.time() - start",
+        "from functools import cache\n@cache\ndef f(x):\n    return x\nX = f(1)",
+    ],
+)
+def test_setup_that_makes_the_same_values_in_every_task_is_not_reported(setup: str) -> None:
+    uses = "; elapsed()" if "elapsed" in setup else ""
+    assert notebook(("setup", setup), ("a", f"x = X{uses}"), ("b", f"y = X{uses}")).problems == ()
 
 
 @pytest.mark.parametrize(

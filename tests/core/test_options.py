@@ -31,7 +31,17 @@ def key_with(options: TaskOptions) -> str:
 
 
 def test_the_options_that_affect_a_result_are_known() -> None:
-    assert set(RESULT_OPTIONS) == {"when", "check", "operator", "out", "change", "map", "zip", "operator_options"}
+    assert set(RESULT_OPTIONS) == {
+        "when",
+        "check",
+        "operator",
+        "out",
+        "change",
+        "map",
+        "zip",
+        "in_step",
+        "operator_options",
+    }
 
 
 def test_every_field_of_the_task_options_declares_whether_it_affects_the_result() -> None:
@@ -53,5 +63,5 @@ def test_an_option_that_does_not_declare_it_is_rejected(metadata: dict[str, str]
 @pytest.mark.parametrize("option", OPTIONS["task"], ids=lambda option: option.field)
 def test_an_option_changes_the_cache_key_if_it_affects_the_result(option: Option) -> None:
     changed = replace(TaskOptions(), **{option.field: another_value(option)})
-    in_element = option.field in ("map", "zip")  # an instance's element is in the key instead
+    in_element = option.field in ("map", "zip", "in_step")  # an instance's element is in the key instead
     assert (key_with(changed) != key_with(TaskOptions())) is (option.affects_result and not in_element)

@@ -398,3 +398,49 @@ def test_five_thousand_tasks_are_weighed_and_planned_without_a_quadratic_loop():
         found = plan(dag, run_of(), [Instance(task="t0", state=TaskState.FAILED), *first[1:]], now=NOW)
     assert len(found.moves) == 4999
     assert pstats.Stats(profile).total_calls < 100 * len(names)
+
+
+# -- tasks in step -----------------------------------------------------------------------------------------------------
+
+STEPS = dag_of(
+    "load clean any last: load>clean clean>any clean>last",
+    load={"map": (("n", "ids"),)},
+    clean={"map": (("rows", "rows"),), "in_step": "load"},
+    any={"map": (("n", "ids"),), "in_step": "load", "trigger": "all_done"},
+)
+
+
+@pytest.mark.parametrize(
+    ("states", "ready", "moves"),
+    [
+        ("load=running clean any last", [], {}),
+        ("load[0]=running load[1]=success clean[0] clean[1] any[0] any[1] last", ["clean[1]"], {}),
+        (
+            "load[0]=failed load[1]=skipped load[2] clean[0] clean[1] clean[2] any[0] any[1] any[2] last",
+            ["any[0]", "any[1]", "load[2]"],
+            {"clean[0]": "upstream_failed", "clean[1]": "skipped"},
+        ),
+        ("load[0]=success load[1]=success clean[0]=success clean[1] any[0] any[1] last", ["any[0]", "clean[1]"], {}),
+        ("load=failed clean any last", [], {"clean": "upstream_failed", "any": "upstream_failed", "last": "upstream_failed"}),
+        ("load=skipped clean any last", [], {"clean": "skipped", "any": "skipped", "last": "skipped"}),
+    ],
+)  # fmt: skip
+def test_each_instance_follows_that_of_the_same_index(states, ready, moves):
+    found = planned(STEPS, states)
+    assert sorted(labels(found.ready)) == ready
+    assert {name: state for name, state in told(found.moves).items() if state != "scheduled"} == moves | (
+        {"last": "upstream_failed"} if "clean[0]" in moves else {}
+    )
+
+
+def test_the_reason_of_a_wait_names_the_own_instance():
+    found = planned(STEPS, "load[0]=running load[1]=success clean[0] clean[1] any[0] any[1] last", explain=True)
+    assert found.waiting["clean", 0] == ("waits for load[0], which is running",)
+    assert planned(STEPS, "load=running clean any last", explain=True).waiting["clean", -1] == (
+        "waits until the elements of load are known",
+    )
+
+
+def test_without_its_leader_a_task_is_planned_like_any_mapped_task():
+    found = planned(STEPS, "clean any", selection=frozenset({"clean", "any"}))
+    assert (labels(found.ready), found.expand) == (["clean"], {"clean"})

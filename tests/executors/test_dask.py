@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -19,12 +21,14 @@ import psutil
 import pytest
 from patience import LONG, until
 
+from nbdag import runs
 from nbdag.core.model.dag import Task
 from nbdag.core.model.job import Job, Key, Result
 from nbdag.core.model.states import TaskState
 from nbdag.core.options.options import TaskOptions
 from nbdag.executors import Choice, create
 from nbdag.executors.dask import DaskExecutor, HostsDifferError, NoClusterError, describe_host
+from nbdag.home import Home
 
 # Dask leaves sockets to the garbage collector when a connection or a cluster is closed early.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
@@ -95,6 +99,7 @@ def test_an_attempt_of_a_lost_worker_fails_and_does_not_run_again(cluster: Any, 
     result = on.result()
     assert result.state is TaskState.FAILED
     assert (result.error or "").startswith("the Dask worker tcp://") and "was lost" in (result.error or "")
+    assert result.host == socket.gethostname()
     until(lambda: all(map(ended, on.begun())))
     on.submit("next", "x = 1")
     assert on.result().state is TaskState.SUCCESS
@@ -196,6 +201,25 @@ def test_an_address_where_nothing_listens_is_an_error(monkeypatch: pytest.Monkey
     monkeypatch.setattr("nbdag.executors.dask.CONNECT_TIMEOUT", 1.0)
     with pytest.raises(NoClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9 "):
         create(Choice("dask", {"address": "tcp://127.0.0.1:9"}), 1)
+
+
+def test_doctor_shows_the_hosts_of_a_cluster(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown(**options: Any) -> list[tuple[str, str]]:
+        choice, home = Choice("dask", options), Home(tmp_path / "home", storage="memory://here")
+        found = runs.doctor(home, executor=choice)
+        return [(each.level, each.said) for each in found if each.what in ("host", "cluster")]
+
+    ((level, said),) = shown(address=cluster.scheduler_address)
+    assert level == "ok"
+    assert f"{socket.gethostname()} at tcp://127.0.0.1:" in said
+    assert ": 0 of 1 slot busy, load " in said and f"Python {platform.python_version()}, nbdag " in said
+    monkeypatch.setattr("nbdag.executors.dask.own_versions", lambda: {**describe_host(), "Python": "3.0.0"})
+    ((level, said),) = shown(address=cluster.scheduler_address)
+    assert level == "problem" and said.endswith(" instead of 3.0.0")
+    monkeypatch.setattr("nbdag.executors.dask.CONNECT_TIMEOUT", 1.0)
+    ((level, said),) = shown(address="tcp://127.0.0.1:9")
+    assert level == "problem" and "no Dask scheduler answers" in said
+    assert shown() == []
 
 
 def test_hosts_with_another_version_are_refused_unless_allowed(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:

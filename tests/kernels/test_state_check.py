@@ -157,6 +157,117 @@ def test_attributes_of_a_module_of_the_user_are_compared(tmp_path: Path, monkeyp
     assert ".N" not in message and "_cache" not in message
 
 
+MODULE = """
+import contextvars, functools, threading
+_seen, _config, _cache, _units = [], {'rate': 1}, {}, {}
+_model, _level, _ready = None, None, False
+_local = threading.local()
+VARIABLE = contextvars.ContextVar('VARIABLE', default=None)
+
+class Settings:
+    def __init__(self):
+        self.parts = {'a': {'b': [1]}}
+settings = Settings()
+
+def tick():
+    tick.calls += 1
+tick.calls = 0
+
+def collect(value, found=[]):
+    found.append(value)
+
+def counter():
+    n = 0
+    def count():
+        nonlocal n
+        n += 1
+        return n
+    return count
+count = counter()
+
+def memoized(function):
+    results = {}
+    def call(n):
+        if n not in results:
+            results[n] = function(n)
+        return results[n]
+    return call
+
+@memoized
+def square(n):
+    return n * n
+
+def model():
+    global _model, _ready
+    if _model is None:
+        _model, _ready = {'w': 3}, True
+        _units['w'] = 1
+    return _model
+
+def set_level(level):
+    global _level
+    _level = level
+
+def level():
+    return _level
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "changed"),
+    [
+        ("m._seen.append(1)", "m._seen"),
+        ("m._config.update(rate=2)", "m._config"),
+        ("m._local.user = 'me'", "m._local"),
+        ("m.VARIABLE.set('x')", "m.VARIABLE"),
+        ("m.settings.parts['a']['b'].append(2)", "m.settings"),
+        ("m.tick()", "m.tick"),
+        ("m.collect(1)", "m.collect"),
+        ("m.count()", "m.count"),
+        ("m.set_level('debug')", "m._level"),
+        ("m.square(3); m.model(); m._cache.update(a=1)", ""),  # caches, which each task fills with the same results
+    ],
+)
+def test_state_that_a_module_hides_is_compared_but_caches_are_not(
+    code: str, changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hiding.py").write_text(MODULE)
+    (tmp_path / "using.py").write_text("import hiding\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("hiding", "using"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    # The later task uses the module only through another one.
+    said = notes(
+        {"using": "b"}, lambda: exec(code, {"m": sys.modules["hiding"]}), lambda: importlib.import_module("using")
+    )
+    assert [message.split()[3].replace("hiding", "m") for _, message in said] == ([changed] if changed else [])
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "undo"),
+    [
+        ("sys/streams", "import sys, io; sys.stderr = io.StringIO()", "sys.stderr = sys.__stderr__"),
+        ("builtins/names", "import builtins; builtins.answer = 42", "del builtins.answer"),
+        ("sys/modules", "import sys, types; sys.modules['made'] = types.ModuleType('made')", "del sys.modules['made']"),
+        (
+            "time/zone",
+            "import os, time; os.environ['TZ'] = 'Asia/Tokyo'; time.tzset()",
+            "del os.environ['TZ']; time.tzset()",
+        ),
+        ("matplotlib/figures", "import matplotlib.pyplot as plt; plt.figure()", "plt.close('all')"),
+    ],
+)
+def test_each_of_these_changes_is_reported(key: str, change: str, undo: str) -> None:
+    names: dict[str, object] = {}
+    importlib.import_module("matplotlib.pyplot").switch_backend("agg")
+    try:
+        ((code, message),) = notes({key: "b"}, lambda: exec(change, names))
+    finally:
+        exec(undo, names)
+    assert code == "NB440"
+    assert "b runs without that change" in message
+
+
 def test_a_package_adds_a_probe_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     library = types.SimpleNamespace(settings={"mode": "fast", "depth": 1})
     probe = Probe("mylib/settings", "mylib", lambda mylib: dict(mylib.settings), title="the settings of mylib")

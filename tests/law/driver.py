@@ -33,7 +33,9 @@ Seen = dict[str, Any]  # name → a canonical form of its value
 UNBOUND = "unbound"
 MODULES = Path(__file__).parent / "modules"  # modules of the user, which each kernel imports for itself
 # Warnings of `check` about code whose effects it cannot see, or whose state no other task sees.
-SAID_BY_CHECK = frozenset(["NB301", "NB302", "NB303", "NB304", "NB305", "NB306", "NB460", "NB461", "NB462", "NB464"])
+SAID_BY_CHECK = frozenset(
+    ["NB301", "NB302", "NB303", "NB304", "NB305", "NB306", "NB308", "NB460", "NB461", "NB462", "NB464"]
+)
 
 
 def notebook(*cells: tuple[str, str], options: Mapping[str, TaskOptions] | None = None) -> Dag:

@@ -32,6 +32,16 @@ def no_files_of_cases() -> Iterator[None]:
 NODE = "class Node:\n    pass"
 
 EQUAL: dict[str, list[tuple[str, str]]] = {
+    "a counter that a class or a default holds": [
+        (
+            "setup",
+            "import itertools\nfrom collections import deque\nclass T:\n    ids = itertools.count(1)\n    log = deque()\n"
+            "    def __init__(self):\n        self.id = next(T.ids)\n        T.log.append(self.id)\n"
+            "def number(_numbers=itertools.count()):\n    return next(_numbers)",
+        ),
+        ("a", "x = T(), number()"),
+        ("b", "found = T().id, list(T.log), number(), x[0].id, isinstance(x[0], T)"),
+    ],
     "an object as a key": [
         ("k1", f"{NODE}\nstart = Node()"),
         ("k2", "graph = {start: 'v'}\nseen = {start}"),

@@ -56,6 +56,40 @@ SAID: dict[str, tuple[Cells, Mapping[str, list[tuple[str, str]]]]] = {
         [CLASS, ("b", f"{SET}\nput(Cfg, 'n', 5)\nput(f, 'calls', 7)"), ("c", "n = Cfg.n, f.calls")],
         {"b": [("NB402", "Cfg"), ("NB401", "f")]},
     ),
+    "a generator that a class of setup has": (
+        [
+            (
+                "setup",
+                "from random import Random\nclass Dice:\n    rng = Random(0)\n    def roll(self): return self.rng.random()",
+            ),
+            ("a", "u = Dice().roll()"),
+            ("b", "v = Dice().roll()"),
+        ],
+        {"a": [("NB402", "Dice")]},
+    ),
+    "a queue of setup": (
+        [("setup", "import queue\nq = queue.Queue()"), ("a", "getattr(q, 'put')(1)"), ("b", "n = q.qsize()")],
+        {"a": [("NB402", "q")]},
+    ),
+    "a weak set of a class": (
+        [
+            (
+                "setup",
+                "import weakref\nclass N:\n    every = weakref.WeakSet()\n    def __init__(self): N.every.add(self)",
+            ),
+            ("a", "one = N()"),
+            ("b", "n = len(N.every)"),
+        ],
+        {"a": [("NB402", "N")]},
+    ),
+    "tables of a database in memory": (
+        [
+            ("setup", "import sqlite3\nc = sqlite3.connect(':memory:')\ndef sql(q): return list(c.execute(q))"),
+            ("a", "getattr(c, 'execute')('create table t (x)')"),
+            ("b", "n = sql('select * from sqlite_master')"),
+        ],
+        {"a": [("NB402", "c")]},
+    ),
     "a class of setup": (
         [("setup", CLASS[1]), ("b", f"{SET}\nput(Cfg, 'n', 5)"), ("c", "n = Cfg.n")],
         {"b": [("NB402", "Cfg")]},

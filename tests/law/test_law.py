@@ -6,6 +6,7 @@ import os
 import random
 import tempfile
 
+import pytest
 from hypothesis import HealthCheck, Phase, assume, event, given, note, reject, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,9 @@ from .driver import headless, judge, notebook, orders, plain, rightly_refused, w
 from .notebooks import Cells, notebooks
 from .wide import wide_notebooks
 
-EXAMPLES = int(os.environ.get("NBDAG_LAW_EXAMPLES", "40"))  # `.ci/run` asks for more; thousands find rarer ones
+EXAMPLES = 15  # notebooks of a run of all tests
+# Notebooks of the slow tests; thousands find rarer differences.
+MORE_EXAMPLES = int(os.environ.get("NBDAG_LAW_EXAMPLES", "150"))
 # To shrink a counterexample takes many minutes; NBDAG_LAW_SHRINK=1 does it.
 SHRINK = (Phase.shrink,) if os.environ.get("NBDAG_LAW_SHRINK") == "1" else ()
 UNHURRIED = settings(
@@ -27,7 +30,7 @@ UNHURRIED = settings(
         HealthCheck.data_too_large,
         HealthCheck.large_base_example,
     ],
-    derandomize=EXAMPLES <= 150,  # the same notebooks each time,
+    derandomize=MORE_EXAMPLES <= 150,  # the same notebooks each time
 )
 
 
@@ -49,7 +52,7 @@ def test_every_task_sees_what_a_run_from_top_to_bottom_leaves(cells: Cells, chan
             assert not wrong(found, expected), f"in the order {order}"
 
 
-@settings(UNHURRIED, max_examples=max(EXAMPLES // 5, 1))
+@settings(UNHURRIED, max_examples=EXAMPLES // 2)
 @given(wide_notebooks(), st.randoms(use_true_random=False))
 def test_whatever_differs_from_a_run_from_top_to_bottom_is_said(cells: Cells, chance: random.Random) -> None:
     dag = notebook(*cells)
@@ -63,6 +66,22 @@ def test_whatever_differs_from_a_run_from_top_to_bottom_is_said(cells: Cells, ch
             verdict = judge(dag, order, f"{root}/{number}", expected)
             event(verdict.word)
             assert not verdict.silent, (order, verdict)
+
+
+@pytest.mark.slow
+@settings(UNHURRIED, max_examples=MORE_EXAMPLES)
+@given(notebooks(), st.randoms(use_true_random=False))
+def test_every_task_of_more_notebooks_sees_what_a_run_from_top_to_bottom_leaves(
+    cells: Cells, chance: random.Random
+) -> None:
+    test_every_task_sees_what_a_run_from_top_to_bottom_leaves.hypothesis.inner_test(cells, chance)
+
+
+@pytest.mark.slow
+@settings(UNHURRIED, max_examples=max(MORE_EXAMPLES // 5, 1))
+@given(wide_notebooks(), st.randoms(use_true_random=False))
+def test_whatever_differs_in_more_notebooks_is_said(cells: Cells, chance: random.Random) -> None:
+    test_whatever_differs_from_a_run_from_top_to_bottom_is_said.hypothesis.inner_test(cells, chance)
 
 
 def told(cells: Cells) -> str:

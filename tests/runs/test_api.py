@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -142,6 +143,61 @@ def test_each_verb_works_from_plain_python(write: Callable[..., Path], home: Hom
     assert run.id in runs.clean_db(0.0, home=home).runs
     assert runs.gc(home=home).values == 0  # the files are younger than an hour
     assert runs.list_runs(home=home) == []
+
+
+def test_each_verb_is_called_by_a_test_from_plain_python() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    verbs = {name for name in runs.__all__ if inspect.isfunction(getattr(runs, name))}
+    assert verbs - set(re.findall(r"\bruns\.(\w+)\(", code)) == set()
+
+
+def test_each_verb_of_the_page_works_from_plain_python(
+    write: Callable[..., Path], home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("%dag churn --schedule @daily", "%%params\nn = 1", "%%task a\nx = n", "%%task b\ny = x")
+    dag = runs.read(path)
+    assert dict(runs.choose(dag, only=["b"]).tasks) == {"b": "selected by --only"}
+    assert runs.plain_parameters({"n": (1, 2)}) == {"n": [1, 2]}
+    run = runs.run(path, home=home)
+
+    version = runs.deploy(path, home=home)
+    assert runs.deployed_paths(home=home) == {path: "churn"}
+    assert [each.number for each in runs.list_versions("churn", home=home)] == [version.version]
+    found = runs.find_version("churn", "1", home=home)
+    assert runs.pinned_notebook("churn", version="1", home=home).digest == found.digest
+
+    assert [each.id for each in runs.page_of_runs(home=home).items] == [run.id]
+    assert [each.id for each in runs.page_of_dags(search="chu", home=home).items] == ["churn"]
+    assert runs.dag_entry("churn", home=home).id == "churn"
+    assert [each.id for each in runs.latest_that_fit("churn", limit=5, most=2, home=home)] == [run.id]
+    assert runs.run_details(run.id, "churn", home=home).version == 1
+    assert [each.kind for each in runs.run_events(run.id, "churn", home=home)][-1] == "ended"
+    assert [(task, output.name) for task, _, output in runs.stored_outputs(run.id, "churn", home=home)] == [("a", "x")]
+    assert runs.overview(home=home).deployed == 1
+    numbers = runs.metrics(home=home)
+    assert numbers is not None
+    assert numbers.attempts == 2
+    today = datetime.now(UTC).date()
+    assert [each.day for each in runs.calendar("churn", today, today + timedelta(days=1), home=home).days][-1] > today
+    assert "<svg" in runs.dag_badge("churn", home=home)
+
+    log = runs.find_log(run.id, "churn", "a", 1, home=home)
+    assert log.path.read_text() == "a begins\n"
+    assert runs.rendered_in(log.path) == {}  # a log is not a notebook
+    assert b"%%task a" in runs.report_notebook(run.id, home=home)
+    assert "<html" in runs.report_html(run.id, home=home)
+
+    assert runs.edited_since(run, ["a"]) == ""
+    path.write_text(path.read_text().replace("x = n", "x = n + 1"))
+    assert "edited" in runs.edited_since(run, ["a"])
+    runs.mark("failed", run, ["b"])
+    assert runs.requeue(run)[0].state is RunState.QUEUED
+
+    monkeypatch.setenv("NBDAG_CONN_SHOP", "unknown://shop")
+    assert [each.name for each in runs.list_connections()] == ["shop"]
+    assert [each.name for each in runs.test_connections(["shop"])] == ["shop"]
+    monkeypatch.setenv("NBDAG_RUNTIME_DIR", str(tmp_path / "servers"))  # so that it stops no server of other tests
+    runs.stop_servers()
 
 
 def test_schedule_executes_a_triggered_run(

@@ -229,6 +229,7 @@ def test_a_build_that_the_disk_does_not_allow_is_tried_again_after_a_while_and_s
 
     monkeypatch.setattr(Home, "pin", may_pin)
     monkeypatch.setattr(nbdag.runs.creation.build, "RETRY_DELAY", 0.5)
+    monkeypatch.setattr(nbdag.scheduler.scheduler, "HEARTBEAT_INTERVAL", 0.5)  # an idle scheduler wakes as often
     made = runs.trigger("sweep", parameters={"n": 1}, home=home)
     scheduler.start()
     until(lambda: len(tried) >= 3, "it is tried three times")

@@ -83,6 +83,13 @@ class TestANotebook:
             runs.run_child(("chlid",), parameters={})
 
 
+PARENTS = [
+    "%%task t --operator trigger --wait --poke 1s --out t_result\nchild\nn = 3",
+    "%%dag\nfrom nbdag.airflow import DAG, TriggerDagRunOperator\nwith DAG('parent'):\n    TriggerDagRunOperator("
+    "task_id='t', trigger_dag_id='child', conf={'n': 3}, wait_for_completion=True, poke_interval=1)",
+]
+
+
 class TestATrigger:
     def test_triggers_one_run_for_each_try_however_often_it_polls(
         self, write: Write, home: Home, attempt: Callable[[int], None], capsys: pytest.CaptureFixture[str]
@@ -95,19 +102,19 @@ class TestATrigger:
         assert runs.trigger_child(("child",), parameters={}) != first
         assert [each.state for each in runs.list_runs("child", home=home)] == [RunState.QUEUED] * 2
 
+    @pytest.mark.parametrize("parent", PARENTS)
     def test_that_waits_leaves_its_slot_to_the_run(
-        self, write: Write, home: Home, scheduler: Callable[..., AbstractContextManager[None]]
+        self, parent: str, write: Write, home: Home, scheduler: Callable[..., AbstractContextManager[None]]
     ) -> None:
         runs.deploy(write(*CHILD, name="child.ipynb"), home=home)
-        parent = "%%task t --operator trigger --wait --poke 1s --out made\nchild\nn = 3"
-        runs.deploy(write(parent, "%%task after\nprint(made)", name="parent.ipynb"), home=home)
+        runs.deploy(write(parent, "%%task after\nprint(t_result)", name="parent.ipynb"), home=home)
         made = runs.trigger("parent", home=home)
         with scheduler(home):
             for _ in runs.follow(made.id, home=home):
                 pass
         ended = runs.find_run(made.id, home=home)
         assert ended.state is RunState.SUCCESS
-        assert runs.find_run(str(ended.value("made")), home=home).value("acc") == "x6"
+        assert runs.find_run(str(ended.value("t_result")), home=home).value("acc") == "x6"
 
     @pytest.mark.usefixtures("attempt")
     def test_that_waits_needs_a_scheduler(self, write: Write, home: Home) -> None:

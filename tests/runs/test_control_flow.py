@@ -202,3 +202,30 @@ def test_a_queued_run_misses_its_deadline(
         until(lambda: all(each.state in RUN_FINISHED for each in runs.list_runs("churn", home=home)), "both runs end")
     assert len(heard) == 2
     assert any(line.endswith("and the run is queued") for line in lines)
+
+
+STEPS = (
+    "%%task ids\nids = [1, 2, 3]",
+    "%%task load --map n=ids\nif n == 3: raise ValueError('three')\nrows = n * 10",
+    "%%task clean --map rows=rows n=ids --in-step load\ntidy = rows + n",
+    "%%task total --trigger all_done --out found\nfound = list(tidy)",
+)
+
+
+def test_tasks_in_step_run_instance_by_instance(write: Write, home: Home) -> None:
+    path = write(*STEPS)
+    run = nbdag.run(path, home=home)
+    shown = {f"{task.id}[{task.map_index}]": task.state.value for task in run if task.map_index >= 0}
+    expected = {f"{task}[{n}]": "success" for task in ("load", "clean") for n in (0, 1)}
+    assert shown == expected | {"load[2]": "failed", "clean[2]": "upstream_failed"}
+    assert run.value("found") == [11, 22]
+    (reasons,) = (each.reasons for each in why(run, "clean[2]", home=home))
+    assert reasons == ("could not run, because an upstream task failed: load[2] failed",)
+    # A cleared instance runs again with its own element, and a cleared task gets its instances again.
+    assert runs.clear(run, ["clean[1]"], home=home).tasks == ("clean[1]",)
+    again = runs.resume(run, home=home)
+    assert [task.tries for task in again if task.id == "clean"] == [1, 2, 0]
+    runs.clear(run, ["clean"], downstream=True, home=home)
+    again = runs.resume(run, home=home)
+    assert [task.tries for task in again if task.id == "clean"] == [2, 3, 0]
+    assert again.value("found") == [11, 22]

@@ -38,6 +38,30 @@ def test_a_function_is_told_what_came_of_a_run(write: Write, home: Home, tmp_pat
     assert sorted((tmp_path / "heard.txt").read_text().splitlines()) == sorted(heard.splitlines())
 
 
+TELL = (
+    "def tell(context):\n    about = context['event'], context['dag_run'].dag_id, context['ti'].task_id, context['params']['n']\n"
+    "    open('heard.txt', 'a').write(f\"{about} {context['reason']}\")"
+)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "heard"),
+    [({}, "('success', 'churn', 'a', 1) "), ({"n": 0}, "('failure', 'churn', 'a', 0) a failed")],
+)
+def test_a_function_of_the_notebook_gets_the_context_of_the_run(
+    write: Write, home: Home, tmp_path: Path, parameters: dict[str, Any], heard: str
+) -> None:
+    path = write("%dag churn --on-failure :tell --on-success :tell", "%%params\nn = 1", TELL, "%%task a\nx = 1 / n")
+    nbdag.run(path, parameters=parameters, home=home)
+    assert (tmp_path / "heard.txt").read_text().startswith(heard)
+
+
+def test_an_unknown_function_of_the_notebook_is_a_note(write: Write, home: Home) -> None:
+    run = nbdag.run(write("%dag churn --on-success :tel", TELL, "%%task a\nx = 1"), home=home)
+    (note,) = runs.find_run(run.id, home=home).warnings
+    assert note.message == ":tel was not notified of the success: no setup cell defines the function tel"
+
+
 def test_one_that_fails_is_a_note_and_the_run_succeeds(write: Write, home: Home) -> None:
     run = nbdag.run(write("%dag churn --on-success nosuchmodule:f", "%%task a\nx = 1"), home=home)
     assert run.state is RunState.SUCCESS

@@ -29,6 +29,12 @@ TOKEN = "a-token-of-the-tests"
 BASE_URL = "/of/tests/"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import a module whose tests are all slow in a run without slow tests."""
+    without_slow = config.option.markexpr == "not slow"
+    return True if without_slow and collection_path.name == "test_schema_fuzz_slow.py" else None
+
+
 class QuietServer(ServerApp):
     """A server that leaves the signals of the test process alone."""
 

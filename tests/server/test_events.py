@@ -68,6 +68,12 @@ def test_a_change_by_another_process_is_sent(client: Client) -> None:
         assert (kind, data) == ("run", {"kind": "run", "dag": "churn", "run": run.id, "state": "queued"})
 
 
+def test_a_stream_begins_at_once_with_the_id_of_the_present(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nbdag.server.events._ALIVE", LONG)  # no sign of life sends what was not flushed
+    with stream(client) as first:
+        assert first.event()[1:] == ("", None)
+
+
 def test_a_stream_continues_after_the_last_event_and_misses_nothing(client: Client) -> None:
     with stream(client) as first:
         last, *_ = first.event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -113,6 +114,7 @@ def test_a_run_on_dask_exchanges_all_files_by_s3(
     assert "[4999950000.0, 9999900000.0]" in runs.logs(run, "show", home=home).read_text()
     if IS_ROOT:  # the host has a copy of the notebook's folder, without hidden files
         assert "loaded ['sales.ipynb', 'shop.py']\n" in runs.logs(run, "load", home=home).read_text()
+    assert {task.host for task in run} == {socket.gethostname()}
     loaded = run["load"].outputs[0].digest
     assert s3.gets(loaded) == 0  # the host that has stored a value does not download it
 

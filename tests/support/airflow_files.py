@@ -703,6 +703,137 @@ with DAG("lists", schedule=None):
     show.override(task_id="lambda").expand(x=numbers().map(lambda n: n + 1).map(double))
 """
 
+# Groups with one instance for each element: a task in them follows the instance of the same element.
+MAPPED_GROUPS = """
+from airflow.sdk import DAG, task, task_group
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.exceptions import AirflowSkipException
+
+with DAG("mapped_groups", schedule=None):
+
+    @task
+    def numbers():
+        return [1, 2, 3, 4]
+
+    @task
+    def half(x):
+        if x == 3:
+            raise AirflowSkipException("odd")
+        if x == 4:
+            raise ValueError("four")
+        return x * 10
+
+    @task
+    def add(a, b=100):
+        return a + b
+
+    @task
+    def where(x, ti=None):
+        return [x, ti.map_index]
+
+    @task(trigger_rule="all_done")
+    def always(a):
+        return f"got {a}"
+
+    @task
+    def alone():
+        return 7
+
+    @task
+    def total(values):
+        return sum(values)
+
+    @task(trigger_rule="all_done")
+    def after(values):
+        return list(values)
+
+    @task
+    def join(a, b):
+        return f"{a} and {b}"
+
+    @task_group
+    def each(x, y=5):
+        first = half(x)
+        second = add(first, b=y)
+        first >> where(x)
+        always(second)
+        alone()
+        return second
+
+    @task_group
+    def constants(n, k):
+        return add.override(task_id="plus")(add.override(task_id="inc")(n), b=k)
+
+    @task_group
+    def pairs(a, b):
+        join(a, b) >> BashOperator(task_id="echo", bash_command="echo index {{ ti.map_index }}")
+
+    after(each.expand(x=numbers()))
+    total.override(task_id="sums")(constants.partial(k=2).expand(n=[1, 2]))
+    pairs.expand(a={"k": 1}, b=["x", "y"])
+    pairs.override(group_id="rows").expand_kwargs([{"a": 1, "b": 2}])
+    total.override(task_id="empty")(each.override(group_id="nothing").expand(x=[]))
+"""
+
+# Operators whose methods the user overrides.
+SUBCLASSES = """
+from airflow.sdk import DAG, task
+from airflow.exceptions import AirflowSkipException
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.providers.standard.sensors.filesystem import FileSensor
+
+
+class Loud(BashOperator):
+    def __init__(self, *, times=1, **kwargs):
+        super().__init__(**kwargs)
+        self.times = times
+
+    def execute(self, context):
+        return [super().execute(context)] * self.times
+
+
+class Twice(PythonOperator):
+    def execute(self, context):
+        self.log.info("calling %s", self.python_callable.__name__)
+        return super().execute(context) * 2
+
+
+class Gate(EmptyOperator):
+    def execute(self, context):
+        raise AirflowSkipException("no")
+
+
+class Seen(FileSensor):
+    def poke(self, context):
+        return super().poke(context) or context["params"]["enough"]
+
+
+class Prepared(BashOperator):
+    def pre_execute(self, context):
+        context["ti"].xcom_push("before", "yes")
+
+
+def area(w, h, ds=None):
+    return w * h if ds else 0
+
+
+with DAG("subclasses", schedule=None, params={"enough": True}):
+
+    @task
+    def first():
+        return "word"
+
+    made = first()
+    loud = Loud(task_id="loud", bash_command="echo {{ params.enough }} {{ ti.xcom_pull('first') }}", times=2)
+    made >> loud
+    Twice(task_id="twice", python_callable=area, op_args=[2], op_kwargs={"h": 5})
+    Gate(task_id="gate") >> EmptyOperator(task_id="skipped")
+    Seen(task_id="seen", filepath="/nothing/{{ ds }}", poke_interval=1)
+    Prepared(task_id="prepared", bash_command="echo ok")
+"""
+
 DAG_FILES = {
     name.lower(): text.strip() + "\n"
     for name, text in list(globals().items())

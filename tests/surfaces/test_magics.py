@@ -273,6 +273,13 @@ def test_several_maps_form_a_product_and_zip_pairs_them(kernel):
     assert kernel.value("step") == "['1x', '2y']"
 
 
+def test_the_maps_of_a_task_in_step_are_pairs(kernel):
+    load, clean = fresh(), fresh()
+    kernel.run(f"%%task {load} --map n=[1,2]\nrows = n * 10")
+    kernel.run(f"%%task {clean} --map rows=rows n=[1,2] --in-step {load}\ntidy = rows + n")
+    assert kernel.value("(tidy, rows)") == "([11, 22], [10, 20])"
+
+
 def test_each_element_starts_with_the_values_from_before_the_cell(kernel):
     kernel.run("total = 10\nseen = [0]")
     kernel.run(f"%%task {fresh()} --map n=[1,2]\ntotal += n\nseen.append(n)")
@@ -367,7 +374,7 @@ def test_the_nbdag_magic_calls_the_command_line(kernel):
         ("%%task t --operator http --tri", {"--tries", "--trigger"}, "--tri"),
         ("%%task t --after known_ta", {"known_task"}, "known_ta"),
         ("%edges known_task >> other_kn", {"other_known"}, "other_kn"),
-        ("%%task t --after known_task\nimport os\nos.path.joi", {"join"}, "joi"),
+        ("%%task t --after known_task\nimport keyword\nkeyword.iskeyw", {"iskeyword"}, "iskeyw"),
         ("%%task t\nunfinis", {"unfinished_name"}, "unfinis"),
         ("%%setup\nunfinis", {"unfinished_name"}, "unfinis"),
         ("%%tas", {"%%task"}, "%%tas"),

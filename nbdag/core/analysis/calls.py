@@ -168,6 +168,8 @@ class Calls(FunctionCalls):
             self.note("opaque", f"{name}()", line)
         if not self.note_state(name, line) and (site.dropped or site.shown) and _changes_attribute(name):
             self.note("module", name.rpartition(".")[0], line)
+        if name in known.CONFIGURE:
+            self.note("module", name, line)
         if name in ("setattr", "delattr") and any(obj.kind is Kind.IMPORT for obj in first):
             self.note("module", next(obj.label for obj in first if obj.kind is Kind.IMPORT), line)
         if name not in known.CONSUME_NOTHING:

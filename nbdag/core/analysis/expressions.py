@@ -77,6 +77,8 @@ class Expressions(Calls):
 
     def expr_Attribute(self, node: ast.Attribute) -> Value:
         base = self.expr(node.value)
+        if node.attr in ("user_ns", "user_global_ns"):
+            self.note("opaque", node.attr, node.lineno)
         if node.attr in ("__class__", "__dict__"):
             classes = NOTHING.union(*(obj.classes for obj in base))
             return classes if node.attr == "__class__" and classes else base

@@ -11,7 +11,7 @@ object; or one of the constants below.
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 VALUE = "<value>"  # stands for the use of a variable of another cell
@@ -49,12 +49,15 @@ class StateKind:
     observed_by: tuple[str, ...] = ()
     perhaps_observed_by: tuple[str, ...] = ()  # the same, if the use observes the state only in some cases
     not_observed_by: frozenset[str] = frozenset()  # names below a prefix of `observed_by` that do not observe the state
+    replaced_by: frozenset[str] = frozenset()  # code that uses one of these sets the state itself and observes nothing
     restored_by: frozenset[str] = frozenset()  # context managers that restore the state at their end
     is_generator: bool = False
     advice: str = IN_SETUP
 
-    def observes(self, uses: Iterable[str], *, perhaps: bool = False) -> bool:
+    def observes(self, uses: Collection[str], *, perhaps: bool = False) -> bool:
         """Return whether code with these uses observes this state; with `perhaps`, whether the code may observe it."""
+        if not self.replaced_by.isdisjoint(uses):
+            return False
         patterns = (*self.observed_by, *self.perhaps_observed_by) if perhaps else self.observed_by
         return any(
             use == pattern or (pattern[-1] == "." and use.startswith(pattern))
@@ -84,6 +87,13 @@ _SEEDS_ALL = _words(
     lightning.pytorch.seed_everything keras.utils.set_random_seed accelerate.utils.set_seed
     """
 )
+_RANDOM_GRAPHS = _tuple(
+    """
+    networkx.spring_layout networkx.random_layout networkx.draw networkx.draw_networkx networkx.draw_spring
+    networkx.gnp_random_graph networkx.fast_gnp_random_graph networkx.erdos_renyi_graph networkx.gnm_random_graph
+    networkx.barabasi_albert_graph networkx.watts_strogatz_graph networkx.random_regular_graph
+    """
+)
 _GENERATORS_OF_NUMPY = _words(
     """
     numpy.random.default_rng numpy.random.Generator numpy.random.RandomState numpy.random.SeedSequence
@@ -98,7 +108,7 @@ KINDS: tuple[StateKind, ...] = (
         title="the global generator of random",
         changed_by=_words("random.seed random.setstate") | _SEEDS_ALL,
         observed_by=("random.",),
-        perhaps_observed_by=(LOCAL,),
+        perhaps_observed_by=(*_RANDOM_GRAPHS, LOCAL),
         not_observed_by=_words("random.Random random.SystemRandom random.seed random.setstate random.getstate"),
         is_generator=True,
         advice="create a generator in the task that draws first, such as rng = random.Random(0), and draw from it, so "
@@ -115,9 +125,18 @@ KINDS: tuple[StateKind, ...] = (
                 sklearn.model_selection.train_test_split sklearn.model_selection.ShuffleSplit sklearn.utils.shuffle
                 sklearn.model_selection.StratifiedShuffleSplit sklearn.model_selection.RandomizedSearchCV
                 sklearn.utils.resample sklearn.ensemble. sklearn.cluster. sklearn.decomposition. sklearn.manifold.
-                sklearn.neural_network. imblearn. .sample .rvs
+                sklearn.neural_network. sklearn.tree. sklearn.mixture. sklearn.gaussian_process.
+                sklearn.random_projection. sklearn.linear_model.SGDClassifier sklearn.linear_model.SGDRegressor
+                sklearn.linear_model.Perceptron
+                sklearn.model_selection.KFold sklearn.model_selection.StratifiedKFold
+                sklearn.inspection.permutation_importance sklearn.datasets.make_blobs
+                sklearn.datasets.make_classification sklearn.datasets.make_regression sklearn.datasets.make_moons
+                sklearn.datasets.make_circles imblearn. scipy.stats. scipy.sparse.random
+                scipy.optimize.differential_evolution scipy.optimize.dual_annealing scipy.optimize.basinhopping
+                scipy.cluster.vq.kmeans scipy.cluster.vq.kmeans2 .sample .rvs
                 """
             ),
+            *_RANDOM_GRAPHS,
             LOCAL,
         ),
         not_observed_by=_GENERATORS_OF_NUMPY,
@@ -188,6 +207,26 @@ KINDS: tuple[StateKind, ...] = (
         changed_by=_words("sys.setrecursionlimit sys.setswitchinterval sys.set_int_max_str_digits"),
         observed_by=("sys.", VALUE),
     ),
+    StateKind(
+        key="sys/streams",
+        title="sys.stdout or sys.stderr",
+        changed_below=("sys.stdout", "sys.stderr", "sys.displayhook"),
+        observed_by=(ANY,),
+        restored_by=_words("contextlib.redirect_stdout contextlib.redirect_stderr"),
+        advice="use `with contextlib.redirect_stdout(…)` within the task, or move it to %%setup",
+    ),
+    StateKind(
+        key="builtins/names",
+        title="Python's built-in names",
+        changed_below=("builtins",),
+        observed_by=(ANY,),
+    ),
+    StateKind(
+        key="time/zone",
+        title="the time zone of the process",
+        observed_by=_tuple("time. datetime. .astimezone .timestamp .strftime"),
+        perhaps_observed_by=(LOCAL,),
+    ),
     # No call of gc or signal counts as a change here, because code often restores these settings at its end.
     StateKind(
         key="gc/settings",
@@ -257,6 +296,7 @@ KINDS: tuple[StateKind, ...] = (
             matplotlib.rc matplotlib.rcdefaults matplotlib.rc_file matplotlib.pyplot.rc matplotlib.pyplot.rcdefaults
             matplotlib.pyplot.style.use matplotlib.style.use matplotlib.pyplot.set_cmap seaborn.set seaborn.set_theme
             seaborn.set_style seaborn.set_context seaborn.set_palette seaborn.reset_defaults
+            matplotlib.pyplot.ioff matplotlib.pyplot.ion matplotlib.interactive
             """
         ),
         changed_below=("matplotlib.rcParams", "matplotlib.pyplot.rcParams"),
@@ -265,8 +305,29 @@ KINDS: tuple[StateKind, ...] = (
             """
             matplotlib.rc_context matplotlib.pyplot.rc_context matplotlib.pyplot.style.context matplotlib.style.context
             matplotlib.pyplot.xkcd seaborn.axes_style seaborn.plotting_context seaborn.color_palette
+            matplotlib.pyplot.ioff matplotlib.pyplot.ion
             """
         ),
+    ),
+    StateKind(
+        key="matplotlib/figures",
+        title="the figures that pyplot keeps open",
+        observed_by=_tuple(
+            """
+            matplotlib.pyplot.gca matplotlib.pyplot.gcf matplotlib.pyplot.plot matplotlib.pyplot.scatter
+            matplotlib.pyplot.bar matplotlib.pyplot.barh matplotlib.pyplot.hist matplotlib.pyplot.imshow
+            matplotlib.pyplot.title matplotlib.pyplot.xlabel matplotlib.pyplot.ylabel matplotlib.pyplot.legend
+            matplotlib.pyplot.axhline matplotlib.pyplot.axvline matplotlib.pyplot.savefig matplotlib.pyplot.subplot
+            matplotlib.pyplot.fill_between matplotlib.pyplot.get_fignums matplotlib.pyplot.show
+            """
+        ),
+        replaced_by=_words(
+            """
+            matplotlib.pyplot.figure matplotlib.pyplot.subplots matplotlib.pyplot.subplot_mosaic
+            matplotlib.pyplot.clf matplotlib.pyplot.cla .plot .hist .bar .boxplot
+            """
+        ),
+        advice="close them at the end of their task with plt.close('all'), or begin the later task with plt.figure()",
     ),
     StateKind(
         key="sklearn/settings",

@@ -124,6 +124,22 @@ CONSUME_NOTHING = _words(
     """
 )
 
+# Functions that change a setting or a registry of their library for the rest of the process.
+CONFIGURE = _words(
+    """
+    codecs.register codecs.register_error copyreg.pickle csv.register_dialect csv.unregister_dialect
+    csv.field_size_limit mimetypes.add_type sqlite3.register_adapter sqlite3.register_converter
+    shutil.register_archive_format shutil.register_unpack_format xml.etree.ElementTree.register_namespace
+    zoneinfo.reset_tzpath torch.set_default_dtype torch.set_default_device torch.set_default_tensor_type
+    torch.set_num_threads torch.set_printoptions torch.set_grad_enabled torch.use_deterministic_algorithms
+    torch.set_float32_matmul_precision tensorflow.keras.backend.set_floatx keras.backend.set_floatx
+    tensorflow.config.set_visible_devices xgboost.set_config sympy.init_printing dask.config.set
+    mlflow.set_experiment mlflow.set_tracking_uri mlflow.autolog mlflow.sklearn.autolog
+    altair.data_transformers.disable_max_rows altair.data_transformers.enable altair.renderers.enable
+    altair.themes.enable holoviews.extension matplotlib.colormaps.register matplotlib.pyplot.register_cmap
+    matplotlib.font_manager.fontManager.addfont bokeh.io.output_notebook nltk.data.path.append
+    """
+)
 # Decorators that cache the results of a function.
 CACHES = _words("functools.lru_cache functools.cache cachetools.cached cachetools.func.lru_cache methodtools.lru_cache")
 # Functions that display their arguments, and the methods by which a class defines how its objects are displayed.

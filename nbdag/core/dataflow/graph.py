@@ -34,11 +34,13 @@ from .diagnostics import Diagnostics, asset_problems, cache_problems, nearest
 from .dropped_cells import dropped_cells
 from .file_order import with_literal_files
 from .groups import Dependent, derived
+from .in_step import in_step_problems, leader_edges
 from .pulls import Pulls
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, analyse_cells, executed_cells, parse
 from .shipped_definitions import ShippedDefinitions
 from .topological_order import Edges, cycle_problem, find_cycle, run_order
+from .varying_setup import varying_results, varying_setup
 
 # Trigger rules that run a task although an upstream task was skipped, and trigger rules that may skip a task although
 # all upstream tasks succeeded.
@@ -110,7 +112,9 @@ def _build(
         built = _inferred(cells, tasks, task_options, options, edges, dependent, parsed, found)
     position = {name: number for number, name in enumerate(tasks)}
     ordered = sorted(edges.values(), key=lambda edge: (position[edge.source], position[edge.target]))
-    order = run_order(list(tasks), ordered)
+    order = run_order(list(tasks), [*ordered, *leader_edges(built)])
+    if len(order) < len(tasks):  # perhaps a task is in step with one that depends on it, which is a problem of its own
+        order = run_order(list(tasks), ordered)
     if len(order) < len(tasks):
         path = find_cycle(set(tasks) - set(order), ordered)
         found.append(cycle_problem(path, edges, tasks))
@@ -132,7 +136,7 @@ def _build(
     )
     if language == "python":
         dag = with_literal_files(dag, parsed)
-    more = (*cache_problems(dag), *asset_problems(dag), *control_problems(dag, parsed))
+    more = (*cache_problems(dag), *asset_problems(dag), *control_problems(dag, parsed), *in_step_problems(dag, parsed))
     return replace(dag, problems=(*dag.problems, *more))
 
 
@@ -233,6 +237,7 @@ def _inferred(
     problems += notebook.problems
     observed = _observed_state(cells)
     problems += Diagnostics(cells, versions, parsed, options.infer, observed).problems()
+    problems += (*varying_setup(versions, parsed), *varying_results(versions, parsed))
     problems += dropped_cells(cells, task_options, skippable, parsed, versions, observed)
     shipped = ShippedDefinitions(notebook, versions.flows)
     exports: dict[str, set[str]] = defaultdict(set)

@@ -176,3 +176,4 @@ class Result(Outcome):
     started: float  # start of the attempt, in seconds since the epoch
     ended: float
     traceback: str | None = None  # the traceback as plain text; None if the attempt has no traceback
+    host: str | None = None  # name of the host that executed the attempt; None if it is unknown

@@ -283,7 +283,10 @@ def _in_base64(text: str) -> Iterator[_Needle]:
 
 
 def _pieces(form: str, first: int, last: int) -> Iterator[_Needle]:
-    """Yield pieces of `form[first:last]`; a text that contains any piece contains the form or a part of it."""
+    """Yield short pieces of `form[first:last]`.
+
+    A text is searched for the pieces: only a text with a piece can contain the form.
+    """
     if last - first < _LONG:
         yield _Needle(form[first:last], form, first)
     else:

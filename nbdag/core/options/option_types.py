@@ -331,12 +331,12 @@ def read_asset(text: str) -> str:
     return text
 
 
-_RECIPIENT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+|[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*", re.DOTALL)
+_RECIPIENT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+|(?:[^\W\d]\w*(?:\.[^\W\d]\w*)*)?:[^\W\d]\w*", re.DOTALL)
 
 
 def _read_recipient(text: str) -> str:
     if not _RECIPIENT.fullmatch(_read_text(text)):
-        raise ValueError("is neither an address nor a function; write a URL of Apprise or module:function")
+        raise ValueError("is neither an address nor a function; write a URL of Apprise, module:function or :function")
     return text
 
 

@@ -287,6 +287,14 @@ class TaskOptions:
         affects_result=True,
         per_task=True,
     )
+    in_step: str | None = _option(
+        None,
+        option_types.NAME,
+        _MAPPING,
+        "instance n waits only for instance n of this mapped task, and of others in step with it",
+        affects_result=True,
+        per_task=True,
+    )
     max_map_length: int = _option(
         1024,
         option_types.integer(1),

@@ -15,6 +15,7 @@ from typing import Any
 from ..analysis.hidden_state import BY_KEY, may_be_local
 from ..cells.imports import imports
 from ..cells.kernel_values import kernel_values
+from ..dataflow.in_step import element_sources
 from ..model.dag import CellKind, Dag, Task
 from ..model.job import PUSHED, Job, Key, PulledInput, StoredInput
 
@@ -59,6 +60,8 @@ def assemble(
     """
     task = dag.tasks[key.task]
     stored, awaited = given_below(dag, task, outputs_of)
+    element = dict(element or {})
+    in_step = own_elements(dag, task, key.map_index, element, outputs_of)
     return Job(
         key=key,
         task=task,
@@ -73,11 +76,11 @@ def assemble(
         setup_cells=tuple(dag.cells[index].code for index in task.setup),
         imports=imports(dag),
         readers=readers(dag, task.id),
-        inputs=inputs(dag, task, outputs_of),
+        inputs=tuple(each for each in inputs(dag, task, outputs_of) if each.name not in in_step.names),
         pulled=pulled_inputs(dag, task, outputs_of),
         pull_tasks=tuple(dict.fromkeys(each.task for each in task.pulls)),
         parameters=kernel_values(dag.parameter_schemas, parameters or {}),
-        element=dict(element or {}),
+        element={**element, **in_step.digests},
         expand=expand,
         mark=mark,
         context={**(context or {}), "parameter_names": tuple(dag.parameters), "owner": dag.options.owner},
@@ -108,6 +111,34 @@ def inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ..
                 given.append(StoredInput(name=wanted.name, source=source, digests=digests, is_list=mapped))
             break
     return tuple(given)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnElements:
+    """The elements of an instance that are results of tasks in step with it."""
+
+    digests: Mapping[str, str] = field(default_factory=dict)  # key: variable of --map; value: digest of the element
+    names: frozenset[str] = frozenset()  # the results, of which the instance gets no list
+
+
+def own_elements(
+    dag: Dag, task: Task, map_index: int, element: Mapping[str, str], outputs_of: OutputsOf
+) -> OwnElements:
+    """Return the elements of an instance that are results of tasks in step with it.
+
+    `element` has the other elements. It has all of them if the leader is not part of the run, because the maps of the
+    task were evaluated then. An element of an instance without this result is omitted.
+    """
+    if task.options.in_step is None or map_index < 0:
+        return OwnElements()
+    found = {each: place for each, place in element_sources(dag, task).items() if each not in element}
+    digests = {}
+    for variable, (name, sources) in found.items():
+        stored = (each for source in sources for each in outputs_of(source) if each.map_index == map_index)
+        digest = next((each.digests[name] for each in stored if name in each.digests), None)
+        if digest is not None:
+            digests[variable] = digest
+    return OwnElements(digests, frozenset(name for name, _ in found.values()))
 
 
 def pulled_inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[PulledInput, ...]:
@@ -233,7 +264,7 @@ def given_below(
     own = {(each.name, source) for each in task.inputs for source in each.sources}
     stored: dict[tuple[str, str], StoredInput] = {}
     awaited: dict[str, dict[str, None]] = {}
-    # Key: task that stored a value; value: inputs whose objects this value may contain.
+    # Key: task that stored a value; value: names of inputs whose objects may be part of the stored value.
     related: dict[str, list[str]] = {}
     for other in dag.tasks.values():
         for each in other.inputs if other.cell > task.cell else ():

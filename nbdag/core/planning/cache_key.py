@@ -25,7 +25,7 @@ from ..model.job import Job
 from ..options.options import EXPRESSION_OPTIONS, RESULT_OPTIONS, TaskOptions
 
 # Options that affect an instance only through the instance's element; the key contains the element.
-_IN_ELEMENT = frozenset({"map", "zip"})
+_IN_ELEMENT = frozenset({"map", "zip", "in_step"})
 _VERSION = 1  # increase this number to invalidate all stored keys
 _RUN_ATTRIBUTE = re.compile(r"\bdag_run\b(?:\s*\.\s*(\w+))?")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..dataflow.in_step import leads, partners
 from ..model.dag import Dag
 from ..model.weights import weights
 from .clearing import relevant_setups
@@ -19,6 +20,9 @@ class Layout:
     # Key: task; value: setup tasks further upstream that must succeed before the task runs.
     indirect_setups: Mapping[str, tuple[str, ...]]
     has_deadlines: bool  # whether the DAG or any task has a deadline
+    leads: Mapping[str, str]  # key: task in step with another; value: the task that leads
+    # Key: task in step with another; value: direct upstream tasks that are in step with it.
+    partners: Mapping[str, frozenset[str]]
 
 
 def layout(dag: Dag) -> Layout:
@@ -26,11 +30,14 @@ def layout(dag: Dag) -> Layout:
     # The layout is stored in the Dag's __dict__, as a cached property would be, so that it is freed with the Dag.
     known = vars(dag)
     if "layout" not in known:
+        followers = leads(dag.tasks)
         known["layout"] = Layout(
             {task: n for n, task in enumerate(dag.tasks)},
             weights(dag),
             _indirect_setups(dag),
             bool(dag.options.deadline or any(task.options.deadline for task in dag.tasks.values())),
+            followers,
+            {task: partners(dag, task) for task in followers},
         )
     found: Layout = known["layout"]
     return found

@@ -109,6 +109,15 @@ def _cuts_short(mine: Sequence[Instance]) -> bool:
     return bool(kept) and all(one.short_circuit and one.state in _DECIDED for one in kept)
 
 
+def _as_leader(leading: Sequence[Instance]) -> tuple[TaskState, str] | None:
+    """Return the final state of the placeholder of a task in step, and the reason, if its leader gets no instances."""
+    first = min(leading, key=lambda each: each.map_index)
+    if first.map_index >= 0 or first.state not in FINISHED:
+        return None
+    state = TaskState.SKIPPED if first.state in (TaskState.SKIPPED, TaskState.REMOVED) else TaskState.UPSTREAM_FAILED
+    return state, f"{first.task} {state_phrase(first.state)}"
+
+
 class _Instances:
     """All instances of a run, with the states that the plan has given to them so far."""
 
@@ -218,6 +227,11 @@ class _TaskWalk:
         # it.
         self.ignored: dict[str, frozenset[str]] = {}
         self.indirect_setups = layout(dag).indirect_setups
+        # A partial run without the leader evaluates the maps of a task as if the task were not in step.
+        self.leads = {task: lead for task, lead in layout(dag).leads.items() if lead in table.of}
+        self.partners = {task: layout(dag).partners[task] for task in self.leads}
+        # Key: task; value: its instances by map index; filled for the tasks that others are in step with.
+        self.by_index: dict[str, dict[int, Instance]] = {}
         self.ready: list[Instance] = []
         self.cancel: list[Instance] = []
         self.waiting: dict[InstanceKey, tuple[str, ...]] = {}
@@ -265,6 +279,9 @@ class _TaskWalk:
             )
 
     def _plan_task(self, task: Task, mine: list[Instance]) -> None:
+        if task.id in self.leads:
+            self._plan_in_step(task, mine, self.table.of[self.leads[task.id]])
+            return
         counts = self._counts(task)
         decision = self._decide(task, counts)
         settled = self._settled(task, counts, decision)
@@ -288,6 +305,37 @@ class _TaskWalk:
             else:
                 self._free(task, mine, n)
 
+    def _plan_in_step(self, task: Task, mine: list[Instance], leading: Sequence[Instance]) -> None:
+        """Plan the instances of a task that is in step with another, each by the upstream instances of its own index.
+
+        The placeholder waits until the leader has instances; the caller of `plan` then replaces it.
+        """
+        mine.sort(key=lambda instance: instance.map_index)
+        placeholder = mine[0].map_index < 0
+        for n, instance in enumerate(mine):
+            counts: Counts = Counts(0)
+            decision: Decision = NextStep.WAIT
+            if instance.map_index >= 0:
+                counts = self._counts(task, instance.map_index)
+                decision = self._decide(task, counts)
+            settled = self._settled(task, counts, decision, instance.map_index)
+            if instance.map_index < 0 and settled is None:
+                settled = _as_leader(leading)
+            if instance.state in ACTIVE:
+                self._stop(mine, n)
+            elif instance.state in FINISHED:
+                continue
+            elif settled is not None:
+                self.table.move(mine, n, *settled)
+            elif placeholder and n > 0 and mine[0].state in FINISHED:
+                self.table.move(mine, n, TaskState.REMOVED, "the task no longer has this element")
+            elif placeholder:
+                self.waiting[instance.key] = (f"waits until the elements of {self.leads[task.id]} are known",)
+            elif (held := self._blocked(task, counts, decision, instance.map_index)) is not None:
+                self.waiting[instance.key] = held
+            else:
+                self._free(task, mine, n)
+
     def _decide(self, task: Task, counts: Counts) -> Decision:
         """Return the decision that follows from setup tasks further upstream, or else from the trigger rule."""
         states = [self.ends[setup] for setup in self.indirect_setups.get(task.id, ()) if setup in self.ends]
@@ -299,12 +347,26 @@ class _TaskWalk:
             return NextStep.WAIT
         return decide(task.options.trigger, counts)
 
-    def _counts(self, task: Task) -> Counts:
+    def _counting(self, task: Task, index: int, other: str) -> Sequence[Instance]:
+        """Return the instances of an upstream task that count for instance `index` of a task."""
+        mine = self.table.of.get(other, ())
+        if index < 0 or not mine or other not in self.partners.get(task.id, ()):
+            return mine
+        if other not in self.by_index:
+            self.by_index[other] = {each.map_index: each for each in mine}
+        known = self.by_index[other]
+        # A partner without this instance has its placeholder, or gets the instance after this plan.
+        return [known.get(index) or known.get(-1) or Instance(task=other, map_index=index)]
+
+    def _counts(self, task: Task, index: int = -1) -> Counts:
         total = success = skipped = failed = upstream_failed = removed = 0
         setup = setup_success = setup_skipped = 0
         ignored = self.ignored.get(task.id, frozenset())
+        in_step = self.partners.get(task.id, ()) if index >= 0 else ()
         for other in self.dag.upstream[task.id]:
             ends = self.ends.get(other)
+            if ends is not None and other in in_step:
+                ends = _ONE[self._counting(task, index, other)[0].state]
             # A task that runs although the branch did not choose it, as its trigger rule allows, counts.
             if other in ignored and ends is not None and ends.skipped == ends.all:
                 continue
@@ -324,14 +386,14 @@ class _TaskWalk:
                 setup_skipped += ends.skipped
         return Counts(total, success, skipped, failed, upstream_failed, removed, setup, setup_success, setup_skipped)
 
-    def _settled(self, task: Task, counts: Counts, decision: Decision) -> tuple[TaskState, str] | None:
+    def _settled(self, task: Task, counts: Counts, decision: Decision, index: int = -1) -> tuple[TaskState, str] | None:
         """Return the final state of a task that will not run, and the reason. Return None if the task may still run."""
         skipped_by = self.cut_short.get(task.id) or self.not_chosen.get(task.id)
         # A teardown is never skipped here, because it must release what setup has prepared.
         if skipped_by and not task.options.teardown_for:
             return TaskState.SKIPPED, skipped_by
         if isinstance(decision, TaskState) and (self.early_end is None or self.early_end.rules_apply):
-            return decision, self._cause(task, counts, decision)
+            return decision, self._cause(task, counts, decision, index)
         if self.early_end is not None and not self._outlives_early_end(task):
             return TaskState.SKIPPED, self.early_end.reason
         return None
@@ -343,7 +405,7 @@ class _TaskWalk:
         """
         return bool(task.options.teardown_for) and self.early_end is not None and self.early_end.rules_apply
 
-    def _cause(self, task: Task, counts: Counts, decision: TaskState) -> str:
+    def _cause(self, task: Task, counts: Counts, decision: TaskState, index: int) -> str:
         culprits: tuple[TaskState, ...] = ()
         if decision is TaskState.UPSTREAM_FAILED:
             culprits = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
@@ -352,29 +414,31 @@ class _TaskWalk:
         setups = self.indirect_setups.get(task.id, ())
         for state in (*culprits, TaskState.SKIPPED) if setups else culprits:
             for other in (*self.dag.upstream[task.id], *setups) if state in culprits else setups:
-                for instance in self.table.of.get(other, ()):
+                for instance in self._counting(task, index, other):
                     if instance.state is state:
                         return f"{instance.label} {state_phrase(state)}"
         return unmet_rule(task.options.trigger, counts)
 
-    def _blocked(self, task: Task, counts: Counts, decision: Decision) -> tuple[str, ...] | None:
+    def _blocked(self, task: Task, counts: Counts, decision: Decision, index: int = -1) -> tuple[str, ...] | None:
         """Return the unmet conditions of a task, or None if the task may run.
 
         Without `explain`, the conditions are replaced by ().
         """
         if decision is NextStep.WAIT:
-            return self._unmet(task, counts) if self.inputs.explain else ()
+            return self._unmet(task, counts, index) if self.inputs.explain else ()
         unmet = self._unmet_in_the_past(task)
         self.waits_for_past = self.waits_for_past or bool(unmet)
         return unmet or None
 
-    def _unmet(self, task: Task, counts: Counts) -> tuple[str, ...]:
+    def _unmet(self, task: Task, counts: Counts, index: int) -> tuple[str, ...]:
         pending = []
         for other in (*self.dag.upstream[task.id], *self.indirect_setups.get(task.id, ())):
-            mine = self.table.of.get(other, ())
+            mine = self._counting(task, index, other)
             still = [instance for instance in mine if instance.state not in FINISHED]
             if still:
-                pending.append((other, still[0].state, len(still), len(mine)))
+                is_partner = index >= 0 and other in self.partners.get(task.id, ())
+                name = still[0].label if is_partner else other
+                pending.append((name, still[0].state, len(still), len(mine)))
         if not pending:
             return (unmet_rule(task.options.trigger, counts),)
         return unmet_upstream(pending, task.options.trigger)

@@ -37,6 +37,7 @@ from ...values import (
     is_same,
     small_fingerprint,
 )
+from ...values.definitions import definition_digest
 from ...values.pickling import is_definition
 from ...values.types import rule_of
 from .messages import KernelRequest
@@ -60,6 +61,16 @@ class _Checked:
     beside: Sequence[str] = ()  # names that were stored together with this name and may share objects with it
 
 
+@dataclass(frozen=True, slots=True)
+class _Definition:
+    """A function or class, before the cell."""
+
+    name: str
+    value: Any
+    digest: str
+    print: bytes
+
+
 @dataclass(slots=True)
 class MutationCheck:
     """The values to compare after the cell."""
@@ -70,6 +81,7 @@ class MutationCheck:
     store: ValueStore
     checked: Sequence[_Checked]
     of_setup: Sequence[_Checked]  # small objects of setup that later tasks read and this task does not name
+    definitions: Sequence[_Definition]  # functions and classes that the task declares to change
 
     @classmethod
     def of(
@@ -87,12 +99,17 @@ class MutationCheck:
             for given in request.inputs
         }
         checked = []
+        definitions = []
         declared = _declared_changes(request)
         for name in _names_to_check(request, names):
             value = names[name]
             for kept in _kept_results(value):
                 if (kept_print := fingerprint(kept, regions)) is not None:
                     checked.append(_Checked(f"{name}()", kept, None, kept_print, (name,)))
+            if isinstance(value, _DEFINITIONS) and is_definition(value, names) and name in declared:
+                shape = definition_digest(value)
+                if (print := fingerprint(value)) is not None:
+                    definitions.append(_Definition(name, value, shape, print))
             if name in declared or _cannot_change(value, names):
                 continue
             held = (name,) if request.held is None else request.held.get(name, ())
@@ -109,7 +126,7 @@ class MutationCheck:
             print = origins.print_of(name) or small_fingerprint(value, tolerant=True)
             if print is not None:
                 of_setup.append(_Checked(name, value, None, print, (name,)))
-        return cls(request, loaded, regions, store, checked, of_setup)
+        return cls(request, loaded, regions, store, checked, of_setup, definitions)
 
     def notes(self, names: Mapping[str, Any]) -> Iterator[Note]:
         """Yield a note for each value that the cell changed."""
@@ -134,6 +151,26 @@ class MutationCheck:
         for each in self.of_setup:
             if id(each.value) not in reported and small_fingerprint(each.value, tolerant=True) != each.print:
                 yield self._note(each, each.held, ())
+        yield from self._definition_notes()
+
+    def _definition_notes(self) -> Iterator[Note]:
+        """Yield a note for each declared change of a function or class that its stored value does not contain.
+
+        A later task gets its own definition if the digests are equal, and a digest does not cover every object.
+        """
+        for each in self.definitions:
+            reader = self.request.readers.get(each.name)
+            if reader is None or definition_digest(each.value) != each.digest or fingerprint(each.value) == each.print:
+                continue
+            what = "an attribute" if isinstance(each.value, type) else "a default or attribute"
+            yield Note(
+                code="NB402",
+                name=each.name,
+                message=(
+                    f"{what} of {each.name} was changed in place by task {self.request.task}, but task {reader} gets "
+                    f"{each.name} without that change: keep the object in a variable of its own"
+                ),
+            )
 
     def _stale_values(self) -> dict[str, list[str]]:
         """Return, for each input that the cell changed, the names of stored values that contain the unchanged object.
@@ -203,7 +240,7 @@ class MutationCheck:
         other_name = "" if name in held else f", which use it under the name {join_names(held)},"
         remedy = f"add `--change {name}` to `%%task {task}`"
         if each.digest is not None:
-            remedy = f"add `--change {' '.join((name, *others))}` to `%%task {task}`"
+            remedy = f"add `--change {' '.join(dict.fromkeys((name, *others)))}` to `%%task {task}`"
             code = "NB401"
             effect = f"which its code does not show, so later tasks{other_name} do not see the change: {remedy}"
         elif name.endswith("()"):

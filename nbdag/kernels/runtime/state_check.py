@@ -18,7 +18,7 @@ from ...core.model.job import Note
 from ...core.model.text import join_names
 from ...values.libraries import is_library
 from .messages import KernelRequest
-from .module_state import attributes, watch_imports
+from .module_state import attributes, changed_attributes, imported_by, watch_imports
 from .state_probes import Probe, TorchState, wanted_probes
 from .twister import Twister
 
@@ -37,7 +37,8 @@ class StateCheck:
     _seeded_by_setup: set[str] = field(default_factory=set)
     # Key: module of the user; value: attributes of the module.
     _modules: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _changed_modules: dict[str, None] = field(default_factory=dict)  # changed attributes, such as config.LIMIT
+    # Changed attributes, such as ("config", "LIMIT").
+    _changed_modules: dict[tuple[str, str], None] = field(default_factory=dict)
     _watching: bool = False
     _depth: int = 0  # nesting depth of imports of libraries
     _stop: Callable[[], None] | None = None
@@ -97,9 +98,8 @@ class StateCheck:
 
     def _compare_module(self, name: str) -> None:
         before, after = self._modules[name], attributes(sys.modules.get(name))
-        for attribute in before.keys() | after.keys():
-            if not _equal(before.get(attribute, _MISSING), after.get(attribute, _MISSING)):
-                self._changed_modules[f"{name}.{attribute}"] = None
+        for attribute in changed_attributes(before, after, sys.modules.get(name)):
+            self._changed_modules[name, attribute] = None
 
     # -- imports
 
@@ -113,7 +113,7 @@ class StateCheck:
     def leave_import(self, name: str, path: str) -> None:
         """Record that the import of a module has ended."""
         if not is_library(path):
-            if name.partition(".")[0] in self.request.state_observers:
+            if any("/" not in key for key in self.request.state_observers):
                 self._modules[name] = attributes(sys.modules.get(name))
             return
         self._depth -= 1
@@ -164,18 +164,41 @@ class StateCheck:
 
     def _module_notes(self) -> Iterator[Note]:
         by_module: dict[str, list[str]] = {}
-        for name in sorted(self._changed_modules):
-            by_module.setdefault(name.partition(".")[0], []).append(name)
+        for module, attribute in sorted(self._changed_modules):
+            by_module.setdefault(module, []).append(f"{module}.{attribute}")
+        # Key: module that a later task uses; value: changed attributes of that module and of those that it imports.
+        by_used: dict[str, list[str]] = {}
         for module, names in by_module.items():
+            if used := self._used_through(module):
+                by_used.setdefault(used, []).extend(names)
+        for used, names in by_used.items():
             yield Note(
                 code="NB442",
-                name=module,
+                name=used,
                 message=(
                     f"task {self.request.task} changed {join_names(names)} only in its kernel, and "
-                    f"{self.request.state_observers[module]} uses {module} without that change: change it in %%setup, "
+                    f"{self.request.state_observers[used]} uses {used} without that change: change it in %%setup, "
                     "or pass the value on in a variable"
                 ),
             )
+
+    def _used_through(self, changed: str) -> str:
+        """Return the module by which a later task uses a changed module; "" if no later task uses it."""
+        observed = self.request.state_observers
+        if (root := changed.partition(".")[0]) in observed:
+            return root
+        for name in self._modules:
+            if (root := name.partition(".")[0]) in observed:
+                found = {name}
+                waiting = [name]
+                while waiting:
+                    module = sys.modules.get(waiting.pop())
+                    new = set(imported_by(module, self._modules)) - found if module is not None else set()
+                    found |= new
+                    waiting += new
+                if changed in found:
+                    return root
+        return ""
 
 
 _GENERATORS = frozenset(key for key, kind in BY_KEY.items() if kind.is_generator)

@@ -16,6 +16,7 @@ entry point's name gives.
 
 from __future__ import annotations
 
+import builtins
 import decimal
 import functools
 import gc
@@ -25,6 +26,7 @@ import os
 import random
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -105,14 +107,49 @@ def _limits(_: object) -> dict[str, Any]:
     return {"recursion": sys.getrecursionlimit(), "switch interval": sys.getswitchinterval()}
 
 
+def _builtins(_: object) -> dict[str, _Object]:
+    """Return the names of builtins, without `input`, which the kernel sets for each cell, and without private names."""
+    return {name: _Object(value) for name, value in vars(builtins).items() if name != "input" and name[0] != "_"}
+
+
+class _Object:
+    """An object that equals only itself."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Object) and self.value is other.value
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def _handlers(_: object) -> dict[str, Any]:
     return {each.name: signal.getsignal(each) for each in signal.Signals}
 
 
-def _modules(_: object) -> frozenset[str]:
-    """Return the modules that were made by code; a library makes submodules of its own in this way."""
-    made = (name for name, module in list(sys.modules.items()) if getattr(module, "__spec__", None) is None)
-    return frozenset(name for name in made if "." not in name and not name.startswith("__"))
+class _Modules:
+    """The modules of `sys.modules`. Modules that were imported do not count, but modules that code has made do."""
+
+    def __init__(self) -> None:
+        self._modules = sys.modules.copy()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Modules):
+            return False
+        one, two = self._modules, other._modules
+        return not any(
+            one.get(name) is not module and _is_made(name, module) for name, module in two.items()
+        ) and not any(name not in two and _is_made(name, module) for name, module in one.items())
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _is_made(name: str, module: object) -> bool:
+    """Return whether code made a module; a library makes submodules of its own in this way, which do not count."""
+    return "." not in name and not name.startswith("__") and getattr(module, "__spec__", None) is None
 
 
 def _umask(_: object) -> int:
@@ -165,10 +202,22 @@ def _ipython_settings(_: object) -> dict[str, Any]:
         "xmode": getattr(shell.InteractiveTB, "mode", ""),
         "ast_node_interactivity": shell.ast_node_interactivity,
     }
+    # Libraries register printers and callbacks when they are used, also in later tasks.
+    for kind, formatter in shell.display_formatter.formatters.items():
+        own = [cls for cls, printer in formatter.type_printers.items() if _is_of_notebook(printer)]
+        if own:
+            found[f"formatter of {kind}"] = frozenset(own)
+    for event, callbacks in shell.events.callbacks.items():
+        if own_callbacks := [each for each in callbacks if _is_of_notebook(each)]:
+            found[f"callbacks of {event}"] = frozenset(own_callbacks)
     inline = sys.modules.get("matplotlib_inline.config")
     if inline is not None and inline.InlineBackend.initialized():
         found["figure_formats"] = frozenset(inline.InlineBackend.instance().figure_formats)
     return found
+
+
+def _is_of_notebook(function: object) -> bool:
+    return getattr(function, "__module__", None) == "__main__"
 
 
 # Extensions of IPython that have no effect in a task.
@@ -201,14 +250,9 @@ def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _accessors(pandas: Any) -> dict[str, frozenset[str]]:
-    """Return the accessors whose classes the notebook defines; those of libraries come with their import."""
-    classes = (pandas.DataFrame, pandas.Series, pandas.Index)
-    return {cls.__name__: frozenset(filter(functools.partial(_is_own, cls), cls._accessors)) for cls in classes}
-
-
-def _is_own(cls: type, name: str) -> bool:
-    return getattr(getattr(vars(cls).get(name), "_accessor", None), "__module__", "") == "__main__"
+def _accessors(pandas: Any) -> dict[str, Any]:
+    """Return the attributes of the classes that code extends, by accessors or by assignments."""
+    return {cls.__name__: dict(vars(cls)) for cls in (pandas.DataFrame, pandas.Series, pandas.Index)}
 
 
 def _numpy(numpy: Any) -> dict[str, Any]:
@@ -221,6 +265,15 @@ _OF_BACKEND = frozenset({"backend", "interactive", "toolbar", "webagg.port"})
 
 def _matplotlib(matplotlib: Any) -> dict[str, Any]:
     return {name: value for name, value in dict.items(matplotlib.rcParams) if name not in _OF_BACKEND}
+
+
+def _figures(pylab_helpers: Any) -> dict[str, int]:
+    """Return the open figures by number, each with the number of its artists."""
+    found = {}
+    for number, manager in pylab_helpers.Gcf.figs.items():
+        figure = manager.canvas.figure
+        found[f"figure {number}"] = sum(len(each.get_children()) for each in figure.axes)
+    return found
 
 
 def _duckdb(duckdb: Any) -> tuple[Any, ...]:
@@ -269,10 +322,13 @@ PROBES: tuple[Probe, ...] = (
     Probe("logging/settings", "", _logging),
     Probe("sys/path", "", lambda _: tuple(sys.path)),
     Probe("sys/limits", "", _limits),
+    Probe("sys/streams", "", lambda _: {"stdout": _Object(sys.stdout), "stderr": _Object(sys.stderr)}),
+    Probe("builtins/names", "", _builtins),
+    Probe("time/zone", "", lambda _: (time.tzname, time.timezone)),
     Probe("gc/settings", "", lambda _: (gc.isenabled(), gc.get_threshold(), gc.get_debug())),
     Probe("signal/handlers", "", _handlers),
     Probe("socket/timeout", "socket", lambda socket: socket.getdefaulttimeout()),
-    Probe("sys/modules", "", _modules),
+    Probe("sys/modules", "", lambda _: _Modules()),
     Probe("locale/locale", "", lambda _: locale.setlocale(locale.LC_ALL)),
     Probe("os/umask", "", _umask),
     Probe("os/environment", "", _environment),
@@ -283,6 +339,7 @@ PROBES: tuple[Probe, ...] = (
     Probe("pandas/settings", "pandas", _pandas),
     Probe("numpy/settings", "numpy", _numpy),
     Probe("matplotlib/settings", "matplotlib", _matplotlib),
+    Probe("matplotlib/figures", "matplotlib._pylab_helpers", _figures),
     Probe("sklearn/settings", "sklearn", lambda sklearn: sklearn.get_config()),
     Probe("polars/settings", "polars", lambda polars: polars.Config.state()),
     Probe("duckdb/default", "duckdb", _duckdb),

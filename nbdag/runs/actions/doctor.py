@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from ...core.model.text import join_names
+from ... import executors
+from ...core.model.text import join_names, plural
 from ...errors import NbdagError
+from ...executors import Choice
 from ...home import Home, the_home
 from ..execution.recovery import recover
 from ..queries.monitoring.health import Finding, health
 from ..queries.runs import open_store
 
 
-def doctor(home: Home | None = None) -> Iterator[Finding]:
+def doctor(home: Home | None = None, *, executor: Choice | None = None) -> Iterator[Finding]:
     """Yield every finding about this installation, after recording orphaned runs as failed.
 
-    If the home is not writable, nothing is recovered, and a finding reports that.
+    If the home is not writable, nothing is recovered, and a finding reports that. If `executor` has the address of a
+    cluster, every host of the cluster is a finding.
     """
     try:
         recovered = list(_recovered(the_home(home)))
@@ -24,6 +27,8 @@ def doctor(home: Home | None = None) -> Iterator[Finding]:
         recovered = []
     yield from health(home)
     yield from recovered
+    if executor is not None:
+        yield from _hosts(executor, home)
 
 
 def stop_servers() -> None:
@@ -33,6 +38,28 @@ def stop_servers() -> None:
     with contextlib.suppress(server_registry.NoServerError, OSError):
         for server in server_registry.running():
             server_registry.stop(server.key)
+
+
+def _hosts(executor: Choice, home: Home | None) -> Iterator[Finding]:
+    """Check the hosts of a cluster: versions, slots, load, and access to the storage."""
+    try:
+        storage = the_home(home).remote or "" if executor.options else ""
+        found = executors.hosts(executor, storage)
+    except NbdagError as error:
+        yield Finding(what="cluster", level="problem", said=str(error))
+        return
+    if found == []:
+        yield Finding(what="cluster", level="problem", said="the cluster has no worker; start some with `dask worker`")
+    for host in found or ():
+        versions = ", ".join(f"{name} {version}" for name, version in host.versions.items())
+        said = (
+            f"{host.name} at {host.address}: {host.running} of {plural(host.slots, 'slot')} busy, "
+            f"load {host.load:.1f} on {plural(host.cores, 'core')}, {versions}"
+        )
+        if host.problem:
+            yield Finding(what="host", level="problem", said=f"{said}; {host.problem}")
+        else:
+            yield Finding(what="host", level="ok", said=said)
 
 
 def _recovered(home: Home) -> Iterator[Finding]:

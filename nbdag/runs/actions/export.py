@@ -72,7 +72,7 @@ def export_airflow(
     `storage` is the folder or URL for values, notebooks and logs (default: NBDAG_STORAGE, else the folder of the runs).
     `python` is the Python of the tasks (default: this one), `image` the image of their containers. `notebook_there` is
     the path of the notebook where the tasks run (default: the path here). `command` is the command that the file names
-    as its origin. Raises `ExportError` for what has no equal in Airflow.
+    as its origin. Raises `ExportError` for what has no equivalent in Airflow.
     """
     found = OPERATORS.get(operator)
     if found is None:

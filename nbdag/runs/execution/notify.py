@@ -1,10 +1,12 @@
 """Notify the recipients of a DAG: a run ended, a task is retried or asks for approval, or a deadline was missed.
 
 `%dag --on-failure`, `--on-success`, `--on-retry`, `--on-approval` and `--on-deadline` name the recipients. A recipient
-is an apprise URL or a `module:function`. The function is called with a mapping (`event`, `dag`, `run_id`, `state`,
-`task`, `title`, `message`, `url`, `report`). A separate thread starts one process per notification, in the run's
-folder. Tasks do not wait for a notification; it has a time limit and cannot change the run. A failed notification is
-recorded as a note on the run.
+is an apprise URL, a `module:function`, or `:function`, a function of the notebook's setup. The function of a module is
+called with a mapping: `event`, `dag`, `run_id`, `state`, `task`, `title`, `message`, `url`, `report`. For one of
+the notebook, the setup is executed again, and its mapping has the names of a task's context as well (`ds`, `params`,
+`dag_run`, …), and the `reason`. A separate thread starts one process per notification, in the run's folder. Tasks do
+not wait for a notification; it has a time limit and cannot change the run. A failed notification is recorded as a note
+on the run.
 
 If the address of the page is known (`links`), the message ends with a link, which is also `url`. With `--attach html`,
 the report so far is attached as an HTML page; `report` is the path of its file, which is deleted after the call.
@@ -19,11 +21,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...core.model.dag import Dag
+from ...core.model.dag import CellKind, Dag
 from ...core.model.job import Note
 from ...core.model.masking import masked_recipient, without_passwords
 from ...core.model.states import ACTIVE, RunState, TaskState
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 LIMIT = 30.0  # time limit for one notification, in seconds
 _MAX_REPORT = 20_000_000  # bytes; many mail servers reject a larger attachment
 Message = Mapping[str, Any]
+Setup = Mapping[str, Any]  # see `_setup_of`
 _RECIPIENTS = ("on_failure", "on_success", "on_retry", "on_approval", "on_deadline")  # fields of DagOptions
 
 
@@ -64,7 +68,8 @@ class Notifier:
             return
         for recipient, message in self._messages(run):
             self._pool = self._pool or ThreadPoolExecutor(4, thread_name_prefix="nbdag-notify")
-            self._pool.submit(self._send, run.row, run.dag, recipient, message)
+            setup = _setup_of(run) if recipient.startswith(":") else None
+            self._pool.submit(self._send, run.row, run.dag, recipient, message, setup)
 
     def has_ended(self, run: RunRow) -> None:
         """Notify about a run that ended without an owner."""
@@ -121,13 +126,13 @@ class Notifier:
         what |= _with_link(row.error or title, run_url(row.dag, row.name))
         yield from ((each, what) for each in recipients)
 
-    def _send(self, run: RunRow, dag: Dag, recipient: str, message: Message) -> None:
+    def _send(self, run: RunRow, dag: Dag, recipient: str, message: Message, setup: Setup | None) -> None:
         report = None
         if dag.options.attach:
             # Without its report, the notification is still worth sending.
             with contextlib.suppress(NbdagError, OSError):
                 report = report_notebook(self._store, self._home, self._store.run(run.id), dag)
-        why = send(recipient, message, cwd=run.cwd, limit=self._limit, report=report)
+        why = send(recipient, message, cwd=run.cwd, limit=self._limit, report=report, setup=setup)
         if why:
             # Show only the scheme, because a URL may contain a password.
             name = recipient.partition("://")[0] if "://" in recipient else recipient
@@ -138,21 +143,51 @@ class Notifier:
                 self._store.add_note(run.id, note)
 
 
+def _setup_of(run: OwnedRun) -> Setup:
+    """Return what a process needs to call a function of the notebook: cells to execute, and the context of the run.
+
+    The task of the context is one that failed, if there is any.
+    """
+    row, cells = run.row, run.dag.cells
+    failed = (each for each in run.instances.values() if each.state is TaskState.FAILED)
+    about = next(failed, next(iter(run.instances.values()), None))
+    context: dict[str, Any] = {"dag_id": row.dag, "run_id": row.name, "params": dict(row.parameters)}
+    for name in ("logical_date", "interval_start", "interval_end"):
+        moment = datetime.fromtimestamp(getattr(row, name), UTC).isoformat()
+        context[name.replace("interval", "data_interval")] = moment
+    if about is not None:
+        context |= {"task_id": about.task, "map_index": about.map_index, "try_number": about.tries}
+    return {
+        "context": context | {"asset_events": list(row.events or ())},
+        "parameter_names": list(run.dag.parameters),
+        "parameter_cells": [each.code for each in cells if each.kind is CellKind.PARAMETERS],
+        "setup_cells": [each.code for each in cells if each.kind is CellKind.SETUP],
+    }
+
+
 def _with_link(text: str, url: str) -> dict[str, str]:
     return {"message": f"{text}\n{url}" if url else text, "url": url}
 
 
 def send(
-    recipient: str, message: Message, *, cwd: str, limit: float = LIMIT, report: Mapping[str, Any] | None = None
+    recipient: str,
+    message: Message,
+    *,
+    cwd: str,
+    limit: float = LIMIT,
+    report: Mapping[str, Any] | None = None,
+    setup: Setup | None = None,
 ) -> str:
     """Send one notification, with an HTML page of `report` (nbformat's dict) attached.
+
+    `setup` is needed if the recipient is a function of the notebook.
 
     Return why it failed, or "" if it was sent.
     """
     try:
         done = subprocess.run(
             [sys.executable, "-m", __name__],
-            input=json.dumps({"recipient": recipient, "message": dict(message), "report": report}),
+            input=json.dumps({"recipient": recipient, "message": dict(message), "report": report, "setup": setup}),
             cwd=cwd, capture_output=True, text=True, encoding="utf-8", timeout=limit, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -183,7 +218,10 @@ def _main() -> None:
     with tempfile.TemporaryDirectory(prefix="nbdag-notice-") as folder:
         if given["report"] is not None:
             message |= _attach(given["report"], message, Path(folder))
-        _deliver(given["recipient"], message)
+        if given["recipient"].startswith(":"):
+            _call(given["recipient"].removeprefix(":"), given["setup"], message)
+        else:
+            _deliver(given["recipient"], message)
 
 
 def _attach(report: Mapping[str, Any], message: Message, folder: Path) -> dict[str, str]:
@@ -196,6 +234,30 @@ def _attach(report: Mapping[str, Any], message: Message, folder: Path) -> dict[s
     path = folder / f"{path_part(message['dag'])}-report.html"
     path.write_bytes(page)
     return {"report": str(path)}
+
+
+def _call(name: str, setup: Setup, message: Message) -> None:
+    """Execute the setup of the notebook, and call its function with the context of the run and the message."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ...task_api.context import DagRun, set_current
+
+    shell = InteractiveShell.instance()
+    names, given = shell.user_ns, setup["context"]["params"]
+    for code in setup["parameter_cells"]:
+        shell.run_cell(code).raise_error()
+    names.update(given)
+    params = {each: names[each] for each in (*setup["parameter_names"], *given) if each in names}
+    names["dag_run"] = dag_run = DagRun.of(setup["context"], params=params, conf=given)
+    set_current(dag_run)
+    for code in setup["setup_cells"]:
+        shell.run_cell(code).raise_error()
+    function = names.get(name)
+    if not callable(function):
+        sys.exit(f"no setup cell defines the function {name}")
+    # In the context, `dag` and `task` are objects, as in the context of a task.
+    about = {key: value for key, value in message.items() if key not in ("dag", "task")}
+    function({**dag_run.context, **about, "reason": message["message"]})
 
 
 def _deliver(recipient: str, message: Message) -> None:

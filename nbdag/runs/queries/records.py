@@ -125,6 +125,7 @@ class TaskRun:
     error: str | None = None
     traceback: str | None = None  # the traceback of the last attempt, as plain text
     cached: str | None = None  # id of the run whose result the task reuses; None if the task was executed
+    host: str | None = None  # name of the host that executed the last attempt; None if it is unknown
     by_hand: bool = False  # whether a user set this state with `mark`
     chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the task is not a branch
 
@@ -151,6 +152,7 @@ class TaskRun:
             "notebook": None if self.notebook is None else str(self.notebook),
             "error": self.error,
             "cached": self.cached,
+            "host": self.host,
             "chosen": None if self.chosen is None else list(self.chosen),
         }
 

@@ -424,6 +424,7 @@ def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | 
         error=None if by_hand else error_of(row, attempt),
         traceback=None if by_hand else attempt.traceback,
         cached=attempt.cached,
+        host=attempt.host,
         by_hand=by_hand,
         chosen=instance.chosen,
     )

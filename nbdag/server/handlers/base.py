@@ -229,7 +229,7 @@ class ApiHandler(APIHandler):
 
     @property
     def server(self) -> Server:
-        """Return what the handlers share."""
+        """Return the state that all handlers share."""
         found: Server = self.settings[SETTING]
         return found
 

@@ -429,6 +429,7 @@ export interface Attempt {
   started: number | null
   ended: number | null
   error: string
+  host: string
   notes: string[]
 }
 

@@ -46,7 +46,7 @@ function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: 
   const badges: Badges[] = []
   const current = () => {
     const panel = tracker.currentWidget
-    if (panel) add(panel) // a tracker reports its current widget before it reports a new one
+    if (panel) add(panel) // a tracker may have a current widget that it has not reported as added yet
     return panel ? books.get(panel) : undefined
   }
   const side = new SidePanel(options)

@@ -101,7 +101,7 @@ export class Live {
     for (const kind of KINDS) source.addEventListener(kind, receive)
     source.onerror = () => {
       this.failures += 1
-      if (source.readyState !== EventSource.CLOSED && this.failures < 3) return // the browser tries again
+      if (source.readyState !== EventSource.CLOSED && this.failures < 3) return // the browser reconnects automatically
       source.close()
       this.source = undefined
       this.startPolling()

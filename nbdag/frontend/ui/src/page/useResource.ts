@@ -1,4 +1,5 @@
-// Data of the API in components: loaded once, shown again at once on the way back, reloaded after changes.
+// Data of the API in components. It is loaded once, shown immediately when a view is opened again, and
+// reloaded after changes.
 import { useCallback, useEffect, useReducer, useRef } from 'preact/hooks'
 import { api } from './api'
 import { type Change, live } from './live'

@@ -81,6 +81,7 @@ function OneAttempt({ store, run, task, attempt, reason }: Props & { attempt: At
       {attempt.started === null ? null : (
         <div class="nbdag-muted">
           started <Time at={attempt.started} />
+          {attempt.host ? ` on ${attempt.host}` : ''}
         </div>
       )}
       {attempt.error && attempt.error !== reason ? (

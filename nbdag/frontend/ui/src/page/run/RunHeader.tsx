@@ -1,4 +1,4 @@
-// The head of a run: its state and times, what went wrong, what waits for a person, and what can be done.
+// The header of a run: its state and times, its errors, its open questions, and the actions on it.
 import { useState } from 'preact/hooks'
 import type { ListedRun, RunDetails } from '../../api'
 import { plural, seconds } from '../../components/format'

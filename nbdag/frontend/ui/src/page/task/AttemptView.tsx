@@ -21,7 +21,7 @@ interface Props {
 }
 
 export function AttemptView({ attempt, task, shown: { dag, run } }: Props) {
-  const { map_index, try_number, state, started, ended, error, notes } = attempt
+  const { map_index, try_number, state, started, ended, error, host, notes } = attempt
   const live = state === 'running' || state === 'restarting'
   const address = runAddress(dag, run, `tasks/${encodeURIComponent(task)}/attempts/${map_index}/${try_number}`)
   // The state, as a fragment that is not sent, makes a change of the state another resource, which is read again.
@@ -52,6 +52,7 @@ export function AttemptView({ attempt, task, shown: { dag, run } }: Props) {
             ended <Time at={ended} exact />
           </span>
         )}
+        {host ? <span>on {host}</span> : null}
       </p>
       {error ? <p class={`nbdag-reason nbdag-is-${state}`}>{error}</p> : null}
       {notes.map((note) => (
