@@ -121,5 +121,5 @@ def test_airflow_reads_every_golden_file_that_needs_no_further_provider(airflow:
     names: Sequence[str] = ("churn", "assets", "external_python")
     for name in names:
         shutil.copy(golden / f"{name}.py.txt", airflow.home / "dags" / f"golden_{name}.py")
-    done = airflow("dags", "list-import-errors", "--output", "json")
-    assert "No data found" in done.stdout or json.loads(done.stdout) == [], done.stdout + done.stderr
+    done = airflow("dags", "list-import-errors", "--local")
+    assert done.returncode == 0, done.stdout + done.stderr
