@@ -65,13 +65,13 @@ def read_text(text: str | bytes, *, name: str) -> Dag:
 
 def read_raw(text: str | bytes, *, name: str) -> tuple[list[RawCell], Mapping[str, Any]]:
     """Return the cells of a notebook's text, and its metadata."""
-    content = _content(text, name)
+    content = parse(text, name=name)
     return _raw_cells(content, name), metadata_of(content)
 
 
 def without_built(text: str | bytes, *, name: str) -> bytes:
     """Return the notebook without built cells, which `with_built` or the report of a run has inserted."""
-    content = _content(text, name)
+    content = parse(text, name=name)
     raw = _raw_cells(content, name)
     if all(cell.built is None for cell in raw):
         return text if isinstance(text, bytes) else text.encode()
@@ -83,7 +83,7 @@ def without_built(text: str | bytes, *, name: str) -> bytes:
 
 def with_built(text: str | bytes, built: Mapping[int, Sequence[RawCell]], *, name: str, printed: str = "") -> bytes:
     """Return the notebook with built cells and the printed output. Both are given by the index of the %%dag cell."""
-    content = _content(text, name)
+    content = parse(text, name=name)
     with_ids = (content["nbformat"], content.get("nbformat_minor", 0)) >= (4, 5)
     cells: list[dict[str, Any]] = []
     for index, cell in enumerate(content["cells"]):
@@ -196,7 +196,8 @@ def _notebooks_in(folder: Path) -> list[str]:
 # -- the contents ------------------------------------------------------------------------------------------------------
 
 
-def _content(text: str | bytes, name: str) -> dict[str, Any]:
+def parse(text: str | bytes, *, name: str) -> dict[str, Any]:
+    """Return the contents of a notebook's text as parsed JSON; raise `NotebookError` if it is no notebook."""
     if isinstance(text, bytes):
         try:
             text = text.decode("utf-8-sig")

@@ -17,6 +17,7 @@ main = Commands(
     sections={
         "Notebooks": {
             "check": ("notebook", "Check notebooks for errors and warnings."),
+            "suggest": ("suggest", "Propose tasks for a notebook without tags."),
             "show": ("notebook", "List a notebook's tasks in run order, or draw its graph."),
             "run": ("run", "Run a notebook headlessly, task by task, in parallel."),
         },

@@ -12,6 +12,7 @@ one function of this module and shows the result. Nothing outside this package i
                        remember_files  list_assets  asset_events  waits_for  lineage
                        questions  report_html  ChangeWatcher  metrics  dag_badge
     change             answer  emit_asset  clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
+    migrate            suggest
     maintain           list_connections  test_connections
                        gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
 
@@ -156,6 +157,7 @@ if TYPE_CHECKING:
         stored_outputs,
         watch_runs,
     )
+    from .queries.suggestions import SuggestedNotebook, suggest
     from .queries.why import Why, why, why_not_started
 
 __all__ = [
@@ -240,6 +242,7 @@ __all__ = [
     "SchedulerProcess",
     "SchedulerRow",
     "SchedulerRunningError",
+    "SuggestedNotebook",
     "TaskNotInRunError",
     "TaskRun",
     "TestedConnection",
@@ -326,6 +329,7 @@ __all__ = [
     "set_pool",
     "stop_servers",
     "stored_outputs",
+    "suggest",
     "test_connections",
     "trigger",
     "trigger_child",
@@ -351,6 +355,7 @@ _MODULES = {
     ".queries.files.report_page": "NoReportError report_html report_notebook",
     ".queries.pinned": "PinnedNotebookMissingError read_once",
     ".queries.files.values": "load",
+    ".queries.suggestions": "SuggestedNotebook suggest",
     ".queries.why": "Why why why_not_started",
     ".queries.deployments": (
         "Deployed NotDeployedError Tick deployed_paths find_dag list_dags live_scheduler next_ticks"

@@ -146,6 +146,7 @@ class Session:
                 "state": ran.state if ran.state in (TaskState.RUNNING, TaskState.FAILED) else "success",
                 "duration": ran.duration,
                 "reason": ran.reason,
+                **_built_cells(ran),
             }
             for key, ran in self._ran.items()
             if not key.startswith(_GENERATED)
@@ -283,9 +284,16 @@ def read_document(
 
     No kernel is asked: the page knows which cells it executed.
     """
+    document = with_built_cells(document)
     cells = [RawCell(cell.source, cell.kind, cell.tags, cell.built) for cell in document]
     dag = notebooks.read_cells(cells, name=name, metadata=metadata)
     return replace(dag, problems=(*_not_built(dag), *dag.problems)), task_marks(dag, document)
+
+
+def _built_cells(ran: CellRun) -> dict[str, Any]:
+    if ran.built is None:
+        return {}
+    return {"built": [{"source": each.source, "line": each.built} for each in ran.built]}
 
 
 def _not_built(dag: Dag) -> list[Problem]:

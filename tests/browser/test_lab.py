@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -247,6 +248,83 @@ def test_a_cell_that_runs_ignore_is_marked_when_tasks_need_it(plain):
     assert code(nb, 2).locator(".nbdag-badge[data-dropped]").count() == 1
     assert code(nb, 4).locator(".nbdag-badge[data-dropped]").count() == 0
     assert "NB310" in code(nb, 2).locator(".nbdag-cell-problems").inner_text()
+
+
+def test_tasks_of_a_dag_cell_are_drawn_once_they_are_built_and_show_their_states(plain, lab, server):
+    made = (
+        "%%dag made\nfor n in (1, 2): Python(f'fit_{n}', f'm{n} = sum(X) * {n}')\nPython('best', 'best = max(m1, m2)')"
+    )
+    nb = plain("%%task extract\nX = [1, 2, 3]", made)
+    badge(nb, 1).locator(".nbdag-chip", has_text="builds tasks").click()
+    nb.box("extract")
+    assert nb.page.locator('.nbdag-box[data-id="best"]').count() == 0, "a page executes nothing by itself"
+    nb.run(1)
+    nb.box("best", "none")
+    nb.page.locator(".nbdag-side").get_by_role("button", name="Run all").click()
+    for task in ("extract", "fit_1", "fit_2", "best"):
+        nb.box(task, "success")
+    lab.clear()
+    lab.opened(nb.path.name)
+    wait_for_kernel(nb, server)
+    badge(nb, 1).locator(".nbdag-chip").click()
+    nb.box("best")  # the kernel still has the built tasks
+    assert nb.errors == []
+
+
+def test_commands_are_in_palette_menus_and_launcher_and_the_status_bar_counts_runs(plain, lab):
+    nb = plain(
+        "import time", "%%task rows\nrows = [1, 2]", "%%task wait\nprint(rows)\ntime.sleep(600)", "%%task last\nx = 1"
+    )
+    page = nb.page
+    badge(nb, 2)
+
+    # The palette runs a part of the notebook, without the panel.
+    code(nb, 2).locator(".jp-InputPrompt").click()
+    lab.execute("apputils:activate-command-palette")
+    page.keyboard.type("headlessly up to")
+    page.locator(".lm-CommandPalette-item", has_text="Run Headlessly Up to This Task").click()
+    status = page.locator(".nbdag-status a", has_text="1 run")
+    status.wait_for()
+    assert nb.path.stem in status.get_attribute("title")
+    page.locator(".jp-toast-button", has_text="Show here").click()
+    nb.box("wait", "running")
+    nb.box("last", "none")
+    page.locator(".nbdag-side").get_by_role("button", name="Cancel").click()
+    status.wait_for(state="hidden")
+
+    # The context menu of a cell gives it another role.
+    code(nb, 3).locator(".cm-content").click(button="right")
+    page.locator(".lm-Menu-item", has_text="Pipeline").hover()
+    page.locator(".lm-Menu-item", has_text="Skip Cell in Runs").click()
+    page.wait_for_selector(".cm-line:has-text('%%skip')")
+
+    # The menu bar deploys it.
+    page.locator(".lm-MenuBar-item", has_text=re.compile("^Run$")).click()
+    for name in ("Run Notebook Headlessly", "Run Headlessly Up to This Task"):
+        page.locator(".lm-Menu-item", has_text=name).wait_for()
+    page.locator(".lm-Menu-item", has_text="Deploy Pipeline").click()
+    page.locator(".jp-Notification-Toast, .Toastify__toast", has_text=f"{nb.path.stem} is deployed").wait_for()
+
+    # The launcher opens the page of all pipelines.
+    lab.execute("launcher:create")
+    with page.expect_popup() as opened:
+        page.locator(".jp-LauncherCard:visible", has_text="Pipelines").click()
+    opened.value.locator(f"tr[data-dag={nb.path.stem}]").wait_for()
+    opened.value.close()
+    assert nb.errors == []
+
+
+def test_settings_hide_badges_at_once(plain, lab):
+    nb = plain(*TASKS)
+    page = nb.page
+    badge(nb, 1)
+    lab.execute("settingeditor:open", query="Pipelines")
+    shown = page.get_by_label("Badges of cells")
+    shown.uncheck()
+    page.locator(".nbdag-chip").first.wait_for(state="detached")
+    shown.check()
+    page.locator(".nbdag-chip").first.wait_for(state="attached")
+    assert nb.errors == []
 
 
 def test_an_ordinary_notebook_is_left_alone(plain):

@@ -6,6 +6,15 @@ import pytest
 
 from .bare import Bare, broad_cells, drawn
 
+# Whether all elements of a selector are within the frame of the graph.
+INSIDE = """((selector) => {
+  const frame = document.querySelector('.nbdag-frame').getBoundingClientRect()
+  return [...document.querySelectorAll(selector)].every((each) => {
+    const box = each.getBoundingClientRect()
+    return box.left >= frame.left && box.right <= frame.right && box.top >= frame.top && box.bottom <= frame.bottom
+  })
+})"""
+
 
 @pytest.fixture
 def bare(browser):
@@ -15,8 +24,20 @@ def bare(browser):
     page.close()
 
 
+def test_a_graph_of_many_tasks_opens_with_its_shape_and_names_boxes_under_the_pointer(bare):
+    page = bare.page
+    page.wait_for_function(f"() => {INSIDE}('.nbdag-box')")
+    assert page.locator(".nbdag-graph text").count() == 0, "names have no room"
+    page.locator("[data-id=step_70]").hover()
+    page.locator(".nbdag-tip", has_text="step_70").get_by_text("not run").wait_for()
+    page.mouse.move(0, 0)
+    page.locator(".nbdag-tip").wait_for(state="detached")
+
+
 def test_the_overview_shows_the_whole_graph_and_a_click_moves_the_view(bare):
     page, camera = bare.page, "document.querySelector('.nbdag-graph > g').getAttribute('transform')"
+    for _ in range(4):
+        page.get_by_role("button", name="Zoom in").click()
     overview = page.locator(".nbdag-overview")
     reds = (
         "() => { const c = document.querySelector('.nbdag-overview');"

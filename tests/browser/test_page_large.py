@@ -62,11 +62,20 @@ def graph(_: dict[str, list[str]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def notebook(_: dict[str, list[str]]) -> dict[str, Any]:
+    cells = [
+        {"kind": "task", "tasks": [task], "untagged": False, "source": [[["", f"%%task {task}"]], [["", "x = 1"]]]}
+        for task in TASKS
+    ]
+    return {"kind": "notebook", "cells": cells, "problems": []}
+
+
 ANSWERS: dict[str, Callable[[dict[str, list[str]]], Any]] = {
     "dags": dags,
     "dags/pipeline_0000": lambda _: pipeline("pipeline_0000"),
     "dags/pipeline_0000/grid": grid,
     "dags/pipeline_0000/graph": graph,
+    "dags/pipeline_0000/notebook": notebook,
 }
 
 
@@ -113,3 +122,14 @@ def test_a_grid_of_two_thousand_tasks_draws_the_rows_in_view(visit: Visit) -> No
     last.focus()
     visit.page.keyboard.press("ArrowUp")
     visit.page.wait_for_function("() => document.activeElement.getAttribute('href').endsWith('task_1998')")
+
+
+def test_a_notebook_of_two_thousand_cells_lays_out_the_cells_in_view(visit: Visit) -> None:
+    visit.open("/dags/pipeline_0000/notebook")
+    visit.page.get_by_role("region", name="Cell 1, task").get_by_text("x = 1").wait_for()
+    visit.page.wait_for_function("() => document.querySelectorAll('.pg-cell').length === 2000")
+    skipped = "() => [...document.querySelectorAll('.pg-cell pre')].filter((e) => !e.checkVisibility({contentVisibilityAuto: true})).length"
+    assert visit.page.evaluate(skipped) > 1900, "the browser lays out only cells in view"
+    last = visit.page.get_by_role("region", name="Cell 2000, task")
+    last.scroll_into_view_if_needed()
+    last.get_by_text("%%task task_1999").wait_for()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from patience import until
@@ -222,7 +224,7 @@ def test_a_backfill_is_previewed_before_its_runs_are_created(visit: Visit) -> No
     dialog.get_by_label("From").fill("2026-01-09")
     dialog.get_by_label("to, included").fill("2026-01-13")
     dialog.get_by_role("button", name="Preview").click()
-    dialog.get_by_text("3 runs for 3 ticks").wait_for()
+    dialog.get_by_text("3 runs for 3 scheduled times").wait_for()
     assert visit.serious_violations() == []
     dialog.get_by_role("button", name="Create 3 runs").click()
     visit.page.get_by_text(re.compile("3 runs of")).wait_for()
@@ -294,6 +296,43 @@ def test_unknown_places_and_pipelines_say_so(visit: Visit) -> None:
     visit.open("/dags/no_such_pipeline/grid")
     visit.page.get_by_role("heading", name="Not found").wait_for()
     visit.errors[:] = [each for each in visit.errors if "404" not in each]  # the browser itself reports the answer
+
+
+def test_slow_and_failed_answers_are_shown_and_asked_again(visit: Visit) -> None:
+    held: list[Any] = []
+    visit.page.route("**/nbdag/api/dags?*", lambda route: held.append(route))
+    visit.page.reload(wait_until="commit")
+    visit.page.locator(".pg-loading.pg-shown", has_text="Loading the pipelines").wait_for()
+    problem = {
+        "type": "about:blank",
+        "title": "Busy",
+        "status": 500,
+        "detail": "the store is busy",
+        "next": "wait a little",
+    }
+    held[0].fulfill(status=500, content_type="application/problem+json", body=json.dumps({**problem, "code": "busy"}))
+    alert = visit.page.get_by_role("alert")
+    alert.get_by_text("the store is busy").wait_for()
+    alert.get_by_text("wait a little").wait_for()
+    visit.page.unroute_all(behavior="ignoreErrors")
+    alert.get_by_role("button", name="Try again").click()
+    row(visit, "churn").wait_for()
+    visit.errors[:] = [each for each in visit.errors if "500" not in each]  # the browser itself reports the answer
+
+
+def test_the_address_keeps_what_a_viewer_has_chosen(visit: Visit) -> None:
+    run = finished_run(visit.site)
+    visit.open("/dags/churn/calendar")
+    visit.page.locator(".pg-ran").last.click()
+    visit.page.wait_for_url("**/calendar?day=*")
+    visit.page.reload()
+    visit.page.get_by_role("link", name=run).wait_for()
+    visit.page.get_by_role("navigation", name="Views of the pipeline").get_by_role("link", name="Graph").click()
+    visit.page.get_by_label("States of").select_option(label="no run, the deployed version")
+    visit.page.wait_for_url("**/graph?run=none")
+    visit.page.wait_for_selector('.nbdag-box[data-id="score"][data-state="none"]')
+    visit.page.go_back()
+    visit.page.get_by_role("link", name=run).wait_for()
 
 
 def test_a_lost_connection_is_shown_and_data_stays(visit: Visit) -> None:

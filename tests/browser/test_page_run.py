@@ -220,6 +220,22 @@ def test_outputs_and_reports_execute_nothing(visit: Visit) -> None:
     ]
 
 
+def test_a_report_that_cannot_be_read_is_asked_for_again(visit: Visit) -> None:
+    page = visit.page
+    page.route(
+        "**/report*", lambda route: route.abort() if route.request.resource_type == "fetch" else route.continue_()
+    )
+    visit.open(f"/dags/model/runs/{runs_of(visit.site, 'model')[0]}/report")
+    again = page.locator(".run-report").get_by_role("button", name="Try again")
+    again.wait_for()
+    assert page.get_by_role("link", name="Download HTML").count() == 0
+    page.unroute_all(behavior="ignoreErrors")
+    again.click()
+    page.locator(".run-report iframe").wait_for()
+    page.get_by_role("link", name="Download HTML").wait_for()
+    visit.errors[:] = [each for each in visit.errors if "ERR_FAILED" not in each]
+
+
 def test_a_log_of_20_megabytes_is_read_at_its_end_at_once_and_searched(visit: Visit) -> None:
     page, site = visit.page, visit.site
     run = runs_of(site, "model")[-1]

@@ -59,6 +59,17 @@ class TestAnalysis:
         assert [each["ignored"] for each in found["cells"]] == [False, False, False, False, True]
         assert found["picture"]["order"] == ["extract", "train"]
 
+    def test_draws_the_tasks_that_an_execution_of_a_dag_cell_has_built(self):
+        builder = "%%dag made\nfor n in (1, 2): Python(f'fit_{n}', f'm{n} = sum(X) * {n}')"
+        built = [{"source": f"%%task fit_{n}\nm{n} = sum(X) * {n}", "line": 2} for n in (1, 2)]
+        extract = cell("%%task extract\nX = [1]")
+        found = analyze(request(extract, cell(builder, order=1, state="success", built=built), cell("print(m1)")))
+        assert found["picture"]["order"] == ["extract", "fit_1", "fit_2"]
+        assert [each["role"] for each in found["cells"]] == ["task", "builder", "scratch"]
+        assert not [each for each in found["problems"] if each["code"] == "NB115"]
+        edited = cell(builder, order=1, state="success", built=built) | {"source": builder.replace("2", "3")}
+        assert analyze(request(extract, edited))["picture"]["order"] == ["extract"], "the edited cell builds others"
+
     def test_follows_the_executions_of_the_page(self):
         assert {task: each["state"] for task, each in analyze(request(*PIPELINE))["statuses"].items()} == {
             "extract": "success",

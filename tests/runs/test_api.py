@@ -24,6 +24,10 @@ pytestmark = pytest.mark.usefixtures("in_process")
 VERBS = {
     "check": "read",
     "show": "read",
+    "suggest": "suggest",
+    "export airflow": "export_airflow",
+    "export script": "export_script",
+    "attempt": "attempt",
     "run": "run",
     "deploy": "deploy",
     "list": "list_dags",
@@ -97,6 +101,10 @@ def test_each_verb_works_from_plain_python(write: Callable[..., Path], home: Hom
     assert list(runs.read(path).tasks) == ["a", "b"]
     assert [each.task for each in runs.plan_run(path, home=home)] == ["a", "b"]
 
+    assert "y = x + 1" in runs.export_script(path)
+    untagged = write("import json", "orders = json.loads('[1, 2]')", "total = sum(orders)", name="untagged.ipynb")
+    assert [task.name for task in runs.suggest(untagged).suggestion.tasks] == ["orders", "total"]
+
     run = runs.run(path, parameters={"n": 2}, home=home)
     assert run.value("x") == 2
     assert runs.load("churn", task="b", home=home) == {"x": 2}
@@ -146,7 +154,7 @@ def test_each_verb_works_from_plain_python(write: Callable[..., Path], home: Hom
 
 
 def test_each_verb_is_called_by_a_test_from_plain_python() -> None:
-    code = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parents[1].rglob("test_*.py"))
     verbs = {name for name in runs.__all__ if inspect.isfunction(getattr(runs, name))}
     assert verbs - set(re.findall(r"\bruns\.(\w+)\(", code)) == set()
 

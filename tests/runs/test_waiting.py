@@ -31,11 +31,19 @@ def executed(path: Path, home: Home) -> tuple[threading.Thread, list[runs.Run]]:
 
 @pytest.mark.parametrize(("yes", "states"), [(True, "success success success"), (False, "success skipped skipped")])
 def test_a_person_decides_whether_a_task_runs(
-    yes: bool, states: str, write: Callable[..., Path], home: Home, tmp_path: Path
+    yes: bool,
+    states: str,
+    write: Callable[..., Path],
+    home: Home,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("NBDAG_URL", "https://hub.example.org/user/ada/nbdag/")
     thread, ended = executed(write(*DEPLOY), home)
     (question,) = until(lambda: runs.questions(home=home), "the task asks")
     assert (question.text, question.task, question.until) == ("Ship 91.4%?", "deploy", None)
+    page = f"https://hub.example.org/user/ada/nbdag/dags/{question.dag}/runs/{question.run}/tasks/deploy"
+    assert question.url == page
     assert runs.why(question.run, "deploy", home=home)[0].reasons == ("waits for approval: Ship 91.4%?",)
     assert not list(tmp_path.rglob("deployed"))
     runs.answer(question.run, "deploy", yes, why="looks fine", by="ann", home=home)

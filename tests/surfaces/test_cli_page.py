@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -154,3 +155,11 @@ def test_the_unit_of_up_opens_no_browser(nbdag: CommandLine) -> None:
     text = nbdag("up", "--print-unit", "systemd", "--jobs", 4, "--port=9000").stdout
     assert '"-m" "nbdag" "up" "--jobs" "4" "--no-browser" "--port=9000"\n' in text
     assert "nbdag-up.service" in text
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
+def test_systemd_accepts_the_unit_of_up(nbdag: CommandLine) -> None:
+    path = nbdag.folder / "nbdag-up.service"
+    path.write_text(nbdag("up", "--print-unit", "systemd", "--jobs", 4).stdout)
+    done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

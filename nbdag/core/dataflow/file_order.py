@@ -218,12 +218,21 @@ def _with_conflicts(dag: Dag, conflicts: Sequence[Conflict], problems: Sequence[
 
 def literal_uses(tree: ast.Module, constants: Mapping[str, str]) -> Iterator[tuple[FileUse, int]]:
     """Yield the files that this code names in literals, with the lines. `constants` are names whose value is a path."""
+    for path, how, line in file_calls(tree, constants):
+        if path and "://" not in path:
+            yield FileUse(posixpath.normpath(path), how), line
+
+
+def file_calls(tree: ast.Module, constants: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
+    """Yield the path, the kind of use (as in `FileUse`) and the line of each call that certainly uses a file.
+
+    The path is "" if the code does not name it in a literal.
+    """
     own = {**constants, **path_constants([tree])}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             for path, how in _call(node, own):
-                if path and "://" not in path:
-                    yield FileUse(posixpath.normpath(path), how), node.lineno
+                yield path, how, node.lineno
 
 
 def path_constants(trees: Iterable[ast.Module]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Analyse and tag the cells of a notebook that a page shows, which may differ from its file.
 
-The page posts its cells with the executions that it has seen, so no kernel is asked, and nothing is executed: the
-tasks of a `%%dag` cell stay unbuilt. The result is what a headless run of the same file would do.
+The page posts its cells with the executions that it has seen, so no kernel is asked, and nothing is executed. The
+tasks of a `%%dag` cell are those that its last execution in the kernel has built. The result is what a headless run of
+the same file would do.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 
 from ... import runs
-from ...core.cells.cells import PARAMETERS_TAG, SKIP_TAG
+from ...core.cells.cells import PARAMETERS_TAG, SKIP_TAG, RawCell
 from ...core.cells.header import Header as ParsedHeader
 from ...core.cells.header import HeaderError, format, is_header, parse
 from ...core.cells.source import SyntaxProblem, to_python
@@ -69,9 +70,10 @@ def analyze(request: AnalyzeRequest, *, with_files: Callable[[Dag], Dag] = lambd
     known = request.get("shape") == shape
     order = {task: n for n, task in enumerate(dag.order, 1)} if len(dag.order) == len(dag.tasks) else {}
     dropped = {each.place.cell for each in dag.problems if each.code in DROPPED and each.place}
+    builders = {cell.in_file for cell in dag.cells if cell.made_at is not None}
     return {
         "dag": dag.id,
-        "cells": [_cell_info(cell, order, dropped) for cell in dag.cells],
+        "cells": [_cell_info(cell, order, dropped, builders) for cell in dag.cells if cell.made_at is None],
         "statuses": session_statuses(marks),
         "problems": [_problem(each) for each in dag.problems],
         "groups": list(dag.groups),
@@ -199,13 +201,16 @@ def _document_cell(cell: PageCell) -> DocumentCell:
             state=_STATES[given["state"]],
             duration=given["duration"],
             reason=given["reason"],
+            built=tuple(RawCell(each["source"], built=each["line"]) for each in given["built"])
+            if "built" in given
+            else None,
         )
     return DocumentCell(cell["source"], cell["type"], cell["id"], tuple(cell["tags"]), ran=ran)
 
 
-def _cell_info(cell: Cell, order: dict[str, int], dropped: Collection[int]) -> CellInfo:
+def _cell_info(cell: Cell, order: dict[str, int], dropped: Collection[int], builders: Collection[int]) -> CellInfo:
     return {
-        "role": cell.kind.value,
+        "role": "builder" if cell.in_file in builders else cell.kind.value,
         "task": cell.task or "",
         "order": order.get(cell.task or "", 0),
         "header": header_lines(cell.source) if cell.kind.value != "prose" else 0,

@@ -35,6 +35,13 @@ class NotebookMessage(TypedDict):
     problems: list[str]
 
 
+class BuiltCell(TypedDict):
+    """A cell that a `%%dag` cell has built."""
+
+    source: str
+    line: int  # line of the %%dag cell that built it
+
+
 class CellExecution(TypedDict):
     """The latest execution of a cell in the notebook's kernel, as the page has seen it."""
 
@@ -44,6 +51,7 @@ class CellExecution(TypedDict):
     state: Literal["running", "success", "failed"]
     duration: float | None
     reason: str  # why the cell failed, in one sentence
+    built: NotRequired[list[BuiltCell]]  # the tasks that a %%dag cell has built
 
 
 class PageCell(TypedDict):

@@ -8,8 +8,9 @@ the notebook, the setup is executed again, and its mapping has the names of a ta
 not wait for a notification; it has a time limit and cannot change the run. A failed notification is recorded as a note
 on the run.
 
-If the address of the page is known (`links`), the message ends with a link, which is also `url`. With `--attach html`,
-the report so far is attached as an HTML page; `report` is the path of its file, which is deleted after the call.
+If the address of the page is known (`page_urls`), the message ends with a link, which is also `url`. With
+`--attach html`, the report so far is attached as an HTML page; `report` is the path of its file, which is deleted after
+the call.
 """
 
 from __future__ import annotations

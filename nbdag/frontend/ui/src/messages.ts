@@ -135,6 +135,12 @@ export interface NotebookMessage {
   problems: string[]
 }
 
+/** A cell that a `%%dag` cell has built. */
+export interface BuiltCell {
+  source: string
+  line: number
+}
+
 /** The latest execution of a cell in the notebook's kernel, as the page has seen it. */
 export interface CellExecution {
   source: string
@@ -143,6 +149,7 @@ export interface CellExecution {
   state: "running" | "success" | "failed"
   duration: number | null
   reason: string
+  built?: BuiltCell[]
 }
 
 /** A cell of the open notebook. */

@@ -1,5 +1,5 @@
 // The timeline of a run: a row for each task or folded group, a bar for each attempt. Bars that overlap are drawn in separate lanes.
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Bar, Picture, TimelineMessage } from '../messages'
 import { plural, seconds } from './format'
 import { stateStyle } from './Sign'
@@ -12,10 +12,12 @@ import { useVisible, variedHeights } from './virtual'
 const BAR_HEIGHT = 18 // height of a bar in pixels, if no bars of the row overlap
 const REFRESH = 1000 // milliseconds between a change and the next request, which serves all changes until then
 const MAX_LANES = 8 // maximum number of lanes in a row
+const TICK = 70 // least distance between two times on the axis in pixels
+const BESIDE = 236 // width of the names and of the last duration in pixels
 
-/** Return round times for the axis, about six of them. */
-export function ticks(length: number): number[] {
-  const rough = length / 6
+/** Return round times for the axis: about six, or fewer where their labels would overlap. */
+export function ticks(length: number, width = Number.POSITIVE_INFINITY): number[] {
+  const rough = length / Math.max(1, Math.min(6, width / TICK))
   const step =
     [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400].find(
       (each) => each >= rough,
@@ -23,9 +25,10 @@ export function ticks(length: number): number[] {
   return Array.from({ length: Math.floor(length / step) + 1 }, (_, n) => n * step)
 }
 
-/** Return a time on the axis as text; whole seconds have no decimals. */
-function tickLabel(time: number): string {
-  return Number.isInteger(time) && time < 10 ? `${time} s` : seconds(time)
+/** Return a time on the axis as text: 5 s, 1 min, 1 min 30 s. Zeros are left out. */
+export function tickLabel(time: number): string {
+  if (Number.isInteger(time) && time < 10) return `${time} s`
+  return seconds(time).replace(/(min|h) 0 (s|min)$/, '$1')
 }
 
 /** Return the bars by task: the stored attempts, and the latest attempt of each task in its current state. */
@@ -107,12 +110,13 @@ export function Timeline({ store, picture, run, selected, critical, onSelect }: 
   const begin = bars.reduce((least, bar) => Math.min(least, bar.started), summary?.started ?? Number.POSITIVE_INFINITY)
   const end = bars.reduce((most, bar) => Math.max(most, bar.ended ?? (active ? now : bar.started)), summary?.ended ?? 0)
   const length = Math.max(end - begin, 0.05)
-  const marks = useMemo(() => ticks(length), [length])
   const rows = rowsOf(picture).flatMap((row) => {
     const own = row.members.flatMap((task) => merged.get(task) ?? [])
     return own.length ? [{ ...row, bars: own, ...arranged(own, active ? now : begin + length) }] : []
   })
   const [frame, setFrame] = useState<HTMLElement | null>(null)
+  const width = useWidth(frame)
+  const marks = useMemo(() => ticks(length, width - BESIDE), [length, width])
   const heightKey = rows.map((row) => row.lanes).join()
   const heights = useMemo(() => variedHeights(rows.length, (n) => rowHeight(rows[n]?.lanes ?? 1)), [heightKey])
   const visible = useVisible(frame, heights)
@@ -163,6 +167,20 @@ export function Timeline({ store, picture, run, selected, critical, onSelect }: 
       </ul>
     </section>
   )
+}
+
+/** Return the width of an element in pixels, which is unlimited until the element has one. */
+function useWidth(element: HTMLElement | null): number {
+  const [width, setWidth] = useState(Number.POSITIVE_INFINITY)
+  useLayoutEffect(() => {
+    if (!element) return
+    const measure = () => element.clientWidth && setWidth(element.clientWidth)
+    measure()
+    const observer = new ResizeObserver(measure)
+    observer.observe(element)
+    return () => observer.disconnect()
+  }, [element])
+  return width
 }
 
 interface ArrangedBars {

@@ -19,8 +19,8 @@ import {
 } from './graph/geometry'
 import { Links } from './graph/links'
 import { combinedState, rowsOf } from './state/rows'
-import { needsLayout } from './state/useSpace'
-import { laneOf, mergeBars, ticks } from './Timeline'
+import { foldsChains, needsLayout } from './state/useSpace'
+import { laneOf, mergeBars, tickLabel, ticks } from './Timeline'
 
 describe('a number', () => {
   it.each([
@@ -72,6 +72,17 @@ describe('the camera', () => {
     const camera = opening({ width: 9000, height: 200 }, view)
     expect(camera.scale).toBeGreaterThan(0.6)
     expect(camera.x).toBe(14)
+  })
+
+  it('opens with the shape of a whole picture of many boxes, unless they would be specks', () => {
+    const picture = { width: 2600, height: 900 }
+    expect(opening(picture, view, undefined, 200)).toEqual(fitCamera(picture, view))
+    expect(opening(picture, view, undefined, 20).scale).toBe(LEGIBLE)
+    expect(opening({ width: 26_000, height: 900 }, view, undefined, 2000).scale).toBe(LEGIBLE)
+    const wider = { width: 700, height: 300 }
+    expect(resized(opening(picture, view, undefined, 200), picture, wider, undefined, 200)).toEqual(
+      fitCamera(picture, wider),
+    )
   })
 
   it('opens with the whole picture if its names have at least 11 pixels', () => {
@@ -159,6 +170,18 @@ describe('the layout', () => {
   })
 })
 
+describe('chains of tasks', () => {
+  const many = { ...picture(Array.from({ length: 60 }, (_, n) => node(`t${n}`))), width: 3000, height: 900, chains: 2 }
+  it.each([
+    [many, { width: 900, height: 500 }, true],
+    [many, { width: 4000, height: 2000 }, false],
+    [{ ...many, chains: 0 }, { width: 900, height: 500 }, false],
+    [{ ...many, nodes: [node('a')] }, { width: 900, height: 500 }, false],
+  ])('are one box at first where names have no room', (drawn, view, folds) =>
+    expect(foldsChains(drawn, view)).toBe(folds),
+  )
+})
+
 describe('the line under the pointer', () => {
   const straight = { name: 'straight', curve: curve('M0,0C10,0 20,0 30,0C40,0 50,0 60,0') }
   const below = { name: 'below', curve: curve('M0,10C20,10 40,10 60,-10') }
@@ -225,6 +248,21 @@ describe('the timeline', () => {
     [10, 2],
     [3000, 600],
   ])('divides %d seconds into steps of %d', (length, step) => expect(ticks(length)[1]).toBeCloseTo(step))
+
+  it('has fewer steps where there is little room', () => {
+    expect(ticks(240, 400)).toEqual([0, 60, 120, 180, 240])
+    expect(ticks(240, 160)).toEqual([0, 120, 240])
+    expect(ticks(240, 100)).toEqual([0])
+  })
+
+  it.each([
+    [5, '5 s'],
+    [30, '30 s'],
+    [60, '1 min'],
+    [90, '1 min 30 s'],
+    [3600, '1 h'],
+    [5400, '1 h 30 min'],
+  ])('writes %d seconds on the axis as %s', (time, text) => expect(tickLabel(time)).toBe(text))
 
   it('draws overlapping bars below one another, and reuses free lanes', () => {
     const bar = { task: 'a', map_index: 0, try_number: 1, state: 'success' } as const

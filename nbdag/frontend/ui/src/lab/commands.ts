@@ -24,7 +24,7 @@ export const PALETTE: readonly { command: string; args?: Record<string, unknown>
   { command: 'nbdag:run-to-here' },
   { command: 'nbdag:deploy' },
   { command: 'nbdag:show-panel' },
-  { command: OPEN_PAGE },
+  { command: OPEN_PAGE, args: { isPalette: true } },
   { command: 'nbdag:open-pipeline' },
   ...Object.keys(NAMES).map((role) => ({ command: TAG, args: { role } })),
 ]

@@ -17,11 +17,13 @@ export class Executions {
     return this.found.size
   }
 
-  /** Take over the executions that the kernel reports, from before this page was opened. */
+  /** Take over what the kernel reports: executions from before this page was opened, and the tasks of %%dag cells. */
   restore(executions: Record<string, CellExecution>): void {
     for (const [cell, each] of Object.entries(executions)) {
       this.count = Math.max(this.count, each.order)
-      if (!this.found.has(cell)) this.found.set(cell, each)
+      const known = this.found.get(cell)
+      if (!known) this.found.set(cell, each)
+      else if (each.built && known.source === each.source) this.found.set(cell, { ...known, built: each.built })
     }
   }
 
@@ -55,6 +57,7 @@ export class Executions {
     const ended = result.state !== 'running'
     const order = ended && before ? before.order : ++this.count
     const changed = before?.source === source ? before.changed : order
-    this.found.set(cell, { source, order, changed, ...result })
+    const built = before?.source === source && before.built ? { built: before.built } : {}
+    this.found.set(cell, { source, order, changed, ...result, ...built })
   }
 }

@@ -35,6 +35,8 @@ const OPTIONAL = [
   IStatusBar,
 ].filter((token): token is Token<never> => token !== undefined) // a module that the application does not have
 
+const BUILDS = /^\s*%%dag\b/ // a cell that builds tasks
+
 function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: unknown[]): void {
   const service = <T>(token: Token<T> | undefined): T | undefined => {
     const index = OPTIONAL.indexOf(token as Token<never>)
@@ -100,6 +102,7 @@ function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: 
     const { success, error } = executed
     const reason = error ? `${error.errorName}: ${error.errorValue}` : 'the cell failed'
     book.executions.end(executed.cell, success === false ? reason : undefined)
+    if (BUILDS.test(executed.cell.model.sharedModel.getSource())) links.get(book.panel)?.readBuilt()
     book.schedule(0)
   })
 

@@ -2,11 +2,13 @@
 //
 // One silent request loads the extension when the notebook has a header. The kernel executes it after what is queued
 // already, so it delays nothing, and a cell that is queued later finds its magic. The answer brings the executions from
-// before this page was opened.
+// before this page was opened. Another such request after a %%dag cell brings the tasks that the cell has built.
+import type { Kernel } from '@jupyterlab/notebook'
 import type { CellExecution } from '../messages'
 import type { Book } from './book'
 
-const CODE = '%load_ext nbdag'
+// Unlike %load_ext, which would make a later %load_ext in the notebook print that the extension is loaded already.
+const CODE = '__import__("nbdag").load_ipython_extension(get_ipython())'
 const EXECUTED = '__import__("IPython").display.JSON(get_ipython()._nbdag.session.executed())'
 const JSON_TYPE = 'application/json'
 
@@ -38,14 +40,18 @@ export class KernelLink {
     const { defaultKernelLanguage } = this.book.panel.context.model
     if (defaultKernelLanguage && !/^i?python/i.test(defaultKernelLanguage)) return
     this.loaded = kernel.id
-    const content = { code: CODE, silent: true, store_history: false, stop_on_error: false }
+    this.read(kernel, CODE)
+  }
+
+  private read(kernel: Kernel, code: string): void {
+    const content = { code, silent: true, store_history: false, stop_on_error: false }
     kernel.requestExecute({ ...content, user_expressions: { executed: EXECUTED } }).done.then(
       ({ content: { status, user_expressions } }) => {
         if (this.loaded !== kernel.id) return
         this.book.kernelError =
           status === 'ok'
             ? ''
-            : 'This kernel cannot load nbdag, so cells with headers fail in it: install nbdag in its environment.'
+            : 'This kernel cannot load nbdag, so cells with headers fail in it. Install nbdag in its environment.'
         const known = user_expressions?.executed?.data?.[JSON_TYPE]
         if (known) this.book.executions.restore(known as Record<string, CellExecution>)
         this.book.schedule(0)
@@ -54,6 +60,13 @@ export class KernelLink {
         this.loaded = '' // the kernel ended before it answered
       },
     )
+  }
+
+  /** Read the tasks that a %%dag cell has built, once it has ended. */
+  readBuilt(): void {
+    const { kernel } = this.book.panel.sessionContext.session ?? {}
+    if (this.gone || !kernel || kernel.id !== this.loaded) return
+    this.read(kernel, '')
   }
 
   private reset(): void {

@@ -42,6 +42,22 @@ describe('executions', () => {
     expect(seen.size).toBe(0)
   })
 
+  it('of a %%dag cell get the tasks that it has built, and keep them while the same text runs again', () => {
+    const seen = new Executions()
+    const a = cell('a', '%%dag')
+    const built = [{ source: '%%task x', line: 2 }]
+    const reported = { source: '%%dag', order: 1, changed: 1, state: 'success', duration: 1, reason: '' } as const
+    seen.begin(a, 0)
+    seen.end(a, undefined, 1)
+    seen.restore({ a: { ...reported, source: 'older', built } })
+    expect(seen.of('a')?.built).toBeUndefined()
+    seen.restore({ a: { ...reported, built } })
+    seen.begin(a, 2)
+    expect(seen.of('a')).toMatchObject({ state: 'running', built })
+    seen.begin(cell('a', '%%dag other'), 3)
+    expect(seen.of('a')?.built).toBeUndefined()
+  })
+
   it('that this page did not send are ignored', () => {
     const seen = new Executions()
     seen.end(cell('a', 'x'), undefined)

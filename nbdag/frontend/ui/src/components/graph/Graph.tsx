@@ -5,8 +5,9 @@ import { useImperativeHandle, useMemo, useRef, useState } from 'preact/hooks'
 import type { Line, Picture } from '../../messages'
 import type { Store } from '../state/store'
 import { Box } from './Box'
+import { BoxTip } from './BoxTip'
 import { Edges, EdgeTip, HighlightedEdges, type LineCurve, lineCurves, type TipPosition } from './Edges'
-import { type Heading, nearest, neighbourIn } from './geometry'
+import { type Camera, type Heading, nearest, neighbourIn, type Size } from './geometry'
 import { Links } from './links'
 import { Overview } from './Overview'
 import { useCamera } from './useCamera'
@@ -71,6 +72,7 @@ export const Graph = memo(function Graph({ store, picture, run, selected, highli
     return ends ? picture.lines.filter((line) => ends.has(line.source) && ends.has(line.target)) : NO_LINES
   }, [tip?.line, related, hovered, boxes, links, picture])
 
+  const named = camera.font ? undefined : boxes.get(hovered) // boxes without text have their names in a tooltip
   const entryBox = entry && boxes.has(entry) ? entry : firstBox
 
   function moveTo(id: string): void {
@@ -185,6 +187,14 @@ export const Graph = memo(function Graph({ store, picture, run, selected, highli
           centre={camera.centre}
         />
       ) : null}
+      {named && !tip ? (
+        <BoxTip
+          node={named}
+          state={store.combinedStatus(run, named.members).state}
+          camera={camera.camera.current ?? NOWHERE}
+          size={camera.size.current ?? NO_SIZE}
+        />
+      ) : null}
       {tip ? (
         <EdgeTip
           tip={tip}
@@ -198,6 +208,8 @@ export const Graph = memo(function Graph({ store, picture, run, selected, highli
 })
 
 const NO_BOXES: readonly string[] = []
+const NOWHERE: Camera = { x: 0, y: 0, scale: 1 }
+const NO_SIZE: Size = { width: 0, height: 0 }
 const NO_LINES: readonly Line[] = []
 
 function idOf(target: EventTarget | null): string | undefined {

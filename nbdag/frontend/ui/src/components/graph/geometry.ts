@@ -28,6 +28,9 @@ const MIN_PIXELS = 11 // smallest font size on the page
 // Smaller scales with names, which are drawn larger there and cut to the width of their boxes, and without notes.
 const NAME_SCALES = [0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5]
 const WHOLE = 0.7 // smallest scale at which a view shows the whole picture by itself; names still have most characters
+/** Number of boxes from which a view shows the shape and the states of the whole graph, if its names do not fit. */
+export const MANY = 40
+const SHAPE = 0.12 // smallest scale for that; a box has about 13 by 5 pixels there
 
 /** Return the font size of names in the picture at a scale, or 0 if boxes are too small for a name there. */
 export function nameSize(scale: number): number {
@@ -55,10 +58,18 @@ export function fitCamera(picture: Size, view: Size): Camera {
   return centred(picture, view, scale)
 }
 
-/** Return the initial camera: the whole picture if its names stay legible, else the part around `first`. */
-export function opening(picture: Size, view: Size, first?: { x: number; y: number }): Camera {
+/** Return whether a view shows the whole picture by itself. */
+function isWhole({ scale }: Camera, boxes: number): boolean {
+  return scale >= (boxes > MANY ? SHAPE : WHOLE)
+}
+
+/**
+ * Return the initial camera: the whole picture if its names stay legible or it has many boxes, else the part around
+ * `first`.
+ */
+export function opening(picture: Size, view: Size, first?: { x: number; y: number }, boxes = 0): Camera {
   const all = fitCamera(picture, view)
-  if (all.scale >= WHOLE) return all
+  if (isWhole(all, boxes)) return all
   const scale = LEGIBLE
   const camera = centred(picture, view, scale)
   if (picture.width * scale > view.width) camera.x = MARGIN
@@ -67,12 +78,18 @@ export function opening(picture: Size, view: Size, first?: { x: number; y: numbe
 }
 
 /**
- * Return the camera for a view with another size: the whole picture if its names stay legible, else the same part as
- * before, moved so that `selected` is in view.
+ * Return the camera for a view with another size: the whole picture as in `opening`, else the same part as before,
+ * moved so that `selected` is in view.
  */
-export function resized(camera: Camera, picture: Size, view: Size, selected?: { x: number; y: number }): Camera {
+export function resized(
+  camera: Camera,
+  picture: Size,
+  view: Size,
+  selected?: { x: number; y: number },
+  boxes = 0,
+): Camera {
   const all = fitCamera(picture, view)
-  if (all.scale >= WHOLE) return all
+  if (isWhole(all, boxes)) return all
   const kept = { ...camera, scale: Math.max(camera.scale, LEGIBLE) }
   return bounded(selected ? reveal(kept, selected, view) : kept, picture, view)
 }

@@ -94,8 +94,8 @@ export function useCamera(
       size.current = { width: width || 600, height: height || 300 }
       const box = (id: string) => picture.nodes.find((node) => node.id === id)
       const chosen = box(anchor.current)
-      if (!opened) moveTo(opening(picture, size.current, chosen ?? box(first)))
-      else if (!touched.current) moveTo(resized(camera.current, picture, size.current, chosen))
+      if (!opened) moveTo(opening(picture, size.current, chosen ?? box(first), picture.nodes.length))
+      else if (!touched.current) moveTo(resized(camera.current, picture, size.current, chosen, picture.nodes.length))
       else if (chosen) moveTo(reveal(camera.current, chosen, size.current))
       opened ||= width > 0
       updateSeen()

@@ -1,9 +1,9 @@
 // The layout that fits the space of a view. If the given layout would be drawn smaller there, ask for the one with the
-// largest text.
+// largest text, and if a graph of many tasks would be, for one with its chains as single boxes.
 import type { RefObject } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import type { Picture } from '../../messages'
-import { fitCamera, type Size } from '../graph/geometry'
+import { fitCamera, LEGIBLE, MANY, type Size } from '../graph/geometry'
 import type { Arrangement } from './usePicture'
 
 const DELAY = 250 // milliseconds without a change of the size before a layout is requested
@@ -13,6 +13,11 @@ const CHANGE = 0.15 // relative change of the width that is worth another layout
 export function needsLayout(picture: Size, view: Size, before: Size | undefined): boolean {
   if (before) return Math.abs(view.width - before.width) > CHANGE * before.width
   return fitCamera(picture, view).scale < 1
+}
+
+/** Return whether chains are drawn as one box at first, because a graph of many tasks has no room for names. */
+export function foldsChains({ nodes, chains, width, height }: Picture, view: Size): boolean {
+  return chains > 0 && nodes.length > MANY && fitCamera({ width, height }, view).scale < LEGIBLE
 }
 
 /** Arrange the picture for the space of an element. `height` returns the greatest height that the graph can have. */
@@ -32,8 +37,8 @@ export function useSpace(
     const check = () => {
       const view = { width: measured.clientWidth, height: height() }
       if (!view.width || !needsLayout(latest.current, view, before)) return
+      arrange(before || !foldsChains(latest.current, view) ? view : { ...view, collapsed: true })
       before = view
-      arrange(view)
     }
     const observer = new ResizeObserver(() => {
       clearTimeout(timer)

@@ -23,7 +23,10 @@ describe('fields from a JSON Schema', () => {
     [{ type: 'array', items: { type: 'integer' }, default: [1, 2] }, 'json', '[1,2]'],
     [{ type: 'object', default: { a: 1 } }, 'json', '{"a":1}'],
     [{ type: 'string', writeOnly: true, default: '***' }, 'secret', '***'],
-    [{ default: 1 }, 'json', '1'],
+    [{ default: 1 }, 'number', '1'],
+    [{ default: false }, 'flag', 'false'],
+    [{ default: 'a' }, 'text', 'a'],
+    [{ default: [1] }, 'json', '[1]'],
   ])('shows %j as %s', (schema, kind, initial) => {
     expect(one(schema)).toMatchObject({ kind, initial })
   })

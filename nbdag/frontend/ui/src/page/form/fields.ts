@@ -116,7 +116,7 @@ function kindOf(schema: Schema): FieldKind {
   if (schema.writeOnly) return 'secret'
   if (schema.enum?.length) return 'choice'
   if (schema.anyOf || schema.oneOf) return 'json'
-  switch (schema.type) {
+  switch (schema.type ?? typeof schema.default) {
     case 'boolean':
       return 'flag'
     case 'integer':

@@ -12,9 +12,9 @@ import { Time } from '../Time'
 import { notify } from '../toasts'
 
 const REPROCESS = {
-  none: 'skip ticks that have a run',
+  none: 'keep the run that they have',
   failed: 'run again where the latest run failed',
-  completed: 'run all ticks again',
+  completed: 'run all of them again',
 } as const
 const DAY = 86_400
 const SHOWN = 200 // ticks in the preview
@@ -85,7 +85,7 @@ export function BackfillDialog({ pipeline: { id: dag, schedule, tz }, onClose, o
         }}
       >
         <p class="nbdag-muted">
-          Creates a run for each past tick of the schedule ({schedule === null ? 'none' : words}) between two dates.
+          Creates a run for each time at which the schedule was due ({schedule === null ? 'none' : words}).
         </p>
         <div class="pg-row">
           <label class="pg-labelled">
@@ -98,7 +98,7 @@ export function BackfillDialog({ pipeline: { id: dag, schedule, tz }, onClose, o
             />
           </label>
           <label class="pg-labelled">
-            to, included
+            To, included
             <input
               type="date"
               required
@@ -118,7 +118,7 @@ export function BackfillDialog({ pipeline: { id: dag, schedule, tz }, onClose, o
           </label>
         </div>
         <fieldset class="pg-choices">
-          <legend>Ticks that have a run</legend>
+          <legend>Times that already have a run</legend>
           {(Object.keys(REPROCESS) as (keyof typeof REPROCESS)[]).map((each) => (
             <label key={each} class="pg-check">
               <input
@@ -137,7 +137,7 @@ export function BackfillDialog({ pipeline: { id: dag, schedule, tz }, onClose, o
             checked={backwards}
             onChange={(event) => change(() => setBackwards(event.currentTarget.checked))}
           />
-          Latest tick first
+          Latest time first
         </label>
         {error ? <ErrorLine error={error} /> : null}
         {plan ? <Preview plan={plan} made={made} /> : null}
@@ -151,7 +151,7 @@ export function BackfillDialog({ pipeline: { id: dag, schedule, tz }, onClose, o
             </button>
           ) : (
             <button type="submit" class="nbdag-primary" disabled={sending || !first || !last}>
-              {sending ? 'Looking…' : 'Preview'}
+              {sending ? 'Loading…' : 'Preview'}
             </button>
           )}
         </footer>
@@ -170,10 +170,10 @@ function Preview({ plan, made }: { plan: BackfillPlan; made: number }) {
   return (
     <section class="pg-preview" aria-label="Preview">
       <p role="status">
-        {plural(made, 'run')} for {plural(plan.ticks.length, 'tick')}
+        {plural(made, 'run')} for {plural(plan.ticks.length, 'scheduled time')}
       </p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard */}
-      <div class="pg-scroll" tabIndex={0} role="region" aria-label="Ticks">
+      <div class="pg-scroll" tabIndex={0} role="region" aria-label="Scheduled times">
         <table class="pg-table">
           <tbody>
             {plan.ticks.slice(0, SHOWN).map((each) => (
@@ -189,7 +189,7 @@ function Preview({ plan, made }: { plan: BackfillPlan; made: number }) {
         </table>
       </div>
       {plan.ticks.length > SHOWN ? (
-        <p class="nbdag-muted">and {plural(plan.ticks.length - SHOWN, 'more tick')}</p>
+        <p class="nbdag-muted">and {plural(plan.ticks.length - SHOWN, 'more time')}</p>
       ) : null}
     </section>
   )

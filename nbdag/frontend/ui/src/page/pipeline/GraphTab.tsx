@@ -43,7 +43,7 @@ function RunTab({ pipeline: { id: dag, recent, deployed }, tab }: { pipeline: Pi
     <div class="run pg-run-tab">
       <div class="pg-tab-tools">
         <label>
-          States of{' '}
+          {tab === 'graph' ? 'States of' : 'Run'}{' '}
           <select value={run} onChange={(event) => setChosen(event.currentTarget.value || NONE)}>
             {recent.toReversed().map((each, n) => (
               <option key={each.id} value={each.id}>

@@ -1,9 +1,11 @@
 // The notebook of a pipeline, with the role of each cell and its state in the latest run in the margin.
+import { useEffect, useState } from 'preact/hooks'
 import type { Pipeline } from '../../api'
 import { seconds } from '../../components/format'
 import { Sign, stateStyle } from '../../components/Sign'
 import type { NotebookCell, NotebookMessage, RunMessage, TaskStatus } from '../../messages'
 import { path } from '../location'
+import { Markdown } from '../Markdown'
 import { Link } from '../router'
 import { Empty, Loaded } from '../states'
 import { Time } from '../Time'
@@ -13,11 +15,14 @@ const ROLES: Record<NotebookCell['kind'], [label: string, meaning: string]> = {
   task: ['task', 'This cell is a task.'],
   parameters: ['parameters', "Runs first in every task's kernel; a run can set other values."],
   setup: ['setup', "Runs in every task's kernel before the task."],
-  control: ['nbdag', 'Only magics of nbdag, which a run does not execute.'],
+  control: ['pipeline', 'Only magics of nbdag, which a run does not execute.'],
   builder: ['builder', 'Its code makes tasks when a run begins.'],
   scratch: ['skipped', 'A run does not execute this cell.'],
   prose: ['', ''],
 }
+
+const FIRST = 60 // cells, more than a window shows
+const PAUSE = 50 // milliseconds in which the page can react to the user
 
 export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline }) {
   const notebook = useResource<NotebookMessage>(
@@ -29,6 +34,7 @@ export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline
     latest ? path`dags/${dag}/runs/${latest.id}/tasks` : undefined,
     (change) => change.dag === dag && change.run === latest?.id,
   )
+  const drawn = useDrawn(notebook.data?.cells.length ?? 0)
   return (
     <Loaded of={notebook} lines={12}>
       {({ cells, problems }) => (
@@ -36,11 +42,11 @@ export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline
           <p class="nbdag-muted">
             {latest ? (
               <>
-                States are those of run <Link to={path`/dags/${dag}/runs/${latest.id}`}>{latest.id}</Link>,{' '}
+                The margin shows the states of run <Link to={path`/dags/${dag}/runs/${latest.id}`}>{latest.id}</Link>,{' '}
                 <Time at={latest.created} />.
               </>
             ) : (
-              'Without a run, the margin shows what each cell is.'
+              'There is no run yet: the margin shows what each cell is.'
             )}
           </p>
           {problems.length ? (
@@ -54,7 +60,7 @@ export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline
             </details>
           ) : null}
           {cells.length ? null : <Empty title="The notebook has no cells" />}
-          {cells.map((cell, n) => (
+          {cells.slice(0, drawn).map((cell, n) => (
             <Cell
               key={n}
               cell={cell}
@@ -73,6 +79,17 @@ export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline
   )
 }
 
+/** Return the number of cells to draw: those in view at once, the others after that, each time four times as many. */
+function useDrawn(cells: number): number {
+  const [drawn, setDrawn] = useState(FIRST)
+  useEffect(() => {
+    if (!cells || drawn >= cells) return
+    const timer = setTimeout(() => setDrawn(drawn * 4), PAUSE)
+    return () => clearTimeout(timer)
+  }, [cells, drawn])
+  return drawn
+}
+
 interface CellProps {
   cell: NotebookCell
   number: number
@@ -86,9 +103,7 @@ function Cell({ cell: { kind, tasks, untagged, source }, number, statuses, to }:
       <section class="pg-cell pg-prose" aria-label={`Cell ${number}, text`}>
         <div class="pg-margin" />
         <div class="pg-text">
-          {source.map((line, n) => (
-            <ProseLine key={n} text={line.map(([, text]) => text).join('')} />
-          ))}
+          <Markdown text={source.map((line) => line.map(([, text]) => text).join('')).join('\n')} />
         </div>
       </section>
     )
@@ -123,7 +138,7 @@ function Cell({ cell: { kind, tasks, untagged, source }, number, statuses, to }:
         )}
       </div>
       <pre>
-        {source.map((line, n) => (
+        {trimmed(source).map((line, n) => (
           <div key={n}>
             {line.length
               ? line.map(([colour, text], at) => (
@@ -139,8 +154,7 @@ function Cell({ cell: { kind, tasks, untagged, source }, number, statuses, to }:
   )
 }
 
-/** A line of Markdown: a heading without its signs, else the text as it was written. */
-function ProseLine({ text }: { text: string }) {
-  const heading = /^#{1,6}\s+(.*)$/.exec(text)
-  return heading ? <strong class="pg-heading">{heading[1]}</strong> : <div>{text || '\u00a0'}</div>
+/** Return the lines without empty lines at the end. */
+function trimmed<Line extends { length: number }>(lines: readonly Line[]): readonly Line[] {
+  return lines.slice(0, lines.findLastIndex(({ length }) => length > 0) + 1)
 }

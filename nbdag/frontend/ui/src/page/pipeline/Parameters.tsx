@@ -5,6 +5,12 @@ import { path } from '../location'
 import { Empty, Loaded } from '../states'
 import { useResource } from '../useResource'
 
+/** Return a value as Python writes it. */
+function pythonText(value: unknown): string {
+  if (typeof value === 'boolean') return value ? 'True' : 'False'
+  return value === null ? 'None' : JSON.stringify(value)
+}
+
 export function Parameters({ pipeline: { id: dag } }: { pipeline: Pipeline }) {
   const schema = useResource<Schema>(
     path`dags/${dag}/parameters`,
@@ -41,15 +47,11 @@ export function Parameters({ pipeline: { id: dag } }: { pipeline: Pipeline }) {
                     <th scope="row" class="pg-strong">
                       {name}
                     </th>
+                    <td>{type ? <code>{type}</code> : <span class="nbdag-muted">any</span>}</td>
                     <td>
-                      <code>{type || 'any'}</code>
+                      <code>{initialNull ? 'None' : value === undefined ? 'computed' : pythonText(value)}</code>
                     </td>
-                    <td>
-                      <code>{initialNull ? 'None' : value === undefined ? 'computed' : JSON.stringify(value)}</code>
-                    </td>
-                    <td>
-                      {rules || (choices ? `one of ${choices.map((each) => JSON.stringify(each)).join(', ')}` : '')}
-                    </td>
+                    <td>{rules || (choices ? `one of ${choices.map(pythonText).join(', ')}` : '')}</td>
                     <td class="pg-wrap">{doc}</td>
                   </tr>
                 ))}

@@ -147,8 +147,8 @@ function Head({ pipeline, reload }: { pipeline: Data; reload: () => void }) {
             </button>
           ) : null}
         </span>
+        {description ? <p class="pg-description">{description}</p> : null}
       </div>
-      {description ? <p class="pg-description">{description}</p> : null}
       {shown === 'trigger' ? <TriggerDialog dag={id} onClose={close} onTriggered={reload} /> : null}
       {shown === 'backfill' ? <BackfillDialog pipeline={pipeline} onClose={close} onDone={reload} /> : null}
       {shown === 'deploy' ? <DeployDialog notebook={notebook} onClose={close} onDeployed={reload} /> : null}

@@ -59,7 +59,7 @@ export function DeployDialog({ notebook = '', onClose, onDeployed }: Props) {
     <Dialog title="Deploy a notebook" onClose={onClose}>
       <form onSubmit={submit}>
         <p class="nbdag-muted">
-          Deploying pins a copy of the notebook: scheduled and triggered runs use it until you deploy again.
+          Deploying keeps a copy of the notebook. Scheduled and triggered runs use this copy until you deploy again.
         </p>
         <div class="pg-field">
           <div class="pg-field-name">
@@ -88,7 +88,13 @@ export function DeployDialog({ notebook = '', onClose, onDeployed }: Props) {
               {each.dag ? <span class="nbdag-muted">deployed as {each.dag}</span> : null}
             </button>
           ))}
-          {found.data && !matching.length ? <p class="nbdag-muted">No notebook of the server matches.</p> : null}
+          {found.data && !matching.length ? (
+            <p class="nbdag-muted">
+              {chosen
+                ? 'No notebook in the folder of this server matches.'
+                : 'There is no notebook in the folder of this server.'}
+            </p>
+          ) : null}
           {matching.length > SHOWN ? (
             <p class="nbdag-muted">and {plural(matching.length - SHOWN, 'more notebook')}: type to narrow the list</p>
           ) : null}

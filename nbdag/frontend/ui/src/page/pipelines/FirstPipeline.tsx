@@ -1,19 +1,19 @@
 // The list without pipelines: how to make the first one.
 const CELLS: readonly (readonly [string, string])[] = [
   ['%load_ext nbdag', 'once, at the top of the notebook'],
-  ['%dag sales --schedule "0 6 * * mon-fri" --tz Europe/Paris', 'name and schedule'],
-  ['%%task extract\norders = read_orders()', 'each tagged cell is a task'],
-  ['%%task report\nplot(orders)', 'it follows extract, because it reads orders'],
+  ['%dag sales --schedule "0 6 * * mon-fri" --tz Europe/Paris', 'the name and the schedule'],
+  ['%%task extract\norders = read_orders()', 'a tagged cell is a task'],
+  ['%%task report\nplot(orders)', 'report follows extract, because it reads orders'],
 ]
 
 export function FirstPipeline({ onDeploy }: { onDeploy: () => void }) {
   return (
     <div class="pg-empty pg-first">
       <h2>No pipelines yet</h2>
-      <p>A notebook becomes a pipeline when some of its cells are tagged as tasks and it is deployed.</p>
+      <p>Tag cells of a notebook as tasks, then deploy it: it is a pipeline.</p>
       <ol>
         <li>
-          Tag cells of a notebook:
+          Tag cells. In JupyterLab, choose <i>Make Cell a Task</i> in a cell’s toolbar; or write:
           <div class="pg-cells">
             {CELLS.map(([source, why]) => (
               <div key={source}>
@@ -30,7 +30,8 @@ export function FirstPipeline({ onDeploy }: { onDeploy: () => void }) {
           or, in a terminal, <code>nbdag deploy sales.ipynb</code>
         </li>
         <li>
-          A scheduler starts its runs: <code>nbdag up</code> includes one, <code>nbdag scheduler</code> is one alone.
+          Let a scheduler start its runs: <code>nbdag up</code> starts one with this page, <code>nbdag scheduler</code>{' '}
+          starts one alone.
         </li>
       </ol>
     </div>

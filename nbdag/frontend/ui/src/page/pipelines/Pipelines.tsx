@@ -70,7 +70,7 @@ export default function Pipelines() {
           </>
         )}
         {none && !filtered ? null : (
-          <button type="button" onClick={() => setDeploys(true)}>
+          <button type="button" class="pg-deploy" onClick={() => setDeploys(true)}>
             Deploy…
           </button>
         )}

@@ -40,7 +40,10 @@ export function ChangeDialog({ shown, intent, onClose }: Props) {
   )
   const [onlyFailed, setOnlyFailed] = useState(intent.kind === 'clear' ? (intent.onlyFailed ?? false) : false)
   const [deployed, setDeployed] = useState(false)
-  const [mark, setMark] = useState<Mark>(intent.kind === 'mark' ? (intent.state ?? 'success') : 'success')
+  const before = tasks.length === 1 && tasks[0] ? store.status(run, instanceOf(tasks[0]).task).state : undefined
+  const [mark, setMark] = useState<Mark>(
+    (intent.kind === 'mark' ? intent.state : undefined) ?? MARKS.find((each) => each !== before) ?? 'success',
+  )
   const [preview, setPreview] = useState<{ key: string; affected?: Affected; error?: Error }>()
   const [error, setError] = useState<Error>()
   const [sent, setSent] = useState(false)
@@ -93,15 +96,15 @@ export function ChangeDialog({ shown, intent, onClose }: Props) {
       >
         {kind === 'clear' ? (
           <fieldset>
-            <legend>Also</legend>
+            <legend>Which tasks run again</legend>
             {tasks.length ? (
               <>
-                <Check label="all tasks downstream" on={downstream} set={setDownstream} />
-                <Check label="all tasks upstream" on={upstream} set={setUpstream} />
+                <Check label="also all tasks downstream" on={downstream} set={setDownstream} />
+                <Check label="also all tasks upstream" on={upstream} set={setUpstream} />
               </>
             ) : null}
             <Check label="only tasks that failed or could not run" on={onlyFailed} set={setOnlyFailed} />
-            <Check label="with the version of the notebook that is deployed now" on={deployed} set={setDeployed} />
+            <Check label="with the notebook as it is deployed now" on={deployed} set={setDeployed} />
           </fieldset>
         ) : (
           <fieldset>
@@ -124,7 +127,7 @@ export function ChangeDialog({ shown, intent, onClose }: Props) {
             <Preview affected={affected} shown={shown} to={kind === 'clear' ? 'none' : mark} />
           ) : (
             <p class="nbdag-muted" role="status">
-              Looking at what this affects…
+              Finding out what this affects…
             </p>
           )}
         </section>
@@ -133,7 +136,7 @@ export function ChangeDialog({ shown, intent, onClose }: Props) {
             {error.message}
           </p>
         ) : null}
-        <footer class="run-buttons">
+        <footer class="pg-dialog-foot">
           <button type="button" onClick={onClose}>
             Leave as it is
           </button>
@@ -169,7 +172,7 @@ function Preview({ affected, shown, to }: { affected: Affected; shown: ShownRun;
           {restarting.length > 5 ? ', …' : ''}
         </p>
       ) : null}
-      {queued_again ? <p class="nbdag-muted">The run has ended; it is queued again.</p> : null}
+      {queued_again ? <p class="nbdag-muted">The run has ended. It will be queued again.</p> : null}
       {edited ? <p class="nbdag-reason nbdag-is-stale">{edited}</p> : null}
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling element must be reachable by keyboard */}
       <ul tabIndex={0} aria-label="Affected tasks">

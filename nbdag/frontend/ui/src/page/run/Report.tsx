@@ -16,6 +16,7 @@ interface Props {
 export function Report({ dag, run, active }: Props) {
   const address = runAddress(dag, run, 'report')
   const [hidesCode, setHidesCode] = useState(false)
+  const [round, setRound] = useState(0)
   const [report, setReport] = useState<{ address: string; html?: string; error?: Error }>()
   const wanted = hidesCode ? `${address}?code=hidden` : address
 
@@ -42,7 +43,7 @@ export function Report({ dag, run, active }: Props) {
       stop()
       clearTimeout(timer)
     }
-  }, [wanted, active, run])
+  }, [wanted, active, run, round])
 
   const own = report?.address === wanted ? report : undefined
   return (
@@ -54,15 +55,19 @@ export function Report({ dag, run, active }: Props) {
         </label>
         {active ? <span class="nbdag-muted">The report grows while the run goes on.</span> : null}
         <span class="nbdag-spacer" />
-        <a class="pg-button" href={apiAddress(address)} download={`${dag}-${run}.html`}>
-          Download HTML
-        </a>
-        <a class="pg-button" href={apiAddress(runAddress(dag, run, 'notebook'))} download={`${dag}-${run}.ipynb`}>
-          Download notebook
-        </a>
+        {own?.html ? (
+          <>
+            <a class="pg-button" href={apiAddress(address)} download={`${dag}-${run}.html`}>
+              Download HTML
+            </a>
+            <a class="pg-button" href={apiAddress(runAddress(dag, run, 'notebook'))} download={`${dag}-${run}.ipynb`}>
+              Download notebook
+            </a>
+          </>
+        ) : null}
       </div>
       {own?.error ? (
-        <ErrorState error={own.error} onRetry={() => setReport(undefined)} />
+        <ErrorState error={own.error} onRetry={() => setRound(round + 1)} />
       ) : own?.html === undefined ? (
         <Loading lines={10} what="Loading the report" />
       ) : own.html ? (

@@ -13,6 +13,7 @@ import { Health } from './Health'
 import { Pools } from './Pools'
 
 const ROW = 26 // height of a row of the queue in pixels
+const NEVER = Date.UTC(9999, 0, 1) / 1000 - 86_400 // tasks that wait for an answer wake in the year 9999
 
 export default function Scheduler() {
   const state = useResource<SchedulerState>('scheduler?limit=2000', ({ kind }) => kind !== 'asset')
@@ -78,18 +79,24 @@ function Standing({ state: { processes, unowned } }: { state: SchedulerState }) 
   )
 }
 
-function Numbers({ state: { states, runs, unowned, overdue, deployed, paused } }: { state: SchedulerState }) {
+function Numbers({
+  state: { states, runs, unowned, overdue, deployed, paused, processes },
+}: {
+  state: SchedulerState
+}) {
+  const alive = processes.some((each) => each.kind === 'scheduler' && each.alive)
   const count = (...names: string[]) => names.reduce((sum, name) => sum + (states[name] ?? 0), 0)
   const numbers: [string, number, boolean?][] = [
     ['tasks running', count('running', 'restarting')],
     ['tasks queued', count('queued', 'scheduled')],
-    ['waiting to retry or poll', count('up_for_retry', 'up_for_reschedule')],
+    ['waiting to retry or check', count('up_for_retry', 'up_for_reschedule')],
     ['runs unfinished', Object.values(runs).reduce((sum, each) => sum + each, 0)],
-    ['runs without a scheduler', unowned, unowned > 0],
     ['pipelines overdue', overdue.length, overdue.length > 0],
     ['pipelines active', deployed - paused],
-    ['paused', paused],
+    ['pipelines paused', paused],
   ]
+  // A scheduler that is alive takes such a run as soon as one of its tasks can run.
+  if (unowned && !alive) numbers.splice(4, 0, ['runs without a scheduler', unowned, true])
   return (
     <dl class="pg-numbers">
       {numbers.map(([label, value, warns]) => (
@@ -150,7 +157,7 @@ function Processes({ processes }: { processes: Process[] }) {
           </table>
         </div>
       ) : (
-        <p class="nbdag-muted">No process executes runs.</p>
+        <p class="nbdag-muted">No scheduler and no run is active.</p>
       )}
     </section>
   )
@@ -263,7 +270,7 @@ function Queue({ queue }: { queue: QueuedTask[] }) {
           </table>
         </div>
       ) : (
-        <p class="nbdag-muted">{queue.length ? 'No task matches.' : 'Nothing waits and nothing runs.'}</p>
+        <p class="nbdag-muted">{queue.length ? 'No task matches.' : 'No task waits or runs.'}</p>
       )}
     </section>
   )
@@ -301,7 +308,15 @@ function QueueRow({
         {pool}
         {slots > 1 ? ` × ${slots}` : ''}
       </td>
-      <td>{started !== null ? <Duration from={started} to={null} /> : wake !== null ? <Time at={wake} /> : null}</td>
+      <td class="pg-q-time">
+        {started !== null ? (
+          <Duration from={started} to={null} />
+        ) : wake === null ? null : wake >= NEVER ? (
+          'until answered'
+        ) : (
+          <Time at={wake} />
+        )}
+      </td>
     </tr>
   )
 }

@@ -78,11 +78,11 @@ function TaskView({ details, shown }: { details: TaskDetails; shown: ShownRun })
         </div>
         <div class="run-title">
           <h1>
-            <Sign state={status.state} /> {task}
+            {task}
             {mapped ? <span class="nbdag-muted"> × {status.count ?? attempts.length}</span> : null}
           </h1>
           <span class="run-state" style={{ '--state': stateStyle(status.state).colour }} role="status">
-            {stateStyle(status.state).word}
+            <Sign state={status.state} /> {stateStyle(status.state).word}
           </span>
           <Took status={status} />
           <span class="nbdag-spacer" />

@@ -1,0 +1,1 @@
+"""Turn other people's notebooks into pipelines: `suggest` proposes tasks for a notebook without tags."""

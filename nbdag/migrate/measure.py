@@ -1,0 +1,76 @@
+"""Measure how long each cell of a notebook takes, by running the notebook once from top to bottom in one kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import NbdagError, error
+from .suggest import Suggestion
+
+
+@error
+class MeasuredCellFailedError(NbdagError):
+    """A cell failed while the notebook was measured."""
+
+    path: str
+    cell: int  # number of the cell, from 0
+    reason: str
+    template = "{path} cannot be measured: cell {number} failed with {reason}; repair it, or leave --measure out"
+
+    @property
+    def number(self) -> int:
+        """The number of the cell, from 1."""
+        return self.cell + 1
+
+
+def measure(path: Path, report: Callable[[int, int], None] = lambda done, count: None) -> dict[int, float]:
+    """Run a notebook in one kernel and return the seconds that each code cell took, by the number of the cell from 0.
+
+    The file stays as it is. `report` is called with the number of cells that ran and of all cells. Raise
+    `MeasuredCellFailedError` if a cell fails.
+    """
+    import subprocess
+
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(path.resolve().parent)}})
+    with client.setup_kernel(stderr=subprocess.DEVNULL):
+        for number, cell in enumerate(notebook.cells):
+            try:
+                client.execute_cell(cell, number)
+            except CellExecutionError as failure:
+                raise MeasuredCellFailedError(str(path), number, f"{failure.ename}: {failure.evalue}") from None
+            report(number + 1, len(notebook.cells))
+    return {
+        number: _seconds(cell.metadata.get("execution", {}))
+        for number, cell in enumerate(notebook.cells)
+        if cell.cell_type == "code"
+    }
+
+
+def durations(found: Suggestion, seconds: Mapping[int, float]) -> dict[str, float]:
+    """Return the seconds of each proposed task."""
+    return {task.name: sum(seconds.get(cell, 0.0) for cell in task.cells) for task in found.tasks}
+
+
+def longest_path(found: Suggestion, durations: Mapping[str, float]) -> tuple[float, Sequence[str]]:
+    """Return the tasks on the slowest path through the graph, and their seconds in total."""
+    best: dict[str, tuple[float, tuple[str, ...]]] = {}
+    for task in found.dag.order:
+        before = max((best[other] for other in found.dag.upstream[task]), default=(0.0, ()))
+        best[task] = (before[0] + durations[task], (*before[1], task))
+    return max(best.values(), default=(0.0, ()))
+
+
+def _seconds(execution: Mapping[str, Any]) -> float:
+    try:
+        begin, end = execution["iopub.execute_input"], execution["shell.execute_reply"]
+    except KeyError:  # the cell is empty, so the kernel did not run it
+        return 0.0
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()

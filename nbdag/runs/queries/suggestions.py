@@ -1,0 +1,56 @@
+"""The tasks that nbdag proposes for a notebook without tags."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ... import notebooks
+from ...migrate import measure as measuring
+from ...migrate.suggest import Suggestion
+from ...migrate.suggest import suggest as propose
+from ...migrate.tagged_copy import tagged_copy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestedNotebook:
+    """A proposal for a notebook file."""
+
+    suggestion: Suggestion
+    notebook: bytes  # the copy with tagged cells
+    durations: dict[str, float] | None = None  # seconds of each task in a run of the notebook, if it was measured
+
+    @property
+    def slowest_path(self) -> tuple[float, tuple[str, ...]]:
+        """Return the seconds of a run in parallel without overhead, and the tasks that determine them."""
+        seconds, tasks = measuring.longest_path(self.suggestion, self.durations or {})
+        return seconds, tuple(tasks)
+
+
+def suggest(
+    path: str | os.PathLike[str],
+    *,
+    measure: bool = False,
+    report: Callable[[int, int], None] = lambda done, count: None,
+) -> SuggestedNotebook:
+    """Propose tasks for a notebook without tags; the file itself stays as it is.
+
+    With `measure`, the notebook runs once from top to bottom in one kernel; `report` is called after each cell with the
+    number of cells that ran and of all cells.
+
+    Raise `NotebookError` for a file that is no notebook, `AlreadyTaggedError`, `NothingToSuggestError`, and
+    `MeasuredCellFailedError`.
+    """
+    name = os.fspath(path)
+    content = notebooks.parse(notebooks.read_file(path), name=name)
+    raw, _ = notebooks.read_raw(notebooks.read_file(path), name=name)
+    executed = [cell.get("execution_count") if isinstance(cell, dict) else None for cell in content["cells"]]
+    found = propose(raw, name=name, executed=executed)
+    seconds = measuring.measure(Path(path), report) if measure else None
+    return SuggestedNotebook(
+        suggestion=found,
+        notebook=tagged_copy(content, found),
+        durations=None if seconds is None else measuring.durations(found, seconds),
+    )
