@@ -31,7 +31,9 @@ LISTENER = "def heard(what):\n    open('heard.txt', 'a').write(what['event'] + '
         ("%%task a --retries 1 --retry-delay 0\n1 / 0", "retry a\nfailure None\n"),
     ],
 )
-def test_a_function_is_told_what_came_of_a_run(write: Write, home: Home, tmp_path: Path, cell: str, heard: str) -> None:
+def test_a_function_is_notified_of_the_outcome_of_a_run(
+    write: Write, home: Home, tmp_path: Path, cell: str, heard: str
+) -> None:
     (tmp_path / "listener.py").write_text(LISTENER)
     whom = "listener:heard"
     nbdag.run(write(f"%dag churn --on-failure {whom} --on-success {whom} --on-retry {whom}", cell), home=home)
@@ -121,7 +123,7 @@ def service() -> Iterator[Heard]:
         ),
     ],
 )  # fmt: skip
-def test_a_service_is_told_by_its_url(
+def test_a_service_is_notified_by_its_url(
     write: Write, home: Home, service: Heard, option: str, cell: str, title: str, message: str
 ) -> None:
     run = nbdag.run(write(f"%dag churn {option} {service.url}", cell), home=home)
