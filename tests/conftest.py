@@ -7,6 +7,7 @@ not installed, its tests are skipped; with NBDAG_REQUIRE_POSTGRES=1 they fail.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pwd
 import shutil
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 FAST = "not slow"  # selects the tests of a run of the whole suite
-SECONDS_ON_TWO_CORES = 680  # of `pytest -n auto`: half of the processor time of all tests, and a tenth more
+SECONDS_ON_TWO_CORES = 660  # of `pytest -n auto`: half of the processor time of all tests, and a tenth more
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,6 +42,17 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("dist", "no") == "load":
         config.option.dist = "worksteal"  # neighbouring tests run on one worker and share its kernels
+
+
+def pytest_collection() -> None:
+    """Collect no garbage while tests are collected: nothing of what is made then becomes garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what was imported and collected from the garbage collector, which would look through it again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -78,13 +78,15 @@ def unpack(folder: str, digest: str, run: tuple[str, str], url: str) -> Path:
         make_private_folder(draft)
         try:
             archive = draft / "folder.tar"
-            files_at(url).get(_name(digest), archive)
+            try:
+                files_at(url).get(_name(digest), archive)
+            except FileNotFoundError:
+                raise FolderMissingError(folder, host, "its copy was deleted; run the notebook again") from None
+            make_private_folder(draft / "content")
             with tarfile.open(archive) as tar:
                 tar.extractall(draft / "content", filter="data")
             make_private_folder(target.parent)
             (draft / "content").rename(target)
-        except FileNotFoundError:
-            raise FolderMissingError(folder, host, "its copy was deleted; run the notebook again") from None
         except OSError:
             if not target.is_dir():  # otherwise another attempt of the run has unpacked it meanwhile
                 raise

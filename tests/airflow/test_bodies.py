@@ -290,7 +290,7 @@ def test_outlets_are_produced(build):
 
 
 @pytest.mark.parametrize(("body", "line", "message", "hint"), REFUSED)
-def test_what_is_not_supported_is_refused_at_its_line(body, line, message, hint, build):
+def test_an_unsupported_feature_is_rejected_at_its_line(body, line, message, hint, build):
     with pytest.raises(OperatorError) as caught:
         build(f"{NAMES}\n{body}")
     assert message in caught.value.message

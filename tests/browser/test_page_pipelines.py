@@ -100,7 +100,7 @@ def test_an_empty_server_shows_how_to_make_the_first_pipeline_and_deploys_it(bro
         assert [each for each in visit.errors if "422" not in each and "/dags/first" not in each] == []
 
 
-def test_the_list_says_when_a_pipeline_runs_and_can_be_searched(visit: Visit) -> None:
+def test_the_list_shows_schedules_and_can_be_searched(visit: Visit) -> None:
     churn = row(visit, "churn")
     churn.get_by_text("weekdays at 06:00, Paris").wait_for()
     assert "growth" in churn.inner_text()

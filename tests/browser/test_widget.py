@@ -148,7 +148,7 @@ def test_the_kernel_is_free_during_a_run_that_is_then_cancelled(notebook):
     assert nb.errors == []
 
 
-def test_after_a_restart_the_graph_says_so_and_can_be_drawn_again(notebook):
+def test_the_graph_reports_a_restart_and_can_be_drawn_again(notebook):
     nb = notebook("%dag restarted", "%%task one\nx = 1", "%%task two\ny = x")
     nb.open_graph()
     nb.run(3)

@@ -44,7 +44,7 @@ def counts(ends, *, setup=""):
 @pytest.mark.parametrize(
     ("rule", "ends", "decision"), [(rule, ends, decision) for rule, cases in CASES for ends, decision in cases.items()]
 )
-def test_a_rule_decides_as_the_table_says(rule, ends, decision):
+def test_a_rule_decides_by_its_table(rule, ends, decision):
     assert decide(rule, counts(ends)) is decision
 
 

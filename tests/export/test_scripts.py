@@ -122,7 +122,7 @@ def test_magics_are_translated_by_ipython(dag_of: DagOf, tmp_path: Path) -> None
     assert done.stdout.splitlines()[-1] == "2 ['one', 'two']"
 
 
-def test_options_without_an_effect_and_uses_of_nbdag_are_said_at_their_place(dag_of: DagOf) -> None:
+def test_options_without_an_effect_are_reported_with_their_place(dag_of: DagOf) -> None:
     text = script_file(
         dag_of("%%task a --retries 2 --pool gpu --timeout 5m\nx = 1", "%%task b --operator bash\necho $x"),
         "nbdag export script nb.ipynb",

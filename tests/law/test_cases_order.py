@@ -56,7 +56,7 @@ def test_an_untagged_cell_that_changes_a_tasks_input_keeps_the_notebook_from_run
     assert "cell 2 sets rows, which task use would read" in problem.message
 
 
-def test_exit_in_a_task_ends_that_task_only_and_the_run_says_so(tmp_path: Path) -> None:
+def test_exit_ends_only_its_task_and_is_reported(tmp_path: Path) -> None:
     """In the notebook, nothing below b runs."""
     path = write(
         tmp_path, "%%task a\nprint('a')", "%%task b\nimport sys\nn = 1\nsys.exit(0)", "%%task c\nprint('c ran', n)"

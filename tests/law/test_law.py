@@ -54,7 +54,7 @@ def test_every_task_sees_what_a_run_from_top_to_bottom_leaves(cells: Cells, chan
 
 @settings(UNHURRIED, max_examples=EXAMPLES // 2)
 @given(wide_notebooks(), st.randoms(use_true_random=False))
-def test_whatever_differs_from_a_run_from_top_to_bottom_is_said(cells: Cells, chance: random.Random) -> None:
+def test_differences_from_a_top_to_bottom_run_are_reported(cells: Cells, chance: random.Random) -> None:
     dag = notebook(*cells)
     note(told(cells))
     assume(not rightly_refused(dag))
@@ -80,8 +80,8 @@ def test_every_task_of_more_notebooks_sees_what_a_run_from_top_to_bottom_leaves(
 @pytest.mark.slow
 @settings(UNHURRIED, max_examples=max(MORE_EXAMPLES // 5, 1))
 @given(wide_notebooks(), st.randoms(use_true_random=False))
-def test_whatever_differs_in_more_notebooks_is_said(cells: Cells, chance: random.Random) -> None:
-    test_whatever_differs_from_a_run_from_top_to_bottom_is_said.hypothesis.inner_test(cells, chance)
+def test_differences_in_further_notebooks_are_reported(cells: Cells, chance: random.Random) -> None:
+    test_differences_from_a_top_to_bottom_run_are_reported.hypothesis.inner_test(cells, chance)
 
 
 def told(cells: Cells) -> str:

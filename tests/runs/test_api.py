@@ -101,6 +101,7 @@ def test_each_verb_works_from_plain_python(write: Callable[..., Path], home: Hom
     assert list(runs.read(path).tasks) == ["a", "b"]
     assert [each.task for each in runs.plan_run(path, home=home)] == ["a", "b"]
 
+    assert "y = x + 1" in runs.export_script(path)
     untagged = write("import json", "orders = json.loads('[1, 2]')", "total = sum(orders)", name="untagged.ipynb")
     assert [task.name for task in runs.suggest(untagged).suggestion.tasks] == ["orders", "total"]
 

@@ -118,7 +118,7 @@ def test_a_task_that_depends_on_the_past_goes_through_the_dates_one_by_one(chain
         fill(chained, backwards=True, reprocess="completed")
 
 
-def test_where_the_run_before_has_failed_the_others_do_not_wait_for_ever(chained: Home) -> None:
+def test_runs_after_a_failed_run_do_not_wait_for_ever(chained: Home) -> None:
     Path("bad").write_text("02")
     failed, held = "backfill__2026-01-02T00-00-00.000000Z", "backfill__2026-01-03T00-00-00.000000Z"
     with pytest.raises(
@@ -139,7 +139,9 @@ def test_where_the_run_before_has_failed_the_others_do_not_wait_for_ever(chained
         (FIRST, LAST, {"max_active_runs": 0}, "invalid number of runs at once 0; expected 1 or more"),
     ],
 )
-def test_what_cannot_be_filled_is_said(deployed: Home, first: datetime, last: datetime, more: Any, said: str) -> None:
+def test_an_impossible_backfill_is_rejected(
+    deployed: Home, first: datetime, last: datetime, more: Any, said: str
+) -> None:
     with pytest.raises(BackfillError, match=said):
         backfill("churn", first, last, home=deployed, **more)
 

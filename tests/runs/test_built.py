@@ -185,7 +185,7 @@ def test_a_build_that_takes_its_time_holds_nobody_up(write: Write, home: Home, s
     assert scheduler.wait(first).state is RunState.SUCCESS
 
 
-def test_a_run_that_cannot_be_built_has_failed_and_says_why(write: Write, home: Home, scheduler: Any) -> None:
+def test_a_run_that_cannot_be_built_fails_with_the_reason(write: Write, home: Home, scheduler: Any) -> None:
     Path("tell.py").write_text("def told(what): open('told', 'a').write(what['message'])")
     cells = (*SWEEP[:3], SWEEP[3].replace("--schedule", "--on-failure tell:told --schedule"), SWEEP[4])
     runs.deploy(write(*cells), home=home)
@@ -213,7 +213,7 @@ def test_what_is_recorded_of_a_run_that_cannot_be_built_is_one_line(write: Write
     assert "and 1 more problem; `nbdag check " in failed.error
 
 
-def test_a_build_that_the_disk_does_not_allow_is_tried_again_after_a_while_and_said_once(
+def test_a_build_that_failed_on_the_disk_is_retried_and_reported_once(
     write: Write, home: Home, scheduler: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("ready").touch()
@@ -248,7 +248,7 @@ def test_without_a_scheduler_a_triggered_run_is_built_where_it_is_driven(write: 
     assert (done.state, list(states(done))) == (RunState.SUCCESS, ["extract", "fit_0", "best", "report"])
 
 
-def test_a_process_that_builds_many_runs_says_that_it_is_alive(
+def test_a_process_that_builds_many_runs_sends_heartbeats(
     write: Write, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("ready").touch()

@@ -47,7 +47,7 @@ def changed(cells: tuple[str, ...], at: str, to: str) -> list[str]:
     return [to if cell == at else cell for cell in cells]
 
 
-def test_what_is_unchanged_does_not_run_again_and_the_run_says_so(write: Write, home: Home, ran: Callable) -> None:
+def test_unchanged_tasks_are_reused_and_shown_as_cached(write: Write, home: Home, ran: Callable) -> None:
     path = write(*CELLS)
     first = nbdag.run(path, home=home)
     assert ran() == ["load", "show", "train"]
@@ -151,7 +151,7 @@ def test_a_module_of_the_users_counts_and_what_it_imports(
     assert ran() == ["a", "a"]
 
 
-def test_where_modules_cannot_be_seen_the_task_runs_and_check_says_so(write: Write, home: Home, ran: Callable) -> None:
+def test_a_task_whose_modules_are_unknown_runs_and_check_reports_it(write: Write, home: Home, ran: Callable) -> None:
     path = write(MARKED + "\nimport sys\nsys.path.append('lib')", "%%task a --cache\nran('a')\nx = 1")
     (said,) = [problem for problem in nbdag.read(path).problems if problem.code == "NB307"]
     assert (said.severity, said.task) == ("warning", "a")
@@ -188,7 +188,7 @@ def test_each_instance_of_a_mapped_task_for_itself(write: Write, home: Home, ran
     assert run.value("y") == [4, 9]
 
 
-def test_what_somebody_wants_anew_runs_anew(write: Write, home: Home, ran: Callable) -> None:
+def test_no_cache_runs_tasks_again(write: Write, home: Home, ran: Callable) -> None:
     path = write(*CELLS)
     first = nbdag.run(path, home=home)
     ran()
@@ -240,7 +240,7 @@ def test_a_failure_is_no_outcome_to_keep(write: Write, home: Home, ran: Callable
     assert ran() == ["a", "a"]
 
 
-def test_a_dry_run_tells_what_may_be_spared(write: Write, home: Home) -> None:
+def test_a_dry_run_shows_which_tasks_are_cached(write: Write, home: Home) -> None:
     path = write("%%task a --cache\nx = 1", "%%task b\nprint(x)")
 
     def spared(**more: bool) -> list[str]:

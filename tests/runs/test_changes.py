@@ -55,7 +55,7 @@ def test_the_first_poll_of_a_home_is_the_beginning(write: Write, home: Home, wat
     assert watcher.poll() == [Change(kind="asset", asset="orders")]
 
 
-def test_old_runs_are_compared_seldom_but_never_forgotten(
+def test_old_runs_are_compared_at_longer_intervals(
     write: Write, home: Home, watcher: ChangeWatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "_LATEST", 1)

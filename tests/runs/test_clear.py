@@ -40,7 +40,7 @@ def states(run: nbdag.Run) -> dict[str, str]:
     return {task.id if task.map_index < 0 else f"{task.id}[{task.map_index}]": task.state.value for task in run}
 
 
-def test_a_failed_task_is_cleared_and_runs_anew_with_what_follows(write: Write, home: Home) -> None:
+def test_a_cleared_task_and_its_downstream_tasks_run_again(write: Write, home: Home) -> None:
     failed = nbdag.run(write(*PIPELINE), home=home)
     assert states(failed) == {"extract": "success", "train": "failed", "report": "upstream_failed", "apart": "success"}
     cleared = clear(failed, only_failed=True)
@@ -53,7 +53,7 @@ def test_a_failed_task_is_cleared_and_runs_anew_with_what_follows(write: Write, 
     assert done.value("model") == 6
 
 
-def test_attempts_before_a_clear_stay_on_record_and_retries_count_anew(write: Write, home: Home) -> None:
+def test_a_clear_keeps_attempts_and_resets_the_count_of_retries(write: Write, home: Home) -> None:
     cells = (*PIPELINE[:2], "%%task train --retries 1 --retry-delay 0\nmodel = 1 / 0")
     failed = nbdag.run(write(*cells), home=home)
     assert failed["train"].tries == 2
@@ -99,7 +99,7 @@ def test_a_task_that_is_marked_a_success_lets_what_follows_run(write: Write, hom
     assert (done["a"].tries, done["b"].tries) == (1, 1)
 
 
-def test_what_cannot_be_done_is_said(write: Write, home: Home) -> None:
+def test_impossible_requests_are_rejected_with_a_reason(write: Write, home: Home) -> None:
     done = nbdag.run(write("%%task a\nx = 1"), home=home)
     with pytest.raises(NothingToClearError, match=r"nothing to clear: no task of run \S+ has failed"):
         clear(done, only_failed=True)

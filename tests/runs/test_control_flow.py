@@ -150,7 +150,7 @@ def test_a_task_is_retried_by_the_kind_of_its_error(
     assert not words or any(words in reason for reason in why(run, "a", home=home)[0].reasons)
 
 
-def test_a_missed_deadline_is_told_once_and_ends_nothing(
+def test_a_missed_deadline_is_notified_once_and_ends_nothing(
     write: Write, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = tmp_path / "heard.txt"

@@ -17,7 +17,7 @@ from nbdag.values import ValueStore
 from nbdag.writing import write_atomically
 
 
-def test_state_lives_where_nbdag_home_says(tmp_path: Path) -> None:
+def test_state_is_stored_in_nbdag_home(tmp_path: Path) -> None:
     assert find(tmp_path, {"NBDAG_HOME": "/var/nbdag"}) == Home(Path("/var/nbdag"))
     assert find(tmp_path, {"NBDAG_HOME": "there"}) == Home(tmp_path / "there")
 

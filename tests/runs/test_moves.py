@@ -24,7 +24,7 @@ def new(name: str, created: float, dag: str = "churn", **more: str) -> NewRun:
     )  # fmt: skip
 
 
-def test_what_has_moved_is_told_once_and_the_oldest_first(home: Home) -> None:
+def test_changes_are_reported_once_and_oldest_first(home: Home) -> None:
     store = nbdag.store.open(home)
     named = ["churn"]
 

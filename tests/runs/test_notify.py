@@ -31,7 +31,9 @@ LISTENER = "def heard(what):\n    open('heard.txt', 'a').write(what['event'] + '
         ("%%task a --retries 1 --retry-delay 0\n1 / 0", "retry a\nfailure None\n"),
     ],
 )
-def test_a_function_is_told_what_came_of_a_run(write: Write, home: Home, tmp_path: Path, cell: str, heard: str) -> None:
+def test_a_function_is_notified_of_the_outcome_of_a_run(
+    write: Write, home: Home, tmp_path: Path, cell: str, heard: str
+) -> None:
     (tmp_path / "listener.py").write_text(LISTENER)
     whom = "listener:heard"
     nbdag.run(write(f"%dag churn --on-failure {whom} --on-success {whom} --on-retry {whom}", cell), home=home)
@@ -56,10 +58,10 @@ def test_a_function_of_the_notebook_gets_the_context_of_the_run(
     assert (tmp_path / "heard.txt").read_text().startswith(heard)
 
 
-def test_an_unknown_function_of_the_notebook_is_a_note(write: Write, home: Home) -> None:
-    run = nbdag.run(write("%dag churn --on-success :tel", TELL, "%%task a\nx = 1"), home=home)
-    (note,) = runs.find_run(run.id, home=home).warnings
-    assert note.message == ":tel was not notified of the success: no setup cell defines the function tel"
+def test_an_unknown_function_of_the_notebook_is_the_reason(tmp_path: Path) -> None:
+    setup = {"context": {"params": {}}, "parameter_names": [], "parameter_cells": [], "setup_cells": ["x = 1"]}
+    why = send(":tel", {"message": ""}, cwd=str(tmp_path), setup=setup)
+    assert why == "no setup cell defines the function tel"
 
 
 def test_one_that_fails_is_a_note_and_the_run_succeeds(write: Write, home: Home) -> None:
@@ -121,7 +123,7 @@ def service() -> Iterator[Heard]:
         ),
     ],
 )  # fmt: skip
-def test_a_service_is_told_by_its_url(
+def test_a_service_is_notified_by_its_url(
     write: Write, home: Home, service: Heard, option: str, cell: str, title: str, message: str
 ) -> None:
     run = nbdag.run(write(f"%dag churn {option} {service.url}", cell), home=home)

@@ -65,7 +65,7 @@ def test_a_partial_run_may_lend_what_it_borrowed(write: Write, home: Home) -> No
     assert nbdag.load("churn", run=again.id, task="train", home=home) == {"scaled": [2, 4, 6], "model": 12}
 
 
-def test_a_value_that_no_run_has_is_said_before_anything_starts(write: Write, home: Home) -> None:
+def test_a_value_that_no_run_has_is_reported_before_the_start(write: Write, home: Home) -> None:
     with pytest.raises(
         runs.NoStoredValueError, match=r"train reads 'scaled' of prep, which no run has stored yet; .*--upto train"
     ):
@@ -93,7 +93,7 @@ def test_a_value_that_the_earlier_run_did_not_store_is_missing(write: Write, hom
         ({"extract": "rows = []"}, "extract, which is upstream of prep, has changed since run"),
     ],
 )
-def test_a_value_whose_code_has_changed_since_is_used_and_said(
+def test_a_value_of_changed_code_is_used_and_reported(
     write: Write, home: Home, edited: dict[str, str], says: str
 ) -> None:
     nbdag.run(write(*cells()), home=home)
@@ -117,7 +117,7 @@ def test_a_changed_option_is_reported_if_it_affects_the_result(
     assert [(each.code, each.name) for each in run.warnings] == ([("NB412", "prep")] if warned else [])
 
 
-def test_a_value_that_was_made_with_other_parameters_is_used_and_said(write: Write, home: Home) -> None:
+def test_a_value_of_other_parameters_is_used_and_reported(write: Write, home: Home) -> None:
     path = write(*cells())
     nbdag.run(path, home=home)
     (warning,) = nbdag.run(path, home=home, only=["train"], parameters={"alpha": 3}).warnings
@@ -141,7 +141,7 @@ def test_a_task_that_is_not_there_is_answered_with_the_nearest(write: Write, hom
         nbdag.run(write(*cells()), home=home, upto=["trian"])
 
 
-def test_a_dry_run_says_what_would_run_and_why_and_writes_nothing(write: Write, home: Home) -> None:
+def test_a_dry_run_lists_tasks_with_reasons_and_writes_nothing(write: Write, home: Home) -> None:
     path = write(*cells())
     assert [(line.task, line.runs) for line in runs.plan_run(path, home=home, upto=["train"])] == [
         ("extract", True), ("prep", True), ("train", True), ("other", False), ("report", False),

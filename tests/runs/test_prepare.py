@@ -54,7 +54,7 @@ def test_several_problems_are_listed(write: Write, home: Home) -> None:
     assert len(caught.value.problems) == 2
 
 
-def test_a_file_that_is_not_there_is_said_to_be(tmp_path: Path, home: Home) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path, home: Home) -> None:
     with pytest.raises(nbdag.NbdagError, match=r"nothing\.ipynb"):
         nbdag.run(tmp_path / "nothing.ipynb", home=home)
     assert not home.root.exists()
@@ -66,13 +66,13 @@ def test_a_kernel_that_is_not_installed_is_named_with_those_that_are(write: Writ
     assert not home.root.exists()
 
 
-def test_a_home_that_cannot_be_made_is_said_to_be(write: Write, tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_created_is_reported(write: Write, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NotAFolderError, match=r"file/\.nbdag is not a folder, so .*NBDAG_HOME"):
         nbdag.run(write(TASK), home=Home(tmp_path / "file" / ".nbdag"))
 
 
-def test_a_store_that_cannot_be_opened_is_said_to_be(write: Write, home: Home) -> None:
+def test_a_store_that_cannot_be_opened_is_reported(write: Write, home: Home) -> None:
     home.database.mkdir(parents=True)
     with pytest.raises(StoreReadOnlyError, match="cannot be written"):
         nbdag.run(write(TASK), home=home)
@@ -122,7 +122,7 @@ def test_a_text_for_a_number_is_asked_about(write: Write, default: str, code: st
     assert [note.code for note in notes] == ([code] if code else [])
 
 
-def test_a_task_works_in_the_notebooks_folder_unless_told_otherwise(write: Write, tmp_path: Path) -> None:
+def test_a_task_runs_in_the_notebooks_folder_by_default(write: Write, tmp_path: Path) -> None:
     assert prepare(write(TASK)).cwd == tmp_path
     assert prepare(write(TASK), cwd=tmp_path.parent).cwd == tmp_path.parent
 
@@ -134,7 +134,7 @@ def test_a_runs_id_sorts_by_time_and_may_be_a_folder_anywhere() -> None:
     assert not set(names[0]) & set('<>:"/\\|?*')
 
 
-def test_a_pool_that_nobody_has_made_is_said_and_lets_one_task_run(write: Write, home: Home) -> None:
+def test_an_unknown_pool_is_reported_and_lets_one_task_run(write: Write, home: Home) -> None:
     run = nbdag.run(write("%%task a --pool gpu --slots 2\nx = 1", "%%task b --pool gpu\ny = 1"), home=home, jobs=2)
     assert run.state.value == "success"
     (warning,) = run.warnings

@@ -193,7 +193,7 @@ def test_a_read_only_home_answers_questions_and_rejects_actions(
         (replace(this_process(), host="elsewhere"), HEARTBEAT_TIMEOUT + 1, True, RunState.CANCELLED),
     ],
 )
-def test_a_process_is_gone_when_it_is_not_here_or_is_silent_elsewhere(
+def test_a_process_is_dead_if_it_is_missing_here_or_silent_elsewhere(
     home: Home, process: Process, silent: float, asked: bool, state: RunState
 ) -> None:
     store = nbdag.store.open(home)
@@ -214,7 +214,7 @@ def test_a_process_is_gone_when_it_is_not_here_or_is_silent_elsewhere(
     store.close()
 
 
-def test_a_process_is_told_from_one_that_has_its_number() -> None:
+def test_a_process_differs_from_a_later_process_with_its_pid() -> None:
     me = this_process()
     assert me.pid == os.getpid()
     assert is_alive(me) is True

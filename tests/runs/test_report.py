@@ -22,9 +22,7 @@ pytestmark = pytest.mark.usefixtures("in_process")
 
 
 @pytest.mark.parametrize("state", [RunState.RUNNING, RunState.SUCCESS])
-def test_what_could_not_be_written_is_told_though_the_run_has_not_ended(
-    write: Callable[..., Path], home: Home, state: RunState
-) -> None:
+def test_a_failed_write_is_reported_during_the_run(write: Callable[..., Path], home: Home, state: RunState) -> None:
     done = nbdag.run(write("%%task a\nx = 1"), home=home)
     store = nbdag.store.open(home)
     (row,) = store.named(done.id)

@@ -293,13 +293,13 @@ def test_the_report_is_there_while_the_run_goes_on(write: Write, home: Home, tmp
     assert seen == ["running"]
 
 
-def test_who_follows_late_is_told_when_things_happened(write: Write, home: Home) -> None:
+def test_a_late_follower_gets_the_original_times(write: Write, home: Home) -> None:
     run = nbdag.run(write("%%task a --retries 1 --retry-delay 1s\nimport time\n1 / 0", "%%task b\ny = 1"), home=home)
     told = {event.task: (event.state, event.at) for event in runs.follow(run, home=home) if event.kind == "task"}
     assert told == {task.id: (task.state, task.ended) for task in run}
 
 
-def test_a_task_that_is_tried_again_says_when(write: Write, home: Home) -> None:
+def test_a_retry_shows_its_time(write: Write, home: Home) -> None:
     said: list[str] = []
     nbdag.run(
         write("%%task a --retries 1 --retry-delay 1s\n1 / 0"), home=home,
@@ -308,14 +308,14 @@ def test_a_task_that_is_tried_again_says_when(write: Write, home: Home) -> None:
     assert said == ["ZeroDivisionError: division by zero (next try in 1s)"]
 
 
-def test_what_has_not_begun_says_why(write: Write, home: Home) -> None:
+def test_a_task_that_has_not_started_shows_the_reason(write: Write, home: Home) -> None:
     run = nbdag.run(
         write("%dag --fail-fast", "%%task a\n1 / 0", "%%task b --after a\n1", "%%task c\n1"), home=home, jobs=1
     )
     assert why_not_started(run) == {("b", -1): "a failed", ("c", -1): "a failed, and the run fails fast"}
 
 
-def test_what_was_marked_by_hand_says_so_and_not_why_it_failed(write: Write, home: Home) -> None:
+def test_a_marked_task_shows_the_mark_instead_of_its_failure(write: Write, home: Home) -> None:
     run = nbdag.run(write("%%task a\n1 / 0"), home=home)
     assert run["a"].error is not None
     marked = mark("success", run, ["a"], home=home).run["a"]

@@ -63,7 +63,7 @@ def test_a_dag_that_is_named_is_the_one_that_is_meant(
         ("clear", RUN, "--only-failed", "--dag", "good"),
     ],
 )
-def test_a_command_that_is_advised_works_as_it_is_told(call: Callable[..., Result], words: tuple[str, ...]) -> None:
+def test_a_command_that_a_message_suggests_works(call: Callable[..., Result], words: tuple[str, ...]) -> None:
     told = call(*words)
     advised = re.findall(r"nbdag ((?:resume|logs|clear|status|why) [^'`)\n]+)", told.output)
     assert advised

@@ -109,7 +109,7 @@ def test_facts_outlive_a_try_and_a_run(write: Callable[..., Path], home: Home) -
         ("from datetime import datetime\nnbdag.wait_for(datetime(2030, 1, 1))", "which has no time zone"),
     ],
 )
-def test_mistakes_are_said_in_one_sentence(code: str, words: str, write: Callable[..., Path], home: Home) -> None:
+def test_mistakes_are_reported_in_one_sentence(code: str, words: str, write: Callable[..., Path], home: Home) -> None:
     run = runs.run(write(f"%%task a\nimport nbdag\n{code}"), home=home)
     assert run.state is RunState.FAILED
     assert words in str(run["a"].error)

@@ -109,7 +109,9 @@ def test_a_run_gives_values_to_tasks_and_records_names(write: Write, tmp_path: P
     assert b"warehouse" in kept and b"w4rehouse-pw" not in kept and b"[1, 2]" not in kept.partition(b"%%params")[0]
 
 
-def test_a_value_that_was_given_by_itself_is_gone_after_the_run(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_was_passed_directly_is_deleted_after_the_run(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write("%%params\npassword = ''", "%%task a\nassert password == 'hunter2x'\nassert dag_run.try_number > 1")
     run = nbdag.run(path, parameters={"password": "hunter2x"})
     assert run.state.value == "failed"

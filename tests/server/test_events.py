@@ -68,7 +68,7 @@ def test_a_change_by_another_process_is_sent(client: Client) -> None:
         assert (kind, data) == ("run", {"kind": "run", "dag": "churn", "run": run.id, "state": "queued"})
 
 
-def test_a_stream_begins_at_once_with_the_id_of_the_present(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_begins_immediately_with_the_latest_id(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nbdag.server.events._ALIVE", LONG)  # no sign of life sends what was not flushed
     with stream(client) as first:
         assert first.event()[1:] == ("", None)
@@ -134,7 +134,7 @@ def test_the_metrics_count_runs_and_tasks(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_a_badge_says_how_the_last_run_has_ended(client: Client, tmp_path: Path) -> None:
+def test_a_badge_shows_how_the_last_run_ended(client: Client, tmp_path: Path) -> None:
     assert "no run yet" in client.get("dags/churn/badge.svg").body.decode()
     runs.run(tmp_path / "churn.ipynb", home=client.home)
     answer = client.get("dags/churn/badge.svg")

@@ -74,7 +74,7 @@ def test_a_file_is_run_and_the_answer_names_the_run(client):
     assert ended.state is RunState.SUCCESS
 
 
-def test_a_notebook_with_errors_is_not_run_and_the_answer_says_why(client):
+def test_a_notebook_with_errors_is_rejected_with_the_reason(client):
     write_notebook(client.home.root.parent, "%%task a\nprint(missing)", name="broken.ipynb")
     answer = client.post("notebooks/run", {"path": "broken.ipynb", "action": "all", "task": ""})
     assert answer.status == 422

@@ -70,7 +70,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 @FEW.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-def test_an_answer_is_as_the_document_says(case: schemathesis.Case, client: Client) -> None:
+def test_a_response_matches_the_openapi_document(case: schemathesis.Case, client: Client) -> None:
     check(case, client)
 
 

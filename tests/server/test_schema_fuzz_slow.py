@@ -19,5 +19,5 @@ SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 @pytest.mark.slow
 @SCHEMA.parametrize()
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-def test_many_answers_are_as_the_document_says(case: schemathesis.Case, client: Client) -> None:
+def test_random_responses_match_the_openapi_document(case: schemathesis.Case, client: Client) -> None:
     check(case, client)

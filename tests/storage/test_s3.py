@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import queue
 import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +19,17 @@ import distributed
 import nbformat
 import psutil
 import pytest
-from patience import until
+from patience import LONG, until
 from s3 import SECRET, Gateway, s3_server
 
 from nbdag import runs
-from nbdag.core.model.states import RunState
-from nbdag.executors import Choice
+from nbdag.core.model.dag import Task
+from nbdag.core.model.job import Job, Key, Result
+from nbdag.core.model.states import RUN_FINISHED, RunState
+from nbdag.core.options.options import TaskOptions
+from nbdag.executors import Choice, create
 from nbdag.home import Home
+from nbdag.runs.execution.daemon import Daemon
 from nbdag.runs.queries.files.report_page import report_notebook
 from nbdag.storage import UnwritableStorageError, files_at
 
@@ -129,6 +135,60 @@ def test_a_run_on_dask_exchanges_all_files_by_s3(
     for folder in (home.root, there.root):
         for path in folder.rglob("*"):
             assert not path.is_file() or SECRET.encode() not in path.read_bytes()
+
+
+def test_the_log_of_a_running_attempt_arrives_from_its_host(cluster: str, home: Home, tmp_path: Path) -> None:
+    job = Job(
+        key=Key(dag="d", run="r", task="waits"),
+        task=Task(
+            id="waits", cell=0, options=TaskOptions(), code="import time\nprint('begun')\nwhile True: time.sleep(0.05)"
+        ),
+        path=str(home.attempt(Key(dag="d", run="r", task="waits"))),
+        values=str(home.values),
+        storage=str(home.remote),
+        cwd=str(tmp_path),
+        kernel_name="python3",
+        mark="a" * 15,
+    )
+    log = Path(job.path).with_suffix(".log")
+    results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+    executor = create(Choice("dask", {"address": cluster}), 1)
+    try:
+        executor.start(results.put)
+        executor.submit(job)
+        until(lambda: log.exists() and log.read_text() == "begun\n", "the log")
+        executor.cancel(job.key)
+        result = results.get(timeout=LONG)
+    finally:
+        executor.stop()
+    assert (result.error, result.host) == ("cancelled", socket.gethostname())
+    assert log.read_text() == "begun\ncancelled\n"  # the complete log, from the storage
+    assert Path(job.path).exists()
+
+
+def test_a_host_executes_a_run_that_another_host_of_the_same_database_has_triggered(
+    s3: Gateway, notebook: Path, tmp_path: Path, postgres_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres_database()
+    one, two = (Home(tmp_path / name, url, f"s3://data/{tmp_path.name}") for name in ("one", "two"))
+    runs.deploy(notebook, home=one)
+    made = runs.trigger("sales", home=one)
+    daemons: queue.SimpleQueue[Daemon] = queue.SimpleQueue()
+    serve = Daemon.serve
+    monkeypatch.setattr(Daemon, "serve", lambda self: (daemons.put(self), serve(self))[1])
+    thread = threading.Thread(target=lambda: runs.schedule(jobs=2, home=two))
+    thread.start()
+    daemon = daemons.get(timeout=LONG)
+    try:
+        until(lambda: runs.find_run(made.id, home=one).state in RUN_FINISHED, "the run")
+    finally:
+        daemon.ask_to_end()
+        thread.join(LONG)
+    run = runs.find_run(made.id, home=one)
+    assert run.state is RunState.SUCCESS, run.error
+    assert values(one, run) == [9999900000.0]
+    assert "loaded" in runs.logs(run, "load", home=one).read_text()
+    assert b"9999900000.0" in report_notebook(run.id, home=one)
 
 
 def test_a_run_survives_a_busy_server(s3: Gateway, home: Home, notebook: Path) -> None:

@@ -458,7 +458,7 @@ def test_a_backfill_is_not_created_if_one_of_its_runs_exists(store: Store) -> No
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_of_a_long_queue_only_the_first_runs_and_all_running_ones_are_read(store: Store, backwards: bool) -> None:
+def test_only_the_first_queued_runs_and_all_running_runs_are_read(store: Store, backwards: bool) -> None:
     made = fill(
         store, *(a_run(f"b{n}", kind="backfill", logical_date=float(n)) for n in range(130)), backwards=backwards
     )

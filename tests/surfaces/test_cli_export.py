@@ -49,7 +49,7 @@ def test_export_writes_files_and_replaces_only_its_own(nbdag, write_notebook: Ca
         ("attempt nb.ipynb a --run r --code-version 0", 1, "but version 0 was exported"),
     ],
 )
-def test_wrong_input_is_said_in_one_sentence(
+def test_wrong_input_is_reported_in_one_sentence(
     words: str, code: int, message: str, nbdag, write_notebook: Callable[..., Path]
 ) -> None:
     write_notebook(*CELLS)

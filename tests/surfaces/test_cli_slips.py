@@ -127,7 +127,7 @@ def test_a_closed_or_full_output_is_no_bug(
         ("author", False), ("password_file", False), ("key", False), ("alpha", False),
     ],
 )  # fmt: skip
-def test_a_name_tells_whether_its_value_is_secret(name: str, hidden: bool) -> None:
+def test_a_value_is_secret_because_of_its_name(name: str, hidden: bool) -> None:
     assert is_secret(name) is hidden
 
 

@@ -44,7 +44,7 @@ GATE = (
 )
 
 
-def test_a_branch_says_what_it_chose_and_only_that_runs(kernel):
+def test_only_the_tasks_that_a_branch_chose_run(kernel):
     cells = [GATE[0].format(0.9), *GATE[1:]]
     assert run(kernel, *cells) == [
         "",

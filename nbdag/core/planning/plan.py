@@ -9,19 +9,19 @@ and `explain` describes unmet conditions. Nothing here touches a file, a clock o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from ..model.dag import Dag, Task
 from ..model.states import ACTIVE, FINISHED, WAITING, RunState, TaskState
 from ..model.text import join_names, local_time, plural, state_phrase
-from ..options.option_types import write_duration
 from .dag_layout import layout
 from .deadlines import MissedDeadline, deadlines
+from .early_end import EarlyEnd, InstanceTable, failed_instances, find_early_end, find_leaves, new_move, run_timeout
 from .explain import unmet_rule, unmet_upstream
-from .plan_types import Expansion, Instance, InstanceKey, Move, Plan, RunView
+from .plan_types import Expansion, Instance, InstanceKey, Plan, RunView
 from .triggers import MET_BY_SUCCESS, Counts, Decision, NextStep, decide
 
 NO_ELEMENT = "there is no element to map over"
@@ -43,9 +43,9 @@ def plan(
     """
     if run.state not in (RunState.RUNNING, RunState.CANCELLED):
         return Plan()
-    table = _Instances(dag, run, instances)
+    table = InstanceTable(dag, run, instances)
     inputs = _PlanInputs(now=now, previous=previous, explain=explain)
-    result = _TaskWalk(dag, run, table, _early_end(dag, run, table, now), inputs).plan()
+    result = _TaskWalk(dag, run, table, find_early_end(dag, run, table, now), inputs).plan()
     if result.deadlock and not explain:  # explaining is slow, so reasons are computed only if a deadlock needs them
         explained = plan(dag, run, instances, now=now, previous=previous, explain=True)
         return replace(explained, waiting={})
@@ -61,13 +61,13 @@ def expansion_of(task: str, length: int, instances: Iterable[Instance]) -> Expan
     mine = [instance for instance in instances if instance.task == task]
     existing = {instance.map_index for instance in mine}
     moves = [
-        _move(instance, TaskState.REMOVED, f"{task} now has {plural(length, 'element')}")
+        new_move(instance, TaskState.REMOVED, f"{task} now has {plural(length, 'element')}")
         for instance in mine
         if instance.map_index >= length and instance.state in WAITING
     ]
     placeholder = next((instance for instance in mine if instance.map_index < 0), None)
     if placeholder is not None and length == 0:
-        moves.append(_move(placeholder, TaskState.SKIPPED, NO_ELEMENT))
+        moves.append(new_move(placeholder, TaskState.SKIPPED, NO_ELEMENT))
     return Expansion(
         add=tuple(Instance(task=task, map_index=n) for n in range(length) if n not in existing),
         drop=(placeholder.key,) if placeholder is not None and length else (),
@@ -82,10 +82,6 @@ class _PlanInputs:
     now: datetime
     previous: Mapping[str, Sequence[TaskState]] | None
     explain: bool
-
-
-def _move(instance: Instance, state: TaskState, reason: str) -> Move:
-    return Move(task=instance.task, map_index=instance.map_index, old=instance.state, state=state, reason=reason)
 
 
 def _ended(states: Sequence[TaskState]) -> Counts:
@@ -118,105 +114,11 @@ def _as_leader(leading: Sequence[Instance]) -> tuple[TaskState, str] | None:
     return state, f"{first.task} {state_phrase(first.state)}"
 
 
-class _Instances:
-    """All instances of a run, with the states that the plan has given to them so far."""
-
-    def __init__(self, dag: Dag, run: RunView, instances: Iterable[Instance]) -> None:
-        part = run.selection
-        self.of: dict[str, list[Instance]] = {task: [] for task in dag.order if part is None or task in part}
-        self.orphans: list[Instance] = []  # instances of tasks that the notebook no longer has
-        self.moves: list[Move] = []
-        for instance in instances:
-            if instance.task in self.of:
-                self.of[instance.task].append(instance)
-            elif instance.task not in dag.tasks:
-                self.orphans.append(instance)
-        self.missing = tuple(Instance(task=task) for task, mine in self.of.items() if not mine)
-        for instance in self.missing:
-            self.of[instance.task].append(instance)
-
-    def move(self, place: list[Instance], n: int, state: TaskState, reason: str) -> Instance:
-        """Change the state of `place[n]` and record the move."""
-        self.moves.append(_move(place[n], state, reason))
-        place[n] = replace(place[n], state=state, ready_at=None)
-        return place[n]
-
-    def everything(self) -> Iterator[Instance]:
-        for mine in self.of.values():
-            yield from mine
-        yield from self.orphans
-
-    def unfinished(self) -> bool:
-        return any(instance.state not in FINISHED for instance in self.everything())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _EarlyEnd:
-    """A reason to end a whole run although some of its tasks have not ended."""
-
-    reason: str
-    verdict: RunState | None  # final state of the run; None if the run already has its final state
-    active: TaskState  # final state of the tasks that are running
-    # Whether trigger rules still give waiting tasks their final states, and teardown tasks still run; all other waiting
-    # tasks are skipped.
-    rules_apply: bool = False
-
-
-def _early_end(dag: Dag, run: RunView, table: _Instances, now: datetime) -> _EarlyEnd | None:
-    if run.state is RunState.CANCELLED:
-        return _EarlyEnd(reason="the run was cancelled", verdict=None, active=TaskState.FAILED)
-    timeout = _timeout(dag, run)
-    if timeout is not None and timeout <= now and table.unfinished():
-        reason = f"the run did not end within its timeout of {write_duration(dag.options.timeout or 0)}"
-        return _EarlyEnd(reason=reason, verdict=RunState.FAILED, active=TaskState.SKIPPED)
-    failed = _failed(dag, table) if dag.options.fail_fast else []
-    if failed:
-        reason = f"{failed[0].label} failed, and the run fails fast"
-        return _EarlyEnd(reason=reason, verdict=RunState.FAILED, active=TaskState.FAILED, rules_apply=True)
-    return None
-
-
-def _timeout(dag: Dag, run: RunView) -> datetime | None:
-    if dag.options.timeout is None or run.started is None:
-        return None
-    return run.started + timedelta(seconds=dag.options.timeout)
-
-
-def _failed(dag: Dag, table: _Instances) -> list[Instance]:
-    """Return the failed instances, except instances whose failure does not fail the run."""
-    return [
-        instance
-        for task, mine in table.of.items()
-        for instance in mine
-        if instance.state is TaskState.FAILED and not _is_forgiven(dag.tasks[task])
-    ]
-
-
-def _is_forgiven(task: Task) -> bool:
-    """Return whether a failure of the task does not fail the run."""
-    return bool(task.options.teardown_for) and not task.options.fail_run
-
-
-def _leaves(dag: Dag, table: _Instances) -> list[Instance]:
-    """Return the instances that decide whether the run has succeeded.
-
-    Teardown tasks do not count, so a task that is followed only by teardown tasks is a leaf.
-    """
-
-    def is_leaf(task: str, *, forgiven: bool) -> bool:
-        below = (dag.tasks[other] for other in dag.downstream[task] if other in table.of)
-        return not any(forgiven or not _is_forgiven(other) for other in below)
-
-    leaves = [task for task in table.of if not _is_forgiven(dag.tasks[task]) and is_leaf(task, forgiven=False)]
-    leaves = leaves or [task for task in table.of if is_leaf(task, forgiven=True)]
-    return [instance for task in leaves for instance in table.of[task]]
-
-
 class _TaskWalk:
     """Visits all tasks once, in run order, and collects the plan."""
 
     def __init__(
-        self, dag: Dag, run: RunView, table: _Instances, early_end: _EarlyEnd | None, inputs: _PlanInputs
+        self, dag: Dag, run: RunView, table: InstanceTable, early_end: EarlyEnd | None, inputs: _PlanInputs
     ) -> None:
         self.dag, self.run, self.table, self.early_end, self.inputs = dag, run, table, early_end, inputs
         self.zone = ZoneInfo(dag.options.tz)
@@ -489,7 +391,7 @@ class _TaskWalk:
         self.ready.sort(key=lambda one: (-order.weights[one.task], order.position[one.task], one.map_index))
         verdict, reason, deadlock = self._verdict()
         times = [*self.times] if verdict is None else []
-        timeout = _timeout(self.dag, self.run)
+        timeout = run_timeout(self.dag, self.run)
         if timeout is not None and verdict is None and self.early_end is None:
             times.append(timeout)
         missed: tuple[MissedDeadline, ...] = ()
@@ -528,10 +430,10 @@ class _TaskWalk:
             if self.ready or self.times or self.waits_for_past or self._any_active():
                 return None, "", {}
             return RunState.FAILED, "no remaining task can ever run", self.waiting
-        leaves = _leaves(self.dag, self.table)
+        leaves = find_leaves(self.dag, self.table)
         bad = [one.label for one in leaves if one.state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)]
         if bad:
             # The reason names the tasks that failed, not the last tasks, which could not run because of the failure.
-            failed = [instance.label for instance in _failed(self.dag, self.table)]
+            failed = [instance.label for instance in failed_instances(self.dag, self.table)]
             return RunState.FAILED, f"{join_names(failed)} failed" if failed else f"{bad[0]} could not run", {}
         return RunState.SUCCESS, "", {}

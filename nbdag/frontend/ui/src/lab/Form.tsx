@@ -1,5 +1,5 @@
-// The form of a cell: its role, and the options of its header. Every change is written into the header at once; a value
-// that the header's parser refuses stays in its field, with the reason.
+// The form of a cell: its role, and the options of its header. Every change is written into the header
+// immediately; a value that the header's parser refuses stays in its field, with the reason.
 import type { Cell } from '@jupyterlab/notebook'
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import type {

@@ -64,7 +64,7 @@ interface MoreProps {
   field: (option: OptionInfo) => ComponentChildren
 }
 
-/** Options that are needed less often, in groups, behind a click unless one is given. */
+/** Options that are needed less often, in groups. A group is folded unless the header sets one of its options. */
 export function MoreFields({ options, given, field }: MoreProps) {
   const count = options.filter(({ flag }) => given[flag]).length
   return (

@@ -14,7 +14,7 @@ interface Props {
   store: Store | undefined
   host: Host
   options: OptionHelp
-  focusName: number // changes when the form's name should get the focus
+  focusName: number // changes when the focus should move to the name in the form
 }
 
 export function Panel({ book, store, host, options, focusName }: Props) {

@@ -19,7 +19,7 @@ import { api } from '../page/api'
 import { Emitter } from './events'
 import { Executions } from './executions'
 
-const SETTLE = 250 // milliseconds without a key before the text is analysed
+const SETTLE = 250 // milliseconds after the last key press until the text is analysed
 const MENTIONS = /^\s*%{1,2}(task|setup|params|skip|dag|edges)\b/m
 const TAGS = ['parameters', 'skip-execution', 'injected-parameters']
 
@@ -27,7 +27,7 @@ export class Book {
   readonly executions = new Executions()
   /** Something of the analysis has changed. */
   readonly changed = new Emitter()
-  /** Another cell is active. */
+  /** Emits when another cell becomes active. */
   readonly moved = new Emitter()
   analysis: NotebookAnalysis | undefined
   picture: Picture | undefined

@@ -1,4 +1,4 @@
-/** Calls of those who want to know of a change. */
+/** A list of functions to call after each change. */
 export class Emitter {
   private readonly calls = new Set<() => void>()
 

@@ -1,5 +1,5 @@
-// The executions of a notebook's cells, as this page has seen them. Together with the text of the cells they tell which
-// tasks are stale, so the kernel is not asked.
+// The executions of a notebook's cells, as this page has seen them. Executions and texts of the cells
+// determine which tasks are stale, without a request to the kernel.
 import type { Cell } from '@jupyterlab/notebook'
 import type { CellExecution } from '../messages'
 
@@ -17,7 +17,7 @@ export class Executions {
     return this.found.size
   }
 
-  /** Take over what the kernel reports: executions from before this page was opened, and the tasks of %%dag cells. */
+  /** Record what the kernel reports: executions from before this page was opened, and the tasks of %%dag cells. */
   restore(executions: Record<string, CellExecution>): void {
     for (const [cell, each] of Object.entries(executions)) {
       this.count = Math.max(this.count, each.order)

@@ -150,7 +150,7 @@ interface TasksProps extends Common {
   onChange: (value: string[] | undefined) => void
 }
 
-/** Tasks to choose by pointing. */
+/** A list of tasks, from which the user selects by clicking. */
 export function TasksField({ label, help, problems, value, tasks, onChange }: TasksProps) {
   const all = [...new Set([...tasks, ...value])]
   return (

@@ -4,7 +4,7 @@ import { LabIcon } from '@jupyterlab/ui-components'
 const svg = (inner: string) =>
   `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24"><g class="jp-icon3" fill="none" stroke="#616161" stroke-width="2" stroke-linecap="round" stroke-linejoin="round">${inner}</g></svg>`
 
-/** Two tasks that lead to a third. */
+/** An icon of a graph: edges from two tasks to a third task. */
 export const pipelineIcon = new LabIcon({
   name: 'nbdag:pipeline',
   svgstr: svg(

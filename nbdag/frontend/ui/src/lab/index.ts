@@ -132,7 +132,7 @@ function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: 
         loaded.changed.connect(read)
         read()
       },
-      () => apply(), // the defaults hold
+      () => apply(), // the default settings apply
     )
   live.start()
 }

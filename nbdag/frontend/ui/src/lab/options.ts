@@ -1,4 +1,4 @@
-// The table of options, which the server has from the declarations of the options; it is read once, when it is needed.
+// The table of options. The server generates it from the declarations; it is requested once, on first use.
 import type { OptionTable } from '../messages'
 import { api } from '../page/api'
 import { Emitter } from './events'
@@ -23,7 +23,7 @@ export class OptionHelp {
         return table
       },
       () => {
-        this.asked = undefined // the next use asks again
+        this.asked = undefined // the next use repeats the request
         return undefined
       },
     )

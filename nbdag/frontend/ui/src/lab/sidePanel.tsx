@@ -38,12 +38,12 @@ export class SidePanel extends Widget {
     if (this.book) this.book.wanted = false
     this.stop()
     this.book = book
-    // The store needs the first analysis, so it is made when that arrives.
+    // The store needs the first analysis, so it is created when the analysis arrives.
     this.stop = book?.changed.on(() => !this.opened.has(book) && this.draw()) ?? (() => {})
     this.draw()
   }
 
-  /** Give the name in the form the focus. */
+  /** Move the focus to the name in the form. */
   focusName(): void {
     this.focus += 1
     this.draw()

@@ -46,7 +46,7 @@ export class RunningItem extends Widget {
     try {
       items = (await api.get<{ items: { dag: string }[] }>('runs', { state: 'running', limit: MOST })).items
     } catch {
-      // Without an answer nothing is known to run.
+      // Without a response, no run is known, so nothing is shown.
     }
     this.link.hidden = !items.length || !this.wanted
     this.link.textContent = `▶ ${plural(items.length, 'run')}`

@@ -44,7 +44,7 @@ export class BookTransport implements Transport {
   private runs = new Map<string, RunSummary>()
   private statuses: Record<string, TaskStatus> = {}
   private picture: Picture | undefined
-  private readonly reading = new Map<string, boolean>() // runs that are being read; true: once more after that
+  private readonly reading = new Map<string, boolean>() // runs with an open request; true: repeat it
   private timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(private readonly book: Book) {
@@ -187,7 +187,7 @@ export class BookTransport implements Transport {
     }
   }
 
-  /** Read the tasks of a run. If it is asked while an answer is under way, that answer may be too old. */
+  /** Read the tasks of a run. A call during a request repeats it, because its response may be outdated. */
   private async readRun(run: string): Promise<void> {
     if (this.reading.has(run)) {
       this.reading.set(run, true)

@@ -1,4 +1,5 @@
-// A modal dialog. The browser keeps the focus inside and gives it back at the end.
+// A modal dialog. The browser keeps the focus inside the dialog, and restores the previous focus when the
+// dialog closes.
 import type { ComponentChildren } from 'preact'
 import { useEffect, useId, useRef } from 'preact/hooks'
 

@@ -46,7 +46,7 @@ export function phrase(description: string): string {
   return `${lower(day)}, ${lower(time)}`
 }
 
-/** Return a schedule in words. A cron expression is returned as it is while `describe` is missing. */
+/** Return a schedule in words. Until `describe` is loaded, a cron expression is returned unchanged. */
 export function inWords(schedule: string | null, tz: string | null, how: Describe | undefined = describe): string {
   if (schedule === null) return 'on request'
   const text = PRESETS[schedule.toLowerCase()] ?? schedule

@@ -1,4 +1,4 @@
-// Keyboard shortcuts. A view registers the keys that it offers; "?" lists all that hold at the moment.
+// Keyboard shortcuts. A view registers the keys that it offers; "?" lists the keys of the current view.
 import { useEffect, useReducer, useRef } from 'preact/hooks'
 import { Dialog } from './Dialog'
 

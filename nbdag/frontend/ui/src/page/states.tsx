@@ -7,7 +7,7 @@ import type { Resource } from './useResource'
 
 const PATIENCE = 150 // milliseconds without a sign of loading, because most answers come sooner
 
-/** Grey lines where the data will be. They appear only if it takes a while. */
+/** Grey lines in the place of data that is loading. They appear only if loading takes a while. */
 export function Loading({ lines = 6, what = 'Loading' }: { lines?: number; what?: string }) {
   const [shows, setShows] = useState(false)
   useEffect(() => {
@@ -72,7 +72,7 @@ interface LoadedProps<T> {
   children: (data: T) => ComponentChildren
 }
 
-/** The data of a resource; or that it loads, or why there is none; or that it is old. */
+/** The data of a resource; a note if the data is loading or outdated; the error if it cannot be loaded. */
 export function Loaded<T>({ of, lines, children }: LoadedProps<T>) {
   if (of.data === undefined) {
     if (of.error) return <ErrorState error={of.error} onRetry={of.reload} />

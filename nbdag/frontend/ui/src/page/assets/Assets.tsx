@@ -45,7 +45,7 @@ export default function Assets() {
       </div>
       <Loaded of={assets}>
         {({ items: all }) => {
-          // Every pipeline produces an asset; it matters where a schedule waits for it.
+          // Every pipeline produces the asset `dag:ID`, which is listed only if a schedule waits for it.
           const items = all.filter((each) => !each.name.startsWith(RUNS_OF) || each.consumers.length)
           return items.length ? (
             <>

@@ -6,7 +6,7 @@ import './diff.css'
 
 const CONTEXT = 3 // unchanged lines around a change
 
-/** A changed line with those around it, or a number of unchanged lines that are folded. */
+/** A changed line with the lines around it, or a number of folded, unchanged lines. */
 export type DiffRow = LineDifference | { folded: readonly LineDifference[] }
 
 /** Return the lines of a cell with long unchanged parts folded. */

@@ -63,7 +63,8 @@ export function ChangeDialog({ shown, intent, onClose }: Props) {
     }
   }, [address, key])
   const known = preview?.key === key ? preview : undefined
-  const affected = known?.affected ?? (known ? undefined : preview?.affected) // the previous list stays until the next
+  // The previous list is shown until the next list is loaded.
+  const affected = known?.affected ?? (known ? undefined : preview?.affected)
   const count = affected?.tasks.length ?? 0
 
   function apply(): void {

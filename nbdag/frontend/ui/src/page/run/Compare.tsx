@@ -28,7 +28,7 @@ import { runPlace, taskPlace } from './links'
 
 const CHOICE = 100 // runs that are offered
 const MIN_CHANGE = 0.2 // share of the longer duration from which a difference of durations counts
-const MIN_SECONDS = 1 // and the same in seconds
+const MIN_SECONDS = 1 // difference in seconds from which it counts
 
 export function Compare({ details, other }: { details: RunDetails; other: string | undefined }) {
   const { dag, id, created } = details.run

@@ -1,4 +1,4 @@
-// A button that copies a text, and says so.
+// A button that copies a text, and then shows that the text is copied.
 import { useState } from 'preact/hooks'
 
 const SHOWN = 1500 // milliseconds

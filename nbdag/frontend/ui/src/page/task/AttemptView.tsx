@@ -1,4 +1,4 @@
-// One attempt: when it ran, what went wrong, its outputs, its log.
+// One attempt: its times, its error, its outputs and its log.
 
 import { useMemo, useState } from 'preact/hooks'
 import { LogView } from '../../components/log/LogView'
@@ -24,7 +24,8 @@ export function AttemptView({ attempt, task, shown: { dag, run } }: Props) {
   const { map_index, try_number, state, started, ended, error, host, notes } = attempt
   const live = state === 'running' || state === 'restarting'
   const address = runAddress(dag, run, `tasks/${encodeURIComponent(task)}/attempts/${map_index}/${try_number}`)
-  // The state, as a fragment that is not sent, makes a change of the state another resource, which is read again.
+  // The state is added to the URL as a fragment, which is not sent. A new state thus gives a new URL, and the
+  // data is loaded again.
   const answer = useResource<AttemptMessage>(
     `${address}#${state}`,
     (change) => live && change.dag === dag && change.run === run,
@@ -107,7 +108,7 @@ function Output({ answer: { outputs, rendered }, live, label }: OutputProps) {
   )
 }
 
-/** Return where the log of an attempt is read from, a part at a time. */
+/** Return the source of an attempt's log, which is read part by part. */
 export function logSource(address: string): LogSource {
   const read = async (offset: number, limit: number, signal: AbortSignal): Promise<LogPart | undefined> => {
     let response: Response

@@ -1,0 +1,113 @@
+"""The instances of a run while it is planned, and the reasons to end the whole run early."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from ..model.dag import Dag, Task
+from ..model.states import FINISHED, RunState, TaskState
+from ..options.option_types import write_duration
+from .plan_types import Instance, Move, RunView
+
+
+def new_move(instance: Instance, state: TaskState, reason: str) -> Move:
+    """Return the move of an instance to a state."""
+    return Move(task=instance.task, map_index=instance.map_index, old=instance.state, state=state, reason=reason)
+
+
+class InstanceTable:
+    """All instances of a run, with the states that the plan has given to them so far."""
+
+    def __init__(self, dag: Dag, run: RunView, instances: Iterable[Instance]) -> None:
+        part = run.selection
+        self.of: dict[str, list[Instance]] = {task: [] for task in dag.order if part is None or task in part}
+        self.orphans: list[Instance] = []  # instances of tasks that the notebook no longer has
+        self.moves: list[Move] = []
+        for instance in instances:
+            if instance.task in self.of:
+                self.of[instance.task].append(instance)
+            elif instance.task not in dag.tasks:
+                self.orphans.append(instance)
+        self.missing = tuple(Instance(task=task) for task, mine in self.of.items() if not mine)
+        for instance in self.missing:
+            self.of[instance.task].append(instance)
+
+    def move(self, place: list[Instance], n: int, state: TaskState, reason: str) -> Instance:
+        """Change the state of `place[n]` and record the move."""
+        self.moves.append(new_move(place[n], state, reason))
+        place[n] = replace(place[n], state=state, ready_at=None)
+        return place[n]
+
+    def everything(self) -> Iterator[Instance]:
+        for mine in self.of.values():
+            yield from mine
+        yield from self.orphans
+
+    def unfinished(self) -> bool:
+        return any(instance.state not in FINISHED for instance in self.everything())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlyEnd:
+    """A reason to end a whole run although some of its tasks have not ended."""
+
+    reason: str
+    verdict: RunState | None  # final state of the run; None if the run already has its final state
+    active: TaskState  # final state of the tasks that are running
+    # Whether trigger rules still give waiting tasks their final states, and teardown tasks still run; all other waiting
+    # tasks are skipped.
+    rules_apply: bool = False
+
+
+def find_early_end(dag: Dag, run: RunView, table: InstanceTable, now: datetime) -> EarlyEnd | None:
+    """Return why the whole run ends now (cancelled, timed out, or failed with --fail-fast), or None if it continues."""
+    if run.state is RunState.CANCELLED:
+        return EarlyEnd(reason="the run was cancelled", verdict=None, active=TaskState.FAILED)
+    timeout = run_timeout(dag, run)
+    if timeout is not None and timeout <= now and table.unfinished():
+        reason = f"the run did not end within its timeout of {write_duration(dag.options.timeout or 0)}"
+        return EarlyEnd(reason=reason, verdict=RunState.FAILED, active=TaskState.SKIPPED)
+    failed = failed_instances(dag, table) if dag.options.fail_fast else []
+    if failed:
+        reason = f"{failed[0].label} failed, and the run fails fast"
+        return EarlyEnd(reason=reason, verdict=RunState.FAILED, active=TaskState.FAILED, rules_apply=True)
+    return None
+
+
+def run_timeout(dag: Dag, run: RunView) -> datetime | None:
+    """Return the time at which the run times out, or None if it has no timeout or has not started."""
+    if dag.options.timeout is None or run.started is None:
+        return None
+    return run.started + timedelta(seconds=dag.options.timeout)
+
+
+def failed_instances(dag: Dag, table: InstanceTable) -> list[Instance]:
+    """Return the failed instances, except instances whose failure does not fail the run."""
+    return [
+        instance
+        for task, mine in table.of.items()
+        for instance in mine
+        if instance.state is TaskState.FAILED and not is_forgiven(dag.tasks[task])
+    ]
+
+
+def is_forgiven(task: Task) -> bool:
+    """Return whether a failure of the task does not fail the run."""
+    return bool(task.options.teardown_for) and not task.options.fail_run
+
+
+def find_leaves(dag: Dag, table: InstanceTable) -> list[Instance]:
+    """Return the instances that decide whether the run has succeeded.
+
+    Teardown tasks do not count, so a task that is followed only by teardown tasks is a leaf.
+    """
+
+    def is_leaf(task: str, *, forgiven: bool) -> bool:
+        below = (dag.tasks[other] for other in dag.downstream[task] if other in table.of)
+        return not any(forgiven or not is_forgiven(other) for other in below)
+
+    leaves = [task for task in table.of if not is_forgiven(dag.tasks[task]) and is_leaf(task, forgiven=False)]
+    leaves = leaves or [task for task in table.of if is_leaf(task, forgiven=True)]
+    return [instance for task in leaves for instance in table.of[task]]
