@@ -598,3 +598,17 @@ def test_a_plot_of_a_frame_is_no_change_of_it() -> None:
     )
     assert [(edge.source, edge.target) for edge in dag.edges] == [("load", "a"), ("load", "b")]
     assert dag.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("setup", "found"),
+    [
+        ("def tell(context): ...", []),
+        ("from team import *", []),
+        ("def tel(context): ...", [("NB321", "did you mean :tel?")]),
+        ("x = 1", [("NB321", "write def tell(context): … in a setup cell")]),
+    ],
+)
+def test_a_recipient_names_a_function_of_setup(setup: str, found: list[tuple[str, str]]) -> None:
+    dag = notebook(("setup", setup), ("a", "1"), dag=DagOptions(on_failure=("mailto://a:b@c", ":tell")))
+    assert [(each.code, each.hint) for each in dag.problems if each.code == "NB321"] == found

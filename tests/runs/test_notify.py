@@ -58,10 +58,10 @@ def test_a_function_of_the_notebook_gets_the_context_of_the_run(
     assert (tmp_path / "heard.txt").read_text().startswith(heard)
 
 
-def test_an_unknown_function_of_the_notebook_is_a_note(write: Write, home: Home) -> None:
-    run = nbdag.run(write("%dag churn --on-success :tel", TELL, "%%task a\nx = 1"), home=home)
-    (note,) = runs.find_run(run.id, home=home).warnings
-    assert note.message == ":tel was not notified of the success: no setup cell defines the function tel"
+def test_an_unknown_function_of_the_notebook_is_the_reason(tmp_path: Path) -> None:
+    setup = {"context": {"params": {}}, "parameter_names": [], "parameter_cells": [], "setup_cells": ["x = 1"]}
+    why = send(":tel", {"message": ""}, cwd=str(tmp_path), setup=setup)
+    assert why == "no setup cell defines the function tel"
 
 
 def test_one_that_fails_is_a_note_and_the_run_succeeds(write: Write, home: Home) -> None:

@@ -137,6 +137,7 @@ def test_a_run_on_dask_exchanges_all_files_by_s3(
             assert not path.is_file() or SECRET.encode() not in path.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_log_of_a_running_attempt_arrives_from_its_host(cluster: str, home: Home, tmp_path: Path) -> None:
     job = Job(
         key=Key(dag="d", run="r", task="waits"),
@@ -166,6 +167,7 @@ def test_the_log_of_a_running_attempt_arrives_from_its_host(cluster: str, home: 
     assert Path(job.path).exists()
 
 
+@pytest.mark.slow
 def test_a_host_executes_a_run_that_another_host_of_the_same_database_has_triggered(
     s3: Gateway, notebook: Path, tmp_path: Path, postgres_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_host_executes_a_run_that_another_host_of_the_same_database_has_trigge
     assert b"9999900000.0" in report_notebook(run.id, home=one)
 
 
+@pytest.mark.slow
 def test_a_run_survives_a_busy_server(s3: Gateway, home: Home, notebook: Path) -> None:
     s3.busy = 5
     run = runs.run(notebook, home=home)
@@ -231,6 +234,7 @@ def test_a_dead_server_ends_the_run_before_a_task_starts(
         s3fs.S3FileSystem.clear_instance_cache()
 
 
+@pytest.mark.slow
 def test_gc_and_db_check_work_on_the_storage(s3: Gateway, home: Home, notebook: Path) -> None:
     run = runs.run(notebook, home=home)
     stored = files_at(str(home.remote))

@@ -19,7 +19,7 @@ from ..model.job import KERNEL_DIED
 from ..model.problems import problem
 from ..model.text import join_names
 from ..options.option_types import nearest
-from ..options.options import TaskOptions
+from ..options.options import OPTIONS, TaskOptions
 
 TEARDOWN_RULE = "all_done_setup_success"
 
@@ -100,6 +100,31 @@ def control_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> 
                 hint = f"did you mean {near}?" if near else "write the name of its class, as an import would name it"
                 message = f"--retry-on names {name}, an error that neither Python nor a cell of this notebook defines"
                 yield _problem(dag, task, "NB318", message, hint)
+
+
+def recipient_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> Iterator[Problem]:
+    """Yield an error for each recipient `:function` that no setup cell defines."""
+    wanted = {
+        option.flag: each[1:]
+        for option in OPTIONS["dag"]
+        if option.recipients
+        for each in getattr(dag.options, option.field)
+        if each.startswith(":")
+    }
+    setups = [cell for cell in dag.cells if cell.kind is CellKind.SETUP]
+    trees = [parsed.get(cell.index) for cell in setups] if wanted else []
+    known: set[str] = set()
+    for each in trees:
+        if not isinstance(each, Python):
+            return  # the cell may define any name
+        if any(isinstance(node, ast.alias) and node.name == "*" for node in ast.walk(each.tree)):
+            return
+        known |= set(names_of(each.tree.body).bound)
+    for flag, name in wanted.items():
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean :{near}?" if near else f"write def {name}(context): … in a setup cell"
+            yield problem("NB321", f"--{flag} names :{name}, which no setup cell defines", hint=hint)
 
 
 def _decision_problems(dag: Dag, task: Task, python: Python | SyntaxProblem | None) -> Iterator[Problem]:

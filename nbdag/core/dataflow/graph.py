@@ -29,7 +29,7 @@ from ..cells.source import Python, SyntaxProblem, to_python
 from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Pull, Task, groups_of
 from ..model.problems import problem
 from ..options.options import DagOptions, TaskOptions
-from .control_flow import control_problems, role_problems, with_roles
+from .control_flow import control_problems, recipient_problems, role_problems, with_roles
 from .diagnostics import Diagnostics, asset_problems, cache_problems, nearest
 from .dropped_cells import dropped_cells
 from .file_order import with_literal_files
@@ -136,7 +136,13 @@ def _build(
     )
     if language == "python":
         dag = with_literal_files(dag, parsed)
-    more = (*cache_problems(dag), *asset_problems(dag), *control_problems(dag, parsed), *in_step_problems(dag, parsed))
+    more = (
+        *cache_problems(dag),
+        *asset_problems(dag),
+        *control_problems(dag, parsed),
+        *in_step_problems(dag, parsed),
+        *recipient_problems(dag, parsed),
+    )
     return replace(dag, problems=(*dag.problems, *more))
 
 

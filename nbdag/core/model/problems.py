@@ -73,6 +73,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB312": ProblemKind("warning", "two tasks use one file, and nothing orders them"),
     "NB313": ProblemKind("warning", "two tasks used one file in an earlier run, and nothing orders them"),
     "NB320": ProblemKind("error", "a pipeline that is started by data that it produces itself"),
+    "NB321": ProblemKind("error", "a notification to a function that no setup cell defines"),
     "NB314": ProblemKind("error", "an option without the other option that it needs"),
     "NB318": ProblemKind("warning", "--retry-on with an error that nothing defines"),
     "NB319": ProblemKind("warning", "a task that no branch above ever chooses"),
