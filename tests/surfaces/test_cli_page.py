@@ -15,6 +15,10 @@ import psutil
 import pytest
 from patience import LONG, is_gone, until
 
+from nbdag import runs
+from nbdag.home import Home
+from nbdag.testing import InProcessExecutor
+
 from .conftest import CommandLine
 
 TOKEN = "a-token-of-the-tests"
@@ -163,3 +167,22 @@ def test_systemd_accepts_the_unit_of_up(nbdag: CommandLine) -> None:
     path.write_text(nbdag("up", "--print-unit", "systemd", "--jobs", 4).stdout)
     done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_report_is_one_file_with_or_without_code(
+    nbdag: CommandLine, write_notebook: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nbdag.executors.local.LocalExecutor", InProcessExecutor)
+    run = runs.run(write_notebook("%dag churn", "%%task a\nsecret_sauce = 1"), home=Home(nbdag.home))
+    assert nbdag("report", run.id, "-o", "page.html").stdout == "page.html\n"
+    page = (nbdag.folder / "page.html").read_text()
+    assert "secret_sauce" in page
+    assert "<script" not in page
+    assert "<details" not in page
+    folded = nbdag("report", run.id, "--code", "folded", "-o", "-").stdout
+    assert "secret_sauce" in folded.partition("<details")[2]
+    hidden = nbdag("report", "--code", "hidden", "-o", "-").stdout
+    assert run.id in hidden
+    assert "secret_sauce" not in hidden
+    assert "unknown run" in nbdag("report", "none", "-o", "other.html").stderr
+    assert not (nbdag.folder / "other.html").exists()
