@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from ..core.model.secret_names import is_secret, without_passwords
 from ..core.model.secret_forms import SecretValues
+from ..core.model.secret_names import is_secret, without_passwords
 
 known = SecretValues()
 _PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s]*)@")  # the match ends at the last @, because a password may contain @
