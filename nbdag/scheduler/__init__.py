@@ -9,7 +9,7 @@ waits until an attempt ends, another process changes the store, or the next tick
 from .due_runs import DueRun, DueRuns, condition_of, instances_of, new_run, next_date, scheduled_name, timetable_of
 from .owned_run import OwnedRun, TaskOutputs, task_outputs
 from .planning_views import new_instance, utc_datetime
-from .recovery import HEARTBEAT_TIMEOUT, fail_dead_runs, fail_run, is_dead, reset_attempts
+from .dead_runs import HEARTBEAT_TIMEOUT, fail_dead_runs, fail_run, is_dead, reset_attempts
 from .scheduler import HEARTBEAT_INTERVAL, Scheduler
 
 __all__ = [
