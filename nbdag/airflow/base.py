@@ -106,7 +106,7 @@ class XComArg(TaskOutput, Node):
 
 
 class _Derived(XComArg):
-    """A list that the task that uses it makes of results of other tasks."""
+    """A list of the results of several tasks; the task that uses the list also creates it."""
 
     def __init__(self, parts: Sequence[XComArg], write: Callable[[list[str]], str]) -> None:
         for each in parts:

@@ -2,15 +2,15 @@
 
     nbdag run churn.ipynb --executor dask --address tcp://scheduler:8786
 
-Each Dask worker has a local executor (fork server, worker processes, kernels of their own), which its Dask tasks share.
-Without an address, a cluster on this machine is started, and stopped at the end.
+Each Dask worker has a local executor (fork server, worker processes, kernels), which its Dask tasks share; see
+`dask_worker`. Without an address, a cluster on this machine is started, and stopped at the end.
 
 An attempt starts at most once, although Dask repeats the tasks of a lost worker: at first it puts its worker's address
 into a `distributed.Queue` of one element, which refuses a second address. A lost worker is a failed attempt, and
 retries follow the options of the task.
 
 An attempt also ends if Dask no longer wants its task, as when the process that submitted it has died: the Dask worker
-sees that by itself (`_is_wanted`), and ends the processes of the attempt.
+sees that by itself, and ends the processes of the attempt.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ import concurrent.futures
 import contextlib
 import logging
 import os
-import platform
-import queue
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -29,31 +26,31 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
-import distributed
-from distributed import Client, Future, LocalCluster, Queue, Worker
+from distributed import Client, Future, LocalCluster, Queue
 from distributed.comm.addressing import parse_address, parse_host_port
-from distributed.core import Status
 
 from ..core.model.job import CANCELLED, KERNEL_DIED, Job, Key, Result
 from ..core.model.states import TaskState
 from ..errors import NbdagError, error
-from ..processes.leftovers import terminate_leftovers
 from ..storage import files_at
-from ..storage.host import cached_paths
 from ..writing import create_private_file, make_private_folder
 from . import HostState
-from .job_files import copy_folder, get_results, on_this_host
-from .local import LocalExecutor, cores
+from .dask_worker import (
+    CLAIM_TIMEOUT,
+    POLL,
+    TOPIC,
+    cancel_attempt,
+    describe_host,
+    run_attempt,
+    terminate_on_host,
+)
+from .job_files import copy_folder, get_results
+from .local import cores
 
-CONNECT_TIMEOUT = 15.0  # seconds to wait for the Dask scheduler
-POLL = 1.0  # seconds between two checks of whether a task is still wanted, and of the list of workers
-MISSED = 2  # number of checks in a row in which a worker must be missing before its attempts count as lost
-CLAIM_TIMEOUT = 0.2  # seconds; the Dask scheduler answers earlier unless the queue is full
 MAX_COPIES = 1000  # number of runs whose copied folder is remembered
-LOG_PART = 65_536  # maximum number of bytes of a log that one Dask event carries
-TOPIC = "nbdag-attempts"  # the Dask events by which hosts report attempts
+CONNECT_TIMEOUT = 15.0  # seconds to wait for the Dask scheduler
+MISSED = 2  # number of checks in a row in which a worker must be missing before its attempts count as lost
 
 
 @error
@@ -229,7 +226,7 @@ class DaskExecutor:
 
     def terminate_leftovers(self, notebook: Path, mark: str) -> None:
         """Kill the processes of an attempt whose executor was killed, on every host, and wait until they have ended."""
-        self._client.run(_terminate_leftovers, notebook, mark)
+        self._client.run(terminate_on_host, notebook, mark)
 
     # -- results ------------------------------------------------------------------------------------------------
 
@@ -364,147 +361,6 @@ def _on(attempt: _Submission) -> str:
 
 
 # -- on the host of a worker ------------------------------------------------------------------------------------
-
-
-class _HostExecutor:
-    """The local executor of one Dask worker, shared by the Dask tasks of the worker."""
-
-    def __init__(self, slots: int) -> None:
-        self.executor = LocalExecutor(slots)
-        self.executor.start(self._on_result)
-        self._lock = threading.Lock()
-        self._results: dict[Key, queue.SimpleQueue[Result]] = {}
-        self._keys: dict[str, Key] = {}  # key: name of a claim
-
-    def submit(self, job: Job, name: str) -> queue.SimpleQueue[Result]:
-        """Start an attempt, and return the queue that receives its result."""
-        results: queue.SimpleQueue[Result] = queue.SimpleQueue()
-        with self._lock:
-            self._results[job.key] = results
-            self._keys[name] = job.key
-        self.executor.submit(job)
-        return results
-
-    def cancel(self, name: str) -> None:
-        with self._lock:
-            key = self._keys.get(name)
-        if key is not None:
-            self.executor.cancel(key)
-
-    def forget(self, name: str) -> None:
-        with self._lock:
-            self._keys.pop(name, None)
-
-    def _on_result(self, result: Result) -> None:
-        with self._lock:
-            results = self._results.pop(result.key)
-        results.put(result)
-
-
-_hosts: WeakKeyDictionary[Worker, _HostExecutor] = WeakKeyDictionary()
-_hosts_lock = threading.Lock()
-
-
-def _host_of(worker: Worker) -> _HostExecutor:
-    with _hosts_lock:
-        if worker not in _hosts:
-            _hosts[worker] = _HostExecutor(worker.state.nthreads)
-        return _hosts[worker]
-
-
-def _terminate_leftovers(notebook: Path, mark: str) -> None:
-    for path in (notebook, *cached_paths(notebook)):
-        terminate_leftovers(path, mark)
-
-
-def run_attempt(job: Job, name: str) -> Result | None:
-    """Execute an attempt on this Dask worker, and return its result, or None if it was started before."""
-    worker = distributed.get_worker()
-    claim = Queue(name, client=distributed.get_client(), maxsize=1)
-    try:
-        try:
-            claim.put(worker.address, timeout=CLAIM_TIMEOUT)
-        except TimeoutError:
-            return None
-        worker.log_event(TOPIC, {"claim": name, "address": worker.address, "host": socket.gethostname()})
-        if why := _unusable_folder(job):
-            return _failed(job, why)
-        try:
-            job = on_this_host(job)
-        except (NbdagError, OSError) as failure:
-            return _failed(job, str(failure))
-        host = _host_of(worker)
-        results = host.submit(job, name)
-        log = _LogReader(job)
-        try:
-            while True:
-                with contextlib.suppress(queue.Empty):
-                    return results.get(timeout=POLL)
-                if text := log.new():
-                    worker.log_event(TOPIC, {"claim": name, "log": text})
-                if not _is_wanted(worker, name):
-                    host.cancel(name)
-        finally:
-            host.forget(name)
-    finally:
-        claim.close()
-
-
-class _LogReader:
-    """Reads what an attempt adds to its log, for hosts that cannot read the log's file."""
-
-    def __init__(self, job: Job) -> None:
-        self._path = Path(job.path).with_suffix(".log") if job.storage else None
-        self._read = 0  # bytes
-
-    def new(self) -> bytes:
-        """Return the next part of the log; b"" if there is none."""
-        if self._path is None:
-            return b""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._read)
-                found = file.read(LOG_PART)
-        except OSError:  # the log does not exist yet
-            return b""
-        self._read += len(found)
-        return found
-
-
-def _unusable_folder(job: Job) -> str:
-    """Return why the attempt's files cannot be exchanged with this host; "" if they can."""
-    folder = Path(job.values).parent
-    if job.storage or folder.is_dir():
-        return ""
-    return (
-        f"host {socket.gethostname()} does not have the folder {folder}; set NBDAG_STORAGE to a folder that all hosts "
-        "share, or to a URL such as s3://bucket/nbdag"
-    )
-
-
-def _failed(job: Job, why: str) -> Result:
-    now, host = time.time(), socket.gethostname()
-    return Result(key=job.key, state=TaskState.FAILED, started=now, ended=now, error=why, final=True, host=host)
-
-
-def cancel_attempt(name: str, dask_worker: Worker) -> None:
-    """Request the termination of an attempt that this Dask worker executes."""
-    _host_of(dask_worker).cancel(name)
-
-
-def _is_wanted(worker: Worker, key: str) -> bool:
-    """Return whether the Dask scheduler still waits for a task; a worker that has lost its scheduler is closing."""
-    if worker.status in (Status.closing, Status.closed, Status.failed):
-        return False
-    task = worker.state.tasks.get(key)
-    return task is not None and task.state not in ("cancelled", "released", "forgotten")
-
-
-def describe_host() -> dict[str, str]:
-    """Return the name of this host, and the versions of this process that must be the same on every host."""
-    from importlib.metadata import version
-
-    return {"Python": platform.python_version(), "nbdag": version("nbdag"), "host": socket.gethostname()}
 
 
 own_versions = describe_host

@@ -103,7 +103,7 @@ class ExternalPythonAttempt(AttemptOperator):
         """Return the function that makes the command, and the function that executes it."""
         return (
             f"{super().helper()}\n\n\n"
-            "def execute(*words, **environment):\n"
+            'def execute(*words, NBDAG_MAP_INDEX="-1"):\n'
             '    """Execute an attempt in the Python of the task, and return its result."""\n'
             "    import json\n"
             "    import os\n"
@@ -113,7 +113,8 @@ class ExternalPythonAttempt(AttemptOperator):
             "\n"
             '    with tempfile.NamedTemporaryFile("r") as result:\n'
             '        command = [sys.executable, *words, "--result", result.name]\n'
-            "        code = subprocess.run(command, check=False, env={**os.environ, **environment}).returncode\n"
+            '        environment = {**os.environ, "NBDAG_MAP_INDEX": NBDAG_MAP_INDEX}\n'
+            "        code = subprocess.run(command, check=False, env=environment).returncode\n"
             "        if code:\n"
             "            sys.exit(code)\n"
             "        return json.load(result)"

@@ -135,6 +135,31 @@ def _frame_attributes(frame: Any) -> Refusal | None:
     )
 
 
+def _masked_attributes(array: Any) -> Refusal | None:
+    lost = [name for name in vars(array) if not name.startswith("_")]
+    if not lost:
+        return None
+    return Refusal(f"numpy does not store its attribute {lost[0]}", f"keep {lost[0]} in a separate variable")
+
+
+def _exception_reduce(error: Any, state: PickleState) -> Any:
+    """Return how to pickle an exception with its cause and context, or None if it has neither.
+
+    Python's own pickle of an exception contains only its arguments and attributes. A traceback cannot be pickled.
+    """
+    if error.__cause__ is None and error.__context__ is None:
+        return None
+    function, args, *rest = error.__reduce_ex__(5)
+    chain = (error.__cause__, error.__context__, error.__suppress_context__)
+    return function, args, (rest[0] if rest else None, chain), None, None, _restore_exception
+
+
+def _restore_exception(error: Any, state: Any) -> None:
+    own, (error.__cause__, error.__context__, error.__suppress_context__) = state
+    if own is not None:
+        error.__setstate__(own)
+
+
 def _connection_content(connection: Any) -> object:
     """Return the numbers of changes that a connection has made of rows and of tables, if its database is in memory.
 
@@ -259,6 +284,8 @@ BUILT_IN: tuple[TypeRule, ...] = (
     TypeRule("_contextvars:ContextVar", fingerprint=_variable_content),
     *(TypeRule(name, fingerprint=_weak_content) for name in _WEAK),
     TypeRule("builtins:generator", fingerprint=_generator_content),
+    TypeRule("builtins:BaseException", reduce=_exception_reduce),
+    TypeRule("numpy.ma:MaskedArray", refused=_masked_attributes),
     TypeRule("numpy:ndarray", reduce=_array_reduce, overlap=_arrays_overlap, is_view=_array_is_view),
     TypeRule("pandas:DataFrame", fingerprint=_frame_content, refused=_frame_attributes),
     TypeRule("pandas:Series", refused=_frame_attributes),

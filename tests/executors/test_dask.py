@@ -27,7 +27,8 @@ from nbdag.core.model.job import Job, Key, Result
 from nbdag.core.model.states import TaskState
 from nbdag.core.options.options import TaskOptions
 from nbdag.executors import Choice, create
-from nbdag.executors.dask import DaskExecutor, HostsDifferError, NoClusterError, describe_host
+from nbdag.executors.dask import DaskExecutor, HostsDifferError, NoClusterError
+from nbdag.executors.dask_worker import describe_host
 from nbdag.home import Home
 
 # Dask leaves sockets to the garbage collector when a connection or a cluster is closed early.

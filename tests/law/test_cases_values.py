@@ -32,6 +32,11 @@ def no_files_of_cases() -> Iterator[None]:
 NODE = "class Node:\n    pass"
 
 EQUAL: dict[str, list[tuple[str, str]]] = {
+    "an exception with a cause and a context": [
+        ("a", "try:\n    try:\n        1 / 0\n    except ZeroDivisionError as cause:\n        raise ValueError('v') from cause\n"
+              "except ValueError as each:\n    error = each\nerror.add_note('n')\nerror.code = 3"),
+        ("b", "found = repr(error.__cause__), error.__cause__ is error.__context__, error.__suppress_context__, error.code"),
+    ],
     "a counter that a class or a default holds": [
         (
             "setup",
@@ -187,6 +192,10 @@ REFUSED: dict[str, tuple[str, str]] = {
     "an array with an attribute": (
         "import numpy as np\nclass Named(np.ndarray):\n    pass\nx = np.zeros(3).view(Named)\nx.unit = 'm'",
         "the pickle of a Named drops its attribute unit",
+    ),
+    "a masked array with an attribute": (
+        "import numpy as np\nx = np.ma.masked_equal([1, 2], 1)\nx.note = 'n'",
+        "keep note in a separate variable",
     ),
     "a frame with an attribute": (
         "import pandas as pd\nx = pd.DataFrame({'a': [1]})\nx.note = 'raw'", "pandas does not store its attribute note",

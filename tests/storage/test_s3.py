@@ -25,7 +25,7 @@ from s3 import SECRET, Gateway, s3_server
 from nbdag import runs
 from nbdag.core.model.dag import Task
 from nbdag.core.model.job import Job, Key, Result
-from nbdag.core.model.states import RUN_FINISHED, RunState
+from nbdag.core.model.states import RUN_FINISHED, RunState, TaskState
 from nbdag.core.options.options import TaskOptions
 from nbdag.executors import Choice, create
 from nbdag.home import Home
@@ -137,6 +137,7 @@ def test_a_run_on_dask_exchanges_all_files_by_s3(
             assert not path.is_file() or SECRET.encode() not in path.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_log_of_a_running_attempt_arrives_from_its_host(cluster: str, home: Home, tmp_path: Path) -> None:
     job = Job(
         key=Key(dag="d", run="r", task="waits"),
@@ -166,6 +167,7 @@ def test_the_log_of_a_running_attempt_arrives_from_its_host(cluster: str, home: 
     assert Path(job.path).exists()
 
 
+@pytest.mark.slow
 def test_a_host_executes_a_run_that_another_host_of_the_same_database_has_triggered(
     s3: Gateway, notebook: Path, tmp_path: Path, postgres_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_host_executes_a_run_that_another_host_of_the_same_database_has_trigge
     assert b"9999900000.0" in report_notebook(run.id, home=one)
 
 
+@pytest.mark.slow
 def test_a_run_survives_a_busy_server(s3: Gateway, home: Home, notebook: Path) -> None:
     s3.busy = 5
     run = runs.run(notebook, home=home)
@@ -231,6 +234,7 @@ def test_a_dead_server_ends_the_run_before_a_task_starts(
         s3fs.S3FileSystem.clear_instance_cache()
 
 
+@pytest.mark.slow
 def test_gc_and_db_check_work_on_the_storage(s3: Gateway, home: Home, notebook: Path) -> None:
     run = runs.run(notebook, home=home)
     stored = files_at(str(home.remote))
@@ -253,3 +257,24 @@ def test_gc_and_db_check_work_on_the_storage(s3: Gateway, home: Home, notebook: 
     assert (dry.values, dry.folders, dry.notebooks) == (done.values, done.folders, done.notebooks)
     assert done.values and done.folders == done.notebooks == 1 and done.bytes
     assert list(stored.files("")) == []
+
+
+def test_single_attempts_on_hosts_without_common_folders_pass_values_by_s3(
+    s3: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(cell) for cell in ("%%task a\nx = [1, 2]", "%%task b --check 'sum(x) == 3'\nx")
+        ]
+    )
+    nbformat.write(book, tmp_path / "nb.ipynb")
+    for host, task in (("first", "a"), ("second", "b")):
+        monkeypatch.setenv("NBDAG_CACHE", str(tmp_path / host))
+        done = runs.attempt(
+            tmp_path / "nb.ipynb", task, run="r", storage="s3://data/attempts", home=Home(tmp_path / "h")
+        )
+        assert (done.state, done.error) == (TaskState.SUCCESS, None)
+    stored = {each.name for each in files_at("s3://data/attempts").files("runs")}
+    assert stored >= {
+        f"runs/nb/r/tasks/{task}/{name}" for task in "ab" for name in ("1.ipynb", "1.log", "outcome.json")
+    }

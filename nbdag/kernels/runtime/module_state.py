@@ -62,7 +62,7 @@ def watch_imports(listener: ImportListener) -> Callable[[], None]:
 
 
 _LIMIT = 1000  # maximum number of elements of a container that are compared
-_BUDGET = 5000  # maximum number of objects of a module that are compared
+_BUDGET = 1500  # maximum number of objects of a module that are compared
 _DEPTH = 6  # maximum number of objects within each other that are compared
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 _FUNCTIONS = (types.FunctionType, staticmethod, classmethod, property)
@@ -144,7 +144,7 @@ def _attribute(name: str, copy: Any) -> Any:
     return _Lenient(copy) if name.startswith("_") and not is_variable else copy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # not frozen, because frozen dataclasses take longer to create
 class _Same:
     """An object that is compared by identity."""
 
@@ -152,7 +152,7 @@ class _Same:
     identity: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Number:
     """The state of a counter or of a generator of random numbers."""
 
@@ -160,7 +160,7 @@ class _Number:
     state: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Sequence:
     """A list, tuple or set; or the parts of a function."""
 
@@ -168,7 +168,7 @@ class _Sequence:
     parts: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Mapping:
     """A dict, or the attributes of an object."""
 
@@ -178,7 +178,7 @@ class _Mapping:
     of_library: bool = False  # a library changes attributes of its objects when they are used
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Lenient:
     """The copy of an attribute that is private, or of a function."""
 
@@ -237,6 +237,8 @@ class _Copier:
 
     def function(self, value: types.FunctionType, depth: int = _DEPTH) -> Any:
         """Return a copy of the values that live in a function: defaults, attributes, and variables of its closure."""
+        if not (value.__closure__ or value.__defaults__ or value.__kwdefaults__ or value.__dict__):
+            return _Same(value, id(value))
         parts: dict[str, Any] = {}
         closure = zip(value.__code__.co_freevars, value.__closure__ or (), strict=False)
         for name, cell in closure:

@@ -33,7 +33,7 @@ const SETTLE = 400 // milliseconds to wait for further changes, which one reques
 const FEW = 8 // changed items that are loaded one by one
 const PAGE = 50 // items of a page
 const MOST = 200 // items of a page when a longer list is loaded again
-const kept = new Map<string, Listing<unknown>>() // by address, to show a list at once on the way back
+const kept = new Map<string, Listing<unknown>>() // key: URL; shows a list immediately when the user returns to it
 
 function withQuery(address: string, words: string): string {
   return `${address}${address.includes('?') ? '&' : '?'}${words}`
