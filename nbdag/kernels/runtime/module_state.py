@@ -67,8 +67,13 @@ _BUDGET = 1500  # maximum number of objects of a module that are compared
 _DEPTH = 6  # maximum number of objects within each other that are compared
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 _ATOMS = frozenset(_PLAIN)
+_CONTAINERS = frozenset([dict, list, tuple])
+_SETS = (set, frozenset)
+_ALL_CONTAINERS = (dict, list, tuple, deque, *_SETS)
+_OPAQUE = (type, types.BuiltinFunctionType, types.ModuleType)  # compared by identity
 _OF_EACH_CLASS = frozenset(["__module__", "__doc__", "__dict__", "__weakref__", "__annotations__"])
 _FUNCTIONS = (types.FunctionType, staticmethod, classmethod, property)
+# A function that reads the content or the state of an object, the object, and the result of the function.
 _Reading = tuple[Callable[[Any], Any], Any, Any]
 _Span = tuple[tuple[float, float], ...]  # for each clock, its times before and after the cell
 _CLOCKS = (time.time, time.monotonic, time.perf_counter)
@@ -145,6 +150,9 @@ def changed_attributes(state: ModuleState, module: types.ModuleType | None, sinc
     if state.is_current(module):
         return
     before, after = state.attributes, state_of(module).attributes
+    for attributes in (before, after):
+        for name, copy in attributes.items():
+            attributes[name] = _complete(copy)
     span = tuple(zip(since, clock_times(), strict=True))
     for name in dict.fromkeys((*before, *after)):
         old, new = before.get(name, _MISSING), after.get(name, _MISSING)
@@ -195,7 +203,9 @@ def _of_class(cls: type, copier: _Copier) -> dict[str, Any]:
             continue
         key = f"{cls.__name__}.{name}"
         if isinstance(value, _FUNCTIONS):
-            function = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
+            function: Any = value
+            if not isinstance(value, types.FunctionType):
+                function = getattr(value, "__func__", None) or getattr(value, "fget", None)
             if isinstance(function, types.FunctionType):
                 found[key] = _Lenient(copier.function(function), id(function))
         elif not _is_ignored(name) and not hasattr(value, "__get__"):
@@ -244,6 +254,46 @@ class _Mapping:
 
 
 @dataclass(slots=True)
+class _Container:
+    """The content of a dict, list, tuple or deque, from which `_complete` creates a `_Mapping` or a `_Sequence`.
+
+    Most containers are never compared, because nothing in the module has changed.
+    """
+
+    value: Any
+    content: list[Any]  # the keys, then the values; or the elements
+    copies: list[Any]  # of those values that are not numbers, texts and the like; None for a value that was not read
+
+    def completed(self) -> _Mapping | _Sequence:
+        """Return the copy that can be compared."""
+        copies = iter([_complete(each) for each in self.copies])
+        same = _Same(self.value, id(self.value))
+        if not isinstance(self.value, dict):
+            return _Sequence(same, [_copy_of(each, copies) for each in self.content])
+        half = len(self.content) // 2
+        pairs = zip(self.content[:half], self.content[half:], strict=True)
+        return _Mapping(same, {_key(key): _copy_of(each, copies) for key, each in pairs})
+
+
+def _copy_of(value: object, copies: Iterator[Any]) -> Any:
+    if type(value) in _ATOMS:
+        return (type(value), value)
+    copy = next(copies)
+    return copy if copy is not None else _Same(value, id(value), is_unread=True)
+
+
+def _complete(copy: Any) -> Any:
+    """Return a copy whose containers are of type `_Mapping` and `_Sequence`, so that it can be compared."""
+    if isinstance(copy, _Container):
+        return copy.completed()
+    if isinstance(copy, _Mapping):
+        copy.parts = {name: _complete(each) for name, each in copy.parts.items()}
+    elif isinstance(copy, _Lenient):
+        copy.copy = _complete(copy.copy)
+    return copy
+
+
+@dataclass(slots=True)
 class _Lenient:
     """The copy of an attribute that is private, or of a function."""
 
@@ -272,11 +322,11 @@ class _Copier:
         kind = type(value)
         if kind in _ATOMS:
             return (kind, value)
-        if kind is dict or kind is list or kind is tuple:
+        if kind in _CONTAINERS:
             self.budget -= 1
             if depth == 0 or self.budget <= 0:
                 return _Same(value, id(value), is_unread=True)
-            return self._container(value, _Same(value, id(value)), depth)
+            return self._container(value, depth)
         if isinstance(value, _PLAIN):
             return (kind, value)
         same = _Same(value, id(value))
@@ -287,7 +337,7 @@ class _Copier:
             return self._number(same, _random_state)
         if _numpy_generator(value) is not None:
             return self._number(same, _numpy_state)
-        if isinstance(value, type | types.BuiltinFunctionType | types.ModuleType):
+        if isinstance(value, _OPAQUE):
             return same
         if depth == 0 or self.budget <= 0:
             return _Same(value, id(value), is_unread=True)
@@ -302,8 +352,8 @@ class _Copier:
         if isinstance(value, threading.local):
             self.note(_attributes_content, value)
             return _Mapping(same, self._values(vars(value), depth - 1), True)
-        if isinstance(value, dict | list | tuple | deque | set | frozenset):
-            return self._container(value, same, depth)
+        if isinstance(value, _ALL_CONTAINERS):
+            return self._container(value, depth)
         root = type(value).__module__.partition(".")[0]
         if root in ("numpy", "pandas", "polars"):
             return self._number(same, _fingerprint)
@@ -324,35 +374,34 @@ class _Copier:
         self.states.append((read, same.value, state))
         return _Number(same, state)
 
-    def _container(self, value: Any, same: _Same, depth: int) -> _Mapping | _Sequence:
+    def _container(self, value: Any, depth: int) -> _Mapping | _Sequence | _Container:
         if len(value) > _LIMIT:
             self.states.append((len, value, len(value)))
+            same = _Same(value, id(value))
             return _Mapping(same, {"": len(value)}) if isinstance(value, dict) else _Sequence(same, len(value))
+        is_dict = isinstance(value, dict)
+        read = _dict_content if is_dict else list
+        content = read(value)
+        if type(value) is not tuple:  # a tuple cannot change
+            self.contents.append((read, value, content))
+        if isinstance(value, _SETS):
+            return _Sequence(_Same(value, id(value)), {_key(each) for each in content})
+        copies: list[Any] = []
         depth -= 1
-        copy = self.copy
-        if isinstance(value, dict):
-            self.note(_dict_content, value)
-            return _Mapping(
-                same,
-                {
-                    (type(key), key) if type(key) in _ATOMS else _key(key): (type(item), item)
-                    if type(item) in _ATOMS
-                    else copy(item, depth)
-                    for key, item in list(value.items())
-                },
-            )
-        if not isinstance(value, tuple | frozenset):
-            self.note(list, value)
-        if isinstance(value, set | frozenset):
-            return _Sequence(same, {_key(each) for each in value})
-        return _Sequence(
-            same, [(type(each), each) if type(each) in _ATOMS else copy(each, depth) for each in list(value)]
-        )
+        for each in content[len(content) // 2 :] if is_dict else content:
+            kind = type(each)
+            if kind not in _ATOMS:
+                # Most large tables use up the budget, so this case must cost little.
+                is_unread = kind in _CONTAINERS and (depth == 0 or self.budget <= 1)
+                copies.append(None if is_unread else self.copy(each, depth))
+        return _Container(value, content, copies)
 
     def function(self, value: types.FunctionType, depth: int = _DEPTH) -> Any:
         """Return a copy of the values that live in a function: defaults, attributes, and variables of its closure."""
         self.note(_function_content, value)
-        if not (value.__closure__ or value.__defaults__ or value.__kwdefaults__ or value.__dict__):
+        if not (value.__closure__ or value.__kwdefaults__ or value.__dict__) and _ATOMS.issuperset(
+            map(type, value.__defaults__ or ())
+        ):
             return _Same(value, id(value))
         parts: dict[str, Any] = {}
         closure = zip(value.__code__.co_freevars, value.__closure__ or (), strict=False)
