@@ -20,7 +20,7 @@ from ...home import Home, the_home, without_secrets
 from ...storage import StoredFile, files_at
 from ...storage.folders import KEPT
 from ...storage.owners import other_owners
-from ..execution.orphaned_runs import open_recovered_store
+from ..execution.recovery import open_recovered_store
 
 if TYPE_CHECKING:
     from ...store.rows import RunRow
