@@ -27,7 +27,7 @@ from ..creation.build import pin_built
 from ..creation.partial_runs import borrow
 from ..creation.prepare import choose, plain_parameters, record_parameters
 from ..execution.foreground import execute_runs
-from ..execution.orphaned_runs import fail_orphans, recover
+from ..execution.recovery import fail_orphans, recover
 from ..queries.deployments import open_store_and_dag
 from ..queries.liveness import live_schedulers
 from ..queries.pinned import run_dag

@@ -10,7 +10,7 @@ from ...core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskS
 from ...errors import NbdagError, error
 from ...home import Home
 from ...store.rows import Change
-from ..execution.orphaned_runs import open_recovered_store
+from ..execution.recovery import open_recovered_store
 from ..queries.liveness import owner_of
 from ..queries.records import Run
 from ..queries.runs import UnknownRunError, find_row, home_of, id_of, read_runs

@@ -28,7 +28,7 @@ from ...scheduler.run_step import given_up
 from ...store.rows import Change, InstanceRow, NewInstance, RunRow
 from ..creation.build import pin_built
 from ..creation.prepare import record_parameters
-from ..execution.orphaned_runs import open_recovered_store
+from ..execution.recovery import open_recovered_store
 from ..queries.deployments import NotDeployedError
 from ..queries.liveness import owner_of
 from ..queries.pinned import pinned_dag, pinned_text, run_dag

@@ -10,7 +10,7 @@ from ...core.model.text import join_names, plural
 from ...errors import NbdagError
 from ...executors import Choice
 from ...home import Home, the_home
-from ..execution.orphaned_runs import recover
+from ..execution.recovery import recover
 from ..queries.monitoring.health import Finding, health
 from ..queries.runs import open_store
 

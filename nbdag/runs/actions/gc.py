@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ...home import Home, the_home
 from ...storage import StoredFile, files_at
 from ...storage.folders import KEPT
-from ..execution.orphaned_runs import open_recovered_store
+from ..execution.recovery import open_recovered_store
 
 if TYPE_CHECKING:
     from ...store.rows import RunRow

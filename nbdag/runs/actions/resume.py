@@ -17,7 +17,7 @@ from ...executors import Choice
 from ...home import Home
 from ...secrets.parameters import check_available
 from ..execution.foreground import execute_runs
-from ..execution.orphaned_runs import recover
+from ..execution.recovery import recover
 from ..queries.liveness import owner_of
 from ..queries.records import Run
 from ..queries.runs import UnknownRunError, find_row, home_of, id_of, open_store, read_runs

@@ -47,7 +47,7 @@ from ..creation.build import Builder
 from ..queries.pinned import pinned_dag
 from .foreground import executor_ready
 from .notify import Notifier, combine_listeners
-from .orphaned_runs import fail_orphans
+from .recovery import fail_orphans
 from .report import Reports
 
 if TYPE_CHECKING:

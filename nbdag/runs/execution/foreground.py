@@ -36,7 +36,7 @@ from ..queries.pinned import pin, run_dag
 from ..queries.records import Run
 from ..queries.runs import RunBusyError, read_runs
 from .notify import Notifier, combine_listeners
-from .orphaned_runs import fail_orphans
+from .recovery import fail_orphans
 from .report import Reporter, Reports
 from .signals import pass_on, stopped_by_signals
 
