@@ -54,8 +54,8 @@ def _mapping(ctx: click.Context, param: click.Parameter, text: str | None) -> di
     type=click.IntRange(min=0),
     metavar="N",
     show_default="the task's --retries",
-    help="Number of retries: a try up to number N may be followed by another. After a failure that must not be retried, "
-    "such as that of a --check, further tries with the same number N fail without executing the cell.",
+    help="Number of retries: a try up to number N may be followed by another. After a failure that must not be "
+    "retried, such as that of a --check, further tries with the same number N fail without executing the cell.",
 )
 @click.option(
     "--map-index",
