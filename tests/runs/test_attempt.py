@@ -182,7 +182,7 @@ def test_outputs_prose_and_scratch_cells_do_not_change_the_version(write) -> Non
         ("m", {}, "m is mapped; pass --elements"),
         ("m", {"map_index": 0, "elements": True}, "m takes either --elements or --map-index, not both"),
         ("a", {"parameters": {"k": 1}}, "the parameters cell of churn sets no 'k'"),
-        ("a", {"cwd": "/nowhere"}, "no folder /nowhere"),
+        ("a", {"cwd": "/nowhere"}, "the working directory /nowhere does not exist"),
     ],
 )
 def test_wrong_input_is_refused_in_one_sentence(
