@@ -6,7 +6,7 @@ mapped task is a function that is called for each element, a sensor is a loop. A
 the tasks below it check. As the script ends at the first error, each task above a task has succeeded or was skipped.
 
 IPython's magics are translated as IPython translates them, and then need IPython. Cells in another language (operators
-such as bash and sql) call functions of the package nbdag, which the script says at their place.
+such as bash and sql) call functions of nbdag; a comment above each such cell says so.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..core.cells.source import Python, SyntaxProblem, to_python
 from ..core.model.dag import Cell, CellKind, Dag, Task
@@ -23,7 +24,7 @@ from ..core.options.option_types import write_duration
 from ..core.options.options import TaskOptions
 from . import ExportError
 from .python_text import WIDTH, identifier, literal
-from .script_code import Code, code_of, without_future
+from .script_code import CellCode, code_of, without_future
 
 # Options of tasks without an effect in a script.
 _NO_EFFECT = (
@@ -204,7 +205,7 @@ class _Script:
         if self._skippable:
             yield "⟦skipped⟧ = set()  # tasks that did not run"
 
-    def _code(self, cell: Cell, *, wrap: bool = True) -> Code:
+    def _code(self, cell: Cell, *, wrap: bool = True) -> CellCode:
         """Return the code of a cell, and record what it needs."""
         where = f"task {cell.task}" if cell.task else f"cell {cell.in_file + 1}"
         python = to_python(cell.code)
@@ -218,7 +219,7 @@ class _Script:
         self._check_code(python, code.text, where)
         if _NBDAG.search(_code_words(code.text)):
             self.library.append(where)
-        code = Code(text, needs_ipython=code.needs_ipython)
+        code = CellCode(text, needs_ipython=code.needs_ipython)
         if wrap and python.shown and code.shows:
             self.helpers.append(_SHOW)
             code = code.wrapped("⟦show⟧(", ")")
@@ -269,7 +270,7 @@ class _Script:
             message = literal(f"task {task.id} failed: {check} is false")
             text += f"\nif not ({check}):\n    sys.exit({message})"
         if task.id in self._skippable:
-            text = self._guarded(task, Code(text))
+            text = self._guarded(task, CellCode(text))
         yield "\n".join([*head, text])
 
     def _comments(self, task: Task) -> Iterator[str]:
@@ -289,7 +290,7 @@ class _Script:
         if options.map:
             yield "Without an element, nbdag skips this task and those below; the script continues with empty lists."
 
-    def _with_ending(self, task: Task, code: Code) -> str:
+    def _with_ending(self, task: Task, code: CellCode) -> str:
         """Return the code with its last expression as a choice, a condition or the end of a loop."""
         options = task.options
         if options.branch:
@@ -303,7 +304,7 @@ class _Script:
             return self._loop(task, code)
         return code.text
 
-    def _loop(self, task: Task, code: Code) -> str:
+    def _loop(self, task: Task, code: CellCode) -> str:
         self.imports.add("import time")
         options = task.options
         lines = ["while True:", code.wrapped("if ", ":\n    break").indented()]
@@ -314,7 +315,7 @@ class _Script:
             lines += ["    if time.monotonic() > ⟦deadline⟧:", f"        sys.exit({message})"]
         return "\n".join([*lines, f"    time.sleep({options.poke:g})"])
 
-    def _mapped(self, task: Task, code: Code) -> str:
+    def _mapped(self, task: Task, code: CellCode) -> str:
         """Return a function for the instances of a mapped task, and its calls."""
         options = task.options
         stored = {name for group in task.exports for name in group}
@@ -327,7 +328,7 @@ class _Script:
         function = "⟦run_" + re.sub(r"\W", "_", task.id) + "⟧"
         names = sorted(stored)
         returned = f"\nreturn {', '.join(names)}" if names else ""
-        body = Code(code.text + returned).indented()
+        body = CellCode(code.text + returned).indented()
         values = [f"({expression})" if "," in expression or " for " in expression else expression
                   for _, expression in options.map]  # fmt: skip
         if len(values) == 1:
@@ -353,7 +354,7 @@ class _Script:
 
     # Skipped tasks
 
-    @property
+    @cached_property
     def _skippable(self) -> frozenset[str]:
         """Return the tasks that may be skipped."""
         found: set[str] = set()
@@ -376,7 +377,7 @@ class _Script:
             return set(above) <= set(found)
         return rule in _NEVER_RUN or rule == "all_skipped" or bool(set(above) & set(found))
 
-    def _guarded(self, task: Task, code: Code) -> str:
+    def _guarded(self, task: Task, code: CellCode) -> str:
         """Return the code below the condition under which the task runs."""
         options, rule = task.options, task.options.trigger
         above = [

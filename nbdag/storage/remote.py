@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import NbdagError, error
-from ..home import without_secrets
+from ..home import StoragePasswordError, without_secrets
 from ..writing import create_private_file, make_private_folder
 
 RETRY_TIMEOUT = 60.0  # seconds during which a failed operation is repeated
@@ -55,7 +55,7 @@ class StorageError(NbdagError):
 
     url: str
     reason: str
-    template = "the storage {shown} does not work ({reason}); check the connection and the credentials of this host"
+    template = "cannot use the storage {shown} ({reason}); check the connection and the credentials of this host"
 
     @property
     def shown(self) -> str:
@@ -68,24 +68,6 @@ class UnwritableStorageError(StorageError):
     """Nothing can be written to the storage."""
 
     template = "nbdag cannot write to the storage {shown} ({reason}); create the bucket or folder, or make it writable"
-
-
-@error
-class StoragePasswordError(NbdagError):
-    """The URL of the storage contains a password, which would become visible in notebooks and on other hosts."""
-
-    exit_code = 2
-
-    url: str
-    template = (
-        "the storage {shown} contains a password or key; omit it, and set it in the environment of each host, such as "
-        "AWS_SECRET_ACCESS_KEY or FSSPEC_SFTP_PASSWORD"
-    )
-
-    @property
-    def shown(self) -> str:
-        """Return the URL without passwords."""
-        return without_secrets(self.url)
 
 
 @error
@@ -187,6 +169,7 @@ class Remote:
                     os.posix_fallocate(file.fileno(), 0, found.size)  # a full disk is noticed at once
                 for start in range(0, found.size, PART):
                     file.write(self.read(name, start, min(found.size, start + PART)))
+                file.truncate()  # the file may have become shorter since its size was read
             draft.replace(to)
         except BaseException:
             with contextlib.suppress(OSError):

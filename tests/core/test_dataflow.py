@@ -338,7 +338,7 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
     "a seed in setup": ([("setup", "import random\nrandom.seed(0)"), ("a", "x = random.random()"), ("b", "y = random.random()")], "NB303", "random.seed", "in the task"),
     "an id that each task makes for itself": (
         [("setup", "import uuid\nRUN = uuid.uuid4().hex\nOUT = f'out/{RUN}'"), ("a", "x = OUT"), ("b", "y = OUT")],
-        "NB308", "OUT has another value in each task that reads it (a, b)", "create OUT in a task",
+        "NB308", "OUT has a different value in each task that reads it (a, b)", "create OUT in a task",
     ),
     "data that setup draws without a seed": (
         [("setup", "import numpy as np\nrng = np.random.default_rng()\nX = rng.normal(size=3)"), ("a", "x = X"), ("b", "y = X")],
@@ -612,3 +612,8 @@ def test_a_plot_of_a_frame_is_no_change_of_it() -> None:
 def test_a_recipient_names_a_function_of_setup(setup: str, found: list[tuple[str, str]]) -> None:
     dag = notebook(("setup", setup), ("a", "1"), dag=DagOptions(on_failure=("mailto://a:b@c", ":tell")))
     assert [(each.code, each.hint) for each in dag.problems if each.code == "NB321"] == found
+
+
+def test_each_recipient_of_a_flag_is_checked() -> None:
+    dag = notebook(("setup", "def tell(context): ..."), ("a", "1"), dag=DagOptions(on_failure=(":tel", ":tell")))
+    assert [each.hint for each in dag.problems if each.code == "NB321"] == ["did you mean :tell?"]

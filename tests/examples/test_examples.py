@@ -7,6 +7,8 @@ import html
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +18,7 @@ from typing import Any
 import joblib
 import nbformat
 import pytest
+from example_results import PARAMETERS, RESULTS, printed, printed_in, printing
 from jupyter_client.provisioning import KernelProvisionerFactory
 from nbclient import NotebookClient
 
@@ -31,24 +34,6 @@ README = ROOT / "README.md"
 LARGEST_PICTURE = 150_000  # bytes
 
 pytestmark = pytest.mark.timeout(600)
-
-# The results of each example: names whose values must not depend on how it is run.
-RESULTS = {
-    "ml_pipeline": ("winner", "accuracy", "agreement", "note"),
-    "etl": ("loaded", "strange", "twice", "rejected_share", "summary"),
-    "quickstart": ("ridge_error", "boosted_error", "best_model", "best_error"),
-    "tuning": ("best",),
-    "hyperparameters": ("best_setting", "best_score", "accuracy"),
-    "scheduling": ("longest",),
-    "operators": ("orders", "totals", "loaded", "count", "files", "confirmed", "price"),
-    "validation_gate": ("summary", "accuracy"),
-    "secrets": ("revenue", "signature"),
-    "from_airflow": ("everything_result", "report_result"),
-}
-
-
-# Parameters of an example's headless run; its results must not depend on them.
-PARAMETERS = {"ml_pipeline": {"output_dir": "models"}}
 
 
 @contextlib.contextmanager
@@ -102,38 +87,30 @@ def run_example(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
 def plainly(path: Path, names: tuple[str, ...]) -> dict[str, str]:
     """Run a notebook top to bottom in one kernel, as Run All does; return the reprs of these names."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(_printing(names)))
+    notebook.cells.append(nbformat.v4.new_code_cell(printing(names)))
     with pytest.MonkeyPatch.context() as patch:
         if path.stem != "ml_pipeline":  # the others fork their kernel, which takes a second less
             patch.setattr(KernelProvisionerFactory.instance(), "default_provisioner_name", "nbdag-fork")
         NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
-    return _printed(notebook.cells[-1].outputs)
+    return printed(notebook.cells[-1].outputs)
 
 
 def headlessly(path: Path, names: tuple[str, ...], parameters: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Run a notebook headlessly, with one more task that prints the names; return their reprs."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(f"%%task results\n{_printing(names)}"))
+    notebook.cells.append(nbformat.v4.new_code_cell(f"%%task results\n{printing(names)}"))
     extended = path.with_name(f"{path.stem}_printing.ipynb")
     nbformat.write(notebook, extended)
     run = nbdag.run(extended, parameters=parameters, jobs=2)
     assert run.state == "success", [task.error for task in run]
     report = nbformat.read(run.notebook, as_version=4)
-    return _printed(report.cells[-1].outputs)
-
-
-def _printing(names: tuple[str, ...]) -> str:
-    return "\n".join(f"print('@@', {name!r}, repr({name}).replace(chr(10), ' '))" for name in names)
-
-
-def _printed(outputs: list[Any]) -> dict[str, str]:
-    text = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
-    return dict(re.findall(r"^@@ (\w+) (.*)$", text, re.M))
+    return printed(report.cells[-1].outputs)
 
 
 # The other two also run in the tests below, so they are compared in the slow tests only.
 COMPARED = [
-    pytest.param(name, marks=pytest.mark.slow) if name in ("quickstart", "tuning") else name for name in RESULTS
+    pytest.param(name, marks=pytest.mark.slow) if name in ("quickstart", "tuning", "cluster") else name
+    for name in RESULTS
 ]
 
 
@@ -144,6 +121,25 @@ def test_an_example_has_the_same_results_headlessly_and_top_to_bottom(
     plain = run_example(name, False).results
     assert set(plain) == set(RESULTS[name])
     assert run_example(name, True).results == plain
+
+
+# A script cannot pull values as Airflow does (ti.xcom_pull), so from_airflow is refused.
+SCRIPTS = [
+    name if name in ("validation_gate", "hyperparameters") else pytest.param(name, marks=pytest.mark.slow)
+    for name in RESULTS
+    if name != "from_airflow"
+]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_an_exported_script_leaves_the_values_of_the_example(
+    name: str, folder: Path, run_example: Callable[[str, bool], Finished]
+) -> None:
+    script = folder / "script.py"
+    script.write_text(f"{nbdag.runs.export_script(folder / f'{name}.ipynb')}\n{printing(RESULTS[name])}\n")
+    done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert printed_in(done.stdout) == run_example(name, False).results
 
 
 def test_every_example_has_results_to_compare() -> None:

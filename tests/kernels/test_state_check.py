@@ -16,6 +16,7 @@ import pytest
 from nbdag.core.analysis.hidden_state import KINDS
 from nbdag.kernels.runtime import state_probes
 from nbdag.kernels.runtime.messages import KernelRequest
+from nbdag.kernels.runtime.module_state import changed_attributes, clock_times, state_of
 from nbdag.kernels.runtime.state_check import StateCheck
 from nbdag.kernels.runtime.state_probes import PROBES, Probe
 from nbdag.kernels.runtime.twister import Twister
@@ -241,6 +242,111 @@ def test_state_that_a_module_hides_is_compared_but_caches_are_not(
         {"using": "b"}, lambda: exec(code, {"m": sys.modules["hiding"]}), lambda: importlib.import_module("using")
     )
     assert [message.split()[3].replace("hiding", "m") for _, message in said] == ([changed] if changed else [])
+
+
+# `pair` is read last, when the registries have nearly used up the number of objects that are compared.
+LARGE = """
+_first, _second, _third = ({n: [] for n in range(495)} for _ in range(3))
+pair = [1]
+"""
+LAZY = """
+class Lazy:
+    value = None
+    @property
+    def __class__(self):
+        if self.value is None:
+            raise RuntimeError('not configured')
+        return type(self.value)
+settings, _private, count = Lazy(), [Lazy()], 0
+"""
+TIMED = "_started = _rate = 0.5"
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "changed"),
+    [
+        (LARGE, "m._first.update((n, []) for n in range(600, 640))", ""),
+        (LARGE, "m._first.update((n, []) for n in range(600, 640)); m.pair = [2]", "m.pair"),
+        (LAZY, "m.settings.value = 1", ""),
+        (LAZY, "m.count = 1", "m.count"),
+        (TIMED, "import time; m._started = time.monotonic()", ""),
+        (TIMED, "import time; m._rate = time.monotonic() - 60", "m._rate"),  # a number that is near to a time
+    ],
+)
+def test_limits_lazy_objects_and_times_cause_no_false_report(
+    source: str, code: str, changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "m", raising=False)
+    said = notes({"m": "b"}, lambda: exec(code, {"m": sys.modules["m"]}), lambda: importlib.import_module("m"))
+    assert [message.split()[3] for _, message in said] == ([changed] if changed else [])
+
+
+KINDS_OF_OBJECTS = """
+import collections, contextvars, itertools, random, threading, types
+import numpy as np
+class Box:
+    shared = [1]
+    def __init__(self): self.parts = {'a': [1]}
+    def grow(self, found=[]): found.append(1)
+    @staticmethod
+    def add(found={}): found['k'] = 1
+def act(*, found=[]): pass
+def outer():
+    kept = [1]
+    return lambda: kept
+inner = outer()
+table, nested, names, queue = {'k': 1}, ({'a': (1, [2])}, 3), {1, 2}, collections.deque([[1]])
+long, wide, ordered = list(range(2000)), dict.fromkeys(range(2000)), collections.OrderedDict(a=[1])
+box, local, variable = Box(), threading.local(), contextvars.ContextVar('variable')
+numbers, chance, generator, array = itertools.count(), random.Random(1), np.random.default_rng(1), np.zeros(3)
+drawn = [numbers, chance, generator]
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        ("pass", set()),
+        ("table['k'] = True", {"table"}),
+        ("table['other'] = table.pop('k')", {"table"}),
+        ("nested[0]['a'][1].append(1)", {"nested"}),
+        ("names.add(3)", {"names"}),
+        ("queue[0][0] = 2", {"queue"}),
+        ("long.append(1)", {"long"}),
+        ("wide['x'] = 1", {"wide"}),
+        ("ordered['a'].append(1)", {"ordered"}),
+        ("box.parts['a'].append(1)", {"box"}),
+        ("box.other = 1", {"box"}),
+        ("Box.shared.append(1)", {"Box.shared"}),
+        ("Box.count = 1", {"Box.count"}),
+        ("Box.grow = lambda self: 1", {"Box.grow"}),
+        ("box.grow()", {"Box.grow"}),
+        ("act.__kwdefaults__['found'].append(1)", {"act"}),
+        ("inner().append(1)", {"inner"}),
+        ("inner.calls = 1", {"inner"}),
+        ("local.user = 1", {"local"}),
+        ("variable.set(1)", {"variable"}),
+        ("next(numbers)", {"numbers", "drawn"}),
+        ("chance.random()", {"chance", "drawn"}),
+        ("generator.random()", {"generator", "drawn"}),
+        ("array[0] = 1", {"array"}),
+        ("new = 1", {"new"}),
+        ("del table", {"table"}),
+    ],
+)
+def test_a_change_of_each_kind_of_object_is_found(
+    change: str, changed: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("kinds")
+    module.__file__ = str(tmp_path / "kinds.py")
+    monkeypatch.setitem(sys.modules, "kinds", module)  # the classes count as classes of the user
+    exec(KINDS_OF_OBJECTS, vars(module))
+    before, since = state_of(module), clock_times()
+    exec(change, vars(module))
+    assert before.is_current(module) == (not changed)  # nothing is compared if all objects are unchanged
+    assert set(changed_attributes(before, module, since)) == changed
 
 
 @pytest.mark.parametrize(

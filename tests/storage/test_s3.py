@@ -25,7 +25,7 @@ from s3 import SECRET, Gateway, s3_server
 from nbdag import runs
 from nbdag.core.model.dag import Task
 from nbdag.core.model.job import Job, Key, Result
-from nbdag.core.model.states import RUN_FINISHED, RunState
+from nbdag.core.model.states import RUN_FINISHED, RunState, TaskState
 from nbdag.core.options.options import TaskOptions
 from nbdag.executors import Choice, create
 from nbdag.home import Home
@@ -252,8 +252,38 @@ def test_gc_and_db_check_work_on_the_storage(s3: Gateway, home: Home, notebook: 
         patch.setattr("nbdag.runs.actions.gc.GRACE", -10.0)
         assert runs.gc(home=home).values == 0  # the run needs all of them
         dry = runs.gc(0.0, dry_run=True, home=home)
-        assert {each.name for each in stored.files("")} == names - {f"values/{damaged[:2]}/{damaged}"}
+        assert {each.name for each in stored.files("")} == names
         done = runs.gc(0.0, home=home)
     assert (dry.values, dry.folders, dry.notebooks) == (done.values, done.folders, done.notebooks)
     assert done.values and done.folders == done.notebooks == 1 and done.bytes
-    assert list(stored.files("")) == []
+    assert [each.name.partition("/")[0] for each in stored.files("")] == ["owners"]
+
+
+def test_single_attempts_on_hosts_without_common_folders_pass_values_by_s3(
+    s3: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(cell)
+            for cell in ("%%task a\nx = [1, 2]\nprint('done')", "%%task b --check 'sum(x) == 3'\nx")
+        ]
+    )
+    nbformat.write(book, tmp_path / "nb.ipynb")
+    said: list[str] = []
+    for host, task in (("first", "a"), ("second", "b")):
+        monkeypatch.setenv("NBDAG_CACHE", str(tmp_path / host))
+        done = runs.attempt(
+            tmp_path / "nb.ipynb",
+            task,
+            run="r",
+            storage="s3://data/attempts",
+            home=Home(tmp_path / "h"),
+            on_output=said.append,
+        )
+        assert (done.state, done.error) == (TaskState.SUCCESS, None)
+        assert done.notebook is not None and done.notebook.exists()
+    assert "done" in "".join(said)
+    stored = {each.name for each in files_at("s3://data/attempts").files("runs")}
+    assert stored >= {
+        f"runs/nb/r/tasks/{task}/{name}" for task in "ab" for name in ("1.ipynb", "1.log", "outcome.json")
+    }
