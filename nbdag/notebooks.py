@@ -108,7 +108,7 @@ def with_built(text: str | bytes, built: Mapping[int, Sequence[RawCell]], *, nam
 
 def read_cells(raw: Sequence[RawCell], *, name: str, metadata: Mapping[str, Any] | None = None) -> Dag:
     """Return the pipeline of these cells."""
-    kernel, language = _kernel(metadata or {})
+    kernel, language = kernel_of(metadata or {})
     stem = PurePath(name).name.removesuffix(".ipynb")
     if language.lower() not in ("python", "python3", "ipython"):
         return _foreign(raw, id_of(stem), kernel, language)
@@ -266,7 +266,7 @@ def _written(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _kernel(metadata: Mapping[str, Any]) -> tuple[str | None, str]:
+def kernel_of(metadata: Mapping[str, Any]) -> tuple[str | None, str]:
     """Return the name of the notebook's kernel, or None, and the notebook's language."""
 
     def field(section: str, key: str) -> str | None:

@@ -59,14 +59,15 @@ def suggest(notebook: Path, output: str | None, overwrite: bool, measure: bool, 
         print_data(_to_dict(found))
     elif output != "-":
         _print(found)
-    print_problems(found.suggestion.dag, notebook, err=True)
+    stem = notebook.name.removesuffix(".ipynb")
+    copy = target or notebook.with_name(f"{stem}_tasks.ipynb")  # the places of problems are those of the tagged copy
+    print_problems(found.suggestion.dag, copy, err=True)
     if output == "-":
         sys.stdout.buffer.write(found.notebook)
     elif target is not None:
         write_file(target, found.notebook)
         click.echo(f"wrote {short_path(target)}; run it with: nbdag run {short_path(target)}", err=as_json)
     elif not as_json:
-        stem = notebook.name.removesuffix(".ipynb")
         click.echo(f"Write the tagged copy with: nbdag suggest {short_path(notebook)} -o {stem}_tasks.ipynb")
     return 1 if found.suggestion.dag.errors else 0
 

@@ -9,8 +9,10 @@ from ..core.cells.source import Python, to_python
 
 # Functions and methods that return None, and some of those that never do; the value of any other call may be None.
 _RETURN_NONE = frozenset({"append", "close", "commit", "extend", "info", "savefig", "show", "sort", "update"})
-_RETURN_VALUES = frozenset(
-    ["abs", "agg", "astype", "corr", "count", "crosstab", "describe", "dict", "head", "isna", "isnull", "keys", "len", "list", "max", "mean", "median", "min", "most_common", "nunique", "quantile", "reset_index", "round", "sample", "set", "sort_values", "sorted", "std", "str", "sum", "tail", "tolist", "tuple", "type", "unique", "value_counts", "values"]
+_RETURN_VALUES = (
+    frozenset({"abs", "agg", "corr", "count", "crosstab", "describe", "dict", "head", "isna", "isnull", "keys", "len"})
+    | frozenset({"list", "max", "mean", "median", "min", "most_common", "nunique", "quantile", "reset_index", "round"})
+    | frozenset({"sample", "sort_values", "sorted", "std", "str", "sum", "tail", "tolist", "unique", "value_counts"})
 )
 
 
@@ -57,17 +59,17 @@ def _displaying(source: str) -> str:
     name = call.rpartition(".")[2]
     if call in ("print", "display") or name in _RETURN_NONE:
         return source
-    opening, closing = "display(", ")"
-    if isinstance(last.value, ast.Tuple):  # without parentheses, its elements would be several arguments
-        opening, closing = "display((", "))"
-    elif call and name not in _RETURN_VALUES:
-        opening, closing = "if (shown := ", ") is not None:\n    display(shown)"
     lines = source.split("\n")
     start, end = last.lineno - 1, (last.end_lineno or last.lineno) - 1
-    line = lines[end].encode()
-    if closing.startswith(") is"):
-        closing += "  " if line[last.end_col_offset or 0 :].strip() else ""
-    lines[end] = line[: last.end_col_offset].decode() + closing + line[last.end_col_offset or 0 :].decode().lstrip(" ;")
-    head = lines[start].encode()
-    lines[start] = head[: last.col_offset].decode() + opening + head[last.col_offset :].decode()
-    return "\n".join(lines)
+    above, rest = lines[start].encode()[: last.col_offset].decode(), lines[end].encode()[last.end_col_offset :].decode()
+    value = "\n".join(lines[start : end + 1]).encode()
+    value_text = value[last.col_offset : len(value) - len(rest.encode())].decode()
+    if call and name not in _RETURN_VALUES:
+        before = f"{above.rstrip(' ;')}\n" if above.strip() else above
+        shown = f"{before}if (shown := {value_text}) is not None:\n    display(shown)"
+    elif isinstance(last.value, ast.Tuple):  # without parentheses, its elements would be several arguments
+        shown = f"{above}display(({value_text}))"
+    else:
+        shown = f"{above}display({value_text})"
+    comment = rest.lstrip(" ;")
+    return "\n".join([*lines[:start], f"{shown}  {comment}" if comment else shown, *lines[end + 1 :]])

@@ -59,8 +59,9 @@ def measure(
 
 
 def durations(found: Suggestion, seconds: Mapping[int, float]) -> dict[str, float]:
-    """Return the seconds of each proposed task."""
-    return {task.name: sum(seconds.get(cell, 0.0) for cell in task.cells) for task in found.tasks}
+    """Return the seconds of each proposed task; a cell that is split counts for the first of its tasks."""
+    left = dict(seconds)
+    return {task.name: sum(left.pop(cell, 0.0) for cell in task.cells) for task in found.tasks}
 
 
 def longest_path(found: Suggestion, durations: Mapping[str, float]) -> tuple[float, Sequence[str]]:

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..core.cells.cells import PARAMETERS_TAG, RawCell
+from ..core.cells.source import SyntaxProblem, to_python
 from ..core.model.dag import Dag
 from ..errors import NbdagError, error
 from ..notebooks import read_cells
@@ -53,7 +54,40 @@ class NothingToSuggestError(NbdagError):
     """No cell of the notebook does any work."""
 
     path: str
-    template = "{path} has no cell that could be a task: each cell only imports, defines or shows something"
+    empty: bool = False  # whether the notebook has no code at all
+    template = "{path} has no {missing}"
+
+    @property
+    def missing(self) -> str:
+        """What the notebook lacks."""
+        if self.empty:
+            return "code, so there is nothing to propose"
+        return "cell that could be a task: each cell only imports, defines or shows something"
+
+
+@error
+class NotPythonError(NbdagError):
+    """The notebook is in another language."""
+
+    path: str
+    language: str
+    template = "{path} is a notebook in {language}; tasks can only be proposed for Python"
+
+
+@error
+class BrokenCellError(NbdagError):
+    """A cell has a syntax error, so what it reads and sets is unknown."""
+
+    path: str
+    cell: int  # number of the cell, from 0
+    line: int  # from 1
+    reason: str
+    template = "{path}: cell {number}, line {line} has a syntax error ({reason}); repair or delete this cell first"
+
+    @property
+    def number(self) -> int:
+        """The number of the cell, from 1."""
+        return self.cell + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +138,22 @@ class Suggestion:
         return tuple(tuple(found[depth]) for depth in sorted(found))
 
 
-def suggest(raw: Sequence[RawCell], *, name: str, executed: Sequence[int | None] = ()) -> Suggestion:
+def suggest(
+    raw: Sequence[RawCell], *, name: str, executed: Sequence[int | None] = (), language: str = "python"
+) -> Suggestion:
     """Propose tasks for the cells of a notebook.
 
     `name` is the name of the file, and `executed` the execution count of each cell, or None. Raise
-    `AlreadyTaggedError` or `NothingToSuggestError` if there is nothing to propose.
+    `AlreadyTaggedError` or `NothingToSuggestError` if there is nothing to propose, and `NotPythonError` or
+    `BrokenCellError` if the code cannot be read.
     """
+    if language.lower() not in ("python", "python3", "ipython"):
+        raise NotPythonError(name, language)
+    for number, cell in enumerate(raw):
+        if cell.type == "code" and isinstance(parsed := to_python(cell.source), SyntaxProblem):
+            raise BrokenCellError(name, number, parsed.line, parsed.message)
+    if all(role_of(cell.source) is Role.EMPTY for cell in raw if cell.type == "code"):
+        raise NothingToSuggestError(name, empty=True)
     existing = read_cells(raw, name=name)
     if existing.tasks or existing.unbuilt:
         raise AlreadyTaggedError(name, tuple(existing.tasks) or ("%%dag",))

@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from nbdag import runs
 from nbdag.cli import main
 from nbdag.core.cells.cells import RawCell
 from nbdag.errors import NbdagError
@@ -149,14 +150,16 @@ def test_the_command_writes_a_copy_and_says_why(
 
 
 def test_cells_are_measured_in_the_order_in_which_they_ran(tmp_path: Path) -> None:
-    path = write(tmp_path / "n.ipynb", ["print(n)", "import time\ntime.sleep(0.2)\nn = sum([1])"])
-    notebook = nbformat.read(path, 4)
-    notebook.cells[0].execution_count, notebook.cells[1].execution_count = 2, 1
-    nbformat.write(notebook, path)
+    sources = ("print(n)", "import time\ntime.sleep(0.2)\nn = sum([1])")
+    made = [
+        nbformat.v4.new_code_cell(source, execution_count=count) for source, count in zip(sources, (2, 1), strict=True)
+    ]
+    path = tmp_path / "n.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=made), path)
     found = runs.suggest(path, measure=True)
     assert found.durations is not None
     assert found.slowest_path[0] >= 0.2
-    notebook.cells[1].source = "n = sum([1]) / 0"
-    nbformat.write(notebook, path)
+    made[1].source = "n = sum([1]) / 0"
+    nbformat.write(nbformat.v4.new_notebook(cells=made), path)
     with pytest.raises(NbdagError, match="cell 2 failed with ZeroDivisionError: division by zero; repair it, or"):
         runs.suggest(path, measure=True)

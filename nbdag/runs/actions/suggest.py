@@ -46,10 +46,12 @@ def suggest(
     """
     name = os.fspath(path)
     text = notebooks.read_file(path)
+    if Path(path).suffix in (".py", ".md"):
+        raise notebooks.NotebookError(name, "is a text file", f"make it a notebook first: jupytext --to ipynb {name}")
     content = notebooks.parse(text, name=name)
-    raw, _ = notebooks.read_raw(text, name=name)
+    raw, metadata = notebooks.read_raw(text, name=name)
     executed = [cell.get("execution_count") if isinstance(cell, dict) else None for cell in content["cells"]]
-    found = propose(raw, name=name, executed=executed)
+    found = propose(raw, name=name, executed=executed, language=notebooks.kernel_of(metadata)[1])
     seconds = None
     if measure:
         kernel_installed(found.dag.kernel_name)
