@@ -87,6 +87,8 @@ def _shown(cells: Sequence[nbformat.NotebookNode]) -> list[str]:
     parts = []
     for cell in cells:
         for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":  # warnings contain numbers of processes and lines
+                continue
             data = output.get("data", {})
             if output.output_type == "error":
                 parts.append(output.ename)
