@@ -199,7 +199,8 @@ def leading_definitions(source: str) -> tuple[set[str], int]:
 
 
 def _first_line(statement: ast.stmt) -> int:
-    return min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))])
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(each.lineno for each in decorators)])
 
 
 def _is_literal(value: ast.expr) -> bool:
