@@ -1,16 +1,22 @@
 """Propose tasks for a notebook without tags.
 
-Each cell gets a role by its code (`cell_roles`). Then every cell that does work becomes a task of its own, and nbdag's
-analysis finds what these tasks read, write and change. Tasks are joined where one of these reasons holds:
+Each cell gets a role by its code (`cell_roles`); some cells are split (`pieces`), such as a cell that begins with
+functions which other cells use, or one that ends by putting its result into a collection that several cells fill. Then
+every piece that does work becomes a task of its own, and nbdag's analysis finds what these tasks read, write and
+change. Tasks are joined where one of these reasons holds (`grouping`):
 
-- a cell changes or replaces a value that another cell made, as `df = df.dropna()` does;
-- a cell only shows values, as plots and prints do, so it joins the cell that made the latest of them;
-- two cells under one heading follow each other, and nothing else depends on what passes between them;
-- two cells draw from one seeded generator of random numbers;
+- they use one connection, open file or iterator, which cannot be passed to another process;
+- they draw from one seeded generator of random numbers;
+- a cell changes or replaces a value that another cell made, as `df = df.dropna()` does, and little lies between them;
+- a cell only shows values, as plots and prints do, so it joins the cell under the same heading that made the latest of
+  them, or else other cells under its heading that only show values;
+- a cell only tries functions that are defined under the same heading;
+- two cells under one heading follow each other, and no other cell under it could run beside the second;
 - the proposal would have an error otherwise.
 
 Joined cells may not enclose a cell outside: cells on a path between two joined cells are joined as well. A cell only
-moves to another cell with which it is joined, and never across a cell whose names it reads or sets.
+moves to another cell with which it is joined, and never across a cell whose names it reads or sets. Cells that use the
+same files, or files that the code does not name, run in the order of the notebook.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Some of the notebooks are compared, because each takes some seconds; NBDAG_ALL_N
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -84,16 +85,15 @@ def _together(cells: dict[str, Sequence[int]]) -> list[tuple[list[int], list[str
 
 def _shown(cells: Sequence[nbformat.NotebookNode]) -> list[str]:
     """Return the lines that cells print, the values that they display, and their images."""
-    parts = []
+    parts: list[str] = []
     for cell in cells:
-        for output in cell.get("outputs", []):
-            if output.get("name") == "stderr":  # warnings contain numbers of processes and lines
+        outputs = [each for each in cell.get("outputs", []) if each.get("name") != "stderr"]
+        # A kernel may send the text of one `print` in several pieces.
+        for kind, run in itertools.groupby(outputs, key=lambda each: each.output_type):
+            if kind == "stream":
+                parts += _VARIES.sub("", "".join(each.text for each in run)).splitlines()
                 continue
-            data = output.get("data", {})
-            if output.output_type == "error":
-                parts.append(output.ename)
-            elif "image/png" in data:
-                parts.append(data["image/png"])
-            else:
-                parts += _VARIES.sub("", output.get("text") or data.get("text/plain", "")).splitlines()
+            for output in run:
+                data = output.get("data", {"text/plain": output.get("ename")})
+                parts.append(_VARIES.sub("", data.get("image/png") or data["text/plain"]))
     return parts
