@@ -92,6 +92,7 @@ def test_a_result_is_put_into_a_collection_by_a_task_after_the_models() -> None:
     )
     assert [[cell + 1 for cell in task.cells] for task in found.tasks] == [[2], [3], [1, 2, 3, 4]]
     assert len(found.levels[0]) == 2
+    assert found.tasks[0].reasons[0].startswith("has only the start of cell 2: its end fills a collection")
     assert "two.sort();" in "".join(cell.source for cell in found.cells), "the middle of a cell displays nothing"
 
 
