@@ -345,6 +345,21 @@ def test_an_object_that_may_hold_a_function_needs_what_the_function_reads(code: 
     assert ("lock",) in dag.tasks["a"].exports
 
 
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("for y in ex.map(lambda x: x.copy(), rows): y.append(1)", ()),
+        ("for y in ex.map(lambda x: x, rows): y.append(1)", ("rows",)),
+        ("for y in map(lambda x: x, rows): y.append(1)", ("rows",)),
+    ],
+)
+def test_a_change_of_a_result_is_a_change_of_an_argument_only_if_it_may_be_one(
+    code: str, changes: tuple[str, ...]
+) -> None:
+    dag = notebook(("setup", "import lib"), ("a", "rows = [[1]]"), ("b", f"ex = lib.pool()\n{code}"))
+    assert dag.tasks["b"].changes == changes
+
+
 RETURNS_SHARED = (
     "import asyncio, concurrent.futures\nex = concurrent.futures.ThreadPoolExecutor()\nxs, kept = [1], [[0]]\n"
 )

@@ -4,6 +4,10 @@ A call of a function or method that the notebook defines is followed: the argume
 has the effects of the function's body. For any other call, `known` lists the effects by name. An unknown function is
 assumed not to change its arguments, but it may call the functions among them. An unknown method is assumed to change
 the object it is called on if the caller ignores the method's result.
+
+The result of an unknown function may hold any argument, functions included. The functions and methods in `known.CALLS`
+and `known.METHODS_CALL`, such as `map`, only call a function among their arguments: the iterator or future that they
+return holds the function, but the results that it yields (`AbstractObject.yields`) do not.
 """
 
 from __future__ import annotations
@@ -120,7 +124,12 @@ class Calls(FunctionCalls):
         if method in known.COROUTINE_METHODS and any(obj.yields is not None for obj in args.all()):
             return self._await_later(method, args, site)
         if called and not at_once:
-            return self._call_later(method, args, rest | own, found, site, base)
+            # If the notebook defines the function, `found` has all results; else a result may be an argument.
+            defined = all(obj.kind is Kind.FUNCTION or (obj.label == PARTIAL and _only_calls(obj)) for obj in called)
+            items = found if defined else self._items(method, rest | own, found, site)
+            unknown = self.object_created_at("unknown result", site.place, method)
+            unknown.carries |= self.carried(outcomes(rest | own))
+            return self._call_later(method, args, items | {unknown}, site, base)
         made = self.object_created_at("method", site.place)
         made.origins |= origins(base) if method != "pipe" else {""}
         if at_once:
@@ -209,7 +218,7 @@ class Calls(FunctionCalls):
         if name in known.CALLS:
             called, rest = _split(known.CALLS[name], args)
             if called and name in known.CALL_LATER:
-                return self._call_later(name, args, rest, found, site)
+                return self._call_later(name, args, self._items(name, rest, found, site), site)
             if called:
                 return self._call_at_once(name, rest, found, site)
         if name in known.FUTURES:
@@ -221,7 +230,7 @@ class Calls(FunctionCalls):
         if name == "type" and len(args.positional) == 1:
             return NOTHING.union(*(obj.classes for obj in first)) or first
         if name in known.ITERATE and any(obj.yields is not None for obj in args.all()):
-            return self._call_later(name, args, args.all(), found, site)
+            return self._call_later(name, args, self._items(name, args.all(), found, site), site)
         made = self.object_created_at("call", site.place)
         made.consumable = name in known.CONSUMABLE
         made.carries |= self.carried(outcomes(args.all()) if name in known.EXHAUST else args.all())
@@ -261,14 +270,11 @@ class Calls(FunctionCalls):
         self.fill(made, items)
         return items | {made} if name in known.PICK_CALLS else frozenset({made})
 
-    def _call_later(
-        self, name: str, args: Arguments, rest: Value, found: Value, site: CallSite, base: Value = NOTHING
-    ) -> Value:
-        """Return an iterator or a future, which holds the function that it calls; the results do not hold it."""
+    def _call_later(self, name: str, args: Arguments, items: Value, site: CallSite, base: Value = NOTHING) -> Value:
+        """Return an iterator or a future, which holds the function that it calls; its items, the results, do not."""
         made = self.object_created_at("later", site.place, name)
         made.consumable = name in known.CONSUMABLE
         made.origins |= origins(base)
-        items = self._items(name, rest, found, site)
         if name in known.METHODS_CALL_FOR_LIST:
             several = self.object_created_at("several", site.place, name)
             self.fill(several, items)
@@ -279,7 +285,10 @@ class Calls(FunctionCalls):
         return frozenset({made})
 
     def _items(self, name: str, rest: Value, found: Value, site: CallSite) -> Value:
-        """Return the results of the function that a library calls, and the objects that may be passed on instead."""
+        """Return what a library may return after it has called one of its arguments.
+
+        `rest` are the other arguments, and `found` is what the called function returned.
+        """
         item = self.object_created_at("item", site.place, name)
         item.carries |= self.carried(outcomes(rest))
         self.fill(item, outcomes(rest))
