@@ -14,6 +14,7 @@ whatever the umask.
     runs/DAG/RUN/tasks/TASK[.INDEX]/TRY.ipynb each attempt
     values/ab/abcdef…                         stored values, named by their digests
     notebooks/DIGEST.ipynb                    pinned notebooks
+    owners/ID                                 one marker for each database or program that writes into a storage
 
 If `NBDAG_STORAGE` is a folder, all of these but the database are in that folder instead. If it is a URL, the home has
 copies of the files at the URL.
@@ -208,9 +209,18 @@ class Home:
 
         Every scheduler on this database computes the same mark.
         """
-        where = str(self.root) if self.url is None else _LOGIN.sub("://", self.url).partition("?")[0]
-        parts = [where, key.dag, key.run, key.task, key.map_index, key.try_number]
+        parts = [self._place, key.dag, key.run, key.task, key.map_index, key.try_number]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:15]
+
+    @property
+    def database_id(self) -> str:
+        """Return a short id of the database, which contains no password."""
+        return hashlib.sha256(self._place.encode()).hexdigest()[:16]
+
+    @property
+    def _place(self) -> str:
+        """Return the path of the home, or the URL of the database server without user name and password."""
+        return str(self.root) if self.url is None else _LOGIN.sub("://", self.url).partition("?")[0]
 
     def notebook(self, digest: str) -> Path:
         """Return the path of a pinned notebook."""

@@ -34,7 +34,7 @@ from .core.model.cell_tags import (
     tags_of,
 )
 from .core.model.dag import CellKind, Dag
-from .core.model.masking import masked, masked_assignments
+from .core.model.secret_names import masked, masked_assignments
 from .core.model.states import TaskState, combined_state
 from .core.model.text import task_label
 from .writing import write_atomically

@@ -134,6 +134,8 @@ def gc(keep: float | None, dry_run: bool, yes: bool, form: str) -> None:
     click.echo(
         f"{done.values} values, {done.notebooks} notebooks, {done.folders} folders of runs {verb}: {_bytes(done.bytes)}"
     )
+    if done.kept:
+        click.echo(done.kept)
     if keep is not None and keep < runs.GRACE:
         click.echo("files younger than an hour are kept for now; a later 'nbdag gc' deletes them")
 

@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from .. import runs as api
-from ..core.model.masking import masked
+from ..core.model.secret_names import masked
 from ..core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from ..core.model.text import join_names, run_selector, task_label
 from ..core.options.option_types import nearest

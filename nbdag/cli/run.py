@@ -11,7 +11,7 @@ import click
 
 from .. import executors, notebooks, runs
 from ..core.cells.parameter_schema import rules_text, type_text
-from ..core.model.masking import masked_sources
+from ..core.model.secret_names import masked_sources
 from ..core.model.states import RunState, TaskState
 from ..core.model.text import task_label
 from ..executors import Choice

@@ -40,6 +40,9 @@ def suggest(notebook: Path, output: str | None, overwrite: bool, measure: bool, 
 
     Exits with 1 if the proposal has errors that only you can solve.
     """
+    if as_json and output == "-":
+        hint = "name a file with -o, or leave out --json"
+        raise click.UsageError(f"--json and -o - both write to standard output; {hint}", click.get_current_context())
     target = None if output in (None, "-") else Path(str(output))
     if target is not None and target.exists() and not overwrite:
         raise click.UsageError(

@@ -5,12 +5,12 @@
 Each Dask worker has a local executor (fork server, worker processes, kernels), which its Dask tasks share; see
 `dask_worker`. Without an address, a cluster on this machine is started, and stopped at the end.
 
-An attempt starts at most once, although Dask repeats the tasks of a lost worker: at first it puts its worker's address
-into a `distributed.Queue` of one element, which refuses a second address. A lost worker is a failed attempt, and
-retries follow the options of the task.
+Dask repeats the tasks of a lost worker, but each attempt starts at most once. Before an attempt starts, its worker puts
+the worker's address into a `distributed.Queue` that holds one element. The queue rejects a second address. If a worker
+is lost, its attempts fail, and the options of their tasks decide whether they are retried.
 
-An attempt also ends if Dask no longer wants its task, as when the process that submitted it has died: the Dask worker
-sees that by itself, and ends the processes of the attempt.
+If the process that has submitted an attempt dies, Dask cancels the Dask task. The worker notices this, and terminates
+the processes of the attempt.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from distributed import Client, Future, LocalCluster, Queue
 from distributed.comm.addressing import parse_address, parse_host_port
@@ -49,7 +49,9 @@ from .job_files import copy_folder, get_results
 from .local import cores
 
 MAX_COPIES = 1000  # number of runs whose copied folder is remembered
+_T = TypeVar("_T")
 CONNECT_TIMEOUT = 15.0  # seconds to wait for the Dask scheduler
+EVENT_TIMEOUT = 30.0  # seconds to wait for the name of the worker that has started an attempt
 MISSED = 2  # number of checks in a row in which a worker must be missing before its attempts count as lost
 
 
@@ -105,6 +107,11 @@ class _Submission:
                 with path.open("ab") as file:
                     file.write(text)
 
+    def delete_partial_log(self) -> None:
+        """Delete a log that may be incomplete, so that a later query downloads the complete log."""
+        with contextlib.suppress(OSError):
+            Path(self.job.path).with_suffix(".log").unlink(missing_ok=True)
+
     def failed(self, why: str) -> Result:
         """Return a failed result for an attempt that has reported no result."""
         return Result(
@@ -146,6 +153,7 @@ class DaskExecutor:
         try:
             if not allow_mismatch:
                 _check_versions(self._client)
+            self._threads = _number_of_threads(self._workers())
         except BaseException:
             self._close()
             raise
@@ -155,8 +163,8 @@ class DaskExecutor:
 
     @property
     def slots(self) -> int:
-        """Return the maximum number of attempts at once."""
-        return self._slots or max(1, sum(each["nthreads"] for each in self._workers().values()))
+        """Return the maximum number of attempts at once, according to the latest check of the workers."""
+        return self._slots or max(1, self._threads)
 
     def start(self, on_result: Callable[[Result], None]) -> None:
         """Send results to `on_result`, from threads of the executor."""
@@ -225,8 +233,14 @@ class DaskExecutor:
         self._close()
 
     def terminate_leftovers(self, notebook: Path, mark: str) -> None:
-        """Kill the processes of an attempt whose executor was killed, on every host, and wait until they have ended."""
-        self._client.run(terminate_on_host, notebook, mark)
+        """Kill the processes of an attempt whose executor was killed, on every host, and wait until they have ended.
+
+        A worker that does not answer is skipped: it terminates its attempts itself when it loses the Dask scheduler.
+        """
+        try:
+            self._client.run(terminate_on_host, notebook, mark, on_error="ignore")
+        except Exception as failure:
+            logging.getLogger(__name__).warning("processes of an earlier attempt may still run: %s", failure)
 
     # -- results ------------------------------------------------------------------------------------------------
 
@@ -271,6 +285,7 @@ class DaskExecutor:
         try:
             get_results(attempt.job)
         except Exception as failure:
+            attempt.delete_partial_log()
             logging.getLogger(__name__).warning("%s", failure)
         self._finish(name, result)
 
@@ -304,11 +319,14 @@ class DaskExecutor:
             self._finish(name, attempt.failed(CANCELLED), give_up=True)
             return
         with self._changed:  # the worker's event is under way
-            self._changed.wait_for(lambda: attempt.address or name not in self._claims)
+            self._changed.wait_for(lambda: attempt.address or name not in self._claims, EVENT_TIMEOUT)
             if name not in self._claims:
                 return
         try:
-            self._client.run(cancel_attempt, name, workers=[attempt.address])
+            if attempt.address:
+                self._client.run(cancel_attempt, name, workers=[attempt.address])
+            else:  # the event was lost, so the worker is unknown
+                self._client.run(cancel_attempt, name, on_error="ignore")
         except Exception as failure:
             self._finish(name, attempt.failed(CANCELLED))
             logging.getLogger(__name__).warning("an attempt was not cancelled on %s: %s", attempt.host, failure)
@@ -323,7 +341,9 @@ class DaskExecutor:
         """Fail the attempts of workers that have left the cluster."""
         while not self._stopping.wait(POLL):
             with contextlib.suppress(Exception):
-                self._fail_lost(self._workers())
+                workers = self._workers()
+                self._threads = _number_of_threads(workers)
+                self._fail_lost(workers)
 
     def _fail_lost(self, workers: Mapping[str, Any]) -> None:
         with self._lock:
@@ -352,6 +372,10 @@ def _connect(to: str) -> Client:
         raise NoClusterError(to, reason) from failure
 
 
+def _number_of_threads(workers: Mapping[str, Any]) -> int:
+    return sum(each["nthreads"] for each in workers.values())
+
+
 def _lost(attempt: _Submission) -> Result:
     return attempt.failed(f"the Dask worker{_on(attempt)} was lost while it executed the task")
 
@@ -373,9 +397,22 @@ def _differences(seen: Mapping[str, str], own: Mapping[str, str]) -> str:
     )
 
 
+def _answers(client: Client, question: Callable[..., _T], *arguments: Any) -> dict[str, _T]:
+    """Call a function on every worker, and return the results by the workers' addresses.
+
+    Workers that do not answer are left out. Raises the first error of the function.
+    """
+    found = client.run(question, *arguments, on_error="return")
+    answered = {worker: answer for worker, answer in found.items() if not isinstance(answer, OSError)}
+    for answer in answered.values():
+        if isinstance(answer, BaseException):
+            raise answer
+    return answered
+
+
 def _check_versions(client: Client) -> None:
     own = own_versions()
-    seen = client.run(describe_host).values()
+    seen = _answers(client, describe_host).values()
     found = [f"{each['host']} has {differences}" for each in seen if (differences := _differences(each, own))]
     if found:
         raise HostsDifferError(tuple(found))
@@ -400,7 +437,7 @@ def hosts(address: str, storage: str = "") -> list[HostState]:
     client = _connect(address)
     try:
         own, workers = own_versions(), client.scheduler_info(n_workers=-1)["workers"]
-        seen, loads = client.run(describe_host), client.run(_load_of_host, storage)
+        seen, loads = _answers(client, describe_host), _answers(client, _load_of_host, storage)
         found = [
             HostState(
                 name=seen[worker]["host"],
@@ -414,6 +451,20 @@ def hosts(address: str, storage: str = "") -> list[HostState]:
             )
             for worker, about in workers.items()
             if worker in seen and worker in loads
+        ]
+        found += [
+            HostState(
+                name=str(about["host"]),
+                address=worker,
+                slots=about["nthreads"],
+                running=0,
+                load=0.0,
+                cores=0,
+                versions={},
+                problem="the worker does not answer",
+            )
+            for worker, about in workers.items()
+            if worker not in seen or worker not in loads
         ]
     finally:
         client.close()

@@ -8,6 +8,7 @@ import queue
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -15,12 +16,12 @@ import distributed
 from distributed import Queue, Worker
 from distributed.core import Status
 
-from ..core.model.job import Job, Key, Result
+from ..core.model.job import CANCELLED, Job, Key, Result
 from ..core.model.states import TaskState
 from ..errors import NbdagError
 from ..processes.leftovers import terminate_leftovers
 from ..storage.host import cached_paths
-from .job_files import on_this_host
+from .job_files import delete_copies, on_this_host
 from .local import LocalExecutor
 
 POLL = 1.0  # seconds between two checks of whether a task is still wanted, and of the list of workers
@@ -29,39 +30,70 @@ LOG_PART = 65_536  # maximum number of bytes of a log that one Dask event carrie
 TOPIC = "nbdag-attempts"  # the Dask events by which hosts report attempts
 
 
-class _HostExecutor:
-    """The local executor of one Dask worker, shared by the Dask tasks of the worker."""
+class _UniqueKeys:
+    """A local executor whose attempts have different keys."""
 
     def __init__(self, slots: int) -> None:
         self.executor = LocalExecutor(slots)
         self.executor.start(self._on_result)
+        self.results: dict[Key, queue.SimpleQueue[Result]] = {}
+
+    def _on_result(self, result: Result) -> None:
+        self.results.pop(result.key).put(result)
+
+
+class _HostExecutor:
+    """The local executors of one Dask worker, shared by the Dask tasks of the worker.
+
+    Attempts of two projects may have the same key. The second of them uses another local executor.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
         self._lock = threading.Lock()
-        self._results: dict[Key, queue.SimpleQueue[Result]] = {}
-        self._keys: dict[str, Key] = {}  # key: name of a claim
+        self._executors: list[_UniqueKeys] = []
+        self._attempts: dict[str, tuple[_UniqueKeys, Key] | None] = {}  # key: name of a claim; None: not started yet
+        self._cancelled: set[str] = set()  # names of attempts that must not start
+
+    def expect(self, name: str) -> None:
+        """Register an attempt before its files are downloaded, so that it can be cancelled."""
+        with self._lock:
+            self._attempts[name] = None
 
     def submit(self, job: Job, name: str) -> queue.SimpleQueue[Result]:
-        """Start an attempt, and return the queue that receives its result."""
+        """Start an attempt, unless it was cancelled, and return the queue that receives its result."""
         results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         with self._lock:
-            self._results[job.key] = results
-            self._keys[name] = job.key
-        self.executor.submit(job)
+            if name in self._cancelled:
+                results.put(replace(failed_result(job, CANCELLED), final=False))
+                return results
+            free = [each for each in self._executors if job.key not in each.results]
+            if not free:
+                free = [_UniqueKeys(self._slots)]
+                self._executors += free
+            chosen = free[0]
+            chosen.results[job.key] = results
+            chosen.executor.submit(job)
+            self._attempts[name] = (chosen, job.key)
         return results
 
     def cancel(self, name: str) -> None:
+        """Terminate an attempt, or prevent it from starting."""
         with self._lock:
-            key = self._keys.get(name)
-        if key is not None:
-            self.executor.cancel(key)
+            if name not in self._attempts:
+                return
+            started = self._attempts[name]
+            if started is None:
+                self._cancelled.add(name)
+        if started is not None:
+            chosen, key = started
+            chosen.executor.cancel(key)
 
     def forget(self, name: str) -> None:
+        """Remove an attempt that has ended."""
         with self._lock:
-            self._keys.pop(name, None)
-
-    def _on_result(self, result: Result) -> None:
-        with self._lock:
-            results = self._results.pop(result.key)
-        results.put(result)
+            self._attempts.pop(name, None)
+            self._cancelled.discard(name)
 
 
 _hosts: WeakKeyDictionary[Worker, _HostExecutor] = WeakKeyDictionary()
@@ -90,20 +122,23 @@ def run_attempt(job: Job, name: str) -> Result | None:
             claim.put(worker.address, timeout=CLAIM_TIMEOUT)
         except TimeoutError:
             return None
-        worker.log_event(TOPIC, {"claim": name, "address": worker.address, "host": socket.gethostname()})
         if why := _unusable_folder(job):
             return failed_result(job, why)
-        try:
-            job = on_this_host(job)
-        except (NbdagError, OSError) as failure:
-            return failed_result(job, str(failure))
         host = _host_of(worker)
-        results = host.submit(job, name)
-        log = _LogReader(job)
+        host.expect(name)
         try:
+            worker.log_event(TOPIC, {"claim": name, "address": worker.address, "host": socket.gethostname()})
+            try:
+                job = on_this_host(job)
+            except (NbdagError, OSError) as failure:
+                return failed_result(job, str(failure))
+            results = host.submit(job, name)
+            log = _LogReader(job)
             while True:
                 with contextlib.suppress(queue.Empty):
-                    return results.get(timeout=POLL)
+                    result = results.get(timeout=POLL)
+                    delete_copies(job)
+                    return result
                 if text := log.new():
                     worker.log_event(TOPIC, {"claim": name, "log": text})
                 if not _is_wanted(worker, name):

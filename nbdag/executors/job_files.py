@@ -1,13 +1,16 @@
 """The files of one attempt on hosts that exchange files by the storage: inputs, notebook, log, state and values.
 
 `on_this_host` gives a job the paths of this host's cache. `get_inputs` and `store_results` run around the attempt, on
-its host. `get_results` runs on the host of the scheduler, after the attempt. A job without `Job.storage` has its files
+its host; `delete_copies` runs there afterwards, if nobody reads the notebook and the log on that host. `get_results`
+runs on the host of the scheduler, after the attempt. A job without `Job.storage` has its files
 in folders that all hosts share, so none of these does anything.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING
 from ..core.model.job import Job, Result
 from ..storage import cache_root, files_at
 from ..storage.folders import pack, unpack
+from ..storage.host import cache_limit
 from ..writing import make_private_folder
 
 if TYPE_CHECKING:
@@ -48,35 +52,46 @@ def copy_folder(job: Job) -> str:
     return pack(Path(job.cwd), job.storage) if job.storage else ""
 
 
-def get_inputs(job: Job) -> None:
+def get_inputs(job: Job) -> dict[Path, str]:
     """Download the values that the attempt certainly loads, and the files of `nbdag.state`.
 
-    The attempt downloads other values itself when it loads them. Raises `LostValueError` or `StorageError`.
+    Return the digest of each file of `nbdag.state` ("" if the file is missing), for `store_results`. The attempt
+    downloads other values itself when it loads them. Raises `LostValueError`, `StorageError` or `CacheSizeError`.
     """
     if not job.storage:
-        return
+        return {}
+    cache_limit(Path(job.values))  # an invalid NBDAG_CACHE_SIZE is reported before the attempt runs
     digests = [digest for each in job.inputs for digest in each.digests]
     _transfer(job).download([*digests, *job.element.values()])
     for path in map(Path, job.context.get("state_files", ())):
         with contextlib.suppress(FileNotFoundError):
             make_private_folder(path.parent)
             files_at(job.storage).get(_name(job, path), path)
+    return {path: _digest(path) for path in map(Path, job.context.get("state_files", ()))}
 
 
-def store_results(job: Job, result: Result) -> None:
-    """Upload the values, the notebook, the log and the state of an attempt. Raises `StorageError`."""
+def store_results(job: Job, result: Result, state: Mapping[Path, str]) -> None:
+    """Upload the values, the notebook and the log of an attempt, and the files of `nbdag.state` that it has changed.
+
+    `state` is the result of `get_inputs`. Raises `StorageError` or OSError.
+    """
     if not job.storage:
         return
     elements = (digest for each in result.elements for digest in each.values())
     _transfer(job).upload([*(each.digest for each in result.outputs), *elements])
     notebook = Path(job.path)
-    state = map(Path, job.context.get("state_files", ()))
-    for path in (notebook, notebook.with_suffix(".log"), *state):
+    changed = [path for path, digest in state.items() if _digest(path) != digest]
+    for path in (notebook, notebook.with_suffix(".log"), *changed):
         if path.exists():
             files_at(job.storage).put(path, _name(job, path))
-    if _files(job) == cache_root(job.storage):  # nobody reads the notebook and the log on this host
-        for path in (notebook, notebook.with_suffix(".log")):
-            path.unlink(missing_ok=True)
+
+
+def delete_copies(job: Job) -> None:
+    """Delete the notebook and the log of an attempt from the cache of this host, after they were uploaded."""
+    if job.storage and _files(job) == cache_root(job.storage):
+        for path in (Path(job.path), Path(job.path).with_suffix(".log")):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def get_results(job: Job) -> None:
@@ -94,6 +109,10 @@ def _transfer(job: Job) -> Transfer:
     from ..values.transfer import transfer  # imported here because only jobs with a storage need it
 
     return transfer(job.values, f"{job.storage}/values")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
 def _files(job: Job) -> Path:

@@ -88,6 +88,7 @@ class _Submission:
     cancelled: bool = False
     kernel: int | None = None  # pid of the kernel
     mark: str = ""
+    state: dict[Path, str] = field(default_factory=dict)  # digests of the files of `nbdag.state` before the attempt
     lost: str = ""  # why the executor no longer waits for the worker; "" while it waits
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -242,7 +243,7 @@ class LocalExecutor:
         if not Path(job.cwd).is_dir():
             return attempt.failed(f"the working directory {job.cwd} does not exist; create it")
         make_private_folder(Path(job.path).parent)
-        get_inputs(job)
+        attempt.state = get_inputs(job)
         worker = self._worker(job)
         cleanup.callback(self._release, attempt, worker)
         result = None
@@ -359,11 +360,12 @@ def cores() -> int:
 def _with_stored_results(attempt: _Submission, result: Result) -> Result:
     """Upload the results of an attempt; return a failed result if its values cannot be stored."""
     try:
-        store_results(attempt.job, result)
-    except NbdagError as error:
+        store_results(attempt.job, result, attempt.state)
+    except (NbdagError, OSError) as error:
+        reason = f"the results were not stored: {_describe(error)}" if isinstance(error, OSError) else str(error)
         if result.state is TaskState.SUCCESS:
-            return attempt.failed(str(error))
-        logging.getLogger(__name__).warning("%s", error)
+            return attempt.failed(reason)
+        logging.getLogger(__name__).warning("%s", reason)
     return result
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.model.dag import Dag, Task, group_of
-from ..core.model.masking import masked_sources
+from ..core.model.secret_names import masked_sources
 from ..core.options.options import TaskOptions
 from . import ExportError
 from .airflow_operators import OPERATORS, AttemptOperator, BashAttempt

@@ -1,4 +1,4 @@
-"""The code of one cell in a script: magics translated, lines indented, the last expression used for something else."""
+"""The code of one cell in a script: translate magics, indent lines, and wrap the last expression, as in a call."""
 
 from __future__ import annotations
 

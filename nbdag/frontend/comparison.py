@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.model.job import StoredOutput
-from ..core.model.masking import masked
+from ..core.model.secret_names import masked
 from ..home import Home
 from ..runs import Run, find_run, pinned_notebook, stored_outputs
 from .differences import pinned_difference

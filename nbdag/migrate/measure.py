@@ -26,27 +26,31 @@ class MeasuredCellFailedError(NbdagError):
         return self.cell + 1
 
 
-def measure(path: Path, report: Callable[[int, int], None] = lambda done, count: None) -> dict[int, float]:
+def measure(
+    path: Path, order: Sequence[int] = (), report: Callable[[int, int], None] = lambda done, count: None
+) -> dict[int, float]:
     """Run a notebook in one kernel and return the seconds that each code cell took, by the number of the cell from 0.
 
-    The file stays as it is. `report` is called with the number of cells that ran and of all cells. Raise
-    `MeasuredCellFailedError` if a cell fails.
+    The cells run in this order, by default that of the file. The file stays as it is. `report` is called with the
+    number of cells that ran and of all cells. Raise `MeasuredCellFailedError` if a cell fails or ends its kernel.
     """
     import subprocess
 
     import nbformat
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
 
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(path.resolve().parent)}})
     with client.setup_kernel(stderr=subprocess.DEVNULL):
-        for number, cell in enumerate(notebook.cells):
+        for done, number in enumerate(order or range(len(notebook.cells)), 1):
             try:
-                client.execute_cell(cell, number)
+                client.execute_cell(notebook.cells[number], number)
             except CellExecutionError as failure:
                 raise MeasuredCellFailedError(str(path), number, f"{failure.ename}: {failure.evalue}") from None
-            report(number + 1, len(notebook.cells))
+            except DeadKernelError:
+                raise MeasuredCellFailedError(str(path), number, "the end of its kernel") from None
+            report(done, len(notebook.cells))
     return {
         number: _seconds(cell.metadata.get("execution", {}))
         for number, cell in enumerate(notebook.cells)

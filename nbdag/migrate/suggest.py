@@ -87,7 +87,13 @@ class Suggestion:
     roles: Mapping[int, str]  # key: number of a cell that is no part of a task; value: its role, in words
     cells: tuple[ProposedCell, ...]
     dag: Dag
-    reordered: bool = False  # whether cells are in the order in which they last ran, because that of the file fails
+    # Numbers of the cells in the order in which they last ran, if the order of the file fails; else empty.
+    order: tuple[int, ...] = ()
+
+    @property
+    def reordered(self) -> bool:
+        """Return whether the cells are in another order than in the file."""
+        return bool(self.order)
 
     @property
     def levels(self) -> tuple[tuple[str, ...], ...]:
@@ -116,7 +122,7 @@ def suggest(raw: Sequence[RawCell], *, name: str, executed: Sequence[int | None]
         if order is not None:
             again = _suggest(raw, order, name)
             if not any(each.code == "NB201" for each in again.dag.errors):
-                return replace(again, reordered=True)
+                return replace(again, order=tuple(order))
     return found
 
 

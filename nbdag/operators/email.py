@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from .. import secrets
-from ..core.model.masking import masked_recipient
+from ..core.model.secret_names import masked_recipient
 from ..core.options import option_types
 from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions

@@ -31,7 +31,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .. import secrets
-from ..core.model.masking import without_passwords
+from ..core.model.secret_names import without_passwords
 from ..core.options import option_types
 from ..core.options.operator_options import operator_option
 from ..core.options.options import TaskOptions
@@ -148,7 +148,7 @@ class Http(Operator):
                     hint = f"did you mean {near}?" if near else f"expected one of {', '.join(METHODS)}"
                     raise OperatorError(f"unknown method {method}", hint=hint, line=number)
             elif not _HEADER.fullmatch(line):
-                hint = "write Name: value, or an empty line above the body of the request"
+                hint = "write a header as `Name: value`, or an empty line above the body of the request"
                 raise OperatorError(f"{line!r} is not a header", hint=hint, line=number)
         if request:
             raise OperatorError("the cell has no request", hint="write GET https://… below the header")

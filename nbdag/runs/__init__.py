@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .actions.gc import GRACE, Cleaned, clean_db, gc
     from .actions.pools import DefaultPoolError, PoolNameError, PoolSizeError, UnknownPoolError, delete_pool, set_pool
     from .actions.resume import RunOwnedError, RunSucceededError, requeue, resume
+    from .actions.suggest import SuggestedNotebook, suggest
     from .creation.partial_runs import NoStoredValueError
     from .creation.plan import Planned, PoolTooSmallError, plan_run
     from .creation.prepare import (
@@ -157,7 +158,6 @@ if TYPE_CHECKING:
         stored_outputs,
         watch_runs,
     )
-    from .queries.suggestions import SuggestedNotebook, suggest
     from .queries.why import Why, why, why_not_started
 
 __all__ = [
@@ -355,7 +355,7 @@ _MODULES = {
     ".queries.files.report_page": "NoReportError report_html report_notebook",
     ".queries.pinned": "PinnedNotebookMissingError read_once",
     ".queries.files.values": "load",
-    ".queries.suggestions": "SuggestedNotebook suggest",
+    ".actions.suggest": "SuggestedNotebook suggest",
     ".queries.why": "Why why why_not_started",
     ".queries.deployments": (
         "Deployed NotDeployedError Tick deployed_paths find_dag list_dags live_scheduler next_ticks"

@@ -6,10 +6,10 @@ So every attempt is recorded before it starts. The current time is an argument o
 waits until an attempt ends, another process changes the store, or the next tick is due.
 """
 
+from .dead_runs import HEARTBEAT_TIMEOUT, fail_dead_runs, fail_run, is_dead, reset_attempts
 from .due_runs import DueRun, DueRuns, condition_of, instances_of, new_run, next_date, scheduled_name, timetable_of
 from .owned_run import OwnedRun, TaskOutputs, task_outputs
 from .planning_views import new_instance, utc_datetime
-from .recovery import HEARTBEAT_TIMEOUT, fail_dead_runs, fail_run, is_dead, reset_attempts
 from .scheduler import HEARTBEAT_INTERVAL, Scheduler
 
 __all__ = [

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from ..core.model.masking import MASK, masked_value
+from ..core.model.secret_names import MASK, masked_value
 from ..errors import NbdagError, error
 from .masker import known
 

@@ -1,4 +1,8 @@
-"""Mask the secret values that this process knows."""
+"""Mask the secret values that this process knows.
+
+`core.model.secret_forms` finds a value in a text, in each form that it may have there; `core.model.secret_names` says
+which names make a value secret; `kernel_output` masks what a kernel sends.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from ..core.model.masking import is_secret, without_passwords
 from ..core.model.secret_forms import SecretValues
+from ..core.model.secret_names import is_secret, without_passwords
 
 known = SecretValues()
 _PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s]*)@")  # the match ends at the last @, because a password may contain @

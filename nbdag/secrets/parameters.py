@@ -22,7 +22,7 @@ import secrets as tokens
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ..core.model.masking import MASK, is_reference, is_secret, masked_value, reference
+from ..core.model.secret_names import MASK, is_reference, is_secret, masked_value, reference
 from ..errors import Fail, NbdagError, error
 from .lookup import UnknownSecretError, secret
 from .masker import hide, hide_named

@@ -7,9 +7,9 @@
   under the same relative names (`values/ab/abcdef…`, `runs/DAG/RUN/tasks/TASK/1.ipynb`).
 
 `remote` copies single files from and to a URL, with retries; `host` knows the folders of this host; `folders` copies a
-notebook's folder. Values are moved by
-`nbdag.values.transfer`, the files of one attempt by `nbdag.executors.job_files`. To execute an attempt on a host that
-has neither the database nor the home's folders:
+notebook's folder; `owners` records who writes into a storage. Values are moved by `nbdag.values.transfer`, the files of
+one attempt by `nbdag.executors.job_files`. To execute an attempt on a host that has neither the database nor the home's
+folders:
 
     job = job_files.on_this_host(job)   # the same job, with paths of this host's cache
     executor = LocalExecutor(1)         # gets the job's inputs from the storage, and stores its results there

@@ -1,8 +1,8 @@
 """Copy a notebook's folder, with its modules and data, to hosts that lack it.
 
 A folder is packed into one archive, which the storage keeps under the digest of its content. A host unpacks it once per
-run, so that runs on a host do not see files that other runs have written. Hidden files are not copied, because they may
-contain credentials (`.env`), and neither are environments of Python, caches and links that lead out of the folder.
+run, so that runs on a host do not see files that other runs have written. Not copied: hidden files, which may contain
+credentials (`.env`); Python environments; caches; links that lead out of the folder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import socket
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import NbdagError, error
@@ -52,7 +52,7 @@ def pack(folder: Path, url: str) -> str:
         archive = Path(place) / "folder.tar"
         with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
             for path in found:
-                tar.add(path, path.relative_to(folder).as_posix(), recursive=False, filter=_without_owner)
+                tar.add(path, path.relative_to(folder).as_posix(), recursive=False, filter=_portable(folder, path))
         with archive.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:32]
         store, name = files_at(url), _name(digest)
@@ -122,12 +122,19 @@ def _is_copied(name: str) -> bool:
     return not name.startswith(".") and name not in _EXCLUDED
 
 
-def _without_owner(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Remove what is not content, so that equal folders have equal archives."""
-    info.uid = info.gid = 0
-    info.uname = info.gname = ""
-    info.mtime = int(info.mtime)
-    return info
+def _portable(folder: Path, path: Path) -> Callable[[tarfile.TarInfo], tarfile.TarInfo]:
+    """Return a filter that makes the archive's entry of a path independent of this host."""
+
+    def changed(info: tarfile.TarInfo) -> tarfile.TarInfo:
+        info.uid = info.gid = 0
+        info.uname = info.gname = ""
+        info.mtime = int(info.mtime)
+        if info.issym() and Path(info.linkname).is_absolute():
+            target = os.path.relpath(path.resolve(), folder.resolve() / path.parent.relative_to(folder))
+            info.linkname = Path(target).as_posix()
+        return info
+
+    return changed
 
 
 def _delete_old(work: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import NbdagError, error
 from ..home import Home, absolute
+from .owners import record_owner
 from .remote import files_at
 
 CACHE = "NBDAG_CACHE"  # environment variable: folder for the copies of hosts that execute attempts
@@ -76,4 +77,5 @@ def local_copy(home: Home, path: Path) -> Path:
 def upload_copy(home: Home, path: Path) -> None:
     """Copy a file of the home to the storage, if there is one. Raises `StorageError`."""
     if home.remote is not None and path.exists():
+        record_owner(home)
         files_at(home.remote).put(path, home.name_of(path))

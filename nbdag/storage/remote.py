@@ -55,7 +55,7 @@ class StorageError(NbdagError):
 
     url: str
     reason: str
-    template = "the storage {shown} does not work ({reason}); check the connection and the credentials of this host"
+    template = "cannot use the storage {shown} ({reason}); check the connection and the credentials of this host"
 
     @property
     def shown(self) -> str:
@@ -187,6 +187,7 @@ class Remote:
                     os.posix_fallocate(file.fileno(), 0, found.size)  # a full disk is noticed at once
                 for start in range(0, found.size, PART):
                     file.write(self.read(name, start, min(found.size, start + PART)))
+                file.truncate()  # the file may have become shorter since its size was read
             draft.replace(to)
         except BaseException:
             with contextlib.suppress(OSError):

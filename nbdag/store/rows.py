@@ -289,4 +289,4 @@ class Change:
     pools: Mapping[str, int] = field(default_factory=dict)
     at: float = 0.0
     scheduler: str = ""
-    most: int | None = None  # if the run starts in this step, the limit on running runs of its DAG and kind
+    most: int | None = None  # if the run starts in this step: how many runs of its DAG and kind may run at once

@@ -1,4 +1,7 @@
-"""Render templates in Jinja's sandbox, and keep the values apart from the author's text."""
+"""Render templates in Jinja's sandbox, and keep the values apart from the author's text.
+
+`context` has the names that a template may use, such as `ds`, and their values.
+"""
 
 from __future__ import annotations
 

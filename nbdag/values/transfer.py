@@ -57,7 +57,7 @@ class Transfer:
         self.trim()
 
     def stored(self, digests: Iterable[str]) -> bool:
-        """Do the same as `upload`, and return whether the store has all of these values."""
+        """Upload values; return False if one of them is in neither place."""
         try:
             self.upload(digests)
         except LostValueError:

@@ -497,7 +497,7 @@ PROBLEMS: dict[str, tuple[list[tuple[str, str]], str, str, str]] = {
     "a seed in setup": ([("setup", "import random\nrandom.seed(0)"), ("a", "x = random.random()"), ("b", "y = random.random()")], "NB303", "random.seed", "in the task"),
     "an id that each task makes for itself": (
         [("setup", "import uuid\nRUN = uuid.uuid4().hex\nOUT = f'out/{RUN}'"), ("a", "x = OUT"), ("b", "y = OUT")],
-        "NB308", "OUT has another value in each task that reads it (a, b)", "create OUT in a task",
+        "NB308", "OUT has a different value in each task that reads it (a, b)", "create OUT in a task",
     ),
     "data that setup draws without a seed": (
         [("setup", "import numpy as np\nrng = np.random.default_rng()\nX = rng.normal(size=3)"), ("a", "x = X"), ("b", "y = X")],

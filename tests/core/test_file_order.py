@@ -40,6 +40,11 @@ CONFLICTS = {
     "two writes": ("pd.DataFrame().to_csv('m.csv')", "pd.DataFrame().to_csv('m.csv')"),
     "a log that the other reads": ("open('m.log', 'a').write('x')", "open('m.log').read()"),
     "a move": ("open('m.tmp', 'w')\nos.replace('m.tmp', 'm.txt')", "open('m.txt')"),
+    "shell lines": ("!echo 1 > m.txt", "!cat m.txt"),
+    "a cell of bash": ("%%bash\necho 1 >> m.txt", "print(1)\n!wc -l ./m.txt | tee lines.txt"),
+    "commands": ("subprocess.run(['cp', 'a.txt', 'm.txt'])", "os.system('sort --key=2 m.txt')"),
+    "a command's output": ("!curl https://x.org -o m.csv", "pd.read_csv('m.csv')"),
+    "a script of Python": ("open('m.csv', 'w')", "!python count.py --in=m.csv"),
     "inside a function of the cell": ("def f():\n    return open('m.txt', 'w')\nf()", "with open('m.txt') as m: pass"),
 }
 
@@ -57,6 +62,8 @@ def test_check_reports_a_file_of_two_unordered_tasks(name: str) -> None:
 ORDERLY = {
     "two reads": ("pd.read_csv('m.csv')", "pd.read_csv('m.csv')"),
     "two appends": ("open('m.log', 'a').write('x')", "open('m.log', 'a').write('y')"),
+    "shell lines without a common file": ("!echo 3.14 > a.txt; ls *.csv $m.txt", "!cat b.txt && rm -rf c"),
+    "a list that two shell lines read": ("!cat m.txt", "%%bash\nwc -l < m.txt"),
     "different files": ("open('a.txt', 'w')", "open('b.txt')"),
     "a variable orders them": ("df = 1\nopen('m.txt', 'w')", "print(df, open('m.txt'))"),
     "an address": ("pd.DataFrame().to_csv('s3://b/m.csv')", "pd.read_csv('s3://b/m.csv')"),

@@ -64,6 +64,11 @@ def test_a_task_may_be_in_step(cells):
             "write --map rows=rows",
         ),
         (
+            [IDS, LOAD, "%%task amend --when ids\nrows = [1]", "%%task clean --map n=ids --in-step load\nprint(rows)"],
+            "clean is in step with load, but reads rows of all its instances",
+            "write --map rows=rows",
+        ),
+        (
             [IDS, LOAD, "%%task clean --map r=rows --in-step load\nprint(r, rows)"],
             "clean is in step with load, but reads rows of all its instances",
             "write --map rows=rows",

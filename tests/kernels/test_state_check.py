@@ -243,6 +243,45 @@ def test_state_that_a_module_hides_is_compared_but_caches_are_not(
     assert [message.split()[3].replace("hiding", "m") for _, message in said] == ([changed] if changed else [])
 
 
+# `pair` is read last, when the registries have nearly used up the number of objects that are compared.
+LARGE = """
+_first, _second, _third = ({n: [] for n in range(495)} for _ in range(3))
+pair = [1]
+"""
+LAZY = """
+class Lazy:
+    value = None
+    @property
+    def __class__(self):
+        if self.value is None:
+            raise RuntimeError('not configured')
+        return type(self.value)
+settings, _private, count = Lazy(), [Lazy()], 0
+"""
+TIMED = "_started = _rate = 0.5"
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "changed"),
+    [
+        (LARGE, "m._first.update((n, []) for n in range(600, 640))", ""),
+        (LARGE, "m._first.update((n, []) for n in range(600, 640)); m.pair = [2]", "m.pair"),
+        (LAZY, "m.settings.value = 1", ""),
+        (LAZY, "m.count = 1", "m.count"),
+        (TIMED, "import time; m._started = time.monotonic()", ""),
+        (TIMED, "import time; m._rate = time.monotonic() - 60", "m._rate"),  # a number that is near to a time
+    ],
+)
+def test_limits_lazy_objects_and_times_cause_no_false_report(
+    source: str, code: str, changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "m", raising=False)
+    said = notes({"m": "b"}, lambda: exec(code, {"m": sys.modules["m"]}), lambda: importlib.import_module("m"))
+    assert [message.split()[3] for _, message in said] == ([changed] if changed else [])
+
+
 @pytest.mark.parametrize(
     ("key", "change", "undo"),
     [

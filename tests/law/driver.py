@@ -210,7 +210,8 @@ class Shell:
         return code
 
     def publish(self, data: Mapping[str, Any]) -> None:
-        self.published.append({name: value for name, value in data[MIME].items() if name != PROCESSES})
+        if MIME in data:  # rendered templates are published as well
+            self.published.append({name: value for name, value in data[MIME].items() if name != PROCESSES})
 
 
 def attempt(job: Job) -> tuple[Seen, Outcome]:

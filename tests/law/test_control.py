@@ -1,11 +1,12 @@
 """The law below branches: every task that runs sees the value of the last writer above that succeeded.
 
-A generated notebook gets branches with drawn choices, groups, trigger rules and a mapped task. The planner decides what
-runs, in a drawn order. Then the same cells run from top to bottom in one namespace, without those that were skipped.
+A generated notebook gets branches with drawn choices, groups, trigger rules, mapped tasks, one of them in step with
+another, and a task that pulls a value or renders a template with it. The planner decides what runs, in a drawn order. Then the same cells run from top to bottom in one namespace, without those that were skipped.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any
 from hypothesis import HealthCheck, assume, event, given, note, reject, settings
 from hypothesis import strategies as st
 
-from nbdag.core.model.dag import CellKind, Dag
+from nbdag.core.model.dag import Cell, CellKind, Dag
 from nbdag.core.model.job import Key
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.core.options.options import TaskOptions
@@ -28,7 +29,7 @@ from nbdag.values import UnstorableError, ValueStore
 
 from .driver import Seen, attempt, main_namespace, notebook, run_cell, running, wrong
 from .notebooks import Cells, notebooks
-from .test_law import told
+from .test_law import UNHURRIED, told
 
 EXAMPLES = int(os.environ.get("NBDAG_LAW_EXAMPLES", "15"))
 RULES = ("all_success", "all_success", "none_failed", "none_failed_min_one_success", "all_done", "none_skipped")
@@ -58,13 +59,31 @@ def flows(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Flow:
         read = draw(st.sampled_from(["n", "xs", "d"]))
         at = draw(st.integers(1, len(flow.cells)))
         flow.cells[at:at] = [("m", f"mq = [el, {read}]"), ("reader", "mr = [len(mq), mq]")]
+        if draw(st.booleans()):
+            flow.elements["s"] = flow.elements["m"]
+            flow.cells[at + 1 : at + 1] = [("s", "sq = [mq, el]\nmq.append(5)")]
+            flow.cells[-1:] = [flow.cells[-1], ("s_reader", "sr = [sq, mq]")]
+        tasks = [kind for kind, _ in flow.cells if kind not in ("setup", "parameters")]
+    if draw(st.booleans()):
+        source = draw(st.sampled_from(list(name.values())))
+        at = next(n for n, (kind, _) in enumerate(flow.cells) if kind == source)
+        flow.cells[at] = (source, f"{flow.cells[at][1]}\npq = [{draw(st.sampled_from(['1', 'n', 'xs', 'd']))}, 'x']")
+        pull = f"dag_run.ti.xcom_pull({source!r}, key='pq')"
+        # Generated cells show the analysis in this way what a template pulls.
+        template = f"{{{{ ti.xcom_pull({source!r}, key='pq') }}}}-{{{{ run_id }}}}"
+        code = draw(st.sampled_from([f"pr = {pull}", f"pt = dag_run.render({template!r}, {pull})"]))
+        at = draw(st.integers(at + 1, len(flow.cells)))
+        flow.cells[at:at] = [("pull", code)]
         tasks = [kind for kind, _ in flow.cells if kind not in ("setup", "parameters")]
     flow.options = {task: TaskOptions(trigger=draw(st.sampled_from(RULES))) for task in tasks}
     if "m" in flow.elements:
-        flow.options["m"] = replace(flow.options["m"], map=(("el", str(flow.elements["m"])),))
+        shared = ("el", str(flow.elements["m"]))
+        flow.options["m"] = replace(flow.options["m"], map=(shared,))
+        if "s" in flow.elements:
+            flow.options["s"] = replace(flow.options["s"], map=(shared, ("mq", "mq")), in_step="m")
     for number, task in enumerate(tasks[:-1]):
         below = tasks[number + 1 :]
-        if draw(st.integers(0, 2)) or task == "m":
+        if draw(st.integers(0, 2)) or task in flow.elements:
             continue
         followers = draw(st.lists(st.sampled_from(below), min_size=1, max_size=3, unique=True))
         for other in followers:
@@ -102,6 +121,10 @@ def by_plan(dag: Dag, flow: Flow, chance: random.Random, root: str) -> tuple[dic
             grown = expansion_of(one.task, len(flow.elements[one.task]), instances.values())
             instances = {key: each for key, each in instances.items() if key not in grown.drop}
             instances |= {each.key: each for each in grown.add}
+            if one.task == "m" and "s" in flow.elements:
+                grown = expansion_of("s", len(flow.elements["s"]), instances.values())
+                instances = {key: each for key, each in instances.items() if key not in grown.drop}
+                instances |= {each.key: each for each in grown.add}
             continue
         element = {}
         if one.map_index >= 0:
@@ -125,26 +148,60 @@ def by_plan(dag: Dag, flow: Flow, chance: random.Random, root: str) -> tuple[dic
         instances[one.key] = replace(one, state=TaskState.SUCCESS, chosen=flow.chosen.get(one.task))
 
 
+@dataclass
+class PlainRun:
+    """`dag_run` and `ti` of the run from top to bottom: the value `pq` that each task has left."""
+
+    left: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ti(self) -> PlainRun:
+        return self
+
+    def xcom_pull(self, task: str, key: str) -> Any:
+        return self.left.get(task)
+
+    def render(self, text: str, *_: Any) -> str:
+        task = text.split("'")[1]
+        return f"{self.left.get(task)}-interactive"
+
+
+def _run_mapped(cell: Cell, flow: Flow, names: dict[str, Any]) -> None:
+    """Run the cell for each element; leave the list of what it binds. In `s`, each element of `mq` is a copy."""
+    assert cell.task is not None
+    result, before = {"m": "mq", "s": "sq"}[cell.task], names.get("mq")
+    results = []
+    for n, value in enumerate(flow.elements[cell.task]):
+        names["el"] = value
+        if cell.task == "s":
+            names["mq"] = copy.deepcopy(before)[n]
+        exec(compile(cell.code, "<mapped>", "exec"), names)
+        results.append(names[result])
+    names["mq"] = before
+    names[result] = results
+
+
 def from_top(dag: Dag, flow: Flow, ran: dict[str, list[Seen]]) -> dict[str, Seen]:
     """Return the values that each task's cell leaves in a run from top to bottom without the skipped tasks; a mapped task leaves a list."""
     seen: dict[str, Seen] = {}
+    run = PlainRun()
     with main_namespace() as names:
         for cell in running(dag):
             if cell.kind is not CellKind.TASK:
                 exec(compile(cell.code, f"<cell {cell.index}>", "exec"), names)
             elif cell.task in flow.elements and cell.task in ran:
-                results = []
-                for value in flow.elements[cell.task]:
-                    names["el"] = value
-                    exec(compile(cell.code, "<mapped>", "exec"), names)
-                    results.append(names["mq"])
-                names["mq"] = results
+                _run_mapped(cell, flow, names)
             elif cell.task in ran and cell.task is not None:
+                names["dag_run"] = run
                 seen[cell.task] = run_cell(cell.code, names)
+                del names["dag_run"]
+                seen[cell.task].pop("dag_run", None)
+                run.left[cell.task] = copy.deepcopy(names.get("pq"))
     return seen
 
 
 @settings(
+    phases=UNHURRIED.phases,
     max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=list(HealthCheck),

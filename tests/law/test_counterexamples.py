@@ -277,6 +277,32 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("a", "one.append(1)"),
         ("b", "one[0].append(2)\nn = len(other[0])\nsame = one[0] is other[0]"),
     ],
+    "a copy of a list that contains itself": [
+        ("a", "xs = [1]\nxs.append(xs)"),
+        ("b", "ys = xs[:]"),
+        ("c", "xs.append(2)"),
+        ("d", "n = len(ys[1])"),
+    ],
+    "a copy of a dict that a function stores in itself": [
+        ("setup", "def tie(v):\n    v['me'] = v\n    return v"),
+        ("a", "d = tie({})"),
+        ("b", "e = {**d}"),
+        ("c", "d['x'] = 2"),
+        ("d", "n = len(e['me'])"),
+    ],
+    "an instance that a method stores in its own attribute": [
+        ("a", "class Node:\n    def tie(self):\n        self.next = self\nn = Node()\nn.tie()"),
+        ("b", "m = n.next"),
+        ("c", "n.v = 3"),
+        ("d", "x = m.v"),
+    ],
+    "a copy of an instance that setattr stores in itself": [
+        ("a", "class Node:\n    pass\nn = Node()\nsetattr(n, 'me', n)"),
+        ("setup", "import copy"),
+        ("b", "m = copy.copy(n)"),
+        ("c", "n.v = 3"),
+        ("d", "x = m.me.v"),
+    ],
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from nbclient import NotebookClient
 from nbdag import runs
 from nbdag.cli import main
 from nbdag.core.cells.cells import RawCell
+from nbdag.errors import NbdagError
 from nbdag.migrate.suggest import AlreadyTaggedError, NothingToSuggestError, Suggestion, suggest
 
 from .untagged import NOTEBOOKS
@@ -176,3 +177,17 @@ def test_the_command_writes_a_copy_and_says_why(
     assert "tasks.ipynb already exists; choose another file or pass --overwrite" in printed
     code, printed = nbdag("suggest", "lab.ipynb", "--json")
     assert json.loads(printed)["tasks"][0]["cells"]
+
+
+def test_cells_are_measured_in_the_order_in_which_they_ran(tmp_path: Path) -> None:
+    path = write(tmp_path / "n.ipynb", ["print(n)", "import time\ntime.sleep(0.2)\nn = sum([1])"])
+    notebook = nbformat.read(path, 4)
+    notebook.cells[0].execution_count, notebook.cells[1].execution_count = 2, 1
+    nbformat.write(notebook, path)
+    found = runs.suggest(path, measure=True)
+    assert found.durations is not None
+    assert found.slowest_path[0] >= 0.2
+    notebook.cells[1].source = "n = sum([1]) / 0"
+    nbformat.write(notebook, path)
+    with pytest.raises(NbdagError, match="cell 2 failed with ZeroDivisionError: division by zero; repair it, or"):
+        runs.suggest(path, measure=True)

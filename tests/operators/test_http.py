@@ -161,7 +161,7 @@ MISTAKES = [
     ("", "the cell has no request", 1),
     ("# nothing\n", "the cell has no request", 1),
     ("GTE https://x", "unknown method GTE; did you mean GET?", 1),
-    ("GET https://x\nAccept json", "'Accept json' is not a header; write Name: value", 2),
+    ("GET https://x\nAccept json", "'Accept json' is not a header; write a header as `Name: value`", 2),
     ("POST https://x\n\n\n<a>", "the body of the request is not a Python expression", 4),
     ("POST https://x\n\nx = 1", "the body of the request is not a Python expression", 3),
 ]

@@ -17,6 +17,7 @@ from nbdag.core.model.states import RunState, TaskState
 from nbdag.home import Home
 from nbdag.runs import clear, gc, why
 from nbdag.runs.actions.gc import _remove
+from nbdag.storage.owners import ATTEMPTS, record_owner
 from nbdag.store.rows import Change, NewAttempt
 from nbdag.values import ValueStore
 
@@ -44,6 +45,36 @@ def test_files_go_with_the_runs_that_needed_them(write: Write, home: Home) -> No
     assert gc(0.0, home=home) == planned
     assert runs.list_runs(home=home) == []
     assert not list(home.values.glob("*/*"))
+
+
+@pytest.mark.parametrize("shared", ["folder", "memory", "home"])
+def test_files_of_another_owner_of_the_storage_are_kept(
+    shared: str, write: Write, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"memory://{tmp_path}/shared" if shared == "memory" else str(tmp_path / "shared")
+    one = home if shared == "home" else replace(home, storage=place)
+    two = replace(home, root=tmp_path / "two", storage=str(home.root) if shared == "home" else place)
+    path = write(*CELLS)
+    first = nbdag.run(path, home=one)
+    nbdag.run(path, home=two)
+    monkeypatch.setattr("nbdag.runs.actions.gc.GRACE", -10.0)
+    for each in (one, two):
+        done = gc(home=each)
+        assert "does not know the runs of" in done.kept and "use one storage for each project" in done.kept
+        assert (done.values, done.folders) == (0, 0)
+    done = gc(0.0, home=two)
+    assert (len(done.runs), done.values, done.folders) == (1, 0, 0)
+    assert runs.load(first.dag, run=first.id, task="a", home=one)["x"] == 1
+
+
+def test_files_of_single_attempts_are_kept(home: Home) -> None:
+    record_owner(home, ATTEMPTS)
+    nbdag.store.open(home).close()
+    path = home.values / "ab" / ("ab" * 16)
+    home.write(path, b"value")
+    age(home)
+    assert "the runs of nbdag attempt, perhaps called by Airflow" in gc(home=home).kept
+    assert path.exists()
 
 
 def test_a_value_that_a_kept_value_refers_to_stays(write: Write, home: Home) -> None:

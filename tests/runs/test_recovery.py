@@ -18,7 +18,7 @@ from nbdag import runs
 from nbdag.core.model.states import RunState
 from nbdag.home import Home
 from nbdag.processes.identity import Process, is_alive, this_process
-from nbdag.scheduler.recovery import HEARTBEAT_TIMEOUT, fail_dead_runs
+from nbdag.scheduler.dead_runs import HEARTBEAT_TIMEOUT, fail_dead_runs
 from nbdag.store.database import StoreReadOnlyError
 from nbdag.store.rows import NewInstance, NewRun, SchedulerRow
 

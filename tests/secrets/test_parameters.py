@@ -13,7 +13,7 @@ import nbdag
 import nbdag.executors.local
 from nbdag import runs
 from nbdag.core.cells.parameter_types import marked_secret
-from nbdag.core.model.masking import MASK
+from nbdag.core.model.secret_names import MASK
 from nbdag.secrets import sources
 from nbdag.secrets.parameters import SecretParameterError, SecretParameterGoneError, resolved, without_secrets
 from nbdag.testing import InProcessExecutor

@@ -78,7 +78,7 @@ def test_a_storage_that_does_not_answer_is_one_sentence_without_secrets(
     with pytest.raises(StorageError) as caught:
         remote.read("a")
     assert str(caught.value) == (
-        "the storage memory://x does not work (refused for key *** at http://user:***@host); check the connection and "
+        "cannot use the storage memory://x (refused for key *** at http://user:***@host); check the connection and "
         "the credentials of this host"
     )
     assert 5 < fs.tries < 30
@@ -239,6 +239,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.write_text(name)
     (project / "out").symlink_to(tmp_path)
     (project / "link.py").symlink_to("shop.py")
+    (project / "lib" / "absolute.py").symlink_to(project / "shop.py")
     return project
 
 
@@ -248,10 +249,12 @@ def test_a_folder_arrives_without_hidden_files_and_once_per_run(tmp_path: Path, 
     first = unpack(str(project), digest, ("dag", "one"), url)
     assert first.name == "project"
     assert sorted(path.relative_to(first).as_posix() for path in first.rglob("*") if path.is_file()) == [
+        "lib/absolute.py",
         "lib/deep/data.csv",
         "link.py",
         "shop.py",
     ]
+    assert (first / "lib" / "absolute.py").resolve() == (first / "shop.py").resolve()
     (first / "made.txt").write_text("by a task")
     assert unpack(str(project), digest, ("dag", "one"), url) == first
     assert not (unpack(str(project), digest, ("dag", "two"), url) / "made.txt").exists()

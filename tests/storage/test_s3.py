@@ -256,7 +256,7 @@ def test_gc_and_db_check_work_on_the_storage(s3: Gateway, home: Home, notebook: 
         done = runs.gc(0.0, home=home)
     assert (dry.values, dry.folders, dry.notebooks) == (done.values, done.folders, done.notebooks)
     assert done.values and done.folders == done.notebooks == 1 and done.bytes
-    assert list(stored.files("")) == []
+    assert [each.name.partition("/")[0] for each in stored.files("")] == ["owners"]
 
 
 def test_single_attempts_on_hosts_without_common_folders_pass_values_by_s3(
@@ -264,16 +264,25 @@ def test_single_attempts_on_hosts_without_common_folders_pass_values_by_s3(
 ) -> None:
     book = nbformat.v4.new_notebook(
         cells=[
-            nbformat.v4.new_code_cell(cell) for cell in ("%%task a\nx = [1, 2]", "%%task b --check 'sum(x) == 3'\nx")
+            nbformat.v4.new_code_cell(cell)
+            for cell in ("%%task a\nx = [1, 2]\nprint('done')", "%%task b --check 'sum(x) == 3'\nx")
         ]
     )
     nbformat.write(book, tmp_path / "nb.ipynb")
+    said: list[str] = []
     for host, task in (("first", "a"), ("second", "b")):
         monkeypatch.setenv("NBDAG_CACHE", str(tmp_path / host))
         done = runs.attempt(
-            tmp_path / "nb.ipynb", task, run="r", storage="s3://data/attempts", home=Home(tmp_path / "h")
+            tmp_path / "nb.ipynb",
+            task,
+            run="r",
+            storage="s3://data/attempts",
+            home=Home(tmp_path / "h"),
+            on_output=said.append,
         )
         assert (done.state, done.error) == (TaskState.SUCCESS, None)
+        assert done.notebook is not None and done.notebook.exists()
+    assert "done" in "".join(said)
     stored = {each.name for each in files_at("s3://data/attempts").files("runs")}
     assert stored >= {
         f"runs/nb/r/tasks/{task}/{name}" for task in "ab" for name in ("1.ipynb", "1.log", "outcome.json")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nbdag.core.model.masking import MASK, is_secret, masked, masked_assignments, without_passwords
+from nbdag.core.model.secret_names import MASK, is_secret, masked, masked_assignments, without_passwords
 from nbdag.store.database import _with_quoted_password
 
 WriteNotebook = Callable[..., Path]

@@ -196,7 +196,7 @@ class Calls(FunctionCalls):
         if name in known.CHANGE_FIRST:
             self.change(first, line)
             if name == "setattr" or name.endswith((".append", ".add", "heappush", "insort")):
-                self.hold(first, args.all() - first, line)
+                self.hold(first, args._replace(positional=args.positional[1:]).all(), line)
         for keyword, value in args.named:
             if keyword == "out":
                 self.change(value, line)

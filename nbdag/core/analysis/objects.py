@@ -193,12 +193,12 @@ class Arguments(NamedTuple):
 def hold(base: Iterable[AbstractObject], items: Iterable[AbstractObject], key: object = None) -> None:
     """Record that each object of `base` holds each object of `items`; `key` is an attribute's name or a constant key,
     if known.
+
+    An object may hold itself, as after `xs.append(xs)`; a copy of it then holds the original.
     """
     items = [item for item in items if item.kind is not Kind.BUILTIN and item.kind is not Kind.IMPORT]
     for obj in base:
         for item in items:
-            if item is obj:
-                continue
             known = item in obj.holds and not any(item in keyed for keyed in obj.keyed.values())
             obj.holds.add(item)
             item.held_by.add(obj)

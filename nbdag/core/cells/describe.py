@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any
 
 from ..model.dag import CellKind, Dag, Edge, Place, Problem, Task
-from ..model.masking import MASK, masked_recipient, masked_sources, masked_value
+from ..model.secret_names import MASK, masked_recipient, masked_sources, masked_value
 from ..options.operator_options import options_of_operator
 from ..options.options import DagOptions, TaskOptions
 from .parameter_schema import schema_of

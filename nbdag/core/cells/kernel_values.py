@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..model.masking import is_reference
+from ..model.secret_names import is_reference
 from .schema_check import RuleError, check_value, equal
 
 

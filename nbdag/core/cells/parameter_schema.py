@@ -25,7 +25,7 @@ import tokenize
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..model.masking import MASK, masked_value
+from ..model.secret_names import MASK, masked_value
 
 Schema = dict[str, Any]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ...errors import NbdagError, error
-from ..model.masking import is_reference, is_secret, masked_value
+from ..model.secret_names import is_reference, is_secret, masked_value
 from .schema_check import CHECKED_KEYWORDS, RuleError, allowed_kinds, check_value
 from .source import Python, to_python
 

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import ast
 import posixpath
+import re
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..cells.source import Python, SyntaxProblem
-from ..model.dag import CellKind, Dag, Edge, Problem
+from ..model.dag import CellKind, Dag, Edge, Problem, Task
 from ..model.job import FilesOfAttempt, FileUse
 from ..model.problems import problem
 from ..model.text import plural
+from .shell_files import shell_uses
 
 
 def _words(text: str) -> frozenset[str]:
@@ -54,6 +57,10 @@ _OPENS = (("open",), ("io", "open"), ("gzip", "open"), ("bz2", "open"), ("lzma",
 _MOVES = frozenset({("shutil", "move"), ("os", "rename"), ("os", "replace")})
 _COPIES = frozenset({("shutil", "copy"), ("shutil", "copyfile"), ("shutil", "copy2"), ("shutil", "copytree")})
 _REMOVES = frozenset({("os", "remove"), ("os", "unlink"), ("shutil", "rmtree")})
+_SHELL_METHODS = frozenset({"system", "getoutput"})  # the methods of IPython's shell that run `!` lines
+_COMMANDS = frozenset(
+    {("os", "system"), *(("subprocess", name) for name in ("run", "call", "check_call", "check_output", "Popen"))}
+)
 _KEYWORDS = frozenset({"path", "fname", "file", "filename", "filepath_or_buffer", "path_or_buf", "f"})
 
 
@@ -179,10 +186,10 @@ def with_literal_files(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -
     uses: dict[str, list[FileUse]] = {}
     lines: dict[tuple[str, str], int] = {}
     for task in dag.tasks.values():
-        if task.cell in trees:
-            for use, line in literal_uses(trees[task.cell], constants):
-                uses.setdefault(task.id, []).append(use)
-                lines.setdefault((task.id, use.path), line)
+        of_code = literal_uses(trees[task.cell], constants) if task.cell in trees else ()
+        for use, line in (*of_code, *_scripts(dag, task)):
+            uses.setdefault(task.id, []).append(use)
+            lines.setdefault((task.id, use.path), line)
     conflicts = list(file_conflicts(uses, dag.ancestors))
     found = [
         _problem("NB312", dag, conflict, lines.get((conflict.second, conflict.paths[0]), 1)) for conflict in conflicts
@@ -233,6 +240,36 @@ def file_calls(tree: ast.Module, constants: Mapping[str, str]) -> Iterator[tuple
         if isinstance(node, ast.Call):
             for path, how in _call(node, own):
                 yield path, how, node.lineno
+            for path, how, _ in shell_uses(_shell_code(node)):
+                yield path, how, node.lineno
+
+
+def _shell_code(node: ast.Call) -> str:
+    """Return the literal command that a call gives to the shell or to a new process, or ""."""
+    dotted = _dotted(node.func)
+    of_shell = dotted[-1] in _SHELL_METHODS and ast.unparse(node.func).startswith("get_ipython().")
+    if not node.args or not (of_shell or dotted[-2:] in _COMMANDS):
+        return ""
+    match node.args[0]:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.List(elts=parts) | ast.Tuple(elts=parts):
+            return " ".join(shlex.quote(each) for part in parts if (each := _constant(part)))
+    return ""
+
+
+def _scripts(dag: Dag, task: Task) -> Iterator[tuple[FileUse, int]]:
+    """Yield the files that a bash task, or a cell with the magic %%bash or %%sh, names, with the lines."""
+    source = dag.cells[task.cell].source
+    _, *body = source.split("\n")
+    if task.options.operator == "bash":
+        script, above = body, 1
+    elif body and re.match(r"%%(?:bash|sh)\b", body[0]):
+        script, above = body[1:], 2
+    else:
+        return
+    for path, how, line in shell_uses("\n".join(script)):
+        yield FileUse(posixpath.normpath(path), how), line + above
 
 
 def path_constants(trees: Iterable[ast.Module]) -> dict[str, str]:

@@ -63,7 +63,10 @@ def _depth(pair: Pair) -> int:
 def _leaves(
     members: Sequence[str], downstream: Mapping[str, Collection[str]], setups: set[str], teardowns: set[str]
 ) -> list[str]:
-    """Return the tasks of a group without a downstream task in it. Teardown tasks do not count, as in Airflow."""
+    """Return the tasks of a group that have no downstream task in the group.
+
+    Teardown tasks do not count, as in Airflow.
+    """
     inside = set(members)
 
     def is_leaf(task: str) -> bool:

@@ -97,9 +97,8 @@ def _wrong_map(dag: Dag, task: Task, lead: str, python: Python | SyntaxProblem |
         {each.id for each in ast.walk(python.tree) if isinstance(each, ast.Name)} if isinstance(python, Python) else ()
     )
     for each in task.inputs:
-        if others.intersection(each.sources) and (
-            each.name not in mapped or (each.name not in found and each.name in used)
-        ):
-            message = f"{task.id} is in step with {each.sources[0]}, but reads {each.name} of all its instances"
+        partner = next((source for source in each.sources if source in others), None)
+        if partner is not None and (each.name not in mapped or (each.name not in found and each.name in used)):
+            message = f"{task.id} is in step with {partner}, but reads {each.name} of all its instances"
             return message, f"write --map {each.name}={each.name}, or remove --in-step"
     return None

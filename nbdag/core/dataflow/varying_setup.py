@@ -1,7 +1,7 @@
 """Report values of setup that differ in every task, such as `RUN_ID = uuid.uuid4()`.
 
-Setup runs in each task's kernel. A value that depends on the time, on chance or on the process is therefore another
-one in each task, whereas all cells of the notebook have the same value.
+Setup runs in each task's kernel. So a value that depends on time, chance or the process differs between tasks, although
+all cells of the notebook share one value.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def varying_setup(versions: Versions, parsed: dict[int, Python | SyntaxProblem])
                     continue
                 yield problem(
                     "NB308",
-                    f"{name} has another value in each task that reads it ({join_names(readers)}), because every "
+                    f"{name} has a different value in each task that reads it ({join_names(readers)}), because every "
                     f"task runs setup, which calls {varying.why}",
                     hint=_HINT.format(name=name),
                     place=cell.at(varying.line),

@@ -66,7 +66,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB462": ProblemKind("warning", "a task changes an imported module for later tasks"),
     "NB464": ProblemKind("warning", "a function caches results that a task changes, but each task has its own cache"),
     "NB463": ProblemKind("error", "a task reads what other cells displayed"),
-    "NB308": ProblemKind("warning", "setup gives a name another value in each task"),
+    "NB308": ProblemKind("warning", "setup gives a name a different value in each task"),
     "NB307": ProblemKind("warning", "a task that cannot be cached"),
     "NB310": ProblemKind("error", "an untagged cell sets or changes a name that a task below reads"),
     "NB311": ProblemKind("warning", "an untagged cell may change a value that a task below reads"),

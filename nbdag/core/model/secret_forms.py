@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from .masking import MASK, is_secret
+from .secret_names import MASK, is_secret
 
 SHORTEST = 4  # minimum length of a value that is hidden, in characters
 _SHORTEST_LINE = 8  # minimum length of a line that is hidden separately, in characters

@@ -1,8 +1,8 @@
 """Assignment of slots to ready task instances.
 
 The ready instances of all runs start in order of priority weight, then logical date, notebook order and map index, as
-long as pools, `max_active_tasks` and the number of jobs allow. An instance that does not fit waits, and instances after
-it in the order may start before it. Nothing here touches a clock or a database.
+long as pools, `max_active_tasks` and the number of jobs allow. If an instance does not fit, it waits, and instances
+after it in the order may start before it. Nothing here touches a clock or a database.
 """
 
 from __future__ import annotations

@@ -2,7 +2,13 @@
 
 A frame is a small JSON object, opaque bytes, and file descriptors. Each frame is one `sendmsg`, so the
 frames of a server and a child that share a connection do not interleave. This module does not interpret
-frames.
+frames. Their contents:
+
+    client to server        answer
+    op fork                 pid of the child, then the frames of the child itself, then its exit code; or error
+    op hold                 none: the server stays for as long as the connection is open
+    op spares               none: on the connection of a hold, how many children to fork in advance
+    op status               the server's state: its process id, modules, children and memory
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class ForkProvisioner(LocalProvisioner):
             raise
         try:
             if not await child.async_wait_ready():
-                raise ForkServerError(f"a forked kernel ended with {child.poll()} before it was ready")
+                raise ForkServerError(f"a forked kernel ended with exit code {child.poll()} before it was ready")
         except BaseException:
             child.close()
             raise

@@ -1,8 +1,8 @@
 """Read the state of the user's own modules, compare it, and observe imports.
 
 Only modules outside of site-packages and the standard library are read. For libraries, probes read the settings, and
-all other state is ignored. The state of a module is that of its attributes, of its classes and functions (defaults,
-attributes, closures), of its variables of contexts and threads.
+all other state is ignored. A module's state consists of its attributes, the data in its classes and functions
+(defaults, attributes, closures), and its context and thread-local variables.
 
 Private attributes and the state of functions are compared leniently, because they often cache results: a later task
 fills its own cache with the same results. So new keys, new attributes, and objects in the place of None are ignored.
@@ -66,44 +66,68 @@ _BUDGET = 1500  # maximum number of objects of a module that are compared
 _DEPTH = 6  # maximum number of objects within each other that are compared
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 _FUNCTIONS = (types.FunctionType, staticmethod, classmethod, property)
-_RECENT = 3600.0  # seconds; a number that is closer to the time than this is taken for the time of a call
+_Span = tuple[tuple[float, float], ...]  # for each clock, its times before and after the cell
+_CLOCKS = (time.time, time.monotonic, time.perf_counter)
+
+
+def clock_times() -> tuple[float, ...]:
+    """Return the time of each clock that a module may read."""
+    return tuple(clock() for clock in _CLOCKS)
 
 
 def attributes(module: types.ModuleType | None) -> dict[str, Any]:
-    """Return copies of the attributes of a module, so that later changes in place do not affect them."""
+    """Return copies of the attributes of a module, so that later changes in place do not affect them.
+
+    The value of an attribute that raises an exception when it is read is `_UNREADABLE`. An example is the `settings` of
+    Django before they are configured.
+    """
     found: dict[str, Any] = {}
     copier = _Copier()
     for name, value in list(vars(module).items()) if module is not None else ():
-        if _is_ignored(name) or isinstance(value, types.ModuleType):
-            continue
-        own = getattr(value, "__module__", None) == module.__name__  # type: ignore[union-attr]
-        if own and isinstance(value, type):
-            found |= _of_class(value, copier)
-        if own and isinstance(value, types.FunctionType):
-            found[name] = _Lenient(copier.function(value), id(value))
-        else:
-            found[name] = _attribute(name, copier.copy(value, _DEPTH))
+        if not _is_ignored(name):
+            try:
+                found |= _of_attribute(name, value, module.__name__, copier)  # type: ignore[union-attr]
+            except Exception:
+                found[name] = _UNREADABLE
+    return found
+
+
+def _of_attribute(name: str, value: object, module: str, copier: _Copier) -> dict[str, Any]:
+    """Return the copy of one attribute of a module and, for a class of this module, the copies of its attributes."""
+    if isinstance(value, types.ModuleType):
+        return {}
+    own = getattr(value, "__module__", None) == module
+    if own and isinstance(value, types.FunctionType):
+        return {name: _Lenient(copier.function(value), id(value))}
+    found = _of_class(value, copier) if own and isinstance(value, type) else {}
+    found[name] = _attribute(name, copier.copy(value, _DEPTH))
     return found
 
 
 def changed_attributes(
-    before: Mapping[str, Any], after: Mapping[str, Any], module: types.ModuleType | None
+    before: Mapping[str, Any], after: Mapping[str, Any], module: types.ModuleType | None, since: tuple[float, ...]
 ) -> Iterator[str]:
-    """Yield the names of the attributes that differ between two results of `attributes`."""
+    """Yield the names of the attributes that differ between two results of `attributes`.
+
+    `since` is the result of `clock_times` before the cell. A private attribute may store a later time.
+    """
+    span = tuple(zip(since, clock_times(), strict=True))
     for name in dict.fromkeys((*before, *after)):
         old, new = before.get(name, _MISSING), after.get(name, _MISSING)
+        if old is _UNREADABLE or new is _UNREADABLE:
+            continue
         if isinstance(new, _Lenient) and (isinstance(old, _Lenient) or old is _MISSING):
-            if _private_differs(name, old, new, module):
+            if _private_differs(name, old, new, module, span):
                 yield name
-        elif _differs(old, new, lenient=False):
+        elif _differs(old, new, span, lenient=False):
             yield name
 
 
-def _private_differs(name: str, old: Any, new: _Lenient, module: types.ModuleType | None) -> bool:
+def _private_differs(name: str, old: Any, new: _Lenient, module: types.ModuleType | None, span: _Span) -> bool:
     then = old.copy if isinstance(old, _Lenient) else _MISSING
     if isinstance(old, _Lenient) and old.identity != new.identity:
         return True  # another function
-    if _differs(then, new.copy, lenient=True):
+    if _differs(then, new.copy, span, lenient=True):
         return True
     return then != new.copy and _is_filled_later(then, new.copy) and _is_only_stored(name, module)
 
@@ -112,7 +136,10 @@ def imported_by(module: types.ModuleType, others: Collection[str]) -> Iterator[s
     """Yield those of the other modules that this module uses."""
     by_last_part = {name.rpartition(".")[2]: name for name in others}
     for value in list(vars(module).values()):
-        name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+        try:
+            name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+        except Exception:  # see `attributes`
+            continue
         if isinstance(name, str) and name in others and name != module.__name__:
             yield name
         if isinstance(value, types.FunctionType) and name == module.__name__:
@@ -150,6 +177,7 @@ class _Same:
 
     value: Any = field(compare=False)
     identity: int
+    is_unread: bool = field(default=False, compare=False)  # whether a limit prevented a copy of the content
 
 
 @dataclass(slots=True)
@@ -187,6 +215,7 @@ class _Lenient:
 
 
 _MISSING = object()
+_UNREADABLE = object()
 
 
 @dataclass(slots=True)
@@ -207,8 +236,10 @@ class _Copier:
             return _Number(same, None if isinstance(value, random.SystemRandom) else hash(value.getstate()))
         if (bits := _numpy_generator(value)) is not None:
             return _Number(same, repr(bits.state))
-        if depth == 0 or self.budget <= 0 or isinstance(value, type | types.BuiltinFunctionType | types.ModuleType):
+        if isinstance(value, type | types.BuiltinFunctionType | types.ModuleType):
             return same
+        if depth == 0 or self.budget <= 0:
+            return _Same(value, id(value), is_unread=True)
         if isinstance(value, types.FunctionType):
             return self.function(value, depth - 1) if value.__closure__ or value.__dict__ else same
         if isinstance(value, contextvars.ContextVar):
@@ -279,21 +310,29 @@ def _numpy_generator(value: object) -> Any:
     return getattr(value, "bit_generator", getattr(value, "_bit_generator", None))
 
 
-def _differs(old: Any, new: Any, *, lenient: bool) -> bool:
-    """Return whether two copies differ; leniently, new parts do not count, nor objects in the place of None."""
+def _differs(old: Any, new: Any, span: _Span, *, lenient: bool) -> bool:
+    """Return whether two copies differ; leniently, new parts do not count, nor objects in the place of None.
+
+    Objects with a copy of the content on one side only are compared by identity, or leniently by type. Additions to
+    another object may have used up the budget of one side.
+    """
     if old is _MISSING or new is _MISSING:
         is_counter = isinstance(new, tuple) and new[0] is int
         return is_counter or not lenient
+    if isinstance(old, _Same) and old.is_unread:
+        new = _same(new)
+    elif isinstance(new, _Same) and new.is_unread:
+        old = _same(old)
     if isinstance(old, _Mapping) and isinstance(new, _Mapping):
-        return (not lenient and old.same != new.same) or _parts_differ(old, new, lenient=lenient)
+        return (not lenient and old.same != new.same) or _parts_differ(old, new, span, lenient=lenient)
     if isinstance(old, _Sequence) and isinstance(new, _Sequence):
         if old.same != new.same and not lenient:
             return True
         if not isinstance(old.parts, list) or not isinstance(new.parts, list) or len(old.parts) != len(new.parts):
             return bool(old.parts != new.parts)
-        return any(_differs(one, other, lenient=lenient) for one, other in zip(old.parts, new.parts, strict=True))
+        return any(_differs(one, other, span, lenient=lenient) for one, other in zip(old.parts, new.parts, strict=True))
     if lenient:
-        if _is_filled_later(old, new) or _is_time(new):
+        if _is_filled_later(old, new) or _is_time(new, span):
             return False
         if isinstance(old, _Same) and isinstance(new, _Same):
             return type(old.value) is not type(new.value)
@@ -302,7 +341,11 @@ def _differs(old: Any, new: Any, *, lenient: bool) -> bool:
     return bool(old != new)
 
 
-def _parts_differ(old: _Mapping, new: _Mapping, *, lenient: bool) -> bool:
+def _same(copy: Any) -> Any:
+    return copy.same if isinstance(copy, _Number | _Sequence | _Mapping) else copy
+
+
+def _parts_differ(old: _Mapping, new: _Mapping, span: _Span, *, lenient: bool) -> bool:
     lenient = lenient or new.of_library
     for name in dict.fromkeys((*old.parts, *new.parts)):
         one, other = old.parts.get(name, _MISSING), new.parts.get(name, _MISSING)
@@ -310,7 +353,7 @@ def _parts_differ(old: _Mapping, new: _Mapping, *, lenient: bool) -> bool:
             continue  # a new key of a dict
         is_local = isinstance(new.same.value, threading.local) and isinstance(other, tuple)
         is_private = new.is_object and isinstance(name, str) and name.startswith("_")
-        if _differs(one, other, lenient=(lenient or is_private) and not is_local):
+        if _differs(one, other, span, lenient=(lenient or is_private) and not is_local):
             return True
     return False
 
@@ -322,17 +365,16 @@ def _is_filled_later(old: Any, new: Any) -> bool:
     return bool(old == (type(None), None)) or (old == (bool, False) and new == (bool, True))
 
 
-def _is_time(copy: Any) -> bool:
-    if not (isinstance(copy, tuple) and copy[0] is float):
-        return False
-    return any(abs(copy[1] - clock()) < _RECENT for clock in (time.time, time.monotonic, time.perf_counter))
+def _is_time(copy: Any, span: _Span) -> bool:
+    """Return whether a value is the time of one of the clocks during the cell."""
+    return isinstance(copy, tuple) and copy[0] is float and any(start <= copy[1] <= end for start, end in span)
 
 
 def _is_only_stored(name: str, module: types.ModuleType | None) -> bool:
     """Return whether one function of a module sets this attribute without reading it, and another function reads it."""
     is_stored = is_read = False
     for value in list(vars(module).values()) if module is not None else ():
-        if not isinstance(value, types.FunctionType) or name not in value.__code__.co_names:
+        if type(value) is not types.FunctionType or name not in value.__code__.co_names:
             continue
         used = [each.opname for each in dis.get_instructions(value) if each.argval == name]
         reads = any(op.startswith("LOAD_") for op in used)

@@ -18,7 +18,7 @@ from ...core.model.job import Note
 from ...core.model.text import join_names
 from ...values.libraries import is_library
 from .messages import KernelRequest
-from .module_state import attributes, changed_attributes, imported_by, watch_imports
+from .module_state import attributes, changed_attributes, clock_times, imported_by, watch_imports
 from .state_probes import Probe, TorchState, wanted_probes
 from .twister import Twister
 
@@ -39,6 +39,7 @@ class StateCheck:
     _modules: dict[str, dict[str, Any]] = field(default_factory=dict)
     # Changed attributes, such as ("config", "LIMIT").
     _changed_modules: dict[tuple[str, str], None] = field(default_factory=dict)
+    _began: tuple[float, ...] = ()  # times of the clocks when the cell began
     _watching: bool = False
     _depth: int = 0  # nesting depth of imports of libraries
     _stop: Callable[[], None] | None = None
@@ -61,6 +62,7 @@ class StateCheck:
         self._before = state
         for name in self._modules:
             self._modules[name] = attributes(sys.modules.get(name))
+        self._began = clock_times()
         self._watching = True
 
     def notes(self) -> Iterator[Note]:
@@ -98,7 +100,7 @@ class StateCheck:
 
     def _compare_module(self, name: str) -> None:
         before, after = self._modules[name], attributes(sys.modules.get(name))
-        for attribute in changed_attributes(before, after, sys.modules.get(name)):
+        for attribute in changed_attributes(before, after, sys.modules.get(name), self._began):
             self._changed_modules[name, attribute] = None
 
     # -- imports

@@ -25,7 +25,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from ...core.model.job import KERNEL_DIED, TIMED_OUT, Job, Outcome, Result
-from ...core.model.masking import is_reference, masked
+from ...core.model.secret_names import is_reference, masked
 from ...core.model.states import TaskState
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.leftovers import forget_processes, record_processes

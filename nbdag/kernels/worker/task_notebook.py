@@ -15,7 +15,7 @@ from nbformat import v4
 
 from ...core.model.cell_tags import HELPER, PARAMETERS, SETUP, TASK
 from ...core.model.job import Job
-from ...core.model.masking import is_reference
+from ...core.model.secret_names import is_reference
 from ..runtime.messages import KernelRequest
 
 _INPUTS = "_nbdag.inputs()"

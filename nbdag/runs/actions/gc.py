@@ -15,9 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...home import Home, the_home
+from ...core.model.text import join_names
+from ...home import Home, the_home, without_secrets
 from ...storage import StoredFile, files_at
 from ...storage.folders import KEPT
+from ...storage.owners import other_owners
 from ..execution.recovery import open_recovered_store
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Cleaned:
     notebooks: int = 0  # number of pinned notebooks
     folders: int = 0  # number of run folders, which hold the report and the notebooks and logs of attempts
     bytes: int = 0  # total size of these files
+    kept: str = ""  # sentence that says why no file of the storage was deleted; "" if the files were checked
 
 
 def clean_db(keep: float, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
@@ -53,7 +56,11 @@ def clean_db(keep: float, *, dry_run: bool = False, home: Home | None = None) ->
 
 
 def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
-    """Delete files that no run needs; with `keep`, first delete records as `clean_db` does."""
+    """Delete files that no run needs; with `keep`, first delete records as `clean_db` does.
+
+    No value, notebook or run folder is deleted from a storage that has another owner, because the database does not
+    know the other owner's runs.
+    """
     from ...values import ValueStore  # imported here because it is slow to import and `nbdag.runs` imports this module
 
     here = the_home(home)
@@ -66,6 +73,9 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
     # Values of the storage are described there; reading the descriptions does not download the values.
     values = ValueStore(here.remote_values or str(here.values)).in_use(values)
     newest = min(time.time(), oldest_start or time.time()) - GRACE
+    kept = _why_kept(here)
+    if kept and here.remote is None:
+        return Cleaned(**_about(deleted), kept=kept)
     unneeded = {
         "values": [path for path in _files(here.values, 2) if path.name.partition(".")[0] not in values],
         "notebooks": [path for path in _files(here.files / "notebooks", 1) if path.stem not in notebooks],
@@ -83,14 +93,26 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
             else:
                 counts[kind] -= 1
     if here.remote is not None:
-        stored = _unneeded_in_storage(here.remote, values, notebooks, runs, newest)
+        stored = {} if kept else _unneeded_in_storage(here.remote, values, notebooks, runs, newest)
         # The home has copies of some of these files, which are not counted twice.
         counts = {kind: len({_unit(each.name) for each in found}) for kind, found in stored.items()}
         stored["copies"] = [each for each in files_at(here.remote).files("folders") if each.modified < newest - KEPT]
         size = sum(each.size for found in stored.values() for each in found)
         if not dry_run:
             files_at(here.remote).delete(each.name for found in stored.values() for each in found)
-    return Cleaned(**_about(deleted), bytes=size, **counts)
+    return Cleaned(**_about(deleted), bytes=size, kept=kept, **counts)
+
+
+def _why_kept(home: Home) -> str:
+    """Return why no file may be deleted from the storage of a home, or "" if all files there belong to the home."""
+    others = other_owners(home)
+    if not others:
+        return ""
+    place = without_secrets(home.remote or str(home.files))
+    return (
+        f"no files were deleted in {place}, because this database does not know the runs of {join_names(others)}; use "
+        f"one storage for each project, or delete the marker in {place}/owners of an owner that no longer exists"
+    )
 
 
 def _unneeded_in_storage(

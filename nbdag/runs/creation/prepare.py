@@ -21,7 +21,7 @@ from ...building import BuiltNotebook, build, secret_parameters
 from ...core.cells import parameter_types
 from ...core.model.dag import Dag, Problem
 from ...core.model.job import Note
-from ...core.model.masking import masked_value
+from ...core.model.secret_names import masked_value
 from ...core.model.text import plural
 from ...core.options.option_types import nearest
 from ...core.planning.clearing import with_setups

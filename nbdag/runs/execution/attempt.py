@@ -41,6 +41,7 @@ from ...errors import NbdagError, error
 from ...executors import Executor
 from ...home import Home, absolute, the_home
 from ...storage import cache_root, files_at
+from ...storage.owners import ATTEMPTS
 from ..creation.prepare import (
     FolderMissingError,
     NotebookProblemsError,
@@ -212,7 +213,7 @@ class _Execution:
         if before is not None and self._is_final(before):
             return FinishedAttempt(state=TaskState.FAILED, error=f"{before.outcome.error} (not retried)")
         job = self._job()
-        with executor_ready("local", 1, self.home) as executor:
+        with executor_ready("local", 1, self.home, owner=ATTEMPTS) as executor:
             if before is not None and before.outcome.state is TaskState.RUNNING:
                 # The program that planned the run has given the earlier attempt up, but its processes may be alive.
                 earlier = replace(self.key, try_number=before.try_number)

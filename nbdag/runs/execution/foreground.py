@@ -27,6 +27,7 @@ from ...executors import Choice, Executor
 from ...home import Home, the_home
 from ...scheduler import HEARTBEAT_INTERVAL, Scheduler, new_instance
 from ...storage import files_at
+from ...storage.owners import record_owner
 from ...store.rows import Change, NewRun, RunRow
 from ..creation.build import build_run
 from ..creation.partial_runs import Borrowed
@@ -206,8 +207,10 @@ def execute_runs(
 
 
 @contextlib.contextmanager
-def executor_ready(choice: str | Choice, jobs: int | None, home: Home) -> Iterator[Executor]:
+def executor_ready(choice: str | Choice, jobs: int | None, home: Home, *, owner: str = "") -> Iterator[Executor]:
     """Yield an executor for `jobs` tasks at once (None: as many as it chooses), and stop it at the end.
+
+    `owner` is recorded as the owner of the files in the storage (default: the database of the home).
 
     Raises `UnwritableStorageError` or `HomeError` if nothing can be written to the storage.
     """
@@ -219,6 +222,7 @@ def executor_ready(choice: str | Choice, jobs: int | None, home: Home) -> Iterat
             files_at(home.remote).check()
         elif home.storage is not None:
             home.make_folder(home.values)
+        record_owner(home, owner)
         yield executor
     finally:
         executor.stop()

@@ -1,12 +1,12 @@
 """Notify the recipients of a DAG: a run ended, a task is retried or asks for approval, or a deadline was missed.
 
 `%dag --on-failure`, `--on-success`, `--on-retry`, `--on-approval` and `--on-deadline` name the recipients. A recipient
-is an apprise URL, a `module:function`, or `:function`, a function of the notebook's setup. The function of a module is
-called with a mapping: `event`, `dag`, `run_id`, `state`, `task`, `title`, `message`, `url`, `report`. For one of
-the notebook, the setup is executed again, and its mapping has the names of a task's context as well (`ds`, `params`,
-`dag_run`, …), and the `reason`. A separate thread starts one process per notification, in the run's folder. Tasks do
-not wait for a notification; it has a time limit and cannot change the run. A failed notification is recorded as a note
-on the run.
+is an apprise URL, a `module:function`, or `:function`, a function of the notebook's setup. The function is called with
+a mapping that has the keys `event`, `dag`, `run_id`, `state`, `task`, `title`, `message`, `url` and `report`. For a
+recipient `:function`, the setup is executed again, and the mapping also has the names of a task's context (`ds`,
+`params`, `dag_run`, …) and the `reason`. A separate thread starts one process per notification, in the run's folder.
+Tasks do not wait for a notification; it has a time limit and cannot change the run. A failed notification is recorded
+as a note on the run.
 
 If the address of the page is known (`page_urls`), the message ends with a link, which is also `url`. With
 `--attach html`, the report so far is attached as an HTML page; `report` is the path of its file, which is deleted after
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.model.dag import CellKind, Dag
 from ...core.model.job import Note
-from ...core.model.masking import masked_recipient, without_passwords
+from ...core.model.secret_names import masked_recipient, without_passwords
 from ...core.model.states import ACTIVE, RunState, TaskState
 from ...core.model.text import run_selector, task_label
 from ...errors import NbdagError
@@ -73,7 +73,7 @@ class Notifier:
             self._pool.submit(self._send, run.row, run.dag, recipient, message, setup)
 
     def has_ended(self, run: RunRow) -> None:
-        """Notify about a run that ended without an owner."""
+        """Notify about a run that was recorded as failed because its owner had died."""
         # Errors are ignored: without the pinned notebook, the recipients are unknown.
         with contextlib.suppress(NbdagError):
             self.on_change(OwnedRun.of(run, run_dag(self._home, run), (), (), {}))

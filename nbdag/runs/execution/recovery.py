@@ -1,5 +1,7 @@
 """Record the outcome of runs and attempts whose process has died. No other module starts a recovery.
 
+`scheduler.dead_runs` has the rules: which runs are orphaned, and what becomes of their attempts.
+
 `run`, `resume`, `backfill`, `scheduler` and `doctor` recover orphaned runs. `clear`, `mark`, `cancel` and `gc` do so
 too, because they cannot change an orphaned run. Queries never recover: they show the recorded state of an orphaned run.
 """

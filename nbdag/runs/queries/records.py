@@ -16,7 +16,7 @@ from typing import Any
 
 from ...core.model import text
 from ...core.model.job import Note, StoredOutput
-from ...core.model.masking import masked
+from ...core.model.secret_names import masked
 from ...core.model.states import RunState, TaskState
 from ...errors import NbdagError, error
 from ...home import Home

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.model.job import Note
-from ...core.model.masking import masked
+from ...core.model.secret_names import masked
 from ...home import Home, the_home
 from .files.notebooks import recorded_versions
 from .liveness import owner_of

@@ -1,4 +1,7 @@
-"""`why`: explain the state of a task: its unmet conditions, or its outcome."""
+"""`why`: explain the state of a task: its unmet conditions, or its outcome.
+
+`core.planning.explain` words the conditions; this module finds those that hold, and adds outcomes.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from . import (
     run_actions,
     runs,
     scheduler,
-    tasks,
+    task_details,
 )
 from .base import ROUTES
 
@@ -35,5 +35,5 @@ __all__ = [
     "run_actions",
     "runs",
     "scheduler",
-    "tasks",
+    "task_details",
 ]

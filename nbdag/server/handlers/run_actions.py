@@ -1,4 +1,4 @@
-"""Changes of a run: clear, mark, cancel, approve."""
+"""Change a run and its tasks: clear, mark, cancel, approve."""
 
 from __future__ import annotations
 

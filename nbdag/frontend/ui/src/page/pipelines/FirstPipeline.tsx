@@ -1,4 +1,4 @@
-// The list without pipelines: how to make the first one.
+// Shown instead of an empty list of pipelines: how to make the first pipeline.
 const CELLS: readonly (readonly [string, string])[] = [
   ['%load_ext nbdag', 'once, at the top of the notebook'],
   ['%dag sales --schedule "0 6 * * mon-fri" --tz Europe/Paris', 'the name and the schedule'],

@@ -12,6 +12,7 @@ from ...migrate import measure as measuring
 from ...migrate.suggest import Suggestion
 from ...migrate.suggest import suggest as propose
 from ...migrate.tagged_copy import tagged_copy
+from ..creation.prepare import kernel_installed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +41,19 @@ def suggest(
     With `measure`, the notebook runs once from top to bottom in one kernel; `report` is called after each cell with the
     number of cells that ran and of all cells.
 
-    Raise `NotebookError` for a file that is no notebook, `AlreadyTaggedError`, `NothingToSuggestError`, and
-    `MeasuredCellFailedError`.
+    Raise `NotebookError` for a file that is no notebook, `AlreadyTaggedError`, `NothingToSuggestError`, and,
+    with `measure`, `KernelMissingError` and `MeasuredCellFailedError`.
     """
     name = os.fspath(path)
-    content = notebooks.parse(notebooks.read_file(path), name=name)
-    raw, _ = notebooks.read_raw(notebooks.read_file(path), name=name)
+    text = notebooks.read_file(path)
+    content = notebooks.parse(text, name=name)
+    raw, _ = notebooks.read_raw(text, name=name)
     executed = [cell.get("execution_count") if isinstance(cell, dict) else None for cell in content["cells"]]
     found = propose(raw, name=name, executed=executed)
-    seconds = measuring.measure(Path(path), report) if measure else None
+    seconds = None
+    if measure:
+        kernel_installed(found.dag.kernel_name)
+        seconds = measuring.measure(Path(path), found.order, report)
     return SuggestedNotebook(
         suggestion=found,
         notebook=tagged_copy(content, found),

@@ -1,4 +1,4 @@
-"""Tasks of a run: details, attempts and logs."""
+"""Read the tasks of a run: details, attempts and logs. `run_actions` clears and marks tasks."""
 
 from __future__ import annotations
 
