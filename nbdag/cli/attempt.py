@@ -86,9 +86,7 @@ def _mapping(ctx: click.Context, param: click.Parameter, text: str | None) -> di
 @click.option(
     "--storage",
     metavar="FOLDER|URL",
-    envvar="NBDAG_STORAGE",
-    show_envvar=True,
-    show_default="the folder of the runs",
+    show_default="NBDAG_STORAGE, else the folder of the runs",
     help="Place of values, notebooks and logs, which every host of the run can write.",
 )
 @click.option("--poll-once", is_flag=True, help="Let a sensor with --reschedule poll once, instead of waiting.")

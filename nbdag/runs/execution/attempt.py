@@ -41,7 +41,7 @@ from ...core.planning.retries import why_not_retried
 from ...core.schedule.timetable import Timetable
 from ...errors import NbdagError, error
 from ...executors import Executor
-from ...home import Home, absolute, the_home
+from ...home import Home, absolute, storage_place, the_home
 from ...storage import cache_root, files_at
 from ...storage.owners import ATTEMPTS
 from ..creation.prepare import (
@@ -166,7 +166,8 @@ def attempt(
     recorded, _ = record_parameters(dag, parameters or {}, stays_here=True)
     kernel_installed(kernel_name or dag.kernel_name)
     here = the_home(home)
-    place = _place(storage or here.storage) or here
+    chosen = storage_place(storage, absolute(".")) if storage else here.storage
+    place = here if chosen is None else _place(chosen)
     place.make()
     key = Key(dag=dag.id, run=_safe_name(run), task=task, map_index=map_index, try_number=try_number)
     return _Execution(
@@ -408,13 +409,9 @@ class _Log:
                 self._on_output(text)
 
 
-def _place(storage: str | None) -> Home | None:
+def _place(storage: str) -> Home:
     """Return a home without a database for the files of a run: the folder, or this host's copy of the URL's files."""
-    if storage is None:
-        return None
-    if "://" in storage:
-        return Home(cache_root(storage), storage=storage.rstrip("/"))
-    return Home(absolute(storage))
+    return Home(cache_root(storage), storage=storage) if "://" in storage else Home(Path(storage))
 
 
 def _waited_for(results: SimpleQueue[Result], log: _Log) -> Result:
