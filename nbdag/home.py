@@ -17,7 +17,7 @@ whatever the umask.
     owners/ID                                 one marker for each database or program that writes into a storage
 
 If `NBDAG_STORAGE` is a folder, all of these but the database are in that folder instead. If it is a URL, the home has
-copies of the files at the URL.
+copies of the files at the URL. A relative `NBDAG_STORAGE` is a folder beside the home, whatever the working directory.
 
 Only this module puts ids into paths, and it rejects an id that could lead out of its folder.
 """
@@ -30,7 +30,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -114,6 +114,24 @@ class FolderGoneError(NbdagError):
     """The working directory was deleted."""
 
     template = "the current folder no longer exists; change to an existing folder and try again"
+
+
+@error
+class StoragePasswordError(NbdagError):
+    """The URL of the storage contains a password, which would become visible in notebooks and on other hosts."""
+
+    exit_code = 2
+
+    url: str
+    template = (
+        "the storage {shown} contains a password or key; omit it, and set it in the environment of each host, such as "
+        "AWS_SECRET_ACCESS_KEY or FSSPEC_SFTP_PASSWORD"
+    )
+
+    @property
+    def shown(self) -> str:
+        """Return the URL without passwords."""
+        return without_secrets(self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,39 +271,45 @@ def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Ho
 
     Raises `UntrustedHomeError` if another user could have written the nearest `.nbdag`, unless NBDAG_HOME names it.
     """
-    url = environ.get("NBDAG_DB_URL") or None
-    storage = _storage(environ.get(STORAGE) or None, cwd)
+    home = _find(cwd, environ, environ.get("NBDAG_DB_URL") or None)
+    storage = environ.get(STORAGE)
+    return replace(home, storage=storage_place(storage, home.root.parent)) if storage else home
+
+
+def _find(cwd: Path | None, environ: Mapping[str, str], url: str | None) -> Home:
     chosen = environ.get("NBDAG_HOME")
     if chosen and expanded(chosen).is_absolute():
-        return _chosen(expanded(chosen), url, storage)
+        return _chosen(expanded(chosen), url)
     try:
         here = (cwd or Path.cwd()).absolute()
     except FileNotFoundError:
         raise FolderGoneError from None
     if chosen:
-        return _chosen(here / chosen, url, storage)
+        return _chosen(here / chosen, url)
     for folder in (here, *here.parents):
         root = folder / NAME
         if _is_folder(root):
             why = reason_to_distrust(root)
             if why:
                 raise UntrustedHomeError(root, *why)
-            return Home(root, url, storage)
+            return Home(root, url)
     root = here / NAME
     if os.path.lexists(root):
         raise NotAFolderError(root)
-    return Home(root, url, storage)
+    return Home(root, url)
 
 
-def _storage(storage: str | None, cwd: Path | None) -> str | None:
-    """Return the storage as a URL or an absolute path."""
-    if storage is None:
-        return None
+def storage_place(storage: str, folder: Path) -> str:
+    """Return a storage as a URL or an absolute path. A relative path begins in `folder`.
+
+    Raises `StoragePasswordError`.
+    """
     protocol, _, rest = storage.partition("://")
     if rest and protocol not in ("file", "local"):
+        if without_secrets(storage) != storage:
+            raise StoragePasswordError(storage)
         return storage.rstrip("/")
-    folder = expanded(rest or storage)
-    return str(folder if folder.is_absolute() else (cwd or absolute(".")) / folder)
+    return str(folder / expanded(rest or storage))
 
 
 def reason_to_distrust(root: Path) -> tuple[str, str] | None:
@@ -321,10 +345,10 @@ def absolute(path: str | os.PathLike[str]) -> Path:
         raise FolderGoneError from None
 
 
-def _chosen(root: Path, url: str | None, storage: str | None) -> Home:
+def _chosen(root: Path, url: str | None) -> Home:
     if not _is_folder(root) and os.path.lexists(root) and os.access(root.parent, os.X_OK):
         raise NotAFolderError(root)
-    return Home(root, url, storage)
+    return Home(root, url)
 
 
 def _is_folder(path: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from .. import runs
+from ..core.model.attempt_command import INDEX_VARIABLE, NOT_YET, SKIPPED
 from ..core.model.states import TaskState
 from ..packages import require
 from . import complete
@@ -20,7 +21,6 @@ from .options import COUNT, KERNELS, date
 from .output import write_file
 from .parameters import parameter_options, parameters
 
-SKIPPED, NOT_YET = 99, 75
 EXIT_CODES = {TaskState.SUCCESS: 0, TaskState.SKIPPED: SKIPPED, TaskState.UP_FOR_RESCHEDULE: NOT_YET}
 
 
@@ -54,14 +54,14 @@ def _mapping(ctx: click.Context, param: click.Parameter, text: str | None) -> di
     type=click.IntRange(min=0),
     metavar="N",
     show_default="the task's --retries",
-    help="Number of the last try that another try may follow. After a failure that must not be retried, such as that "
-    "of a --check, further tries with the same number N fail without executing the cell.",
+    help="Number of retries: a try up to number N may be followed by another. After a failure that must not be "
+    "retried, such as that of a --check, further tries with the same number N fail without executing the cell.",
 )
 @click.option(
     "--map-index",
     type=click.IntRange(min=-1),
     default=-1,
-    envvar="NBDAG_MAP_INDEX",
+    envvar=INDEX_VARIABLE,
     show_envvar=True,
     metavar="N",
     help="Index of an instance of a mapped task.",
@@ -86,9 +86,7 @@ def _mapping(ctx: click.Context, param: click.Parameter, text: str | None) -> di
 @click.option(
     "--storage",
     metavar="FOLDER|URL",
-    envvar="NBDAG_STORAGE",
-    show_envvar=True,
-    show_default="the folder of the runs",
+    show_default="NBDAG_STORAGE, else the folder of the runs",
     help="Place of values, notebooks and logs, which every host of the run can write.",
 )
 @click.option("--poll-once", is_flag=True, help="Let a sensor with --reschedule poll once, instead of waiting.")
@@ -138,7 +136,7 @@ def attempt(
     """
     require()
     if elements and map_index >= 0:
-        map_index = -1 if os.environ.get("NBDAG_MAP_INDEX") == str(map_index) else map_index
+        map_index = -1 if os.environ.get(INDEX_VARIABLE) == str(map_index) else map_index
     done = runs.attempt(
         notebook,
         task,

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from .. import runs
+from ..export.airflow_operators import OPERATORS
 from . import complete
 from ._group import examples
 from .notebook import NOTEBOOK
@@ -30,8 +31,7 @@ _overwrite = click.option(
 
 
 def _operators(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    names = ("bash", "external-python", "kubernetes-pod", "docker")
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in OPERATORS if name.startswith(incomplete)]
 
 
 @click.group(
@@ -66,7 +66,7 @@ def export() -> None:
     show_default=True,
     metavar="NAME",
     shell_complete=_operators,
-    help="Operator of Airflow that executes the tasks: bash, external-python, kubernetes-pod or docker.",
+    help=f"Operator of Airflow that executes the tasks: {', '.join(OPERATORS)}.",
 )
 @click.option(
     "--storage",
@@ -133,7 +133,8 @@ def script(notebook: Path, output: str | None, overwrite: bool) -> None:
     The script has the code of the cells, in the order of the tasks. `-p NAME VALUE` sets a parameter. It ends at the
     first error.
 
-    What a script cannot do is refused, or said in a comment at its place. Exits with 1 if something is refused.
+    The command rejects features that a script cannot reproduce. A comment marks each option without an effect. Exits
+    with 1 if it rejects a feature.
     """
     _write(runs.export_script(notebook, command=_command()), output, overwrite)
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ..executors import LOCAL, Choice, names
-from ..home import STORAGE
+from ..home import STORAGE, absolute, storage_place
 
 # The databases store integers of 64 bits; a larger limit would raise an error.
 COUNT = click.IntRange(min=1, max=1_000_000)
@@ -47,7 +47,7 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
         *args: Any, executor: str, address: str | None, allow_mismatch: bool, storage: str | None, **others: Any
     ) -> Any:
         if storage:
-            os.environ[STORAGE] = storage  # so that child processes use it, too
+            os.environ[STORAGE] = storage_place(storage, absolute("."))  # so that child processes use it, too
         options = {"address": address, "allow_mismatch": allow_mismatch}
         chosen = Choice(executor, {name: value for name, value in options.items() if value})
         return command(*args, executor=chosen, **others)

@@ -133,12 +133,13 @@ class HostState:
 def hosts(choice: Choice, storage: str = "") -> list[HostState] | None:
     """Return the hosts of a cluster that is running; None if the executor uses no cluster or starts one itself.
 
-    With the URL of a storage, every host checks that it can write there.
+    With the URL of a storage, every host checks that it can write there. Raises the errors of `create`.
     """
     address = choice.options.get("address")
     if address is None:
         find(choice.name)
         return None
+    _load(choice)
     find_hosts = getattr(import_module(find(choice.name).module), "hosts", None)
     return None if find_hosts is None else cast("list[HostState]", find_hosts(address, storage))
 
@@ -149,9 +150,14 @@ def create(choice: str | Choice, slots: int | None = None) -> Executor:
     Raises `UnknownExecutorError`, `ExecutorImportError` or `ExecutorOptionError`.
     """
     chosen = Choice(choice) if isinstance(choice, str) else choice
+    return cast("Executor", _load(chosen)(slots, **chosen.options))
+
+
+def _load(chosen: Choice) -> Callable[..., Any]:
+    """Import an executor and return the callable that creates it, after checking the executor's options."""
     point = find(chosen.name)
     try:
-        make = point.load()
+        make: Callable[..., Any] = point.load()
     except ImportError as failure:
         raise ExecutorImportError(chosen.name, str(failure), _package_of(point, failure)) from failure
     if chosen.options:
@@ -160,7 +166,7 @@ def create(choice: str | Choice, slots: int | None = None) -> Executor:
         for option in chosen.options:
             if option not in known and not any(each.kind is each.VAR_KEYWORD for each in takes):
                 raise ExecutorOptionError(chosen.name, option)
-    return cast("Executor", make(slots, **chosen.options))
+    return make
 
 
 def find(name: str) -> EntryPoint:

@@ -20,7 +20,7 @@ from ..core.model.dag import Dag, Task, group_of
 from ..core.model.secret_names import masked_sources
 from ..core.options.options import TaskOptions
 from . import ExportError
-from .airflow_operators import OPERATORS, AttemptOperator, BashAttempt
+from .airflow_operators import OPERATORS, AttemptOperator
 from .airflow_schedule import NoEqualError, asset, schedule
 from .python_text import WIDTH, Code, block, call, duration, identifier, indented, literal
 
@@ -369,7 +369,7 @@ class _File:
             rest = {key: value for key, value in named.items() if key != "trigger_rule"}
             yield f"{variable} = {operator.mapped(local, task.id, rest, list_, indent=column)}"
             return
-        if task.polls and options.reschedule and isinstance(operator, BashAttempt) and not options.when:
+        if task.polls and options.reschedule and operator.has_sensor and not options.when:
             self._use("airflow.providers.standard.sensors.bash", "BashSensor")
             named.pop("execution_timeout", None)
             yield f"{variable} = {operator.sensor(local, task.id, {**named, **self._sensor(options)}, indent=column)}"
@@ -417,9 +417,9 @@ class _File:
             yield f"--deadline {options.deadline} has no equivalent in Airflow, whose deadlines are for whole runs"
         if options.map and options.max_map_length != MAX_MAP_LENGTH:
             yield f"--max-map-length {options.max_map_length}: set [core] max_map_length of Airflow to at least this"
-        if task.polls and options.reschedule and (not isinstance(self.operator, BashAttempt) or options.when):
+        if task.polls and options.reschedule and (not self.operator.has_sensor or options.when):
             yield "--reschedule has no equivalent in this operator: the task occupies its slot between two polls"
-        if task.polls and options.reschedule and options.retries and isinstance(self.operator, BashAttempt):
+        if task.polls and options.reschedule and options.retries and self.operator.has_sensor:
             yield "Airflow does not retry a BashSensor that fails"
 
     # Dependencies

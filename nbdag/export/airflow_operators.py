@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..core.model.attempt_command import INDEX_VARIABLE, NOT_YET, SKIPPED
 from .python_text import Code, call, literal
-
-SKIPPED = 99  # exit code of an attempt whose task is skipped
-NOT_YET = 75  # exit code of a sensor whose condition is not true yet
 
 _OPTIONS = """\
     words += ["--code-version", CODE_VERSION, "--storage", STORAGE]
@@ -74,6 +72,11 @@ class AttemptOperator:
         """Return further arguments of a mapped task."""
         return {}
 
+    def sensor(self, id: str, task: str, named: Mapping[str, Any], *, indent: int) -> Code:
+        """Return the call that creates a BashSensor, which frees its slot between two polls, if `has_sensor`."""
+        given = {"task_id": id, "bash_command": _attempt(task, ["--poll-once"]), "retry_exit_code": NOT_YET, **named}
+        return call("BashSensor", [], given, indent=indent)
+
 
 class BashAttempt(AttemptOperator):
     """The BashOperator, and the BashSensor for sensors that free their slot."""
@@ -83,11 +86,6 @@ class BashAttempt(AttemptOperator):
     def partial(self) -> dict[str, Any]:
         """Return the argument that adds the variables to the environment of the worker."""
         return {"append_env": True}
-
-    def sensor(self, id: str, task: str, named: Mapping[str, Any], *, indent: int) -> Code:
-        """Return the call that creates a sensor that frees its slot between two polls."""
-        given = {"task_id": id, "bash_command": _attempt(task, ["--poll-once"]), "retry_exit_code": NOT_YET, **named}
-        return call("BashSensor", [], given, indent=indent)
 
 
 class ExternalPythonAttempt(AttemptOperator):
@@ -103,7 +101,7 @@ class ExternalPythonAttempt(AttemptOperator):
         """Return the function that makes the command, and the function that executes it."""
         return (
             f"{super().helper()}\n\n\n"
-            'def execute(*words, NBDAG_MAP_INDEX="-1"):\n'
+            f'def execute(*words, {INDEX_VARIABLE}="-1"):\n'
             '    """Execute an attempt in the Python of the task, and return its result."""\n'
             "    import json\n"
             "    import os\n"
@@ -113,7 +111,7 @@ class ExternalPythonAttempt(AttemptOperator):
             "\n"
             '    with tempfile.NamedTemporaryFile("r") as result:\n'
             '        command = [sys.executable, *words, "--result", result.name]\n'
-            '        environment = {**os.environ, "NBDAG_MAP_INDEX": NBDAG_MAP_INDEX}\n'
+            f'        environment = {{**os.environ, "{INDEX_VARIABLE}": {INDEX_VARIABLE}}}\n'
             "        code = subprocess.run(command, check=False, env=environment).returncode\n"
             "        if code:\n"
             "            sys.exit(code)\n"

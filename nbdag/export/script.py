@@ -6,7 +6,7 @@ mapped task is a function that is called for each element, a sensor is a loop. A
 the tasks below it check. As the script ends at the first error, each task above a task has succeeded or was skipped.
 
 IPython's magics are translated as IPython translates them, and then need IPython. Cells in another language (operators
-such as bash and sql) call functions of the package nbdag, which the script says at their place.
+such as bash and sql) call functions of nbdag; a comment above each such cell says so.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from ..core.cells.source import Python, SyntaxProblem, to_python
+from ..core.cells.source import SyntaxProblem, to_python
 from ..core.model.dag import Cell, CellKind, Dag, Task
 from ..core.options.option_types import write_duration
 from ..core.options.options import TaskOptions
 from . import ExportError
 from .python_text import WIDTH, identifier, literal
-from .script_code import Code, code_of, without_future
+from .script_code import CellCode, code_of, without_future
 
 # Options of tasks without an effect in a script.
 _NO_EFFECT = (
@@ -41,11 +42,8 @@ _OF_RUN = {
     "data_interval_start": "datetime.now(timezone.utc)",
     "data_interval_end": "datetime.now(timezone.utc)",
 }
-_RUN_USE = re.compile(r"\bdag_run\b(?:\.(\w+))?")
-_NBDAG = re.compile(r"\bnbdag\b")
-_SKIPS = re.compile(r"\braise\s+(?:nbdag\.)?Skip\b")
 # A name of the script's own while the script is written. In the end, a name that the notebook also uses is changed.
-_OWN = re.compile(r"⟦(show|skipped|not_chosen|parameters|PARAMETERS|TEXTS|results|deadline|run_\w+)⟧")
+_OWN = re.compile(r"⟦(each|show|skipped|not_chosen|parameters|PARAMETERS|TEXTS|results|deadline|run_\w+)⟧")
 _RULE = "-" * 20
 
 _SHOW = '''\
@@ -204,7 +202,7 @@ class _Script:
         if self._skippable:
             yield "⟦skipped⟧ = set()  # tasks that did not run"
 
-    def _code(self, cell: Cell, *, wrap: bool = True) -> Code:
+    def _code(self, cell: Cell, *, wrap: bool = True) -> CellCode:
         """Return the code of a cell, and record what it needs."""
         where = f"task {cell.task}" if cell.task else f"cell {cell.in_file + 1}"
         python = to_python(cell.code)
@@ -215,21 +213,22 @@ class _Script:
             self.imports |= {"import sys", "from IPython.core.interactiveshell import InteractiveShell"}
         text, future = without_future(code.text)
         self.future |= future
-        self._check_code(python, code.text, where)
-        if _NBDAG.search(_code_words(code.text)):
+        tree = ast.parse(code.text)
+        self._check_code(tree, where)
+        if _uses_nbdag(tree):
             self.library.append(where)
-        code = Code(text, needs_ipython=code.needs_ipython)
+        code = CellCode(text, needs_ipython=code.needs_ipython)
         if wrap and python.shown and code.shows:
             self.helpers.append(_SHOW)
             code = code.wrapped("⟦show⟧(", ")")
         return code
 
-    def _check_code(self, python: Python, text: str, where: str) -> None:
-        if any(isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) for node in _top_level(python.tree)):
+    def _check_code(self, tree: ast.Module, where: str) -> None:
+        if any(isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) for node in _top_level(tree)):
             self.refused.append(f"{where} has await at its top level; write asyncio.run(…) there")
-        if _SKIPS.search(text):
+        if any(isinstance(node, ast.Raise) and _is_skip(node.exc) for node in ast.walk(tree)):
             self.refused.append(f"{where} raises Skip, which only nbdag handles; use the option --when")
-        for name in _RUN_USE.findall(_code_words(text)):
+        for name in _attributes_of_run(tree):
             if name in _OF_RUN:
                 self.of_run.add(name)
                 self.imports |= {"from types import SimpleNamespace"}
@@ -263,13 +262,15 @@ class _Script:
         code = self._code(cell, wrap=plain)
         if len(self.library) > before:
             head.append("# It calls functions of the package nbdag.")
-        text = self._mapped(task, code) if options.map else self._with_ending(task, code)
+        text = self._with_ending(task, code)
         for check in options.check:
             self.imports.add("import sys")
             message = literal(f"task {task.id} failed: {check} is false")
             text += f"\nif not ({check}):\n    sys.exit({message})"
+        if options.map:
+            text = self._mapped(task, text)
         if task.id in self._skippable:
-            text = self._guarded(task, Code(text))
+            text = self._guarded(task, CellCode(text))
         yield "\n".join([*head, text])
 
     def _comments(self, task: Task) -> Iterator[str]:
@@ -289,7 +290,7 @@ class _Script:
         if options.map:
             yield "Without an element, nbdag skips this task and those below; the script continues with empty lists."
 
-    def _with_ending(self, task: Task, code: Code) -> str:
+    def _with_ending(self, task: Task, code: CellCode) -> str:
         """Return the code with its last expression as a choice, a condition or the end of a loop."""
         options = task.options
         if options.branch:
@@ -303,7 +304,7 @@ class _Script:
             return self._loop(task, code)
         return code.text
 
-    def _loop(self, task: Task, code: Code) -> str:
+    def _loop(self, task: Task, code: CellCode) -> str:
         self.imports.add("import time")
         options = task.options
         lines = ["while True:", code.wrapped("if ", ":\n    break").indented()]
@@ -314,28 +315,38 @@ class _Script:
             lines += ["    if time.monotonic() > ⟦deadline⟧:", f"        sys.exit({message})"]
         return "\n".join([*lines, f"    time.sleep({options.poke:g})"])
 
-    def _mapped(self, task: Task, code: Code) -> str:
-        """Return a function for the instances of a mapped task, and its calls."""
+    def _mapped(self, task: Task, text: str) -> str:
+        """Return a function for the instances of a mapped task, and its calls; `text` is the code of one instance."""
         options = task.options
         stored = {name for group in task.exports for name in group}
         if later := [each.name for other in self.dag.tasks.values() for each in other.definitions
                      if other.id != task.id and each.place.cell == self.dag.cells[task.cell].in_file]:  # fmt: skip
             self.refused.append(f"task {task.id} is mapped and defines {later[0]}; define it in a setup cell")
         variables = [name for name, _ in options.map]
+        if options.branch or (options.short_circuit and not options.when):
+            flag = "--branch" if options.branch else "--short-circuit"
+            self.refused.append(f"task {task.id} combines {flag} with --map; let another task make the choice")
+        if options.when and (read := sorted(_names(options.when).intersection(variables))):
+            self.refused.append(
+                f"task {task.id} has --map, and its --when reads the element {read[0]}; write the condition in the cell"
+            )
         # Every instance has its own copy of a value that the cell changes or binds again.
-        own = [each.name for each in task.inputs if each.name in {*task.changes, *options.change, *task.writes}]
+        changed = {*task.changes, *options.change, *task.writes} - {*variables}
+        own = [each.name for each in task.inputs if each.name in changed]
         function = "⟦run_" + re.sub(r"\W", "_", task.id) + "⟧"
         names = sorted(stored)
         returned = f"\nreturn {', '.join(names)}" if names else ""
-        body = Code(code.text + returned).indented()
+        body = CellCode(text + returned).indented()
         values = [f"({expression})" if "," in expression or " for " in expression else expression
                   for _, expression in options.map]  # fmt: skip
         if len(values) == 1:
-            each, elements, given = variables[0], values[0], variables[0]
+            # A loop of statements, unlike a comprehension, would change the variable of the notebook with this name.
+            each = variables[0] if names else "⟦each⟧"
+            elements, given = values[0], each
         else:
-            self.imports |= set() if options.zip else {"import itertools"}
-            kind = "zip({}, strict=True)" if options.zip else "itertools.product({})"
-            each, elements, given = "each", kind.format(", ".join(values)), "*each"
+            self.imports |= set() if options.paired else {"import itertools"}
+            kind = "zip({}, strict=True)" if options.paired else "itertools.product({})"
+            each, elements, given = "⟦each⟧", kind.format(", ".join(values)), "*⟦each⟧"
         copies = [f"{name}=copy.deepcopy({name})" for name in own]
         if copies:
             self.imports.add("import copy")
@@ -353,7 +364,7 @@ class _Script:
 
     # Skipped tasks
 
-    @property
+    @cached_property
     def _skippable(self) -> frozenset[str]:
         """Return the tasks that may be skipped."""
         found: set[str] = set()
@@ -376,7 +387,7 @@ class _Script:
             return set(above) <= set(found)
         return rule in _NEVER_RUN or rule == "all_skipped" or bool(set(above) & set(found))
 
-    def _guarded(self, task: Task, code: Code) -> str:
+    def _guarded(self, task: Task, code: CellCode) -> str:
         """Return the code below the condition under which the task runs."""
         options, rule = task.options, task.options.trigger
         above = [
@@ -440,6 +451,49 @@ def _top_level(tree: ast.AST) -> Iterator[ast.AST]:
             yield from _top_level(node)
 
 
-def _code_words(text: str) -> str:
-    """Return the code without its comments, in which names may be searched."""
-    return re.sub(r"#[^\n]*", "", text)
+def _names(expression: str) -> set[str]:
+    """Return the names that an expression uses."""
+    return {node.id for node in ast.walk(ast.parse(expression, mode="eval")) if isinstance(node, ast.Name)}
+
+
+def _attributes_of_run(tree: ast.AST) -> Iterator[str]:
+    """Yield the attribute of each use of `dag_run`, or "" for a use as a whole."""
+    within: set[int] = set()  # ids of the nodes of `dag_run` of which an attribute is used
+    for node in ast.walk(tree):  # each node before its children
+        match node:
+            case ast.Attribute(value=ast.Name(id="dag_run") as run, attr=name):
+                within.add(id(run))
+                yield name
+            case ast.Name(id="dag_run") if id(node) not in within:
+                yield ""
+
+
+def _is_skip(raised: ast.expr | None) -> bool:
+    """Return whether `raise` with this expression skips the task."""
+    match raised:
+        case ast.Call(func=kind):
+            return _is_skip(kind)
+        case ast.Name(id="Skip") | ast.Attribute(value=ast.Name(id="nbdag"), attr="Skip"):
+            return True
+    return False
+
+
+def _uses_nbdag(tree: ast.AST) -> bool:
+    """Return whether the code imports the package nbdag or uses it by this name."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id="nbdag"):
+                return True
+            case ast.Call(func=ast.Name(id="__import__"), args=[ast.Constant(value=str(module)), *_]):
+                if _of_nbdag(module):
+                    return True
+            case ast.Import(names=names):
+                if any(_of_nbdag(each.name) for each in names):
+                    return True
+            case ast.ImportFrom(module=str(module)) if _of_nbdag(module):
+                return True
+    return False
+
+
+def _of_nbdag(module: str) -> bool:
+    return module.partition(".")[0] == "nbdag"

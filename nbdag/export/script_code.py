@@ -16,7 +16,7 @@ _MULTILINE = frozenset({tokenize.STRING, *(getattr(tokenize, name, -1) for name 
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class CellCode:
     """Python source of a cell."""
 
     text: str
@@ -33,7 +33,7 @@ class Code:
             return False
         return not ast.unparse(last.value).startswith("get_ipython()")
 
-    def wrapped(self, before: str, after: str) -> Code:
+    def wrapped(self, before: str, after: str) -> CellCode:
         """Return the code with text before and after its last expression; without one, return the code unchanged."""
         last = self._last()
         if last is None:
@@ -91,7 +91,7 @@ class Code:
         return sum(len(each) + 1 for each in self.text.split("\n")[: line - 1]) + column
 
 
-def code_of(code: str, source: str) -> Code:
+def code_of(code: str, source: str) -> CellCode:
     """Return the code of a cell without nbdag's magics, which are comments in `code` and unchanged in `source`."""
     lines = [
         line
@@ -102,8 +102,8 @@ def code_of(code: str, source: str) -> Code:
     if not _is_python(text):
         from IPython.core.inputtransformer2 import TransformerManager  # imported here because it is slow to import
 
-        return Code(TransformerManager().transform_cell(text).rstrip("\n"), needs_ipython=True)
-    return Code(text)
+        return CellCode(TransformerManager().transform_cell(text).rstrip("\n"), needs_ipython=True)
+    return CellCode(text)
 
 
 def without_future(text: str) -> tuple[str, bool]:

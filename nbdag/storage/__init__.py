@@ -20,12 +20,12 @@ folders:
 from each host's environment or configuration files (`AWS_ACCESS_KEY_ID`, `FSSPEC_SFTP_PASSWORD`, `~/.aws`).
 """
 
+from ..home import StoragePasswordError
 from .host import cache_root, local_copy, upload_copy
 from .remote import (
     MissingPackageError,
     Remote,
     StorageError,
-    StoragePasswordError,
     StoredFile,
     UnwritableStorageError,
     files_at,

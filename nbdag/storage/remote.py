@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import NbdagError, error
-from ..home import without_secrets
+from ..home import StoragePasswordError, without_secrets
 from ..writing import create_private_file, make_private_folder
 
 RETRY_TIMEOUT = 60.0  # seconds during which a failed operation is repeated
@@ -68,24 +68,6 @@ class UnwritableStorageError(StorageError):
     """Nothing can be written to the storage."""
 
     template = "nbdag cannot write to the storage {shown} ({reason}); create the bucket or folder, or make it writable"
-
-
-@error
-class StoragePasswordError(NbdagError):
-    """The URL of the storage contains a password, which would become visible in notebooks and on other hosts."""
-
-    exit_code = 2
-
-    url: str
-    template = (
-        "the storage {shown} contains a password or key; omit it, and set it in the environment of each host, such as "
-        "AWS_SECRET_ACCESS_KEY or FSSPEC_SFTP_PASSWORD"
-    )
-
-    @property
-    def shown(self) -> str:
-        """Return the URL without passwords."""
-        return without_secrets(self.url)
 
 
 @error

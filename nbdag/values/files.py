@@ -161,6 +161,7 @@ def _digest(head: str, parts: Iterable[bytes | memoryview]) -> str:
 
 
 _verified: set[tuple[str, int, int, int]] = set()  # files that this process has compared with their digests
+_damaged: set[tuple[str, str]] = set()  # URL of the store and digest of each damaged file that this process has read
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +275,9 @@ class RemoteFiles:
         pieces = list(_pieces(about, parts))
         found = self._remote.stat(name)
         # Only the size is compared, because comparing the content would require a download.
-        if found is None or found.size != sum(map(len, pieces)):
+        if found is None or found.size != sum(map(len, pieces)) or (self.root, digest) in _damaged:
             self._remote.write(name, b"".join(pieces))
+            _damaged.discard((self.root, digest))
         return digest
 
     def read(self, digest: str) -> Content:
@@ -287,8 +289,7 @@ class RemoteFiles:
             content = _parse(memory, digest, self.root, None)
             _verify(content, digest, self.root)
         except LostValueError:
-            # Remove the damaged file, so that a task that runs again writes the value again.
-            self._remote.delete([name_of(digest)])
+            _damaged.add((self.root, digest))  # `write` then replaces the file
             raise
         return content
 

@@ -771,3 +771,8 @@ def test_a_plot_of_a_frame_is_no_change_of_it() -> None:
 def test_a_recipient_names_a_function_of_setup(setup: str, found: list[tuple[str, str]]) -> None:
     dag = notebook(("setup", setup), ("a", "1"), dag=DagOptions(on_failure=("mailto://a:b@c", ":tell")))
     assert [(each.code, each.hint) for each in dag.problems if each.code == "NB321"] == found
+
+
+def test_each_recipient_of_a_flag_is_checked() -> None:
+    dag = notebook(("setup", "def tell(context): ..."), ("a", "1"), dag=DagOptions(on_failure=(":tel", ":tell")))
+    assert [each.hint for each in dag.problems if each.code == "NB321"] == ["did you mean :tell?"]

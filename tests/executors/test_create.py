@@ -10,7 +10,16 @@ import pytest
 
 import nbdag.executors
 import nbdag.executors.local
-from nbdag.executors import GROUP, Choice, ExecutorImportError, UnknownExecutorError, create, names
+from nbdag.executors import (
+    GROUP,
+    Choice,
+    ExecutorImportError,
+    ExecutorOptionError,
+    UnknownExecutorError,
+    create,
+    hosts,
+    names,
+)
 from nbdag.testing import InProcessExecutor
 
 
@@ -83,3 +92,12 @@ def test_an_executor_that_cannot_be_imported_names_the_package_to_install(
         f"cannot import executor 'cluster' (No module named '{missing}'); install its package: "
         f"python -m pip install '{package}'"
     )
+
+
+def test_the_hosts_of_an_executor_without_its_package_or_with_another_option_are_an_error(
+    installed: dict[str, EntryPoint],
+) -> None:
+    installed["cluster"] = EntryPoint("cluster", "no_such_package.executors:Dask [dask]", GROUP)
+    for name, expected in (("cluster", ExecutorImportError), ("local", ExecutorOptionError)):
+        with pytest.raises(expected):
+            hosts(Choice(name, {"address": "tcp://host:8786"}))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import pytest
 from export_notebooks import NOTEBOOKS
 
@@ -22,6 +23,7 @@ from nbdag.core.model.dag import Dag
 from nbdag.errors import NbdagError
 from nbdag.export import ExportError
 from nbdag.export.airflow import Target, airflow_file
+from nbdag.home import StoragePasswordError
 
 GOLDEN = Path(__file__).parent / "golden"
 BASH = Target(
@@ -123,3 +125,17 @@ def test_wrong_input_is_refused_in_one_sentence(
     monkeypatch.delenv("NBDAG_STORAGE", raising=False)
     with pytest.raises(NbdagError, match=message):
         runs.export_airflow("nb.ipynb", **options)
+
+
+def test_the_storage_of_the_file_is_absolute_and_contains_no_password(
+    dag_of: DagOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    notebook = tmp_path / "nb.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("%%task a\nx = 1")]), notebook)
+    assert f"STORAGE = '{tmp_path}/shared'" in runs.export_airflow(notebook, storage="shared").replace('"', "'")
+    for place in ("option", "environment"):
+        monkeypatch.setenv("NBDAG_STORAGE", "s3://key:topsecret@bucket/x" if place == "environment" else "")
+        with pytest.raises(StoragePasswordError) as caught:
+            runs.export_airflow(notebook, storage="s3://key:topsecret@bucket" if place == "option" else None)
+        assert "topsecret" not in str(caught.value)

@@ -16,6 +16,7 @@ import pytest
 from nbdag.core.analysis.hidden_state import KINDS
 from nbdag.kernels.runtime import state_probes
 from nbdag.kernels.runtime.messages import KernelRequest
+from nbdag.kernels.runtime.module_state import changed_attributes, clock_times, state_of
 from nbdag.kernels.runtime.state_check import StateCheck
 from nbdag.kernels.runtime.state_probes import PROBES, Probe
 from nbdag.kernels.runtime.twister import Twister
@@ -280,6 +281,72 @@ def test_limits_lazy_objects_and_times_cause_no_false_report(
     monkeypatch.delitem(sys.modules, "m", raising=False)
     said = notes({"m": "b"}, lambda: exec(code, {"m": sys.modules["m"]}), lambda: importlib.import_module("m"))
     assert [message.split()[3] for _, message in said] == ([changed] if changed else [])
+
+
+KINDS_OF_OBJECTS = """
+import collections, contextvars, itertools, random, threading, types
+import numpy as np
+class Box:
+    shared = [1]
+    def __init__(self): self.parts = {'a': [1]}
+    def grow(self, found=[]): found.append(1)
+    @staticmethod
+    def add(found={}): found['k'] = 1
+def act(*, found=[]): pass
+def outer():
+    kept = [1]
+    return lambda: kept
+inner = outer()
+table, nested, names, queue = {'k': 1}, ({'a': (1, [2])}, 3), {1, 2}, collections.deque([[1]])
+long, wide, ordered = list(range(2000)), dict.fromkeys(range(2000)), collections.OrderedDict(a=[1])
+box, local, variable = Box(), threading.local(), contextvars.ContextVar('variable')
+numbers, chance, generator, array = itertools.count(), random.Random(1), np.random.default_rng(1), np.zeros(3)
+drawn = [numbers, chance, generator]
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        ("pass", set()),
+        ("table['k'] = True", {"table"}),
+        ("table['other'] = table.pop('k')", {"table"}),
+        ("nested[0]['a'][1].append(1)", {"nested"}),
+        ("names.add(3)", {"names"}),
+        ("queue[0][0] = 2", {"queue"}),
+        ("long.append(1)", {"long"}),
+        ("wide['x'] = 1", {"wide"}),
+        ("ordered['a'].append(1)", {"ordered"}),
+        ("box.parts['a'].append(1)", {"box"}),
+        ("box.other = 1", {"box"}),
+        ("Box.shared.append(1)", {"Box.shared"}),
+        ("Box.count = 1", {"Box.count"}),
+        ("Box.grow = lambda self: 1", {"Box.grow"}),
+        ("box.grow()", {"Box.grow"}),
+        ("act.__kwdefaults__['found'].append(1)", {"act"}),
+        ("inner().append(1)", {"inner"}),
+        ("inner.calls = 1", {"inner"}),
+        ("local.user = 1", {"local"}),
+        ("variable.set(1)", {"variable"}),
+        ("next(numbers)", {"numbers", "drawn"}),
+        ("chance.random()", {"chance", "drawn"}),
+        ("generator.random()", {"generator", "drawn"}),
+        ("array[0] = 1", {"array"}),
+        ("new = 1", {"new"}),
+        ("del table", {"table"}),
+    ],
+)
+def test_a_change_of_each_kind_of_object_is_found(
+    change: str, changed: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("kinds")
+    module.__file__ = str(tmp_path / "kinds.py")
+    monkeypatch.setitem(sys.modules, "kinds", module)  # the classes count as classes of the user
+    exec(KINDS_OF_OBJECTS, vars(module))
+    before, since = state_of(module), clock_times()
+    exec(change, vars(module))
+    assert before.is_current(module) == (not changed)  # nothing is compared if all objects are unchanged
+    assert set(changed_attributes(before, module, since)) == changed
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,6 +78,27 @@ BRANCH = (
     "%%task b --after gate\nsaid = 'b'",
     "%%task join --after a b --trigger none_failed_min_one_success --out result\nresult = said",
 )
+
+
+def test_an_attempt_reads_each_outcome_above_it_once(
+    write, attempt: Attempt, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("%%task a\nxs = [4, 5]", "%%task m --map x=xs\ny = x\nz = x", "%%task b\nboth = xs, y, z")
+    attempt("a")
+    attempt("m", elements=True)
+    for index in (0, 1):
+        attempt("m", map_index=index)
+    read_bytes, read = Path.read_bytes, Counter[str]()
+
+    def counted(path: Path) -> bytes:
+        read[path.parent.name] += path.name == "outcome.json"
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    assert attempt("b").state is SUCCESS
+    assert {name: count for name, count in read.items() if count and name != "b"} == dict.fromkeys(
+        ("a", "m", "m.0", "m.1"), 1
+    )
 
 
 def test_a_branch_names_the_tasks_that_follow_and_skips_the_others(write, attempt: Attempt, storage: Path) -> None:
@@ -182,7 +204,7 @@ def test_outputs_prose_and_scratch_cells_do_not_change_the_version(write) -> Non
         ("m", {}, "m is mapped; pass --elements"),
         ("m", {"map_index": 0, "elements": True}, "m takes either --elements or --map-index, not both"),
         ("a", {"parameters": {"k": 1}}, "the parameters cell of churn sets no 'k'"),
-        ("a", {"cwd": "/nowhere"}, "no folder /nowhere"),
+        ("a", {"cwd": "/nowhere"}, "the working directory /nowhere does not exist"),
     ],
 )
 def test_wrong_input_is_refused_in_one_sentence(

@@ -146,17 +146,17 @@ def test_a_file_of_the_home_comes_from_the_storage_if_it_is_missing(tmp_path: Pa
 @pytest.mark.parametrize(
     ("given", "remote", "files"),
     [
-        (None, None, "/h"),
+        (None, None, "/data/h"),
         ("/mnt/nbdag", None, "/mnt/nbdag"),
-        ("shared", None, "/cwd/shared"),
+        ("shared", None, "/data/shared"),
         ("file:///mnt/nbdag", None, "/mnt/nbdag"),
-        ("s3://bucket/nbdag/", "s3://bucket/nbdag", "/h"),
+        ("s3://bucket/nbdag/", "s3://bucket/nbdag", "/data/h"),
     ],
 )
 def test_the_storage_is_a_folder_or_a_url(given: str | None, remote: str | None, files: str) -> None:
-    home = find(Path("/cwd"), {"NBDAG_HOME": "/h"} | ({"NBDAG_STORAGE": given} if given else {}))
+    home = find(Path("/cwd"), {"NBDAG_HOME": "/data/h"} | ({"NBDAG_STORAGE": given} if given else {}))
     assert (home.remote, str(home.files)) == (remote, files)
-    assert (str(home.values), str(home.database)) == (f"{files}/values", "/h/nbdag.db")
+    assert (str(home.values), str(home.database)) == (f"{files}/values", "/data/h/nbdag.db")
 
 
 # -- values -----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from nbdag.storage import files_at
 from nbdag.values import LostValueError, Origins, StoreWriteError, UnstorableError, ValueStore, files
 
 MB = 1 << 20
@@ -275,6 +276,18 @@ def test_a_value_that_differs_from_its_digest_is_reported_and_healed(store: Valu
     with pytest.raises(LostValueError, match="is damaged"):
         store.load(digest)
     assert store.damaged([digest, "0" * 32]) == [digest, "0" * 32]
+    assert only_digest(store, x=array) == digest
+    np.testing.assert_array_equal(store.load(digest)["x"], array)
+
+
+def test_reading_a_damaged_value_at_a_url_deletes_nothing(tmp_path: Path) -> None:
+    store, array = ValueStore(f"memory://{tmp_path}/values"), np.arange(1000)
+    digest = only_digest(store, x=array)
+    stored, name = files_at(store.root), f"{digest[:2]}/{digest}"
+    damaged = stored.read(name)[:-1] + b"?"
+    stored.write(name, damaged)
+    assert store.damaged([digest]) == [digest]
+    assert stored.read(name) == damaged
     assert only_digest(store, x=array) == digest
     np.testing.assert_array_equal(store.load(digest)["x"], array)
 

@@ -104,13 +104,13 @@ def control_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> 
 
 def recipient_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> Iterator[Problem]:
     """Yield an error for each recipient `:function` that no setup cell defines."""
-    wanted = {
-        option.flag: each[1:]
+    wanted = [
+        (option.flag, each[1:])
         for option in OPTIONS["dag"]
         if option.recipients
         for each in getattr(dag.options, option.field)
         if each.startswith(":")
-    }
+    ]
     setups = [cell for cell in dag.cells if cell.kind is CellKind.SETUP]
     trees = [parsed.get(cell.index) for cell in setups] if wanted else []
     known: set[str] = set()
@@ -120,7 +120,7 @@ def recipient_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -
         if any(isinstance(node, ast.alias) and node.name == "*" for node in ast.walk(each.tree)):
             return
         known |= set(names_of(each.tree.body).bound)
-    for flag, name in wanted.items():
+    for flag, name in wanted:
         if name not in known:
             near = nearest(name, known)
             hint = f"did you mean :{near}?" if near else f"write def {name}(context): … in a setup cell"

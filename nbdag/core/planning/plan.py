@@ -19,8 +19,9 @@ from ..model.states import ACTIVE, FINISHED, WAITING, RunState, TaskState
 from ..model.text import join_names, local_time, plural, state_phrase
 from .dag_layout import layout
 from .deadlines import MissedDeadline, deadlines
-from .early_end import EarlyEnd, InstanceTable, failed_instances, find_early_end, find_leaves, new_move, run_timeout
+from .early_end import EarlyEnd, failed_instances, find_early_end, find_leaves, run_timeout
 from .explain import unmet_rule, unmet_upstream
+from .instance_table import InstanceTable, new_move
 from .plan_types import Expansion, Instance, InstanceKey, Plan, RunView
 from .triggers import MET_BY_SUCCESS, Counts, Decision, NextStep, decide
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextvars
 import dis
 import itertools
+import operator
 import random
 import sys
 import threading
@@ -65,7 +66,15 @@ _LIMIT = 1000  # maximum number of elements of a container that are compared
 _BUDGET = 1500  # maximum number of objects of a module that are compared
 _DEPTH = 6  # maximum number of objects within each other that are compared
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
+_ATOMS = frozenset(_PLAIN)
+_CONTAINERS = frozenset([dict, list, tuple])
+_SETS = (set, frozenset)
+_ALL_CONTAINERS = (dict, list, tuple, deque, *_SETS)
+_OPAQUE = (type, types.BuiltinFunctionType, types.ModuleType)  # compared by identity
+_OF_EACH_CLASS = frozenset(["__module__", "__doc__", "__dict__", "__weakref__", "__annotations__"])
 _FUNCTIONS = (types.FunctionType, staticmethod, classmethod, property)
+# A function that reads the content or the state of an object, the object, and the result of the function.
+_Reading = tuple[Callable[[Any], Any], Any, Any]
 _Span = tuple[tuple[float, float], ...]  # for each clock, its times before and after the cell
 _CLOCKS = (time.time, time.monotonic, time.perf_counter)
 
@@ -75,18 +84,47 @@ def clock_times() -> tuple[float, ...]:
     return tuple(clock() for clock in _CLOCKS)
 
 
-def attributes(module: types.ModuleType | None) -> dict[str, Any]:
-    """Return copies of the attributes of a module, so that later changes in place do not affect them.
+@dataclass(slots=True)
+class ModuleState:
+    """Copies of the attributes of a module."""
+
+    module: types.ModuleType | None
+    attributes: dict[str, Any]
+    contents: list[_Reading]  # of each object that was copied: its reader, the object, and the objects in it
+    states: list[_Reading]  # of each object with a state: its reader, the object, and the state
+
+    def is_current(self, module: types.ModuleType | None) -> bool:
+        """Return whether the module certainly has this state still, because each object has the same content."""
+        if module is not self.module:
+            return False
+        try:
+            return all(_are_identical(read(value), content) for read, value, content in self.contents) and all(
+                read(value) == state for read, value, state in self.states
+            )
+        except Exception:  # see `_attributes`
+            return False
+
+
+def state_of(module: types.ModuleType | None) -> ModuleState:
+    """Return the state of a module, which later changes in place do not affect."""
+    copier = _Copier()
+    return ModuleState(module, _attributes(module, copier), copier.contents, copier.states)
+
+
+def _attributes(module: types.ModuleType | None, copier: _Copier) -> dict[str, Any]:
+    """Return copies of the attributes of a module.
 
     The value of an attribute that raises an exception when it is read is `_UNREADABLE`. An example is the `settings` of
     Django before they are configured.
     """
     found: dict[str, Any] = {}
-    copier = _Copier()
-    for name, value in list(vars(module).items()) if module is not None else ():
+    if module is None:
+        return found
+    copier.note(_attributes_content, module)
+    for name, value in list(vars(module).items()):
         if not _is_ignored(name):
             try:
-                found |= _of_attribute(name, value, module.__name__, copier)  # type: ignore[union-attr]
+                found |= _of_attribute(name, value, module.__name__, copier)
             except Exception:
                 found[name] = _UNREADABLE
     return found
@@ -98,19 +136,23 @@ def _of_attribute(name: str, value: object, module: str, copier: _Copier) -> dic
         return {}
     own = getattr(value, "__module__", None) == module
     if own and isinstance(value, types.FunctionType):
-        return {name: _Lenient(copier.function(value), id(value))}
+        return {name: copier.own_function(value)}
     found = _of_class(value, copier) if own and isinstance(value, type) else {}
     found[name] = _attribute(name, copier.copy(value, _DEPTH))
     return found
 
 
-def changed_attributes(
-    before: Mapping[str, Any], after: Mapping[str, Any], module: types.ModuleType | None, since: tuple[float, ...]
-) -> Iterator[str]:
-    """Yield the names of the attributes that differ between two results of `attributes`.
+def changed_attributes(state: ModuleState, module: types.ModuleType | None, since: tuple[float, ...]) -> Iterator[str]:
+    """Yield the names of the attributes of a module that differ from an earlier state.
 
     `since` is the result of `clock_times` before the cell. A private attribute may store a later time.
     """
+    if state.is_current(module):
+        return
+    before, after = state.attributes, state_of(module).attributes
+    for attributes in (before, after):
+        for name, copy in attributes.items():
+            attributes[name] = _complete(copy)
     span = tuple(zip(since, clock_times(), strict=True))
     for name in dict.fromkeys((*before, *after)):
         old, new = before.get(name, _MISSING), after.get(name, _MISSING)
@@ -138,7 +180,7 @@ def imported_by(module: types.ModuleType, others: Collection[str]) -> Iterator[s
     for value in list(vars(module).values()):
         try:
             name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
-        except Exception:  # see `attributes`
+        except Exception:  # see `_attributes`
             continue
         if isinstance(name, str) and name in others and name != module.__name__:
             yield name
@@ -155,12 +197,20 @@ def _is_ignored(name: str) -> bool:
 def _of_class(cls: type, copier: _Copier) -> dict[str, Any]:
     """Return the attributes of a class that contain data, and its methods that do."""
     found: dict[str, Any] = {}
+    copier.note(_attributes_content, cls)
     for name, value in list(vars(cls).items()):
+        if name in _OF_EACH_CLASS:
+            continue
         key = f"{cls.__name__}.{name}"
         if isinstance(value, _FUNCTIONS):
-            function = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
+            function: Any = value
+            if not isinstance(value, types.FunctionType):
+                function = getattr(value, "__func__", None) or getattr(value, "fget", None)
             if isinstance(function, types.FunctionType):
-                found[key] = _Lenient(copier.function(function), id(function))
+                found[key] = copier.own_function(function)
+        elif type(value) in _ATOMS:
+            if not _is_ignored(name):
+                found[key] = _attribute(name, (type(value), value))
         elif not _is_ignored(name) and not hasattr(value, "__get__"):
             found[key] = _attribute(name, copier.copy(value, _DEPTH))
     return found
@@ -207,6 +257,48 @@ class _Mapping:
 
 
 @dataclass(slots=True)
+class _Container:
+    """The content of a dict, list, tuple or deque, from which `_complete` creates a `_Mapping` or a `_Sequence`.
+
+    Most containers are never compared, because nothing in the module has changed.
+    """
+
+    value: Any
+    content: list[Any]  # the keys, then the values; or the elements
+    copies: list[Any]  # of those values that are not numbers, texts and the like; None for a value that was not read
+
+    def completed(self) -> _Mapping | _Sequence:
+        """Return the copy that can be compared."""
+        copies = iter([_complete(each) for each in self.copies])
+        same = _Same(self.value, id(self.value))
+        if not isinstance(self.value, dict):
+            return _Sequence(same, [_copy_of(each, copies) for each in self.content])
+        half = len(self.content) // 2
+        pairs = zip(self.content[:half], self.content[half:], strict=True)
+        return _Mapping(same, {_key(key): _copy_of(each, copies) for key, each in pairs})
+
+
+def _copy_of(value: object, copies: Iterator[Any]) -> Any:
+    if type(value) in _ATOMS:
+        return (type(value), value)
+    copy = next(copies)
+    return copy if copy is not None else _Same(value, id(value), is_unread=True)
+
+
+def _complete(copy: Any) -> Any:
+    """Return a copy whose containers are of type `_Mapping` and `_Sequence`, so that it can be compared."""
+    if isinstance(copy, _Container):
+        return copy.completed()
+    if isinstance(copy, _Mapping):
+        copy.parts = {name: _complete(each) for name, each in copy.parts.items()}
+    elif isinstance(copy, _Lenient):
+        copy.copy = _complete(copy.copy)
+    elif isinstance(copy, types.FunctionType):
+        return _Lenient(_Same(copy, id(copy)), id(copy))
+    return copy
+
+
+@dataclass(slots=True)
 class _Lenient:
     """The copy of an attribute that is private, or of a function."""
 
@@ -223,52 +315,108 @@ class _Copier:
     """Copies values, until it has copied as many objects as its budget allows."""
 
     budget: int = _BUDGET
+    contents: list[_Reading] = field(default_factory=list)  # see `ModuleState`
+    states: list[_Reading] = field(default_factory=list)
+
+    def note(self, read: Callable[[Any], list[Any]], value: object) -> None:
+        """Record the content of an object, so that `ModuleState.is_current` notices a change."""
+        self.contents.append((read, value, read(value)))
 
     def copy(self, value: Any, depth: int) -> Any:
         """Return a copy of a value, so that later changes in place do not affect it."""
+        kind = type(value)
+        if kind in _ATOMS:
+            return (kind, value)
+        if kind in _CONTAINERS:
+            self.budget -= 1
+            if depth == 0 or self.budget <= 0:
+                return _Same(value, id(value), is_unread=True)
+            return self._container(value, depth)
         if isinstance(value, _PLAIN):
-            return (type(value), value)
+            return (kind, value)
         same = _Same(value, id(value))
         self.budget -= 1
         if isinstance(value, itertools.count):
-            return _Number(same, repr(value))
+            return self._number(same, repr)
         if isinstance(value, random.Random):
-            return _Number(same, None if isinstance(value, random.SystemRandom) else hash(value.getstate()))
-        if (bits := _numpy_generator(value)) is not None:
-            return _Number(same, repr(bits.state))
-        if isinstance(value, type | types.BuiltinFunctionType | types.ModuleType):
+            return self._number(same, _random_state)
+        if _numpy_generator(value) is not None:
+            return self._number(same, _numpy_state)
+        if isinstance(value, _OPAQUE):
             return same
         if depth == 0 or self.budget <= 0:
             return _Same(value, id(value), is_unread=True)
         if isinstance(value, types.FunctionType):
-            return self.function(value, depth - 1) if value.__closure__ or value.__dict__ else same
+            if value.__closure__ or value.__dict__:
+                return self.function(value, depth - 1)
+            self.note(_function_content, value)
+            return same
         if isinstance(value, contextvars.ContextVar):
+            self.note(_variable_content, value)
             return _Mapping(same, {"": self.copy(value.get(None), depth - 1)}, True)
         if isinstance(value, threading.local):
+            self.note(_attributes_content, value)
             return _Mapping(same, self._values(vars(value), depth - 1), True)
-        if isinstance(value, dict):
-            return _Mapping(same, self._items(value, depth - 1) if len(value) <= _LIMIT else {"": len(value)})
-        if isinstance(value, list | tuple | deque | set | frozenset):
-            if len(value) > _LIMIT:
-                return _Sequence(same, len(value))
-            if isinstance(value, set | frozenset):
-                return _Sequence(same, {_key(each) for each in value})
-            return _Sequence(same, [self.copy(each, depth - 1) for each in value])
+        if isinstance(value, _ALL_CONTAINERS):
+            return self._container(value, depth)
         root = type(value).__module__.partition(".")[0]
         if root in ("numpy", "pandas", "polars"):
-            return _Number(same, small_fingerprint(value, tolerant=True))
+            return self._number(same, _fingerprint)
         if root not in sys.stdlib_module_names:
             own = getattr(value, "__dict__", None)
-            if isinstance(own, dict) and len(own) <= _LIMIT:
+            if isinstance(own, dict) and len(own) > _LIMIT:
+                self.states.append((_attribute_count, value, len(own)))
+            elif isinstance(own, dict):
+                self.note(_attributes_content, value)
                 of_library = not is_users_class(type(value))
                 return _Mapping(
                     same, self._values(own, min(depth - 1, 1) if of_library else depth - 1), True, of_library
                 )
         return same
 
+    def _number(self, same: _Same, read: Callable[[Any], Any]) -> _Number:
+        state = read(same.value)
+        self.states.append((read, same.value, state))
+        return _Number(same, state)
+
+    def _container(self, value: Any, depth: int) -> _Mapping | _Sequence | _Container:
+        if len(value) > _LIMIT:
+            self.states.append((len, value, len(value)))
+            same = _Same(value, id(value))
+            return _Mapping(same, {"": len(value)}) if isinstance(value, dict) else _Sequence(same, len(value))
+        is_dict = isinstance(value, dict)
+        read = _dict_content if is_dict else list
+        content = read(value)
+        if type(value) is not tuple:  # a tuple cannot change
+            self.contents.append((read, value, content))
+        if isinstance(value, _SETS):
+            return _Sequence(_Same(value, id(value)), {_key(each) for each in content})
+        copies: list[Any] = []
+        depth -= 1
+        for each in content[len(content) // 2 :] if is_dict else content:
+            kind = type(each)
+            if kind in _ATOMS:
+                continue
+            if kind not in _CONTAINERS:
+                copies.append(self.copy(each, depth))
+            elif depth == 0 or self.budget <= 1:
+                copies.append(None)
+            else:
+                self.budget -= 1
+                copies.append(self._container(each, depth))
+        return _Container(value, content, copies)
+
+    def own_function(self, value: types.FunctionType) -> _Lenient | types.FunctionType:
+        """Return a copy of a function of the module or of its classes, or the function itself if it has no values."""
+        if _has_values(value):
+            return _Lenient(self.function(value), id(value))
+        self.note(_function_content, value)
+        return value
+
     def function(self, value: types.FunctionType, depth: int = _DEPTH) -> Any:
         """Return a copy of the values that live in a function: defaults, attributes, and variables of its closure."""
-        if not (value.__closure__ or value.__defaults__ or value.__kwdefaults__ or value.__dict__):
+        self.note(_function_content, value)
+        if not _has_values(value):
             return _Same(value, id(value))
         parts: dict[str, Any] = {}
         closure = zip(value.__code__.co_freevars, value.__closure__ or (), strict=False)
@@ -292,11 +440,67 @@ class _Copier:
         same = _Same(value, id(value))
         return _Mapping(same, parts, True) if parts else same
 
-    def _items(self, values: Mapping[Any, Any], depth: int) -> dict[Any, Any]:
-        return {_key(key): self.copy(item, depth) for key, item in list(values.items())}
-
     def _values(self, values: Mapping[str, Any], depth: int) -> dict[Any, Any]:
         return {name: self.copy(item, depth) for name, item in list(values.items()) if not _is_ignored(name)}
+
+
+# Readers of the content of an object. The object is unchanged if its reader returns the identical objects again.
+
+
+def _attributes_content(value: object) -> list[Any]:
+    own = vars(value)
+    return [*own, *own.values()]
+
+
+def _dict_content(value: dict[Any, Any]) -> list[Any]:
+    return [*value, *value.values()]
+
+
+def _variable_content(value: contextvars.ContextVar[Any]) -> list[Any]:
+    return [value.get(None)]
+
+
+def _has_values(value: types.FunctionType) -> bool:
+    if value.__closure__ or value.__kwdefaults__ or value.__dict__:
+        return True
+    return value.__defaults__ is not None and not _ATOMS.issuperset(map(type, value.__defaults__))
+
+
+def _function_content(value: types.FunctionType) -> list[Any]:
+    content: list[Any] = [value.__closure__, value.__defaults__, value.__kwdefaults__]
+    if own := value.__dict__:
+        content += [*own, *own.values()]
+    if value.__kwdefaults__:
+        content += [*value.__kwdefaults__, *value.__kwdefaults__.values()]
+    for cell in value.__closure__ or ():
+        try:
+            content.append(cell.cell_contents)
+        except ValueError:  # the variable has no value
+            content.append(_MISSING)
+    return content
+
+
+# Readers of the state of an object. The object is unchanged if its reader returns an equal state.
+
+
+def _attribute_count(value: object) -> int:
+    return len(vars(value))
+
+
+def _random_state(value: random.Random) -> int | None:
+    return None if isinstance(value, random.SystemRandom) else hash(value.getstate())
+
+
+def _numpy_state(value: object) -> str:
+    return repr(_numpy_generator(value).state)
+
+
+def _fingerprint(value: object) -> bytes | None:
+    return small_fingerprint(value, tolerant=True)
+
+
+def _are_identical(one: list[Any], other: list[Any]) -> bool:
+    return len(one) == len(other) and all(map(operator.is_, one, other))
 
 
 def _key(value: Any) -> Any:

@@ -18,7 +18,7 @@ from ...core.model.job import Note
 from ...core.model.text import join_names
 from ...values.libraries import is_library
 from .messages import KernelRequest
-from .module_state import attributes, changed_attributes, clock_times, imported_by, watch_imports
+from .module_state import ModuleState, changed_attributes, clock_times, imported_by, state_of, watch_imports
 from .state_probes import Probe, TorchState, wanted_probes
 from .twister import Twister
 
@@ -35,8 +35,8 @@ class StateCheck:
     # Changes found before an import of a library; key: key of a probe; value: states before and after the change.
     _found: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     _seeded_by_setup: set[str] = field(default_factory=set)
-    # Key: module of the user; value: attributes of the module.
-    _modules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Key: module of the user; value: its state before the cell, or None during setup.
+    _modules: dict[str, ModuleState | None] = field(default_factory=dict)
     # Changed attributes, such as ("config", "LIMIT").
     _changed_modules: dict[tuple[str, str], None] = field(default_factory=dict)
     _began: tuple[float, ...] = ()  # times of the clocks when the cell began
@@ -61,7 +61,7 @@ class StateCheck:
                 self._seeded_by_setup.add(key)
         self._before = state
         for name in self._modules:
-            self._modules[name] = attributes(sys.modules.get(name))
+            self._modules[name] = state_of(sys.modules.get(name))
         self._began = clock_times()
         self._watching = True
 
@@ -99,8 +99,8 @@ class StateCheck:
             self._compare_module(name)
 
     def _compare_module(self, name: str) -> None:
-        before, after = self._modules[name], attributes(sys.modules.get(name))
-        for attribute in changed_attributes(before, after, sys.modules.get(name), self._began):
+        state = self._modules[name]
+        for attribute in changed_attributes(state, sys.modules.get(name), self._began) if state is not None else ():
             self._changed_modules[name, attribute] = None
 
     # -- imports
@@ -116,7 +116,7 @@ class StateCheck:
         """Record that the import of a module has ended."""
         if not is_library(path):
             if any("/" not in key for key in self.request.state_observers):
-                self._modules[name] = attributes(sys.modules.get(name))
+                self._modules[name] = state_of(sys.modules.get(name)) if self._watching else None
             return
         self._depth -= 1
         if self._watching and self._depth == 0:

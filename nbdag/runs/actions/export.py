@@ -15,7 +15,7 @@ from ...errors import NbdagError, error
 from ...export.airflow import Target, airflow_file
 from ...export.airflow_operators import OPERATORS
 from ...export.script import script_file
-from ...home import absolute, the_home
+from ...home import absolute, storage_place, the_home
 from ..creation.prepare import NotebookProblemsError
 
 
@@ -79,7 +79,8 @@ def export_airflow(
         raise UnknownAirflowOperatorError(operator)
     if found.needs_image and not image:
         raise ImageMissingError(operator)
-    given = storage or os.environ.get("NBDAG_STORAGE")
+    home = the_home(None)
+    given = storage_place(storage, absolute(".")) if storage else home.storage
     if found.needs_image and not given:
         raise ContainerStorageError(operator)
     built = _read(notebook)
@@ -87,7 +88,7 @@ def export_airflow(
     target = Target(
         operator=operator,
         notebook=notebook_there or str(path),
-        storage=_storage(given) if given else str(the_home(None).root),
+        storage=given or str(home.root),
         version=code_version(built.dag),
         python=python or sys.executable,
         image=image or "",
@@ -107,7 +108,3 @@ def _read(notebook: str | PurePath) -> BuiltNotebook:
     if built.dag.errors:
         raise NotebookProblemsError(Path(notebook), tuple(built.dag.errors))
     return built
-
-
-def _storage(given: str) -> str:
-    return given if "://" in given else str(absolute(given))

@@ -6,8 +6,8 @@ tasks above in the storage (a folder, or an fsspec URL), and leaves its own ther
     runs/DAG/RUN/tasks/TASK[.INDEX]/TRY.ipynb     the attempt's notebook
     runs/DAG/RUN/tasks/TASK[.INDEX]/outcome.json  the outcome of the task's latest attempt
 
-An outcome is written before the attempt starts (state `running`) and after it has ended. Thus no task reads values of
-an attempt that was started again, and the result of an attempt that was given up is not accepted.
+An outcome is written before the attempt starts (state `running`) and after it has ended. So no task reads values of an
+attempt that is running again, and an abandoned attempt cannot overwrite its successor's outcome.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path, PurePath
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -30,6 +31,7 @@ from zoneinfo import ZoneInfo
 
 from ... import building
 from ...core.cells.code_version import code_version
+from ...core.model.attempt_command import INDEX_VARIABLE
 from ...core.model.dag import Dag
 from ...core.model.job import CANCELLED, Job, Key, Outcome, Result
 from ...core.model.states import TaskState
@@ -39,7 +41,7 @@ from ...core.planning.retries import why_not_retried
 from ...core.schedule.timetable import Timetable
 from ...errors import NbdagError, error
 from ...executors import Executor
-from ...home import Home, absolute, the_home
+from ...home import Home, absolute, storage_place, the_home
 from ...storage import cache_root, files_at
 from ...storage.owners import ATTEMPTS
 from ..creation.prepare import (
@@ -52,7 +54,6 @@ from ..creation.prepare import (
 )
 from .foreground import executor_ready
 
-INDEX_VARIABLE = "NBDAG_MAP_INDEX"  # environment variable with the index of a mapped task's instance
 _POLL = 0.2  # seconds between two reads of the log
 _SAFE = re.compile(r"[^A-Za-z0-9_.-]")
 _SCHEDULED = ("scheduled__", "backfill__")  # prefixes of the ids of runs that belong to a tick of the schedule
@@ -165,7 +166,8 @@ def attempt(
     recorded, _ = record_parameters(dag, parameters or {}, stays_here=True)
     kernel_installed(kernel_name or dag.kernel_name)
     here = the_home(home)
-    place = _place(storage or here.storage) or here
+    chosen = storage_place(storage, absolute(".")) if storage else here.storage
+    place = here if chosen is None else _place(chosen)
     place.make()
     key = Key(dag=dag.id, run=_safe_name(run), task=task, map_index=map_index, try_number=try_number)
     return _Execution(
@@ -202,10 +204,17 @@ class _Execution:
     elements: bool
     poll_once: bool
     on_output: Callable[[str], None]
+    # Outcomes that were read from the storage; key: task and map index.
+    records: dict[tuple[str, int], _Record | None] = field(default_factory=dict)
+
+    @cached_property
+    def _skipped(self) -> frozenset[str]:
+        """The tasks above that were skipped, and the task itself if a branch or short circuit above skips it."""
+        return skipped_tasks(self.dag, self.key.task, self._outcomes)
 
     def execute(self) -> FinishedAttempt:
         """Execute the attempt, unless an earlier outcome shows that the task must not run."""
-        if self.key.task in skipped_tasks(self.dag, self.key.task, self._outcomes):
+        if self.key.task in self._skipped:
             skipped = Outcome(state=TaskState.SKIPPED, error="a branch or short circuit above skips the task")
             self._write(skipped)
             return self._finished(skipped)
@@ -221,7 +230,7 @@ class _Execution:
             self._write(Outcome(state=TaskState.RUNNING))
             result = self._result(executor, job)
         outcome = self._with_refusal(result)
-        after = self._read(self.key.task, self.key.map_index)
+        after = self._stored(self.key.task, self.key.map_index)
         if after is not None and after.try_number > self.key.try_number:
             return FinishedAttempt(
                 state=TaskState.FAILED, error=f"try {after.try_number} has started meanwhile", notebook=Path(job.path)
@@ -240,10 +249,9 @@ class _Execution:
 
     def _job(self) -> Job:
         task = self.dag.tasks[self.key.task]
-        skipped = skipped_tasks(self.dag, task.id, self._outcomes)
 
         def outputs_of(source: str) -> list[StoredOutputs]:
-            if source in skipped:
+            if source in self._skipped:
                 return []
             return [
                 StoredOutputs(index, {output.name: output.digest for output in outcome.outputs})
@@ -350,6 +358,14 @@ class _Execution:
         return self.home.attempt(replace(self.key, task=task, map_index=map_index)).with_name("outcome.json")
 
     def _read(self, task: str, map_index: int) -> _Record | None:
+        """Return the outcome of an instance; it is read from the storage once."""
+        place = (task, map_index)
+        if place not in self.records:
+            self.records[place] = self._stored(task, map_index)
+        return self.records[place]
+
+    def _stored(self, task: str, map_index: int) -> _Record | None:
+        """Return the outcome of an instance that the storage has now."""
         import msgspec  # imported here because only this command needs it
 
         path = self._path(task, map_index)
@@ -393,13 +409,9 @@ class _Log:
                 self._on_output(text)
 
 
-def _place(storage: str | None) -> Home | None:
+def _place(storage: str) -> Home:
     """Return a home without a database for the files of a run: the folder, or this host's copy of the URL's files."""
-    if storage is None:
-        return None
-    if "://" in storage:
-        return Home(cache_root(storage), storage=storage.rstrip("/"))
-    return Home(absolute(storage))
+    return Home(cache_root(storage), storage=storage) if "://" in storage else Home(Path(storage))
 
 
 def _waited_for(results: SimpleQueue[Result], log: _Log) -> Result:
