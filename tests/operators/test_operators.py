@@ -21,7 +21,7 @@ from nbdag.operators.build import building
 
 @pytest.fixture(autouse=True)
 def nothing_else_registered(monkeypatch):
-    monkeypatch.setattr(operators, "_registered", {})
+    monkeypatch.setattr(operators.registry, "_registered", {})
 
 
 def installed(monkeypatch, **points):
