@@ -136,7 +136,7 @@ def _of_attribute(name: str, value: object, module: str, copier: _Copier) -> dic
         return {}
     own = getattr(value, "__module__", None) == module
     if own and isinstance(value, types.FunctionType):
-        return {name: _Lenient(copier.function(value), id(value))}
+        return {name: copier.own_function(value)}
     found = _of_class(value, copier) if own and isinstance(value, type) else {}
     found[name] = _attribute(name, copier.copy(value, _DEPTH))
     return found
@@ -207,7 +207,10 @@ def _of_class(cls: type, copier: _Copier) -> dict[str, Any]:
             if not isinstance(value, types.FunctionType):
                 function = getattr(value, "__func__", None) or getattr(value, "fget", None)
             if isinstance(function, types.FunctionType):
-                found[key] = _Lenient(copier.function(function), id(function))
+                found[key] = copier.own_function(function)
+        elif type(value) in _ATOMS:
+            if not _is_ignored(name):
+                found[key] = _attribute(name, (type(value), value))
         elif not _is_ignored(name) and not hasattr(value, "__get__"):
             found[key] = _attribute(name, copier.copy(value, _DEPTH))
     return found
@@ -290,6 +293,8 @@ def _complete(copy: Any) -> Any:
         copy.parts = {name: _complete(each) for name, each in copy.parts.items()}
     elif isinstance(copy, _Lenient):
         copy.copy = _complete(copy.copy)
+    elif isinstance(copy, types.FunctionType):
+        return _Lenient(_Same(copy, id(copy)), id(copy))
     return copy
 
 
@@ -390,18 +395,28 @@ class _Copier:
         depth -= 1
         for each in content[len(content) // 2 :] if is_dict else content:
             kind = type(each)
-            if kind not in _ATOMS:
-                # Most large tables use up the budget, so this case must cost little.
-                is_unread = kind in _CONTAINERS and (depth == 0 or self.budget <= 1)
-                copies.append(None if is_unread else self.copy(each, depth))
+            if kind in _ATOMS:
+                continue
+            if kind not in _CONTAINERS:
+                copies.append(self.copy(each, depth))
+            elif depth == 0 or self.budget <= 1:
+                copies.append(None)
+            else:
+                self.budget -= 1
+                copies.append(self._container(each, depth))
         return _Container(value, content, copies)
+
+    def own_function(self, value: types.FunctionType) -> _Lenient | types.FunctionType:
+        """Return a copy of a function of the module or of its classes, or the function itself if it has no values."""
+        if _has_values(value):
+            return _Lenient(self.function(value), id(value))
+        self.note(_function_content, value)
+        return value
 
     def function(self, value: types.FunctionType, depth: int = _DEPTH) -> Any:
         """Return a copy of the values that live in a function: defaults, attributes, and variables of its closure."""
         self.note(_function_content, value)
-        if not (value.__closure__ or value.__kwdefaults__ or value.__dict__) and _ATOMS.issuperset(
-            map(type, value.__defaults__ or ())
-        ):
+        if not _has_values(value):
             return _Same(value, id(value))
         parts: dict[str, Any] = {}
         closure = zip(value.__code__.co_freevars, value.__closure__ or (), strict=False)
@@ -443,6 +458,12 @@ def _dict_content(value: dict[Any, Any]) -> list[Any]:
 
 def _variable_content(value: contextvars.ContextVar[Any]) -> list[Any]:
     return [value.get(None)]
+
+
+def _has_values(value: types.FunctionType) -> bool:
+    if value.__closure__ or value.__kwdefaults__ or value.__dict__:
+        return True
+    return value.__defaults__ is not None and not _ATOMS.issuperset(map(type, value.__defaults__))
 
 
 def _function_content(value: types.FunctionType) -> list[Any]:
