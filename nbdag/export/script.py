@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ..core.cells.source import Python, SyntaxProblem, to_python
+from ..core.cells.source import SyntaxProblem, to_python
 from ..core.model.dag import Cell, CellKind, Dag, Task
 from ..core.options.option_types import write_duration
 from ..core.options.options import TaskOptions
@@ -42,11 +42,8 @@ _OF_RUN = {
     "data_interval_start": "datetime.now(timezone.utc)",
     "data_interval_end": "datetime.now(timezone.utc)",
 }
-_RUN_USE = re.compile(r"\bdag_run\b(?:\.(\w+))?")
-_NBDAG = re.compile(r"\bnbdag\b")
-_SKIPS = re.compile(r"\braise\s+(?:nbdag\.)?Skip\b")
 # A name of the script's own while the script is written. In the end, a name that the notebook also uses is changed.
-_OWN = re.compile(r"⟦(show|skipped|not_chosen|parameters|PARAMETERS|TEXTS|results|deadline|run_\w+)⟧")
+_OWN = re.compile(r"⟦(each|show|skipped|not_chosen|parameters|PARAMETERS|TEXTS|results|deadline|run_\w+)⟧")
 _RULE = "-" * 20
 
 _SHOW = '''\
@@ -216,8 +213,9 @@ class _Script:
             self.imports |= {"import sys", "from IPython.core.interactiveshell import InteractiveShell"}
         text, future = without_future(code.text)
         self.future |= future
-        self._check_code(python, code.text, where)
-        if _NBDAG.search(_code_words(code.text)):
+        tree = ast.parse(code.text)
+        self._check_code(tree, where)
+        if _uses_nbdag(tree):
             self.library.append(where)
         code = CellCode(text, needs_ipython=code.needs_ipython)
         if wrap and python.shown and code.shows:
@@ -225,12 +223,12 @@ class _Script:
             code = code.wrapped("⟦show⟧(", ")")
         return code
 
-    def _check_code(self, python: Python, text: str, where: str) -> None:
-        if any(isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) for node in _top_level(python.tree)):
+    def _check_code(self, tree: ast.Module, where: str) -> None:
+        if any(isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) for node in _top_level(tree)):
             self.refused.append(f"{where} has await at its top level; write asyncio.run(…) there")
-        if _SKIPS.search(text):
+        if any(isinstance(node, ast.Raise) and _is_skip(node.exc) for node in ast.walk(tree)):
             self.refused.append(f"{where} raises Skip, which only nbdag handles; use the option --when")
-        for name in _RUN_USE.findall(_code_words(text)):
+        for name in _attributes_of_run(tree):
             if name in _OF_RUN:
                 self.of_run.add(name)
                 self.imports |= {"from types import SimpleNamespace"}
@@ -264,11 +262,13 @@ class _Script:
         code = self._code(cell, wrap=plain)
         if len(self.library) > before:
             head.append("# It calls functions of the package nbdag.")
-        text = self._mapped(task, code) if options.map else self._with_ending(task, code)
+        text = self._with_ending(task, code)
         for check in options.check:
             self.imports.add("import sys")
             message = literal(f"task {task.id} failed: {check} is false")
             text += f"\nif not ({check}):\n    sys.exit({message})"
+        if options.map:
+            text = self._mapped(task, text)
         if task.id in self._skippable:
             text = self._guarded(task, CellCode(text))
         yield "\n".join([*head, text])
@@ -315,28 +315,38 @@ class _Script:
             lines += ["    if time.monotonic() > ⟦deadline⟧:", f"        sys.exit({message})"]
         return "\n".join([*lines, f"    time.sleep({options.poke:g})"])
 
-    def _mapped(self, task: Task, code: CellCode) -> str:
-        """Return a function for the instances of a mapped task, and its calls."""
+    def _mapped(self, task: Task, text: str) -> str:
+        """Return a function for the instances of a mapped task, and its calls; `text` is the code of one instance."""
         options = task.options
         stored = {name for group in task.exports for name in group}
         if later := [each.name for other in self.dag.tasks.values() for each in other.definitions
                      if other.id != task.id and each.place.cell == self.dag.cells[task.cell].in_file]:  # fmt: skip
             self.refused.append(f"task {task.id} is mapped and defines {later[0]}; define it in a setup cell")
         variables = [name for name, _ in options.map]
+        if options.branch or (options.short_circuit and not options.when):
+            flag = "--branch" if options.branch else "--short-circuit"
+            self.refused.append(f"task {task.id} combines {flag} with --map; let another task make the choice")
+        if options.when and (read := sorted(_names(options.when).intersection(variables))):
+            self.refused.append(
+                f"task {task.id} has --map, and its --when reads the element {read[0]}; write the condition in the cell"
+            )
         # Every instance has its own copy of a value that the cell changes or binds again.
-        own = [each.name for each in task.inputs if each.name in {*task.changes, *options.change, *task.writes}]
+        changed = {*task.changes, *options.change, *task.writes} - {*variables}
+        own = [each.name for each in task.inputs if each.name in changed]
         function = "⟦run_" + re.sub(r"\W", "_", task.id) + "⟧"
         names = sorted(stored)
         returned = f"\nreturn {', '.join(names)}" if names else ""
-        body = CellCode(code.text + returned).indented()
+        body = CellCode(text + returned).indented()
         values = [f"({expression})" if "," in expression or " for " in expression else expression
                   for _, expression in options.map]  # fmt: skip
         if len(values) == 1:
-            each, elements, given = variables[0], values[0], variables[0]
+            # A loop of statements, unlike a comprehension, would change the variable of the notebook with this name.
+            each = variables[0] if names else "⟦each⟧"
+            elements, given = values[0], each
         else:
-            self.imports |= set() if options.zip else {"import itertools"}
-            kind = "zip({}, strict=True)" if options.zip else "itertools.product({})"
-            each, elements, given = "each", kind.format(", ".join(values)), "*each"
+            self.imports |= set() if options.paired else {"import itertools"}
+            kind = "zip({}, strict=True)" if options.paired else "itertools.product({})"
+            each, elements, given = "⟦each⟧", kind.format(", ".join(values)), "*⟦each⟧"
         copies = [f"{name}=copy.deepcopy({name})" for name in own]
         if copies:
             self.imports.add("import copy")
@@ -441,6 +451,49 @@ def _top_level(tree: ast.AST) -> Iterator[ast.AST]:
             yield from _top_level(node)
 
 
-def _code_words(text: str) -> str:
-    """Return the code without its comments, in which names may be searched."""
-    return re.sub(r"#[^\n]*", "", text)
+def _names(expression: str) -> set[str]:
+    """Return the names that an expression uses."""
+    return {node.id for node in ast.walk(ast.parse(expression, mode="eval")) if isinstance(node, ast.Name)}
+
+
+def _attributes_of_run(tree: ast.AST) -> Iterator[str]:
+    """Yield the attribute of each use of `dag_run`, or "" for a use as a whole."""
+    within: set[int] = set()  # ids of the nodes of `dag_run` of which an attribute is used
+    for node in ast.walk(tree):  # each node before its children
+        match node:
+            case ast.Attribute(value=ast.Name(id="dag_run") as run, attr=name):
+                within.add(id(run))
+                yield name
+            case ast.Name(id="dag_run") if id(node) not in within:
+                yield ""
+
+
+def _is_skip(raised: ast.expr | None) -> bool:
+    """Return whether `raise` with this expression skips the task."""
+    match raised:
+        case ast.Call(func=kind):
+            return _is_skip(kind)
+        case ast.Name(id="Skip") | ast.Attribute(value=ast.Name(id="nbdag"), attr="Skip"):
+            return True
+    return False
+
+
+def _uses_nbdag(tree: ast.AST) -> bool:
+    """Return whether the code imports the package nbdag or uses it by this name."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id="nbdag"):
+                return True
+            case ast.Call(func=ast.Name(id="__import__"), args=[ast.Constant(value=str(module)), *_]):
+                if _of_nbdag(module):
+                    return True
+            case ast.Import(names=names):
+                if any(_of_nbdag(each.name) for each in names):
+                    return True
+            case ast.ImportFrom(module=str(module)) if _of_nbdag(module):
+                return True
+    return False
+
+
+def _of_nbdag(module: str) -> bool:
+    return module.partition(".")[0] == "nbdag"
