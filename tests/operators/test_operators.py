@@ -26,7 +26,7 @@ def nothing_else_registered(monkeypatch):
 
 def installed(monkeypatch, **points):
     made = {name: EntryPoint(name, value, operators.GROUP) for name, value in points.items()}
-    monkeypatch.setattr(operators, "_installed", lambda: made)
+    monkeypatch.setattr(operators.registry, "_installed", lambda: made)
 
 
 class Upper:
