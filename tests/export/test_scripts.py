@@ -48,6 +48,10 @@ CASES = [
       "%%task c\nz = n"], {"z": [2, 3]}),  # each instance polls
     (["%%task a\nxs, x = [1, 2], 5", "%%task m --map x=xs --when 'len(xs) > 1'\nprint(x)", "%%task c\nz = x"],
      {"z": 5}),
+    (["%%setup\nfrom time import time\nimport copy as datetime\nfrom itertools import *\njson = ast = 0",
+      "%%params\nn = 0", "%%task a\nxs = [1, 2]\nbegun = dag_run.logical_date",
+      "%%task m --map x=xs y=xs --operator sensor --poke 0.001\nn = x\ntime() > 0", "%%task c\nz = n"],
+     {"z": [1, 1, 2, 2]}),  # the notebook's names do not hide the modules of the script
     (["%%task a\nx = f\"#{dag_run.dag_id}\"", "%%task b\ny = 'dag_run'  # raise Skip"],
      {"x": "#nb", "y": "dag_run"}),
     (["%%task a\nn = 0", "%%task w --operator sensor --poke 0.001\nn = n + 1\nn >= 3", "%%task c\nz = n"], {"z": 3}),
@@ -156,6 +160,7 @@ def test_a_script_of_plain_python_needs_only_the_packages_of_the_notebook(dag_of
         (["%%task a\nx = 1", "%%task b\nprint(dag_run.ti.xcom_pull('a'))"], "task b uses dag_run.ti"),
         (["%%task a\nimport nbdag\nraise nbdag.Skip('no')"], "task a raises Skip"),
         (["%%task a\nprint(f'#{dag_run.ti}')"], "task a uses dag_run.ti"),
+        (["%%task a\n%time print(dag_run.ti)"], "task a uses dag_run.ti"),
         (
             ["%%setup\nx = 1", "%%task m --map x='[1]' --when 'x > 1'\n1"],
             "task m has --map, and its --when reads the element x",
