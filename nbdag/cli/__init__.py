@@ -50,7 +50,7 @@ main = Commands(
         },
         "Other schedulers": {
             "export": ("export", "Write a notebook as a DAG file of Airflow, or as a Python script."),
-            "attempt": ("attempt", "Execute one attempt of a task, for a program that plans the run itself."),
+            "attempt": ("attempt", "Execute one attempt of a task, for another scheduler."),
         },
         "Installation": {
             "connections": ("connections", "List and test the connections that notebooks use by name."),

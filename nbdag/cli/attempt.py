@@ -121,7 +121,7 @@ def attempt(
     cwd: Path | None,
     **parameter_values: Any,
 ) -> int:
-    """Execute one attempt of a task, for a program that plans the run itself.
+    """Execute one attempt of a task, for another scheduler.
 
     The attempt uses no database: it loads the values that earlier attempts of the run have stored, and stores its own.
     The other program decides which task starts when, and retries failed tasks. `nbdag export airflow` writes a DAG file

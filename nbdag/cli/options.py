@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
 from typing import Any
@@ -39,6 +40,21 @@ ALLOW_UNKNOWN = click.option(
 YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation, which happens only on a terminal.")
 
 
+@contextmanager
+def _storage(place: str | None) -> Iterator[None]:
+    """Set the storage for this process and its children; in a notebook, only while the command runs."""
+    before = os.environ.get(STORAGE)
+    if place:
+        os.environ[STORAGE] = storage_place(place, absolute("."))
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(STORAGE, None)
+        else:
+            os.environ[STORAGE] = before
+
+
 def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose an executor; the command gets them as one argument, `executor`."""
 
@@ -46,11 +62,10 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_choice(
         *args: Any, executor: str, address: str | None, allow_mismatch: bool, storage: str | None, **others: Any
     ) -> Any:
-        if storage:
-            os.environ[STORAGE] = storage_place(storage, absolute("."))  # so that child processes use it, too
         options = {"address": address, "allow_mismatch": allow_mismatch}
         chosen = Choice(executor, {name: value for name, value in options.items() if value})
-        return command(*args, executor=chosen, **others)
+        with _storage(storage):
+            return command(*args, executor=chosen, **others)
 
     for option in (
         click.option(

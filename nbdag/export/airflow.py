@@ -46,7 +46,12 @@ _DURATIONS = frozenset({"retry_delay", "max_retry_delay", "timeout"})
 _OF_RETRIES = frozenset({"retry_delay", "retry_backoff", "max_retry_delay"})
 # Fields whose default differs from Airflow's.
 _OTHER_DEFAULTS = frozenset({"retry_delay"})
-_RESERVED = ("attempt", "execute", "follow", "go_on", "parsed", "task", "json", "shlex", "pendulum")
+# Names that the file uses itself, besides those that the operator imports.
+_RESERVED = (
+    "attempt", "execute", "follow", "go_on", "parsed", "task", "json", "shlex", "pendulum", "timedelta", "NOTEBOOK",
+    "CODE_VERSION", "STORAGE", "PYTHON", "IMAGE", "DAG", "TaskGroup", "Param", "Asset", "AssetOrTimeSchedule",
+    "CronTriggerTimetable", "DeltaTriggerTimetable", "BashSensor", "Mount",
+)  # fmt: skip
 _NOTICES = ("on_failure", "on_success", "on_retry", "on_deadline", "on_approval")
 
 
@@ -86,9 +91,10 @@ class _File:
     def text(self) -> str:
         """Return the whole file."""
         self._check()
+        reserved = {*_RESERVED, *(name for names in self.operator.imports.values() for name in names)}
         for each in self.dag.tasks.values():
             for name in (each.id, *filter(None, (self._second(each),))):
-                self.names[name] = identifier(name.replace(".", "__"), {*self.names.values(), *_RESERVED})
+                self.names[name] = identifier(name.replace(".", "__"), {*self.names.values(), *reserved})
         self.imports.setdefault("airflow.sdk", set()).add("DAG")
         arguments = self._dag_arguments()
         body = [*self._tasks(), "", *self._edges()] if self.dag.tasks else ["pass"]

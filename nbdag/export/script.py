@@ -14,11 +14,11 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ..core.cells.source import Python, SyntaxProblem, to_python
+from ..core.cells.source import Python, SyntaxProblem, expanded_names, parse_line, to_python
 from ..core.model.dag import Cell, CellKind, Dag, Task
 from ..core.options.option_types import write_duration
 from ..core.options.options import TaskOptions
@@ -38,15 +38,17 @@ _ONE_RUNS = frozenset({"one_success", "one_done", "none_failed_min_one_success"}
 _OF_RUN = {
     "dag_id": "{dag!r}",
     "run_id": "'script'",
-    "logical_date": "datetime.now(timezone.utc)",
-    "data_interval_start": "datetime.now(timezone.utc)",
-    "data_interval_end": "datetime.now(timezone.utc)",
+    "logical_date": "⟦datetime⟧.datetime.now(⟦datetime⟧.timezone.utc)",
+    "data_interval_start": "⟦datetime⟧.datetime.now(⟦datetime⟧.timezone.utc)",
+    "data_interval_end": "⟦datetime⟧.datetime.now(⟦datetime⟧.timezone.utc)",
 }
-_RUN_USE = re.compile(r"\bdag_run\b(?:\.(\w+))?")
-_NBDAG = re.compile(r"\bnbdag\b")
-_SKIPS = re.compile(r"\braise\s+(?:nbdag\.)?Skip\b")
+# Modules that the script's own code uses. In the end, a module whose name the notebook gives to something else is
+# imported by another name.
+_MODULES = ("argparse", "ast", "copy", "datetime", "itertools", "json", "pathlib", "sys", "time", "types")
 # A name of the script's own while the script is written. In the end, a name that the notebook also uses is changed.
-_OWN = re.compile(r"⟦(show|skipped|not_chosen|parameters|PARAMETERS|TEXTS|results|deadline|run_\w+)⟧")
+_OWN = re.compile(
+    rf"⟦(each|show|skipped|not_chosen|parameters|PARAMETERS|TEXTS|results|deadline|run_\w+|{'|'.join(_MODULES)})⟧"
+)
 _RULE = "-" * 20
 
 _SHOW = '''\
@@ -65,7 +67,7 @@ def ⟦not_chosen⟧(choice, follows):
 _PARAMETERS = '''\
 def ⟦parameters⟧():
     """Return the parameters of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ⟦argparse⟧.ArgumentParser(description=__doc__, formatter_class=⟦argparse⟧.RawDescriptionHelpFormatter)
     parser.add_argument(
         "-p", "--parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter"
     )
@@ -74,10 +76,10 @@ def ⟦parameters⟧():
     values = {}
     if given.parameters_file:
         with open(given.parameters_file, encoding="utf-8") as file:
-            values.update(json.load(file))
+            values.update(⟦json⟧.load(file))
     for name, text in given.parameters:
         try:
-            values[name] = text if name in ⟦TEXTS⟧ else ast.literal_eval(text)
+            values[name] = text if name in ⟦TEXTS⟧ else ⟦ast⟧.literal_eval(text)
         except (SyntaxError, ValueError):  # any other value is a text, as for papermill
             values[name] = text
     for name in values.keys() - ⟦PARAMETERS⟧:
@@ -97,7 +99,6 @@ class _Script:
 
     dag: Dag
     command: str
-    imports: set[str] = field(default_factory=set)
     helpers: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     needs_ipython: bool = False
@@ -107,7 +108,6 @@ class _Script:
 
     def text(self) -> str:
         """Return the whole script."""
-        words = set(re.findall(r"[^\W\d]\w*", "\n".join(cell.code for cell in self.dag.cells)))
         self._check_order()
         parts = [
             *self._parameter_cells(),
@@ -116,12 +116,33 @@ class _Script:
         ]
         if self.refused:
             raise ExportError(self.dag.id, "a script", tuple(dict.fromkeys(self.refused)))
+        body = "\n\n".join([*self._before(), *parts])
+        modules = sorted({match[1] for match in _OWN.finditer(body) if match[1] in _MODULES})
+        imports = [
+            f"import {each}" + (f" as {own}" if (own := self._own_name(each)) != each else "") for each in modules
+        ]
+        if self.needs_ipython:
+            imports.append("from IPython.core.interactiveshell import InteractiveShell")
         head = [self._docstring(), *(["from __future__ import annotations"] if self.future else [])]
-        head += (
-            ["\n".join(sorted(self.imports, key=lambda line: (line.startswith("from"), line)))] if self.imports else []
-        )
-        text = "\n\n".join([*head, *self._before(), *parts]).rstrip("\n") + "\n"
-        return _OWN.sub(lambda match: identifier(match[1], words), text)
+        head += ["\n".join(imports)] if imports else []
+        text = "\n\n".join([*head, body]).rstrip("\n") + "\n"
+        return _OWN.sub(lambda match: self._own_name(match[1]), text)
+
+    def _own_name(self, name: str) -> str:
+        """Return the name in the script of a module or another name of the script's own."""
+        return name if name in _MODULES and name not in self._bound else identifier(name, self._words)
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        """The names that may occur in the notebook."""
+        return frozenset(re.findall(r"[^\W\d]\w*", "\n".join(cell.code for cell in self.dag.cells)))
+
+    @cached_property
+    def _bound(self) -> frozenset[str]:
+        """The names to which the notebook gives a value; `import time` gives the name of a module its usual value."""
+        variables = {name for task in self.dag.tasks.values() for name, _ in task.options.map}
+        found = [to_python(cell.code) for cell in self.dag.cells if cell.kind is not CellKind.PROSE]
+        return frozenset(variables).union(*(_bound_names(each.tree) for each in found if isinstance(each, Python)))
 
     def _docstring(self) -> str:
         about = self.dag.options.description or f"The pipeline {self.dag.id}"
@@ -150,7 +171,7 @@ class _Script:
         if self.needs_ipython:
             yield (
                 "# The magics of the notebook need a shell of IPython, which uses the variables of this script.\n"
-                'get_ipython = InteractiveShell.instance(user_module=sys.modules["__main__"]).get_ipython'
+                'get_ipython = InteractiveShell.instance(user_module=⟦sys⟧.modules["__main__"]).get_ipython'
             )
         yield from (f"\n{helper.rstrip()}" for helper in dict.fromkeys(self.helpers))
         if self.helpers:
@@ -159,7 +180,7 @@ class _Script:
             given = ",\n".join(
                 f"    {name}={_OF_RUN[name].format(dag=self.dag.id)}" for name in _OF_RUN if name in self.of_run
             )
-            yield f"dag_run = SimpleNamespace(\n{given},\n)"
+            yield f"dag_run = ⟦types⟧.SimpleNamespace(\n{given},\n)"
 
     # Cells
 
@@ -167,7 +188,6 @@ class _Script:
         cells = [cell for cell in self.dag.cells if cell.kind is CellKind.PARAMETERS]
         if not cells:
             return
-        self.imports |= {"import argparse", "import ast", "import json"}
         self.helpers.append(_PARAMETERS)
         yield f"# {_RULE} parameters {_RULE}"
         for cell in cells:
@@ -182,11 +202,9 @@ class _Script:
         for name, rules in self.dag.parameter_schemas.items():
             kind = rules.get("x-python")
             if kind in ("date", "datetime", "time"):
-                self.imports.add("import datetime as _datetime")
-                yield f"{name} = _datetime.{kind}.fromisoformat({name}) if isinstance({name}, str) else {name}"
+                yield f"{name} = ⟦datetime⟧.{kind}.fromisoformat({name}) if isinstance({name}, str) else {name}"
             elif kind == "path":
-                self.imports.add("import pathlib as _pathlib")
-                yield f"{name} = _pathlib.Path({name})"
+                yield f"{name} = ⟦pathlib⟧.Path({name})"
             elif kind in ("tuple", "set"):
                 yield f"{name} = {kind}({name})"
 
@@ -212,12 +230,12 @@ class _Script:
         assert not isinstance(python, SyntaxProblem)  # the caller has rejected notebooks with errors
         code = code_of(cell.code, cell.source)
         self.needs_ipython |= code.needs_ipython
-        if code.needs_ipython:
-            self.imports |= {"import sys", "from IPython.core.interactiveshell import InteractiveShell"}
         text, future = without_future(code.text)
         self.future |= future
-        self._check_code(python, code.text, where)
-        if _NBDAG.search(_code_words(code.text)):
+        tree = ast.parse(code.text)
+        parts = [tree, *_code_of_magics(tree)]
+        self._check_code(parts, where)
+        if any(map(_uses_nbdag, parts)):
             self.library.append(where)
         code = CellCode(text, needs_ipython=code.needs_ipython)
         if wrap and python.shown and code.shows:
@@ -225,17 +243,15 @@ class _Script:
             code = code.wrapped("⟦show⟧(", ")")
         return code
 
-    def _check_code(self, python: Python, text: str, where: str) -> None:
-        if any(isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) for node in _top_level(python.tree)):
+    def _check_code(self, parts: Sequence[ast.AST], where: str) -> None:
+        """Refuse code that a script cannot run; `parts` are the syntax trees of the cell and of its magics."""
+        if any(isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) for node in _top_level(parts[0])):
             self.refused.append(f"{where} has await at its top level; write asyncio.run(…) there")
-        if _SKIPS.search(text):
+        if any(isinstance(node, ast.Raise) and _is_skip(node.exc) for part in parts for node in ast.walk(part)):
             self.refused.append(f"{where} raises Skip, which only nbdag handles; use the option --when")
-        for name in _RUN_USE.findall(_code_words(text)):
+        for name in (name for part in parts for name in _attributes_of_run(part)):
             if name in _OF_RUN:
                 self.of_run.add(name)
-                self.imports |= {"from types import SimpleNamespace"}
-                if "date" in name or "interval" in name:
-                    self.imports.add("from datetime import datetime, timezone")
             elif name == "params":
                 self.refused.append(f"{where} reads dag_run.params; read the variable of the parameter instead")
             else:
@@ -264,11 +280,12 @@ class _Script:
         code = self._code(cell, wrap=plain)
         if len(self.library) > before:
             head.append("# It calls functions of the package nbdag.")
-        text = self._mapped(task, code) if options.map else self._with_ending(task, code)
+        text = self._with_ending(task, code)
         for check in options.check:
-            self.imports.add("import sys")
             message = literal(f"task {task.id} failed: {check} is false")
-            text += f"\nif not ({check}):\n    sys.exit({message})"
+            text += f"\nif not ({check}):\n    ⟦sys⟧.exit({message})"
+        if options.map:
+            text = self._mapped(task, text)
         if task.id in self._skippable:
             text = self._guarded(task, CellCode(text))
         yield "\n".join([*head, text])
@@ -305,41 +322,46 @@ class _Script:
         return code.text
 
     def _loop(self, task: Task, code: CellCode) -> str:
-        self.imports.add("import time")
         options = task.options
         lines = ["while True:", code.wrapped("if ", ":\n    break").indented()]
         if options.timeout is not None:
-            self.imports.add("import sys")
-            lines.insert(0, f"⟦deadline⟧ = time.monotonic() + {options.timeout:g}")
+            lines.insert(0, f"⟦deadline⟧ = ⟦time⟧.monotonic() + {options.timeout:g}")
             message = literal(f"task {task.id} timed out after {write_duration(options.timeout)}")
-            lines += ["    if time.monotonic() > ⟦deadline⟧:", f"        sys.exit({message})"]
-        return "\n".join([*lines, f"    time.sleep({options.poke:g})"])
+            lines += ["    if ⟦time⟧.monotonic() > ⟦deadline⟧:", f"        ⟦sys⟧.exit({message})"]
+        return "\n".join([*lines, f"    ⟦time⟧.sleep({options.poke:g})"])
 
-    def _mapped(self, task: Task, code: CellCode) -> str:
-        """Return a function for the instances of a mapped task, and its calls."""
+    def _mapped(self, task: Task, text: str) -> str:
+        """Return a function for the instances of a mapped task, and its calls; `text` is the code of one instance."""
         options = task.options
         stored = {name for group in task.exports for name in group}
         if later := [each.name for other in self.dag.tasks.values() for each in other.definitions
                      if other.id != task.id and each.place.cell == self.dag.cells[task.cell].in_file]:  # fmt: skip
             self.refused.append(f"task {task.id} is mapped and defines {later[0]}; define it in a setup cell")
         variables = [name for name, _ in options.map]
+        if options.branch or (options.short_circuit and not options.when):
+            flag = "--branch" if options.branch else "--short-circuit"
+            self.refused.append(f"task {task.id} combines {flag} with --map; let another task make the choice")
+        if options.when and (read := sorted(_names(options.when).intersection(variables))):
+            self.refused.append(
+                f"task {task.id} has --map, and its --when reads the element {read[0]}; write the condition in the cell"
+            )
         # Every instance has its own copy of a value that the cell changes or binds again.
-        own = [each.name for each in task.inputs if each.name in {*task.changes, *options.change, *task.writes}]
+        changed = {*task.changes, *options.change, *task.writes} - {*variables}
+        own = [each.name for each in task.inputs if each.name in changed]
         function = "⟦run_" + re.sub(r"\W", "_", task.id) + "⟧"
         names = sorted(stored)
         returned = f"\nreturn {', '.join(names)}" if names else ""
-        body = CellCode(code.text + returned).indented()
+        body = CellCode(text + returned).indented()
         values = [f"({expression})" if "," in expression or " for " in expression else expression
                   for _, expression in options.map]  # fmt: skip
         if len(values) == 1:
-            each, elements, given = variables[0], values[0], variables[0]
+            # A loop of statements, unlike a comprehension, would change the variable of the notebook with this name.
+            each = variables[0] if names else "⟦each⟧"
+            elements, given = values[0], each
         else:
-            self.imports |= set() if options.zip else {"import itertools"}
-            kind = "zip({}, strict=True)" if options.zip else "itertools.product({})"
-            each, elements, given = "each", kind.format(", ".join(values)), "*each"
-        copies = [f"{name}=copy.deepcopy({name})" for name in own]
-        if copies:
-            self.imports.add("import copy")
+            kind = "zip({}, strict=True)" if options.paired else "⟦itertools⟧.product({})"
+            each, elements, given = "⟦each⟧", kind.format(", ".join(values)), "*⟦each⟧"
+        copies = [f"{name}=⟦copy⟧.deepcopy({name})" for name in own]
         call = f"{function}({', '.join([given, *copies])})"
         calls = f"[{call} for {each} in {elements}]"
         head = f"def {function}({', '.join([*variables, *own])}):"
@@ -441,6 +463,84 @@ def _top_level(tree: ast.AST) -> Iterator[ast.AST]:
             yield from _top_level(node)
 
 
-def _code_words(text: str) -> str:
-    """Return the code without its comments, in which names may be searched."""
-    return re.sub(r"#[^\n]*", "", text)
+def _bound_names(tree: ast.AST) -> Iterator[str]:
+    """Yield the names that code binds anywhere, except those that it binds by `import name`.
+
+    `from module import *` may bind each of `_MODULES`.
+    """
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                yield name
+            case ast.ImportFrom(names=names):
+                for each in names:
+                    yield from _MODULES if each.name == "*" else (each.asname or each.name,)
+            case ast.Import(names=names):
+                yield from (each.asname for each in names if each.asname not in (None, each.name))
+
+
+def _names(expression: str) -> set[str]:
+    """Return the names that an expression uses."""
+    return {node.id for node in ast.walk(ast.parse(expression, mode="eval")) if isinstance(node, ast.Name)}
+
+
+def _code_of_magics(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the Python code in the texts of magics and shell lines, such as `%time f()` and `!echo {x}`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython")), attr=method), args=arguments
+            ):
+                texts = [each.value for each in arguments if isinstance(each, ast.Constant)]
+                for text in (text for text in texts if isinstance(text, str)):
+                    if method in ("system", "getoutput"):
+                        yield from expanded_names(text)
+                    elif (found := parse_line(text, node.lineno)) is not None:
+                        yield found
+
+
+def _attributes_of_run(tree: ast.AST) -> Iterator[str]:
+    """Yield the attribute of each use of `dag_run`, or "" for a use as a whole."""
+    within: set[int] = set()  # ids of the nodes of `dag_run` of which an attribute is used
+    for node in ast.walk(tree):  # each node before its children
+        match node:
+            case ast.Attribute(value=ast.Name(id="dag_run") as run, attr=name):
+                within.add(id(run))
+                yield name
+            case ast.Name(id="dag_run") if id(node) not in within:
+                yield ""
+
+
+def _is_skip(raised: ast.expr | None) -> bool:
+    """Return whether `raise` with this expression skips the task."""
+    match raised:
+        case ast.Call(func=kind):
+            return _is_skip(kind)
+        case ast.Name(id="Skip") | ast.Attribute(value=ast.Name(id="nbdag"), attr="Skip"):
+            return True
+    return False
+
+
+def _uses_nbdag(tree: ast.AST) -> bool:
+    """Return whether the code imports the package nbdag or uses it by this name."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id="nbdag"):
+                return True
+            case ast.Call(func=ast.Name(id="__import__"), args=[ast.Constant(value=str(module)), *_]):
+                if _of_nbdag(module):
+                    return True
+            case ast.Import(names=names):
+                if any(_of_nbdag(each.name) for each in names):
+                    return True
+            case ast.ImportFrom(module=str(module)) if _of_nbdag(module):
+                return True
+    return False
+
+
+def _of_nbdag(module: str) -> bool:
+    return module.partition(".")[0] == "nbdag"

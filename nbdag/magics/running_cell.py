@@ -214,9 +214,7 @@ class RunningCell:
         namespace = self.shell.user_ns
         options = self.options
         try:
-            columns, rows = elements(
-                options.map, namespace, in_step=options.zip or options.in_step is not None, limit=options.max_map_length
-            )
+            columns, rows = elements(options.map, namespace, in_step=options.paired, limit=options.max_map_length)
         except Fail as error:
             raise without_traceback(error) from None
         instances = [tuple(column[at] for column, at in zip(columns.values(), row, strict=True)) for row in rows]

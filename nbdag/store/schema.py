@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from ..core.model.states import RunState, TaskState
 
-HEAD = "0012"  # revision of the newest migration
+HEAD = "0013"  # revision of the newest migration
 
 metadata = MetaData(
     naming_convention={

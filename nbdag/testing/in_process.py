@@ -175,7 +175,7 @@ class InProcessExecutor:
         origins.add_setup(names)
         _load_inputs(job, values, names, origins)
         if job.expand:
-            columns, rows = elements(options.map, names, in_step=options.zip, limit=options.max_map_length)
+            columns, rows = elements(options.map, names, in_step=options.paired, limit=options.max_map_length)
             digests = {
                 name: [
                     values.save({name: value}, namespace=names, origins=origins).outputs[0].digest for value in column

@@ -321,10 +321,11 @@ def test_slow_and_failed_answers_are_shown_and_asked_again(visit: Visit) -> None
 
 
 def test_the_address_keeps_what_a_viewer_has_chosen(visit: Visit) -> None:
-    run = finished_run(visit.site)
+    finished_run(visit.site)
     visit.open("/dags/churn/calendar")
     visit.page.locator(".pg-ran").last.click()
     visit.page.wait_for_url("**/calendar?day=*")
+    run = visit.page.locator("main a[href*='/dags/churn/runs/']").first.inner_text()
     visit.page.reload()
     visit.page.get_by_role("link", name=run).wait_for()
     visit.page.get_by_role("navigation", name="Views of the pipeline").get_by_role("link", name="Graph").click()

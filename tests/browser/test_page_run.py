@@ -153,7 +153,7 @@ def test_tasks_run_again_after_a_look_at_what_that_affects(visit: Visit) -> None
 
     page.get_by_role("button", name="Set state…").click()
     dialog = page.get_by_role("dialog", name="Set the state of fit")
-    dialog.get_by_label("skipped").check()
+    dialog.get_by_role("radio", name="skipped").check()
     dialog.get_by_role("button", name="Set 1 task to skipped").click()
     page.locator(".run-state").get_by_text("skipped").wait_for()
     # The browser itself reports the refused look.

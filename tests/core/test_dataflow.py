@@ -224,6 +224,165 @@ def test_names_of_one_object_are_exported_together() -> None:
     assert {each.name: each.sources for each in dag.tasks["d"].inputs} == {"x": ("c",), "y": ("c",), "z": ("b",)}
 
 
+LOCKED = """
+import asyncio, functools, itertools, re, threading
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from multiprocessing.pool import ThreadPool
+import numpy as np
+import pandas as pd
+import more
+from tqdm.auto import tqdm
+lock = threading.Lock()
+xs = [1, 2]
+def f(x, y=0):
+    with lock:
+        return x * 2
+async def g(x):
+    async with lock:
+        return x * 2
+def steps(xs):
+    for x in xs:
+        with lock:
+            yield x * 2
+df = pd.DataFrame({"a": xs})
+ex = ThreadPoolExecutor(2)
+"""
+
+# code that follows LOCKED, whose result r holds neither f nor g nor steps
+RESULTS_ONLY = [
+    "r = list(map(f, xs))",
+    "r = set(map(f, xs))",
+    "r = [y for y in map(f, xs)]",
+    "r = []\nfor y in map(f, xs): r.append(y)",
+    "r = []\nr.extend(map(f, xs))",
+    "r = []\nr += map(f, xs)",
+    "r = [*map(f, xs)]",
+    "r, *_ = map(f, xs)",
+    "r = next(map(f, xs))",
+    "r = max(map(f, xs))",
+    "r = dict(zip(xs, map(f, xs)))",
+    "r = [y for i, y in enumerate(map(f, xs))]",
+    "r = list(tqdm(ex.map(f, xs), total=2))",
+    "r = ', '.join(map(f, xs))",
+    "r = pd.DataFrame(map(f, xs))",
+    "r = list(map(functools.partial(f, y=1), xs))",
+    "r = list(map(lambda x: (lock.acquire(), x, lock.release())[1], xs))",
+    "def each(f, xs): return list(map(f, xs))\nr = each(f, xs)",
+    "def each(f, xs):\n    found = []\n    for y in map(f, xs): found.append(y)\n    return found\nr = each(f, xs)",
+    "r = sorted(xs, key=f)",
+    "r = max(xs, key=f)",
+    "r = list(filter(f, xs))",
+    "r = functools.reduce(f, xs)",
+    "r = functools.reduce(f, map(f, xs))",
+    "r = list(itertools.starmap(f, [(1, 2)]))",
+    "r = list(itertools.accumulate(xs, f))",
+    "r = [(k, list(v)) for k, v in itertools.groupby(xs, f)]",
+    "r = list(steps(xs))",
+    "r = re.sub('a', f, 'aa')",
+    "r = re.compile('a').sub(f, 'aa')",
+    "r = np.apply_along_axis(f, 0, np.array([xs]))",
+    "r = df.apply(f)",
+    "r = df[df.a > 1].copy()\nr['b'] = r['a'].map(f)",
+    "r = df.groupby('a').apply(f).reset_index()",
+    "r = df.assign(b=lambda d: f(d.a))",
+    "r = list(ex.map(f, xs))",
+    "with ThreadPoolExecutor() as e: r = list(e.map(f, xs))",
+    "def each(f, xs):\n    with ThreadPoolExecutor() as e: return list(e.map(f, xs))\nr = each(f, xs)",
+    "r = [each.result() for each in [ex.submit(f, x) for x in xs]]",
+    "fs = {ex.submit(f, x): x for x in xs}\nr = {fs[each]: each.result() for each in as_completed(fs)}",
+    "done, _ = wait([ex.submit(f, x) for x in xs])\nr = [each.result() for each in done]",
+    "with ThreadPool(2, initializer=f) as pool: r = pool.map(f, xs)",
+    "with ThreadPool(2) as pool: r = pool.map_async(f, xs).get()",
+    "r = list(more.pool().map(f, xs))",
+    "r = await g(1)",
+    "r = [await g(x) for x in xs]",
+    "r = asyncio.run(g(1))",
+    "r = await asyncio.wait_for(g(1), 3)",
+    "r = await asyncio.gather(*[g(x) for x in xs])",
+    "r = await asyncio.gather(*map(g, xs))",
+    "async def main(): return await asyncio.gather(*(g(x) for x in xs))\nr = await main()",
+    "ts = [asyncio.create_task(g(x)) for x in xs]\nr = [await t for t in ts]",
+    "async with asyncio.TaskGroup() as group: ts = [group.create_task(g(x)) for x in xs]\nr = [t.result() for t in ts]",
+    "r = [await each for each in asyncio.as_completed([g(x) for x in xs])]",
+    "r = await asyncio.to_thread(f, 1)",
+    "r = await asyncio.get_running_loop().run_in_executor(None, f, 1)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", RESULTS_ONLY)
+def test_the_results_of_a_function_do_not_hold_the_function(code: str) -> None:
+    dag = notebook(("a", LOCKED + code), ("b", "print(r)"))
+    assert dag.tasks["a"].exports == (("r",),)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "r = f",
+        "r = map(f, xs)",
+        "r = [map(f, xs)]",
+        "r = g(1)",
+        "r = functools.partial(f, 1)",
+        "r = list(filter(callable, [f]))",
+        "r = sorted([f], key=id)",
+        "r = functools.reduce(lambda u, v: u, xs, f)",
+        "r = list(map(lambda x: f, xs))",
+        "r = list(map(lambda x: lambda: f(x), xs))",
+        "r = list(map(functools.partial(lambda u, x: u, f), xs))",
+        "r = ex.submit(lambda u: u, f).result()",
+        "async def h(u): return u\nr = await asyncio.gather(h(f))",
+        "class K:\n    def use(self): return f(1)\nr = list(ex.map(lambda x: K(), xs))",
+        "class K:\n    def __init__(self, x): pass\n    def use(self): return f(1)\nr = list(map(K, xs))",
+        "r = df.style.apply(f)",
+        "r = df.groupby(f)",
+        "r = df.pipe(more.wrap, f)",
+        "r = more.frame().apply(f)",
+        "r = more.frame().map(f)",
+    ],
+)
+def test_an_object_that_may_hold_a_function_needs_what_the_function_reads(code: str) -> None:
+    dag = notebook(("a", LOCKED + code), ("b", "print(r)"))
+    assert ("lock",) in dag.tasks["a"].exports
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("for y in ex.map(lambda x: x.copy(), rows): y.append(1)", ()),
+        ("for y in ex.map(lambda x: x, rows): y.append(1)", ("rows",)),
+        ("for y in map(lambda x: x, rows): y.append(1)", ("rows",)),
+    ],
+)
+def test_a_change_of_a_result_is_a_change_of_an_argument_only_if_it_may_be_one(
+    code: str, changes: tuple[str, ...]
+) -> None:
+    dag = notebook(("setup", "import lib"), ("a", "rows = [[1]]"), ("b", f"ex = lib.pool()\n{code}"))
+    assert dag.tasks["b"].changes == changes
+
+
+RETURNS_SHARED = (
+    "import asyncio, concurrent.futures\nex = concurrent.futures.ThreadPoolExecutor()\nxs, kept = [1], [[0]]\n"
+)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "r = list(map(lambda x: kept, xs))",
+        "r = list(ex.map(lambda x: kept, xs))",
+        "r = [ex.submit(lambda x: kept, 1).result()]",
+        "import functools\nr = [functools.reduce(lambda x, y: kept, xs)]",
+        "r = sorted(kept, key=len)",
+        "async def g(x): return kept\nr = await asyncio.gather(*[g(x) for x in xs])",
+        "async def g(x): return kept\nr = asyncio.run(g(1))",
+        "xs = []\nlate = map(lambda x: x, xs)\nkept = [0]\nxs.append(kept)\nr = list(late)",
+    ],
+)
+def test_results_of_a_function_that_a_library_calls_share_objects_with_it(code: str) -> None:
+    dag = notebook(("a", RETURNS_SHARED + code), ("b", "r[0].append(1)\n1"), ("c", "print(kept)"), ("d", "print(r)"))
+    assert any({"r", "kept"} <= set(names) for names in dag.tasks["a"].exports)
+
+
 @pytest.mark.parametrize(
     ("checks", "code", "exports"),
     [

@@ -201,6 +201,7 @@ def test_an_expansion_stores_the_elements_and_an_instance_receives_its_own(contr
     assert (expansion.state, expansion.length) == (SUCCESS, 4)
     result = contract.run("task", "r = (a, b)", options=options, element=dict(expansion.elements[1]), exports=("r",))
     assert contract.value(result, "r") == (1, "q")
+    assert contract.run("pairs", "", options={**options, "in_step": "lead"}, expand=True).length == 2
 
 
 def test_a_timeout_terminates_the_attempt(contract: Contract) -> None:

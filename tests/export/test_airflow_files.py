@@ -139,3 +139,11 @@ def test_the_storage_of_the_file_is_absolute_and_contains_no_password(
         with pytest.raises(StoragePasswordError) as caught:
             runs.export_airflow(notebook, storage="s3://key:topsecret@bucket" if place == "option" else None)
         assert "topsecret" not in str(caught.value)
+
+
+def test_tasks_do_not_replace_the_names_that_the_file_uses(dag_of: DagOf) -> None:
+    names = ("STORAGE", "NOTEBOOK", "PYTHON", "CODE_VERSION", "Asset", "BashOperator", "timedelta", "TaskGroup")
+    tree = ast.parse(airflow_file(dag_of(*(f"%%task {name} --timeout 5m\n1" for name in names), "%%task g.a\n1"), BASH))
+    block = next(node for node in tree.body if isinstance(node, ast.With))
+    bound = {node.id for node in ast.walk(block) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    assert bound == {"g__a", *(f"{name}_" for name in names)}

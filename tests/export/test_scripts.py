@@ -40,6 +40,20 @@ CASES = [
      {"z": [10, 20, 20, 40]}),
     (["%%task a\nxs, k = [1, 2], [0]", "%%task m --map x=xs --map n='[3, 4]' --zip\nk.append(x)\np, q = k, n",
       "%%task c\nz = p, q"], {"z": ([[0, 1], [0, 2]], [3, 4]), "k": [0]}),
+    (["%%task a\nxs = [1, 2]\nstep = 1", "%%task m --map x=xs --check 'y > x'\ny = x + step", "%%task c\nz = y"],
+     {"z": [2, 3]}),  # each instance is checked, not the list
+    (["%%task a\nxs = [1, 2]", "%%task m --map x=xs\ny = x", "%%task n --map y=y x=xs --in-step m\ny = y + x",
+      "%%task c\nz = y"], {"z": [2, 4]}),
+    (["%%task a\nxs, n = [2, 3], 0", "%%task m --map x=xs --operator sensor --poke 0.001\nn = n + 1\nn >= x",
+      "%%task c\nz = n"], {"z": [2, 3]}),  # each instance polls
+    (["%%task a\nxs, x = [1, 2], 5", "%%task m --map x=xs --when 'len(xs) > 1'\nprint(x)", "%%task c\nz = x"],
+     {"z": 5}),
+    (["%%setup\nfrom time import time\nimport copy as datetime\nfrom itertools import *\njson = ast = 0",
+      "%%params\nn = 0", "%%task a\nxs = [1, 2]\nbegun = dag_run.logical_date",
+      "%%task m --map x=xs y=xs --operator sensor --poke 0.001\nn = x\ntime() > 0", "%%task c\nz = n"],
+     {"z": [1, 1, 2, 2]}),  # the notebook's names do not hide the modules of the script
+    (["%%task a\nx = f\"#{dag_run.dag_id}\"", "%%task b\ny = 'dag_run'  # raise Skip"],
+     {"x": "#nb", "y": "dag_run"}),
     (["%%task a\nn = 0", "%%task w --operator sensor --poke 0.001\nn = n + 1\nn >= 3", "%%task c\nz = n"], {"z": 3}),
     (["%%params\nshow = 1\nskipped: int = 2", "%%task a --when 'show == 1'\nresults = show + skipped\nresults"],
      {"results": 3}),  # the script's own names differ from those of the notebook
@@ -145,6 +159,13 @@ def test_a_script_of_plain_python_needs_only_the_packages_of_the_notebook(dag_of
         (["%%task a\nimport asyncio\nawait asyncio.sleep(0)"], "task a has await at its top level"),
         (["%%task a\nx = 1", "%%task b\nprint(dag_run.ti.xcom_pull('a'))"], "task b uses dag_run.ti"),
         (["%%task a\nimport nbdag\nraise nbdag.Skip('no')"], "task a raises Skip"),
+        (["%%task a\nprint(f'#{dag_run.ti}')"], "task a uses dag_run.ti"),
+        (["%%task a\n%time print(dag_run.ti)"], "task a uses dag_run.ti"),
+        (
+            ["%%setup\nx = 1", "%%task m --map x='[1]' --when 'x > 1'\n1"],
+            "task m has --map, and its --when reads the element x",
+        ),
+        (["%%task m --map x='[1]' --branch\n'b'", "%%task b --after m\n1"], "task m combines --branch with --map"),
         (["%%task m --map x='[1]'\ndef f(): return 1", "%%task b\ny = f()"], "task m is mapped and defines f"),
     ],
 )

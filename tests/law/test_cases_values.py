@@ -234,6 +234,17 @@ KEPT: dict[str, str] = {
         "    def __getstate__(self):\n        return {'n': self.n}\nx = C()"
     ),
     "an enum": "import enum\nclass E(enum.Enum):\n    A = 1\nx = E.A",
+    "results of functions that use a lock": (
+        "import asyncio, threading\nfrom concurrent.futures import ThreadPoolExecutor, as_completed\n"
+        "lock, slots = threading.Lock(), asyncio.Semaphore(2)\n"
+        "def double(n):\n    with lock:\n        return n * 2\n"
+        "async def triple(n):\n    async with slots:\n        return n * 3\n"
+        "async def main():\n    return await asyncio.gather(*map(triple, [1, 2]))\n"
+        "with ThreadPoolExecutor(2) as pool:\n"
+        "    futures = {pool.submit(double, n): n for n in [1, 2]}\n"
+        "    done = {futures[each]: each.result() for each in as_completed(futures)}\n"
+        "    x = list(map(double, [1, 2])), list(pool.map(double, [3])), sorted([2, 1], key=double), done, asyncio.run(main())"
+    ),
     "a frozen dataclass": "import dataclasses\n@dataclasses.dataclass(frozen=True)\nclass P:\n    a: int\nx = {P(1): 2}",
 }
 

@@ -21,12 +21,12 @@ from nbdag.operators.build import building
 
 @pytest.fixture(autouse=True)
 def nothing_else_registered(monkeypatch):
-    monkeypatch.setattr(operators, "_registered", {})
+    monkeypatch.setattr(operators.registry, "_registered", {})
 
 
 def installed(monkeypatch, **points):
     made = {name: EntryPoint(name, value, operators.GROUP) for name, value in points.items()}
-    monkeypatch.setattr(operators, "_installed", lambda: made)
+    monkeypatch.setattr(operators.registry, "_installed", lambda: made)
 
 
 class Upper:

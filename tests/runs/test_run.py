@@ -235,6 +235,7 @@ def test_a_run_as_json_has_the_promised_shape(write: Write, home: Home) -> None:
     assert set(task) == {
         "id", "map_index", "state", "tries", "started", "ended", "duration", "outputs", "warnings", "notebook", "error",
         "cached",
+        "host",
         "chosen",
     }  # fmt: skip
     (output,) = task["outputs"]

@@ -7,6 +7,7 @@ also sends the requests that Schemathesis makes for each limit in the document, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
 import pytest
 import schemathesis
@@ -45,6 +46,7 @@ KNOWN = {
     "name": "x",
 }
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+MOST_OF_A_HEADER = 60_000  # characters; Tornado itself rejects a request whose headers are longer than 64 kB
 EXAMPLES = 6  # requests for each operation; half of them with known ids
 
 
@@ -76,6 +78,8 @@ def test_a_response_matches_the_openapi_document(case: schemathesis.Case, client
 
 def check(case: schemathesis.Case, client: Client) -> None:
     """Send a request as it was made, and again with known ids."""
+    if len(urlencode(case.query or {}, doseq=True)) > MOST_OF_A_HEADER:
+        return
     known = {name: KNOWN[name] for name in case.path_parameters if name in KNOWN}
     base_url = f"{client.url}nbdag/api"
     response = case.call(base_url=base_url, headers=dict(client.headers))

@@ -399,7 +399,7 @@ def test_dag_can_set_a_default_operator_for_all_tasks():
 
 
 def test_the_code_of_a_custom_operator_is_analysed(monkeypatch):
-    monkeypatch.setattr(operators, "_registered", {})
+    monkeypatch.setattr(operators.registry, "_registered", {})
 
     @operators.register("shout")
     class Shout:
@@ -454,7 +454,7 @@ class Wait(operators.Sensor):
 
 
 def test_a_sensor_is_known_by_its_class_under_any_name(monkeypatch):
-    monkeypatch.setattr(operators, "_registered", {})
+    monkeypatch.setattr(operators.registry, "_registered", {})
     operators.register("wait_for")(Wait)
     dag = dag_of("%%task a --operator wait_for --reschedule\n1 == 2", "%%task b\n1")
     assert not dag.errors

@@ -10,7 +10,7 @@ from typing import Any
 from . import known
 from .call_patterns import text_key
 from .function_calls import CallSite
-from .objects import NOTHING, SYMBOLIC, Arguments, ClassModel, Kind, Value, contents
+from .objects import NOTHING, SYMBOLIC, Arguments, ClassModel, Kind, Value, contents, outcomes
 from .scopes import Frame, Scope
 from .shell import Shell
 
@@ -51,7 +51,7 @@ class Bindings(Shell):
             self.hold(own, contents(added), node.lineno)
             self.change_name(target.id, own, node.lineno)
             made = self.object_created_at("sum", node)
-            made.carries |= self.carried(own) | self.carried(added)
+            made.carries |= self.carried(own) | self.carried(outcomes(added))
             self.fill(made, self.inside(own | added, node, node.lineno))
             # `+=` changes a list in place, but creates a new number or tuple.
             self.store(target.id, own | {made} if own or added else NOTHING, node.lineno)

@@ -4,6 +4,10 @@ A call of a function or method that the notebook defines is followed: the argume
 has the effects of the function's body. For any other call, `known` lists the effects by name. An unknown function is
 assumed not to change its arguments, but it may call the functions among them. An unknown method is assumed to change
 the object it is called on if the caller ignores the method's result.
+
+The result of an unknown function may hold any argument, functions included. The functions and methods in `known.CALLS`
+and `known.METHODS_CALL`, such as `map`, only call a function among their arguments: the iterator or future that they
+return holds the function, but the results that it yields (`AbstractObject.yields`) do not.
 """
 
 from __future__ import annotations
@@ -26,8 +30,11 @@ from .objects import (
     contents,
     instance_of,
     method_of,
+    origins,
+    outcomes,
 )
 
+PARTIAL = "a partial"  # label of an object that functools.partial returns
 DECORATOR = "a decorator of a library"  # label of an object that a library's decorator returns
 
 
@@ -101,12 +108,41 @@ class Calls(FunctionCalls):
             # The call may reach a function stored under this name, or functions that the object wraps.
             if method == "__call__" or (obj.parts and method in obj.parts):
                 self.call_held_functions(self.carried({obj}), args, site)
-        self.call_arguments(args, site, also=base)
+        called, rest = _split(known.METHODS_CALL.get(method, 0), args)
+        at_once = self._calls_at_once(base, method)
+        if not at_once and method not in known.METHODS_CALL:
+            called, rest = NOTHING, args.all()
+        elif at_once and method in known.METHODS_CALL_NAMED:
+            rest -= {obj for _, value in args.named for obj in value if obj.kind is Kind.FUNCTION}
+        if self.frame.body_frame.code is not None and any(obj.kind in SYMBOLIC for obj in called):
+            return self._defer_call(base, method, args, site, "")
+        # The results of a pool or an executor do not hold it.
+        own = NOTHING if origins(base) <= known.EXECUTORS and method in known.METHODS_CALL else base
+        found = self.call_arguments(args, site, also=own)
         if method not in known.STORE and method not in known.STORE_CONTENTS:
             self.consume(args.all(), site.line)
+        if method in known.COROUTINE_METHODS and any(obj.yields is not None for obj in args.all()):
+            return self._await_later(method, args, site)
+        if called and not at_once:
+            # If the notebook defines the function, `found` has all results; else a result may be an argument.
+            defined = all(obj.kind is Kind.FUNCTION or (obj.label == PARTIAL and _only_calls(obj)) for obj in called)
+            items = found if defined else self._items(method, rest | own, found, site)
+            unknown = self.object_created_at("unknown result", site.place, method)
+            unknown.carries |= self.carried(outcomes(rest | own))
+            return self._call_later(method, args, items | {unknown}, site, base)
         made = self.object_created_at("method", site.place)
-        made.carries |= self.carried(base) | self.carried(args.all())
+        made.origins |= origins(base) if method != "pipe" else {""}
+        if at_once:
+            rest |= found
+        elif method in known.EXHAUST_METHODS:
+            rest = outcomes(rest)
+        made.carries |= self.carried(outcomes(own) if method in known.WAIT else own) | self.carried(rest)
         result: set[AbstractObject] = {made}
+        if method in known.WAIT:
+            result |= outcomes(obj for obj in base if obj.yields is not None)
+        if at_once:
+            result |= found if method in ("pipe", "apply") else NOTHING
+            self.fill(made, found)
         if method in known.RETURN_SELF:
             result |= base
         if method in known.TAKE:
@@ -178,14 +214,27 @@ class Calls(FunctionCalls):
             self.display(args.all(), site)
         if name in known.PLAIN_RESULT:
             return NOTHING
-        found = self.call_arguments(args, site)
+        found = self.call_arguments(args, site, iterates=name in known.CALLS)
+        if name in known.CALLS:
+            called, rest = _split(known.CALLS[name], args)
+            if called and name in known.CALL_LATER:
+                return self._call_later(name, args, self._items(name, rest, found, site), site)
+            if called:
+                return self._call_at_once(name, rest, found, site)
+        if name in known.FUTURES:
+            return self._futures(name, args, site)
+        if name in known.RUN_COROUTINE | known.WRAP_COROUTINE | known.GATHER:
+            return self._await_later(name, args, site)
         if name in known.PASS_THROUGH and any(obj.kind in CODE for obj in first) and name != "functools.wraps":
             return first
         if name == "type" and len(args.positional) == 1:
             return NOTHING.union(*(obj.classes for obj in first)) or first
+        if name in known.ITERATE and any(obj.yields is not None for obj in args.all()):
+            return self._call_later(name, args, self._items(name, args.all(), found, site), site)
         made = self.object_created_at("call", site.place)
         made.consumable = name in known.CONSUMABLE
-        made.carries |= self.carried(args.all())
+        made.carries |= self.carried(outcomes(args.all()) if name in known.EXHAUST else args.all())
+        made.origins.add(name.partition(".")[0] if ".style." not in name else "")
         result: set[AbstractObject] = {made}
         self.fill(made, found)
         if name in known.PASS_THROUGH:
@@ -196,12 +245,99 @@ class Calls(FunctionCalls):
             if name in ("zip", "enumerate", "map", "filter", "iter", "reversed"):
                 self.fill(made, args.all())
         elif name in known.PICK_CALLS:
-            result |= contents(args.all()) | (args.all() if name != "next" else NOTHING)
+            result |= contents(args.all())
+            if name != "next":
+                result |= outcomes(args.all()) if name in known.EXHAUST else args.all()
         elif name.endswith("partial"):
-            self.fill(made, args.all())
-        else:
+            made.label = PARTIAL
+            self.fill(made, first, "func")
+            self.fill(made, args._replace(positional=args.positional[1:]).all())
+        elif name.partition(".")[0] not in known.EXECUTORS:
             result |= found
         return frozenset(result)
+
+    # -- functions that a library calls
+
+    def _call_at_once(self, name: str, rest: Value, found: Value, site: CallSite) -> Value:
+        """Return the result of a library function that calls one of its arguments before it returns.
+
+        `rest` are the other arguments, and `found` is what the called function returned.
+        """
+        made = self.object_created_at("called", site.place, name)
+        made.origins.add(name.partition(".")[0])
+        items = self._items(name, rest, found, site)
+        made.carries |= self.carried(outcomes(items))
+        self.fill(made, items)
+        return items | {made} if name in known.PICK_CALLS else frozenset({made})
+
+    def _call_later(self, name: str, args: Arguments, items: Value, site: CallSite, base: Value = NOTHING) -> Value:
+        """Return an iterator or a future, which holds the function that it calls; its items, the results, do not."""
+        made = self.object_created_at("later", site.place, name)
+        made.consumable = name in known.CONSUMABLE
+        made.origins |= origins(base)
+        if name in known.METHODS_CALL_FOR_LIST:
+            several = self.object_created_at("several", site.place, name)
+            self.fill(several, items)
+            items = frozenset({several})
+        made.yields = (made.yields or set()) | items
+        made.carries |= self.carried(base | args.all())
+        self.fill(made, args.all() | items)
+        return frozenset({made})
+
+    def _items(self, name: str, rest: Value, found: Value, site: CallSite) -> Value:
+        """Return what a library may return after it has called one of its arguments.
+
+        `rest` are the other arguments, and `found` is what the called function returned.
+        """
+        item = self.object_created_at("item", site.place, name)
+        item.carries |= self.carried(outcomes(rest))
+        self.fill(item, outcomes(rest))
+        inside = self.inside(rest, ("items", site.place), site.line)
+        if name in ("itertools.chain", "itertools.chain.from_iterable"):
+            inside |= self.inside(inside, ("inside items", site.place), site.line)
+        if name == "itertools.groupby":
+            group = self.object_created_at("group", site.place, name)
+            self.fill(group, inside | {item})
+            self.fill(item, {group})
+        results = NOTHING if name in known.CALL_TO_CHOOSE else found
+        return results | inside | {item} | (outcomes(rest) if name in known.PICK_CALLS else NOTHING)
+
+    def _await_later(self, name: str, args: Arguments, site: CallSite) -> Value:
+        """Return the result of awaiting the arguments, or an awaitable that returns it."""
+        made = self.object_created_at("awaited", site.place, name)
+        results = outcomes(args.all())
+        made.carries |= self.carried(results)
+        if name in known.RUN_COROUTINE:
+            return results | {made}
+        if name in known.GATHER:
+            self.fill(made, results)
+            results = NOTHING
+        task = self.object_created_at("task", site.place, name)
+        task.yields = (task.yields or set()) | results | {made}
+        task.carries |= self.carried(args.all())
+        self.fill(task, args.all() | results | {made})
+        return frozenset({task})
+
+    def _futures(self, name: str, args: Arguments, site: CallSite) -> Value:
+        """Return the futures that a collection of futures or coroutines holds, as an iterator or as two sets."""
+        made = self.object_created_at("futures", site.place, name)
+        inside = self.inside(args.all(), ("futures", site.place), site.line)
+        # An object without known outcomes may be a future, too, or a value of a dict whose keys are the futures.
+        future = self.object_created_at("future", site.place, name)
+        future.yields = (future.yields or set()) | outcomes(inside)
+        self.fill(future, inside)
+        future.carries |= self.carried(args.all())
+        futures = frozenset({future, *(obj for obj in inside if obj.yields is not None)})
+        if name.endswith(".wait"):
+            several = self.object_created_at("set of futures", site.place, name)
+            self.fill(several, futures)
+            futures = frozenset({several})
+        self.fill(made, futures)
+        return frozenset({made})
+
+    def _calls_at_once(self, base: Value, method: str) -> bool:
+        """Return whether a method of these objects calls the functions among its arguments before it returns."""
+        return bool(base) and all(method in known.METHODS_CALL_AT_ONCE.get(each, ()) for each in origins(base))
 
     def display(self, value: Value, site: CallSite) -> None:
         """Call the display methods, such as `__repr__`, of objects of the notebook's classes."""
@@ -212,19 +348,31 @@ class Calls(FunctionCalls):
                     with self.maybe(), self.optionally():
                         self._follow_method(obj, method, Arguments(), site._replace(place=(name, site.place, obj)))
 
-    def call_arguments(self, args: Arguments, site: CallSite, also: Value = NOTHING) -> Value:
-        """Call the functions among the arguments of an unknown function, which may pass them any other argument."""
+    def call_arguments(self, args: Arguments, site: CallSite, also: Value = NOTHING, iterates: bool = False) -> Value:
+        """Call the functions among the arguments of a library's function, which may pass them any other argument.
+
+        If `iterates`, the library's function passes the elements of an iterator, but not the iterator.
+        """
         if not args.positional and not args.named and not args.spread:
             return NOTHING
         everything = args.all()
         functions = {obj for obj in everything | contents(everything) if obj.kind is Kind.FUNCTION}
         symbolic = {obj for obj in everything if obj.kind in SYMBOLIC}
-        if not functions and not symbolic:
+        # An iterator such as `map(f, xs)` calls its function only now, and passes it what the iterator holds.
+        iterators = frozenset(obj for obj in everything if obj.yields is not None)
+        held = NOTHING.union(*(obj.holds for obj in iterators))
+        late = {obj for obj in held if obj.kind is Kind.FUNCTION} - functions
+        if not functions and not symbolic and not late:
             return NOTHING
         found: set[AbstractObject] = set()
-        rest = (everything | also) - functions
-        handed = Arguments(spread=frozenset(rest | contents(rest)))
+        rest = _passed_on(everything | also, functions)
+        handed = Arguments(spread=(outcomes(rest) if iterates else rest) | contents(rest))
+        late_rest = _passed_on((rest - iterators) | held, late)
+        late_handed = Arguments(spread=late_rest | contents(late_rest))
         with self.maybe():
+            for obj in sorted(late, key=_order):
+                with self.optionally():
+                    found |= self.invoke(obj, late_handed, site._replace(place=("argument", site.place, obj)))
             for obj in sorted(functions, key=_order):
                 with ExitStack() as stack:
                     if obj.label != "<lambda>":
@@ -288,6 +436,33 @@ def _changes_attribute(name: str) -> bool:
     """Return whether a call changes an attribute of a module in place, as `config.STATE.append` does."""
     owner, _, method = name.rpartition(".")
     return method in known.MUTATORS and "." in owner
+
+
+def _passed_on(value: Value, functions: Iterable[AbstractObject]) -> Value:
+    """Return the objects that a library may pass to the functions that it calls."""
+    partials = frozenset(obj for obj in value if obj.label == PARTIAL and _only_calls(obj))
+    return ((value - partials) | contents(partials)).difference(functions)
+
+
+def _split(position: int | None, args: Arguments) -> tuple[Value, Value]:
+    """Return the argument that a library calls, at this position or passed by name, and all other arguments.
+
+    A function whose code is unknown may return itself, so it is among both.
+    """
+    missing = position is None or position >= len(args.positional)
+    named = [(value, missing and name in known.CALLED_KEYWORDS) for name, value in args.named]
+    at = [(value, number == position) for number, value in enumerate(args.positional)]
+    called = NOTHING.union(*(value for value, is_called in (*at, *named) if is_called))
+    rest = args.spread.union(*(value for value, is_called in (*at, *named) if not is_called))
+    return called, rest | {obj for obj in called if not _only_calls(obj)}
+
+
+def _only_calls(obj: AbstractObject) -> bool:
+    """Return whether a library that calls this object returns only what the object's known code returns."""
+    if obj.label == PARTIAL:
+        functions = {each for each in obj.holds if each.kind is Kind.FUNCTION}
+        return len(functions) == 1 and functions == obj.keyed.get("func")
+    return obj.kind in (Kind.FUNCTION, Kind.IMPORT, Kind.BUILTIN)
 
 
 def _order(obj: AbstractObject) -> int:

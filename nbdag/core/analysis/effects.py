@@ -32,9 +32,12 @@ from .objects import (
     hold,
     involved_objects,
     items_under,
+    origins,
+    outcomes,
 )
 from .scopes import Bound, Frame, Scope, Slot, State, all_values_of, join, restore, save
 
+AWAITED, ITERATED = ("awaited",), ("iterated",)  # keys of `Effects.take`
 MAX_PAIRS = 10_000  # maximum number of (holder, held object) pairs that one `hold` records
 
 
@@ -377,22 +380,41 @@ class Effects:
 
     def take(self, base: Value, key: object, place: object, line: int) -> Value:
         """Return the object that another object holds under an attribute's name or a constant key; None stands for any
-        key.
+        key, AWAITED for the result of an `await`, and ITERATED for an element.
         """
         symbolic = frozenset(obj for obj in base if obj.kind in SYMBOLIC)
-        found = items_under(base - symbolic, key)
+        found = self._taken(base - symbolic, key, place)
         if self.frame.body_frame.code is None:
             # A symbolic global of a function is replaced by its current value.
             with self.optionally():
                 for obj in sorted(symbolic, key=lambda each: each.number):
                     if obj.kind is Kind.GLOBAL:
-                        found |= items_under(self.load_global(obj.label, line), key)
+                        found |= self._taken(self.load_global(obj.label, line), key, place)
         elif symbolic:
             result = self.object_created_at("part", place, kind=Kind.RESULT)
             result.part_of |= symbolic
             self.event(("part", place), TakeFromObject(base, key, result))
             found |= {result}
         return found
+
+    def _taken(self, base: Value, key: object, place: object) -> Value:
+        if key == AWAITED:
+            return outcomes(base)
+        if key != ITERATED:
+            return items_under(base, key)
+        return items_under(base, None) | self.unknown_element(base, place)
+
+    def unknown_element(self, value: Value, place: object) -> Value:
+        """Return an object that stands for the unknown elements of an iterable."""
+        made = self.object_created_at("element", place)
+        made.carries |= self.carried(outcomes(value))
+        made.origins |= origins(value)
+        # If each known element is a coroutine or a future, an unknown element is one, too.
+        items = contents(value)
+        later = frozenset(obj for obj in items if obj.yields is not None)
+        if later and items - later <= outcomes(later):
+            made.yields = (made.yields or set()) | outcomes(later)
+        return frozenset({made})
 
     def fill(self, obj: AbstractObject, items: Iterable[AbstractObject], key: object = None) -> None:
         """Add items to an object that is under construction."""

@@ -12,8 +12,10 @@ from typing import Any
 from . import known
 from .call_patterns import changes_database, constant_key, exchange, is_inplace, is_shell, plots_a_frame, text_key
 from .calls import Calls
+from .effects import AWAITED, ITERATED
 from .function_calls import CallSite
 from .objects import (
+    KEYS,
     NOTHING,
     SYMBOLIC,
     AbstractObject,
@@ -24,6 +26,9 @@ from .objects import (
     class_attributes,
     contents,
     method_of,
+    only_keys,
+    origins,
+    outcomes,
 )
 from .scopes import Bound, Frame, Scope, Slot, names_of
 
@@ -64,6 +69,7 @@ class Expressions(Calls):
             return NOTHING
         made = self.object_created_at("expression", node)
         made.carries |= self.carried(everything)
+        made.origins |= origins(everything)
         return frozenset({made})
 
     def expr_Constant(self, node: ast.Constant) -> Value:
@@ -122,15 +128,20 @@ class Expressions(Calls):
         if isinstance(node.slice, ast.Slice):
             made = self.object_created_at("slice", node)
             made.carries |= self.carried(base)
+            made.origins |= origins(base)
             self.fill(made, self.inside(base, node, node.lineno))
             return frozenset({made})
         key = constant_key(node.slice)
         made = self.object_created_at("subscript", node)
-        made.carries |= self.carried(base)
+        keys = NOTHING.union(*(only_keys(obj) for obj in base))
+        for obj in base:
+            held = (obj.holds | obj.carries) - keys if keys & obj.holds else {obj}
+            made.carries |= self.carried(held)
+        made.origins |= origins(base)
         if key is None and not any(obj.kind in SYMBOLIC for obj in base):
             # Indexing with a mask or a list of columns returns a copy; indexing with a variable may return any known
             # element.
-            return contents(base) | {made}
+            return (contents(base) - keys) | {made}
         return self.take(base, key, node, node.lineno) or frozenset({made})
 
     def expr_Starred(self, node: ast.Starred) -> Value:
@@ -185,6 +196,7 @@ class Expressions(Calls):
             return NOTHING
         made = self.object_created_at("expression", node)
         made.carries |= self.carried(everything)
+        made.origins |= origins(everything)
         # The sum of two lists holds the elements of both lists.
         self.fill(made, self.inside(everything, node, node.lineno))
         return frozenset({made})
@@ -210,7 +222,11 @@ class Expressions(Calls):
         return frozenset({made})
 
     def expr_Await(self, node: ast.Await) -> Value:
-        return self.expr(node.value)
+        return self._awaited(self.expr(node.value), node)
+
+    def _awaited(self, value: Value, node: ast.Await) -> Value:
+        symbolic = frozenset(obj for obj in value if obj.kind in SYMBOLIC)
+        return outcomes(value - symbolic) | self.take(symbolic, AWAITED, node, node.lineno)
 
     def expr_Yield(self, node: ast.Yield) -> Value:
         code = self.frame.body_frame.code
@@ -248,7 +264,8 @@ class Expressions(Calls):
                     self.expr(condition)
             with self.maybe():
                 for element in elements:
-                    self.fill(made, self.effect(element, CallSite(element, element.lineno, shown=True)))
+                    key = KEYS if isinstance(node, ast.DictComp) and element is node.key else None
+                    self.fill(made, self.effect(element, CallSite(element, element.lineno, shown=True)), key)
         return frozenset({made})
 
     def _comprehension_target(self, target: ast.expr, value: Value, frame: Frame) -> None:
@@ -260,10 +277,9 @@ class Expressions(Calls):
     def element(self, value: Value, place: object) -> Value:
         """Return an element of an iterable."""
         self.consume(value, getattr(place, "lineno", 1))
-        made = self.object_created_at("element", place)
-        made.carries |= self.carried(value)
-        taken = self.take(frozenset(obj for obj in value if obj.kind in SYMBOLIC), None, ("item", place), 0)
-        return contents(value) | taken | {made}
+        symbolic = frozenset(obj for obj in value if obj.kind in SYMBOLIC)
+        taken = self.take(symbolic, ITERATED, ("item", place), 0)
+        return contents(value) | taken | self.unknown_element(value - symbolic, place)
 
     def expr_Lambda(self, node: ast.Lambda) -> Value:
         return frozenset({self.function(node, "<lambda>", [node.body])})
@@ -286,7 +302,8 @@ class Expressions(Calls):
             defaults[objects[each.arg]] = self.expr(default_or_none)
         names = names_of(body)
         code = FunctionEffects(name, node.lineno, tuple(objects[each.arg] for each in named), defaults=defaults)
-        code.lazy = names.generator or isinstance(node, ast.AsyncFunctionDef)
+        code.awaited = isinstance(node, ast.AsyncFunctionDef) and not names.generator
+        code.lazy = names.generator or code.awaited
         if arguments.vararg is not None:
             code.rest = AbstractObject(Kind.PARAMETER, arguments.vararg.arg)
         if arguments.kwarg is not None:
@@ -320,7 +337,7 @@ class Expressions(Calls):
     def effect(self, node: ast.expr, site: CallSite) -> Value:
         """Evaluate an expression whose result is ignored, displayed, or an element of a comprehension."""
         if isinstance(node, ast.Await):
-            return self.effect(node.value, site)
+            return self._awaited(self.effect(node.value, site), node)
         if isinstance(node, ast.Call):
             return self.expr_Call(node, site)
         if isinstance(node, ast.BoolOp):
@@ -445,5 +462,6 @@ def _without_first(code: FunctionEffects) -> FunctionEffects:
     bound = FunctionEffects(
         code.name, code.line, code.parameters[1:], code.rest, code.keywords, code.defaults, code.events
     )
-    bound.result, bound.own, bound.stateful, bound.lazy = code.result, code.own, code.stateful, code.lazy
+    bound.result, bound.own, bound.stateful = code.result, code.own, code.stateful
+    bound.lazy, bound.awaited = code.lazy, code.awaited
     return bound

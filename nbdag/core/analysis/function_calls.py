@@ -148,6 +148,16 @@ class FunctionCalls(Effects, ABC):
             lazy.consumable = True
             lazy.carries |= self.carried({obj})
             self.fill(lazy, args.all() | result)
+            # The arguments may change before the body runs, so a result may also hold what they hold then. A function
+            # among the arguments is part of a result only if the body returns the function itself.
+            functions = frozenset(obj for obj in args.all() if obj.kind is Kind.FUNCTION)
+            given = (args.all() - functions) | contents(functions)
+            if code.awaited and given:
+                late = self.object_created_at("late", site.place, code)
+                self.fill(late, given)
+                self.fill(lazy, {late})
+                given = frozenset({late})
+            lazy.yields = (lazy.yields or set()) | result | given
             result |= {lazy}
         return result
 
@@ -257,6 +267,9 @@ class FunctionCalls(Effects, ABC):
                     self.fill(made, self._substitute(frozenset(items), code, memo, site), key)
                 instance_of(made, self._substitute(frozenset(obj.classes), code, memo, site))
                 made.carries |= self._substitute(frozenset(obj.carries), code, memo, site)
+                if obj.yields is not None:
+                    made.yields = (made.yields or set()) | self._substitute(frozenset(obj.yields), code, memo, site)
+                made.origins |= obj.origins
                 made.part_of |= self._substitute(frozenset(obj.part_of), code, memo, site)
                 if obj.code is not None:
                     made.closure = {**obj.closure, **memo}

@@ -92,6 +92,91 @@ REPACK_CALLS = _words(
     collections.OrderedDict collections.ChainMap itertools.chain itertools.zip_longest
     """
 )
+# Functions of libraries that call one of their arguments and whose result does not hold that function itself. Value:
+# the function's position; None: the function is passed by name only, under one of CALLED_KEYWORDS.
+CALLS = (
+    dict.fromkeys(
+        _words(
+            """
+            map filter functools.reduce itertools.starmap itertools.takewhile itertools.dropwhile itertools.filterfalse
+            asyncio.to_thread numpy.apply_along_axis numpy.apply_over_axes numpy.fromfunction
+            tqdm.contrib.concurrent.thread_map tqdm.contrib.concurrent.process_map
+            scipy.optimize.minimize scipy.optimize.minimize_scalar scipy.optimize.curve_fit
+            scipy.optimize.least_squares scipy.optimize.brentq scipy.integrate.quad
+            """
+        ),
+        0,
+    )
+    | dict.fromkeys(_words("itertools.accumulate itertools.groupby re.sub re.subn"), 1)
+    | dict.fromkeys(_words("heapq.nlargest heapq.nsmallest"), 2)
+    | dict.fromkeys(_words("sorted min max heapq.merge"))
+)
+CALLED_KEYWORDS = _words("key func function predicate fun repl f")
+# The functions among CALLS that return an iterator or a coroutine, which holds the function until it has ended.
+CALL_LATER = _words(
+    """
+    map filter itertools.starmap itertools.takewhile itertools.dropwhile itertools.filterfalse itertools.accumulate
+    itertools.groupby asyncio.to_thread heapq.merge
+    """
+)
+# The functions among CALLS that return arguments or their elements, but not results of the function that they call.
+CALL_TO_CHOOSE = _words(
+    """
+    filter itertools.takewhile itertools.dropwhile itertools.filterfalse heapq.nlargest heapq.nsmallest
+    sorted min max heapq.merge
+    """
+)
+# Methods of executors, pools and frames that call one of their arguments, with the function's position. Their result
+# may hold the function until it has ended, but the elements of the result, or what an `await` of it returns, do not.
+METHODS_CALL = dict.fromkeys(
+    _words("map starmap imap imap_unordered map_async starmap_async apply_async submit apply"), 0
+) | {"run_in_executor": 1}
+# The methods among METHODS_CALL whose results come as one list.
+METHODS_CALL_FOR_LIST = _words("map_async starmap_async")
+# Key: library; value: methods of its objects that call their functions before they return.
+METHODS_CALL_AT_ONCE = {
+    "pandas": _words(
+        "map apply applymap agg aggregate transform pipe filter assign rename sort_values sort_index where mask"
+    ),
+    "multiprocessing": _words("map starmap apply"),
+    "re": _words("sub subn"),
+}
+# The methods among them that may also call functions that are passed by another name.
+METHODS_CALL_NAMED = _words("assign rename sort_values sort_index")
+# Libraries of pools, executors and event loops.
+EXECUTORS = _words("multiprocessing concurrent asyncio")
+# Methods that return what a future or a lazy collection yields.
+WAIT = _words("result get next __next__ compute collect")
+# Functions and methods that return what an awaitable argument returns, functions and methods that return an awaitable
+# for it, and functions that return an awaitable for a list of the results of several.
+RUN_COROUTINE = _words("asyncio.run run_until_complete")
+WRAP_COROUTINE = _words(
+    """
+    asyncio.create_task asyncio.ensure_future asyncio.wait_for asyncio.shield asyncio.run_coroutine_threadsafe
+    create_task
+    """
+)
+COROUTINE_METHODS = _words("run_until_complete create_task")
+GATHER = _words("asyncio.gather tqdm.asyncio.tqdm.gather tqdm.asyncio.tqdm_asyncio.gather")
+# Functions that return the futures in a collection; the functions named `wait` return them in two sets.
+FUTURES = _words("asyncio.as_completed concurrent.futures.as_completed asyncio.wait concurrent.futures.wait")
+# Functions that return an iterator over the elements of their arguments.
+ITERATE = _words(
+    """
+    zip enumerate iter reversed itertools.chain itertools.chain.from_iterable itertools.islice itertools.zip_longest
+    itertools.cycle itertools.pairwise tqdm.tqdm tqdm.auto.tqdm tqdm.notebook.tqdm tqdm.rich.tqdm
+    """
+)
+# Functions and methods that read all elements of an iterator and do not hold the iterator.
+EXHAUST = _words(
+    """
+    list tuple set frozenset dict sorted collections.deque collections.OrderedDict collections.Counter pandas.concat
+    pandas.DataFrame pandas.Series numpy.fromiter next min max math.fsum math.prod statistics.mean statistics.fmean
+    statistics.median statistics.stdev
+    """
+)
+EXHAUST_METHODS = _words("join extend update extendleft union writelines from_records from_iterable fromkeys")
+
 # Functions whose result may be an argument, or an element of an argument.
 PICK_CALLS = _words("min max next getattr functools.reduce typing.cast")
 

@@ -55,12 +55,17 @@ class AbstractObject:
     # Functions and classes that a use of this object may call, even if no attribute refers to them.
     carries: set[AbstractObject] = field(default_factory=set)
     consumable: bool = False  # whether each use changes the object, as with an iterator or a random generator
+    # Objects that a loop over this object, or an `await` of it, returns, as with an iterator or a coroutine. None:
+    # unknown, so it may return any object that this object holds.
+    yields: set[AbstractObject] | None = None
+    origins: set[str] = field(default_factory=set)  # libraries that may have created the object; "": another one
     kept_by: str = ""  # name of the function whose cache contains this object
     number: int = field(default_factory=itertools.count().__next__)  # serial number, in order of creation
 
 
 Value: TypeAlias = frozenset[AbstractObject]
 NOTHING: Value = frozenset()
+KEYS = ("keys",)  # the key of `AbstractObject.keyed` for the keys of a dict
 
 
 @dataclass(slots=True, eq=False)
@@ -88,6 +93,7 @@ class FunctionEffects:
     own: set[AbstractObject] = field(default_factory=set)  # objects that each call creates again
     stateful: bool = False  # whether the function changes variables of the enclosing function
     lazy: bool = False  # whether the function is a generator or coroutine, whose body does not run at the call
+    awaited: bool = False  # whether the function is a coroutine, so that an `await` returns its result
     cached: bool = False  # whether the function caches its results, as with functools.lru_cache
     bound_to: str = ""  # "class" or "static" for a classmethod or staticmethod, "property" for a property, else ""
 
@@ -214,7 +220,25 @@ def instance_of(obj: AbstractObject, classes: Iterable[AbstractObject]) -> Abstr
 
 def contents(value: Iterable[AbstractObject]) -> Value:
     """Return the objects that can be taken out of a value."""
-    return NOTHING.union(*(obj.holds for obj in value))
+    return NOTHING.union(*(obj.holds if obj.yields is None else obj.yields for obj in value))
+
+
+def outcomes(value: Iterable[AbstractObject]) -> Value:
+    """Return what an `await` of a value returns, or what the elements of a value consist of.
+
+    An object that yields nothing known stands for itself.
+    """
+    return NOTHING.union(*({obj} if obj.yields is None else obj.yields for obj in value))
+
+
+def origins(value: Iterable[AbstractObject]) -> set[str]:
+    """Return the libraries that may have created the objects of a value; "" stands for any other library."""
+    return set().union(*(obj.origins or {""} for obj in value))
+
+
+def only_keys(obj: AbstractObject) -> set[AbstractObject]:
+    """Return the objects that a dict holds as keys and not as values."""
+    return obj.keyed.get(KEYS, set()).difference(*(items for key, items in obj.keyed.items() if key != KEYS))
 
 
 def held_objects(value: Iterable[AbstractObject]) -> set[AbstractObject]:
@@ -262,12 +286,12 @@ def items_under(value: Iterable[AbstractObject], key: object) -> Value:
             if isinstance(key, str):
                 found.add(obj.parts.setdefault(key, AbstractObject(Kind.IMPORT, f"{obj.label}.{key}")))
         elif key is None:
-            found |= obj.holds
+            found |= contents({obj})
             found.update(obj.parts.values())
         else:
             found |= obj.holds.difference(*obj.keyed.values()) | obj.keyed.get(key, set())
             if key not in obj.parts:
-                inner = AbstractObject(carries={obj})
+                inner = AbstractObject(carries={obj}, origins=origins({obj}) if key != "style" else set())
                 inner.part_of.add(obj)
                 obj.parts[key] = inner
             found.add(obj.parts[key])

@@ -11,7 +11,7 @@ from typing import Any
 from . import hidden_state
 from .bindings import Bindings, last_name
 from .function_calls import CallSite
-from .objects import Arguments, Value, method_of
+from .objects import Arguments, Value, method_of, origins
 from .scopes import State, join
 
 CATCHES_NAME_ERROR = frozenset({"NameError", "UnboundLocalError", "Exception", "BaseException"})
@@ -211,6 +211,7 @@ class Statements(Bindings):
                     entered |= self.invoke(method, Arguments((frozenset({obj}),)), site)
         made = self.object_created_at("entered", item)
         made.carries |= self.carried(value)
+        made.origins |= origins(value)
         return frozenset(entered | {made})
 
     def run_Match(self, node: ast.Match) -> None:

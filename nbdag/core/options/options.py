@@ -332,6 +332,11 @@ class TaskOptions:
     # Given options that only the task's operator declares (core.options.operator_options), as (field, value).
     operator_options: tuple[tuple[str, Any], ...] = ()
 
+    @property
+    def paired(self) -> bool:
+        """Return whether several maps make an instance for each position, not for each combination of elements."""
+        return self.zip or self.in_step is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DagOptions:

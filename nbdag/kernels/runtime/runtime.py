@@ -268,8 +268,7 @@ class Runtime:
         """Evaluate `--map` instead of executing the cell: store and publish the elements of all instances."""
         self._in_own_step = True
         options = self._request.options
-        in_step = options.zip or options.in_step is not None
-        columns, rows = elements(options.map, self._names, in_step=in_step, limit=options.max_map_length)
+        columns, rows = elements(options.map, self._names, in_step=options.paired, limit=options.max_map_length)
         notes: dict[str, Note] = {}
         stored = [(name, [self._element(name, value, notes) for value in column]) for name, column in columns.items()]
         given = tuple({name: digests[at] for (name, digests), at in zip(stored, row, strict=True)} for row in rows)
