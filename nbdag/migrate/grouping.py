@@ -40,7 +40,7 @@ class _Grouping:
         self.groups = Groups(sorted(self.tasks), _order(self.tasks, self.values, trial, files, self.number), files)
         for position in self.tasks:
             if position + 1 in self.tasks and pieces[position].cell == pieces[position + 1].cell:
-                why = f"has only the start of {self._label(position)}: its end fills a collection that other cells fill too"
+                why = f"has only the start of {self._label(position)}: its end fills a collection, as other cells do"
                 self.groups.reasons[position].append(why)
         self._join_users_of_open_things()
         self._join_users_of_generators()
