@@ -15,6 +15,7 @@ from .pieces import Piece
 
 TRIAL = "cell_"  # prefix of the names of trial tasks, which are one piece each
 _MOST_BETWEEN = 2  # maximum number of cells that a task takes in because they lie between cells that change one value
+_FEW = 8  # maximum number of cells that stay tasks of their own where neither headings nor verbs tell them apart
 SHOWS = frozenset({"", "plot", "aggregate", "evaluate"})  # verbs of cells that may only show values
 # Calls whose value belongs to one process: connections, open files, threads and iterators.
 _OPENS = frozenset({"connect", "create_engine", "cursor", "open", "reader", "writer", "iter", "socket"}) | frozenset(
@@ -152,9 +153,9 @@ class _Grouping:
         return None
 
     def _same_work(self, source: int, target: int, targets: set[int]) -> bool:
-        """Return whether a group only continues another one, in a notebook without headings."""
+        """Return whether a group only continues another one, in a long notebook without headings."""
         verbs = [task_names.verb(self.pieces[each].source) for each in (source, target)]
-        return len(targets) == 1 and verbs[1] in ("", verbs[0])
+        return len(self.tasks) > _FEW and len(targets) == 1 and verbs[1] in ("", verbs[0])
 
 
 def _order(

@@ -62,6 +62,12 @@ def test_a_late_change_of_a_value_does_not_take_in_the_work_between() -> None:
     assert list(found) == ["data", "scale", "centre", "distance", "result"]
 
 
+def test_chains_are_joined_in_a_long_notebook_without_headings() -> None:
+    chain = ["a0 = sorted([1])", *(f"a{n} = a{n - 1} + [{n}]" for n in range(1, 10))]
+    assert len(tasks(*chain)) == 1
+    assert len(tasks(*chain[:4])) == 4
+
+
 def test_cells_that_use_one_connection_are_one_task() -> None:
     found = tasks(
         "import sqlite3\ncon = sqlite3.connect('a.db')",

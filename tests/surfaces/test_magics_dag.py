@@ -199,6 +199,13 @@ def test_the_nbdag_magic_checks_the_running_notebook(kernel):
     assert "churn" in reply.stdout
 
 
+def test_the_nbdag_magic_proposes_tasks_for_a_notebook(kernel):
+    save(kernel, {1: "import os", 2: "xs = sorted([2, 1])", 3: "print(xs)"})
+    reply = kernel.run(f"%nbdag suggest {kernel.path}")
+    assert reply.status == "ok", reply.stderr + reply.traceback
+    assert "\n    cells 2, 3\n    cell 3 shows what cell 2 made\n" in reply.stdout
+
+
 def test_the_nbdag_magic_deploys_the_running_notebook(kernel):
     save(kernel, CELLS)
     reply = kernel.run(f"%nbdag deploy {kernel.path}")
