@@ -33,7 +33,7 @@ _IMPORTS = f"import {', '.join(sorted(_MODULES))}"
 _VARIES = re.compile(r"^(?:CPU times|Wall time):.*\n?|(?<= at )0x[0-9a-f]+", re.MULTILINE)
 
 
-COMPARED = ("ab_test", "digits_models", "image_lab", "python_course", "sensor", "shop_database")
+COMPARED = ("digits_models", "image_lab", "shop_database")
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS if os.environ.get("NBDAG_ALL_NOTEBOOKS") == "1" else COMPARED)

@@ -18,6 +18,6 @@ SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 
 @pytest.mark.slow
 @SCHEMA.parametrize()
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_random_responses_match_the_openapi_document(case: schemathesis.Case, client: Client) -> None:
     check(case, client)
