@@ -6,6 +6,7 @@ condition of `%dag --schedule`, such as `on s3://lake/orders and rates`, and `ou
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,12 +14,12 @@ from ..core.options import option_types
 from ..operators import OperatorError
 
 
-class _Condition:
+class _Condition(ABC):
     """A condition of a schedule on assets, which `&` and `|` combine."""
 
+    @abstractmethod
     def text(self, *, inside: bool = False) -> str:
         """Return the condition in the words of `--schedule`, in parentheses if it is a part of another one."""
-        raise NotImplementedError
 
     def __and__(self, other: Any) -> AssetAll:
         return AssetAll(self, other)
