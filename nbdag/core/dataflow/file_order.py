@@ -246,7 +246,7 @@ def file_calls(tree: ast.Module, constants: Mapping[str, str]) -> Iterator[tuple
 
 def _shell_code(node: ast.Call) -> str:
     """Return the literal command that a call gives to the shell or to a new process, or ""."""
-    dotted = _dotted(node.func)
+    dotted = dotted_parts(node.func)
     of_shell = dotted[-1] in _SHELL_METHODS and ast.unparse(node.func).startswith("get_ipython().")
     if not node.args or not (of_shell or dotted[-2:] in _COMMANDS):
         return ""
@@ -305,7 +305,7 @@ def _path(node: ast.expr | None, constants: Mapping[str, str]) -> str:
         case ast.JoinedStr(values=values):
             parts = [_path(each.value if isinstance(each, ast.FormattedValue) else each, constants) for each in values]
             return "".join(parts) if all(parts) else ""
-        case ast.Call(func=function, args=[_, *_] as args, keywords=[]) if _dotted(function) in (
+        case ast.Call(func=function, args=[_, *_] as args, keywords=[]) if dotted_parts(function) in (
             ("Path",),
             ("pathlib", "Path"),
             ("os", "path", "join"),
@@ -318,7 +318,8 @@ def _joined(parts: Sequence[str]) -> str:
     return posixpath.join(*parts) if parts and all(parts) else ""
 
 
-def _dotted(node: ast.expr) -> tuple[str, ...]:
+def dotted_parts(node: ast.expr) -> tuple[str, ...]:
+    """Return the parts of a dotted name, such as ("np", "load"); the first is "" if the expression begins otherwise."""
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)
@@ -327,7 +328,7 @@ def _dotted(node: ast.expr) -> tuple[str, ...]:
 
 
 def _call(node: ast.Call, constants: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    dotted = _dotted(node.func)
+    dotted = dotted_parts(node.func)
     name, pair = dotted[-1], dotted[-2:] if len(dotted) == 2 else ("", "")
 
     def argument(position: int) -> str:

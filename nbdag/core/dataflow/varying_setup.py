@@ -16,6 +16,7 @@ from ..cells.source import Python, SyntaxProblem
 from ..model.dag import CellKind, Problem
 from ..model.problems import problem
 from ..model.text import join_names
+from .file_order import dotted_parts
 from .reaching_definitions import CellFlow, Read, Versions
 from .read_cells import parse
 
@@ -222,13 +223,8 @@ class _Finder:
         return None
 
     def _dotted(self, node: ast.expr) -> str:
-        parts: list[str] = []
-        while isinstance(node, ast.Attribute):
-            parts.append(node.attr)
-            node = node.value
-        if not isinstance(node, ast.Name):
-            return ""
-        return ".".join([self._imports.get(node.id, node.id), *reversed(parts)])
+        first, *rest = dotted_parts(node)
+        return ".".join([self._imports.get(first, first), *rest]) if first else ""
 
     def caches(self, decorator: ast.expr) -> bool:
         """Return whether a decorator caches the results of a function."""
