@@ -1,9 +1,8 @@
 """The base class of errors.
 
 Every error that nbdag raises on purpose is an `NbdagError`. It has fields with data, and its message is one sentence
-with the cause and the next step. A command prints the message and exits with `exit_code`; if a command shows a
-traceback of nbdag itself, that is a bug. An error is defined in the module that raises it, or here if several packages
-raise it.
+with the cause and the next step. A command prints the message and exits with `exit_code`; a traceback of nbdag itself
+is a bug. An error is defined in the module that raises it, or here if several packages raise it.
 
     @error
     class UnknownRunError(NbdagError):

@@ -1,13 +1,13 @@
 """The home: the folder that holds a project's state, and the paths in it.
 
 The home is `NBDAG_HOME` if set, else the nearest `.nbdag` folder at or above the working directory, else a new `.nbdag`
-in the working directory. `NBDAG_DB_URL` replaces the database file in the home. `find` creates no folder. The first
-write creates it, so a query in the wrong folder creates no files.
+in the working directory. `NBDAG_DB_URL` replaces the database file in the home. The first write creates the folder;
+`find` does not, so a query in the wrong folder creates no files.
 
 A `.nbdag` that is found must belong to the current user and be writable by nobody else, since its content is executed:
 pinned notebooks, pickled values, recipients of notifications. A folder that `NBDAG_HOME` names is trusted, even if it
-belongs to another user, as may be the case for root and in a container. A new home has mode 0700 and its files 0600,
-whatever the umask.
+belongs to another user, because that is normal for root and in containers. Whatever the umask, a new home has the mode
+0700 and its files have 0600.
 
     nbdag.db                                  the store
     runs/DAG/RUN/notebook.ipynb               the report
@@ -114,6 +114,17 @@ class FolderGoneError(NbdagError):
     """The working directory was deleted."""
 
     template = "the current folder no longer exists; change to an existing folder and try again"
+
+
+@error
+class StorageUrlError(NbdagError):
+    """The storage is neither a complete URL nor a path."""
+
+    exit_code = 2
+
+    url: str
+    why: str
+    template = "the storage {url} {why}; write a URL such as s3://bucket/nbdag, or a path"
 
 
 @error
@@ -302,9 +313,13 @@ def _find(cwd: Path | None, environ: Mapping[str, str], url: str | None) -> Home
 def storage_place(storage: str, folder: Path) -> str:
     """Return a storage as a URL or an absolute path. A relative path begins in `folder`.
 
-    Raises `StoragePasswordError`.
+    Raises `StoragePasswordError` and `StorageUrlError`.
     """
-    protocol, _, rest = storage.partition("://")
+    protocol, separator, rest = storage.partition("://")
+    if separator and not rest:
+        raise StorageUrlError(storage, "names no bucket or folder")
+    if not separator and re.match(r"[A-Za-z][\w+.-]+:", storage):
+        raise StorageUrlError(storage, "has no :// after its protocol")
     if rest and protocol not in ("file", "local"):
         if without_secrets(storage) != storage:
             raise StoragePasswordError(storage)

@@ -1,11 +1,18 @@
-"""Write files atomically. A file is readable only by its owner, unless the user has chosen the file's name."""
+"""Write files atomically, and data as JSON.
+
+A file is readable only by its owner, unless the user has chosen the file's name.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import os
 import secrets
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
@@ -28,15 +35,45 @@ def write_atomically(path: Path, *parts: bytes | memoryview, private: bool = Tru
         raise
 
 
+def to_json(data: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None) -> str:
+    """Return data as JSON that every program can read: NaN and infinities, which JSON lacks, become null."""
+    try:
+        return json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False, default=default)
+    except ValueError:  # ValueError: the data contains such a number
+        return json.dumps(_with_null(data), indent=indent, ensure_ascii=False, default=default)
+
+
+def is_json(data: Any) -> bool:
+    """Return whether data has only texts, finite numbers and other values of JSON."""
+    try:
+        json.dumps(data, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _with_null(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {key: _with_null(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_with_null(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
 def make_private_folder(path: Path) -> None:
     """Create a folder and missing parent folders. Whatever the umask, only the owner can enter the new folders."""
     try:
-        path.mkdir(mode=PRIVATE_FOLDER)
+        _make_private_folder(path)
     except FileNotFoundError:
         if path.parent == path:
             raise
         make_private_folder(path.parent)
-        make_private_folder(path)
+        _make_private_folder(path)  # fails again in a file system such as /proc, which has no place for new folders
+
+
+def _make_private_folder(path: Path) -> None:
+    try:
+        path.mkdir(mode=PRIVATE_FOLDER)
     except FileExistsError:
         if not path.is_dir():
             raise
@@ -59,3 +96,16 @@ def _private_opener(path: str, flags: int) -> int:
         with contextlib.suppress(OSError):  # errors are ignored: the file system has no modes
             os.fchmod(descriptor, PRIVATE_FILE)
     return descriptor
+
+
+@contextlib.contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Wait until no other thread or process holds the lock of this file, and hold it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

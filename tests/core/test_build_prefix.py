@@ -1,4 +1,4 @@
-"""What has to run before the code of `%%dag`."""
+"""The code that runs before the code of `%%dag`."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What makes two attempts alike, and what does not."""
+"""The facts that make two attempts alike, and those that do not."""
 
 from __future__ import annotations
 

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
@@ -45,6 +46,7 @@ raw_cells = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(raw_cells, max_size=5))
 def test_any_cell_is_classified_and_keeps_its_line_numbers(cells):
     found = classify(cells)

@@ -11,13 +11,14 @@ import pytest
 
 from nbdag.core.dataflow.graph import dag_from_cells
 from nbdag.core.model.dag import Cell, CellKind, Dag, Place, groups_of
+from nbdag.core.model.job import CANCELLED, Outcome
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
 from nbdag.core.planning.clearing import relevant_setups, with_setups
 from nbdag.core.planning.deadlines import deadline_of
 from nbdag.core.planning.plan import plan
 from nbdag.core.planning.plan_types import Instance, Plan, RunView
-from nbdag.core.planning.retries import why_not_retried
+from nbdag.core.planning.retries import judged, why_not_retried
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -126,11 +127,28 @@ def test_a_group_ends_with_its_work_and_not_with_its_teardown() -> None:
     assert arrows(dag) == "g.make>g.work g.make>g.drop g.work>g.drop g.work>z"
 
 
+def test_the_label_of_an_edge_declares_it() -> None:
+    given = (("eu.b", "if all\n of it"), ("a", "first"))
+    dag = notebook(("a", "x = 1"), ("eu.b", "1"), ("z", "x"), z={"edge_label": given})
+    assert {(edge.source, edge.declared): edge.label for edge in dag.edges} == {
+        ("a", True): "first",
+        ("eu.b", True): "if all\n of it",
+    }
+    dag = notebook(
+        ("eu.a", "1"), ("eu.b", "1"), ("us.c", "1"), ("z", "1"), z={"edge_label": (("eu", "both"), ("us.c", "one"))}
+    )
+    assert [edge.label for edge in dag.edges] == ["both", "both", "one"]
+    assert problems(notebook(("a", "1"), ("z", "1"), z={"edge_label": (("aa", "x"),)}))[0][:2] == (
+        "NB203",
+        "unknown task aa",
+    )
+
+
 IMPOSSIBLE_GROUPS = [
     ("eu.a", "eu.a>eu", "NB207", "group eu is declared to come after eu.a, which is one of its tasks"),
     ("eu.a eu.b", "eu>eu.b", "NB207", "task eu.b is declared to come after its own group eu"),
     ("eu.a z", "ue>z", "NB203", "unknown task ue"),
-    ("eu eu.a", "", "NB233", "eu is a task, and the group of eu.a"),
+    ("eu eu.a", "", "NB233", "eu is both a task and the group of eu.a"),
 ]
 
 
@@ -225,7 +243,7 @@ def test_check_reports_a_join_that_needs_every_alternative() -> None:
     after: dict[str, Any] = {"a": {"after": ("choose",)}, "b": {"after": ("choose",)}, **BRANCH}
     (found,) = problems(notebook(*cells, **after))
     assert found == (
-        "NB319", "join needs a, b, of which choose chooses one, so it is always skipped",
+        "NB319", "join is always skipped: it needs a, b, but choose chooses only one of them",
         "add --trigger none_failed_min_one_success",
     )  # fmt: skip
     assert not notebook(*cells, **after, join={"trigger": "none_failed_min_one_success"}).problems
@@ -499,6 +517,29 @@ def test_a_try_is_retried_by_the_kind_of_its_error(
 ) -> None:
     why = why_not_retried(TaskOptions(retries=1, retry_on=on, retry_if=condition), kinds, value)
     assert (why == "") is retried
+
+
+JUDGED = [
+    # (options, outcome, state, is it final?, error)
+    ({"soft_fail": True}, {"kinds": ("TimeoutError",)}, "skipped", False, "late (skipped because of --soft-fail)"),
+    ({"soft_fail": True}, {"kinds": ("nbdag.errors.Fail", "builtins.Exception"), "final": True}, "skipped", True,
+     "late (skipped because of --soft-fail)"),
+    ({"soft_fail": True}, {"kinds": ("builtins.ValueError",)}, "failed", False, "late"),
+    ({"soft_fail": True}, {"kinds": ("builtins.TimeoutError", "builtins.OSError")}, "failed", False, "late"),
+    ({"soft_fail": True}, {"kinds": ("TimeoutError",), "error": CANCELLED}, "failed", False, CANCELLED),
+    ({}, {"kinds": ("TimeoutError",)}, "failed", False, "late"),
+    ({"retries": 1, "retry_on": ("OSError",)}, {"kinds": ("TimeoutError",)}, "failed", True,
+     "late (not retried: --retry-on OSError does not name this error)"),
+    ({"retries": 1, "retry_on": ("OSError",)}, {"state": TaskState.SUCCESS, "error": None}, "success", False, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "given", "state", "final", "error"), JUDGED)
+def test_options_judge_a_failure(
+    options: dict[str, Any], given: dict[str, Any], state: str, final: bool, error: str | None
+) -> None:
+    outcome = judged(TaskOptions(**options), Outcome(**{"state": TaskState.FAILED, "error": "late", **given}))
+    assert (outcome.state.value, outcome.final, outcome.error) == (state, final, error)
 
 
 WRONG_RETRIES = [

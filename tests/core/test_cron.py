@@ -151,6 +151,7 @@ def expressions(draw):
     return f"{minute} {hour} {day} {month} {name}", matches, len(hours) == 24
 
 
+@pytest.mark.slow
 @given(expressions(), st.sampled_from(CHANGES), st.integers(-2 * 1440, 1440), st.integers(0, 59))
 def test_ticks_are_those_of_every_real_minute_around_a_change_of_the_clocks(expression, change, offset, seconds):
     text, matches, every_hour = expression

@@ -45,6 +45,10 @@ CONFLICTS = {
     "commands": ("subprocess.run(['cp', 'a.txt', 'm.txt'])", "os.system('sort --key=2 m.txt')"),
     "a command's output": ("!curl https://x.org -o m.csv", "pd.read_csv('m.csv')"),
     "a script of Python": ("open('m.csv', 'w')", "!python count.py --in=m.csv"),
+    "a check of a path": ("Path('m.txt').write_text('1')", "Path('m.txt').exists()"),
+    "a check by os.path": ("Path('m.txt').write_text('1')", "os.path.isfile('m.txt')"),
+    "the files of a folder": ("open('out/m.txt', 'w')", "glob.glob('out/*.txt')"),
+    "a listed folder": ("open('out/m.txt', 'w')", "list(Path('out').iterdir())"),
     "inside a function of the cell": ("def f():\n    return open('m.txt', 'w')\nf()", "with open('m.txt') as m: pass"),
 }
 
@@ -60,6 +64,11 @@ def test_check_reports_a_file_of_two_unordered_tasks(name: str) -> None:
 
 
 ORDERLY = {
+    "two checks": ("Path('m.csv').exists()", "os.path.exists('m.csv')"),
+    "a log that each task checks and appends to": (
+        "os.path.exists('m.log')\nopen('m.log', 'a').write('x')",
+        "os.path.exists('m.log')\nopen('m.log', 'a').write('y')",
+    ),
     "two reads": ("pd.read_csv('m.csv')", "pd.read_csv('m.csv')"),
     "two appends": ("open('m.log', 'a').write('x')", "open('m.log', 'a').write('y')"),
     "shell lines without a common file": ("!echo 3.14 > a.txt; ls *.csv $m.txt", "!cat b.txt && rm -rf c"),
@@ -76,6 +85,25 @@ ORDERLY = {
 @pytest.mark.parametrize("name", ORDERLY)
 def test_check_reports_no_file_without_a_conflict(name: str) -> None:
     assert not told(notebook(*ORDERLY[name]))
+
+
+@pytest.mark.parametrize(
+    ("scratch", "task", "said"),
+    [
+        ("Path('d.csv').write_text('1')", "pd.read_csv('d.csv')", True),
+        ("df.to_csv('out/d.csv')", "Path('out/d.csv').exists()", True),
+        ("%%skip\ndf.to_csv('d.csv')", "pd.read_csv('d.csv')", False),
+        ("pd.read_csv('d.csv')", "pd.read_csv('d.csv')", False),
+        ("df.to_csv('d.csv')", "pd.read_csv('e.csv')", False),
+    ],
+)
+def test_a_file_that_an_untagged_cell_writes_for_a_task_is_reported(scratch: str, task: str, said: bool) -> None:
+    imports = "from pathlib import Path\nimport os\nimport pandas as pd\ndf = pd.DataFrame()"
+    sources = [imports, "%%task first\nx = 1", scratch, f"%%task second\n{task}"]
+    dag = read_cells([RawCell(source) for source in sources], name="nb.ipynb")
+    found = [each for each in dag.problems if each.code == "NB311"]
+    assert len(found) == said
+    assert all("cell 3 writes" in each.message and "second would read" in each.message for each in found)
 
 
 def test_one_conflict_lists_all_files_of_two_tasks() -> None:

@@ -60,8 +60,21 @@ VALUES = {
     option_types.MAPS: st.dictionaries(names, expressions, min_size=1, max_size=3).map(
         lambda pairs: tuple(pairs.items())
     ),
+    option_types.EDGE_LABELS: unique(st.tuples(ids, st.sampled_from(["yes", "no errors", "it's = 1"]))),
     option_types.ERRORS: unique(st.sampled_from(["ConnectionError", "requests.HTTPError", "a.b.C"])),
     option_types.ASSETS: unique(st.sampled_from(["s3://lake/orders", "file:///data/a.csv", "orders"])),
+    option_types.RESOURCES: unique(
+        st.tuples(
+            st.sampled_from(["gpu", "memory", "disk", "fpga.x"]),
+            st.floats(0.001, 1e15) | st.sampled_from([1.0, 8e9, 512e6, 1.5e9, 2.0**30]),
+        )
+    ),
+    option_types.REQUIREMENTS: unique(
+        st.sampled_from(
+            ["pandas==3.1", "polars[all]>=1,<2", "x @ https://a.b/x.whl", "requirements.lock", "a b/uv.lock"]
+        )
+    ),
+    option_types.PATHS: unique(st.sampled_from(["lib/", "sql/*.sql", "my data.csv", "a/b.py"])),
     option_types.QUESTION: st.sampled_from(["Ship {accuracy:.1%}?", "Is 'it' ready?"]).map(option_types.QUESTION.read),
     option_types.DEADLINE: st.none() | st.sampled_from(["08:00", "23:59", "+2h", "+1h30m", "+0.5s"]),
     option_types.DATE: st.none() | dates,
@@ -99,6 +112,7 @@ def headers_that_say(draw):
     return Header(kind=kind, name=name, options=said, builds=kind == "dag" and draw(st.booleans()))
 
 
+@pytest.mark.slow
 @given(headers_that_say())
 def test_a_formatted_header_parses_to_the_same_header(header):
     line = headers.format(header)
@@ -319,6 +333,7 @@ REFUSED = [
     ("%dag x --branch", 8, "--branch belongs to %%task NAME"),
     ("%%setup x", 9, "takes no name"),
     ("%%skip --retries 2", 8, "--retries belongs to"),
+    ("%%task a --approve 'On {{ ds }}?'", 20, "write a Python expression in single braces, such as {dag_run.ds}"),
     ("%%params --qqq", 10, "takes no options"),
     ("%%dag x --shedule @daily", 9, "did you mean --schedule?"),
     ("%%edges a >> b", 1, "one percent sign"),

@@ -1,4 +1,4 @@
-"""What could be imported ahead of a notebook's cells."""
+"""The modules that could be imported ahead of a notebook's cells."""
 
 from __future__ import annotations
 

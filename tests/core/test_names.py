@@ -1,4 +1,4 @@
-"""What a cell reads, binds and changes: Python's own scoping, and what calls do."""
+"""The names that a cell reads, binds and changes: Python's own scoping, and what calls do."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ import pytest
 
 from nbdag.core.model.dag import Task
 from nbdag.core.model.job import Job, Key
-from nbdag.core.options.options import OPTIONS, RESULT_OPTIONS, Option, TaskOptions, options_of
+from nbdag.core.options.declaration import Option, options_of
+from nbdag.core.options.options import OPTIONS, RESULT_OPTIONS, TaskOptions
 from nbdag.core.planning.cache_key import cache_key
 
 OTHER_VALUES: dict[type, Any] = {int: 7, float: 7.0, str: "other", tuple: ("x",), type(None): "x > 1"}
@@ -17,6 +18,8 @@ OTHER_VALUES: dict[type, Any] = {int: 7, float: 7.0, str: "other", tuple: ("x",)
 
 def another_value(option: Option) -> Any:
     default = getattr(TaskOptions(), option.field)
+    if option.field == "resources":
+        return (("gpu", 1.0),)
     if option.field == "map":
         return (("x", "xs"),)
     return not default if isinstance(default, bool) else OTHER_VALUES[type(default)]

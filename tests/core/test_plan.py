@@ -385,6 +385,7 @@ def test_a_task_deleted_from_the_notebook_is_removed_unless_active_or_ended():
     assert labels(stopped.cancel) == ["late"]
 
 
+@pytest.mark.slow
 def test_five_thousand_tasks_are_weighed_and_planned_without_a_quadratic_loop():
     # the work is counted in calls, not in seconds: a loop over pairs of tasks would make millions
     import cProfile

@@ -7,6 +7,7 @@ from nbdag.core.model.states import RunState
 from nbdag.core.options.options import DagOptions, TaskOptions
 from nbdag.core.planning.plan_types import Instance, RunView
 from nbdag.core.planning.pools import Claim, assign_slots, claims, runs_to_start
+from nbdag.core.planning.resources import Offers
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -141,3 +142,35 @@ def test_queued_runs_start_oldest_first_up_to_their_limit():
     limits = {("d", False): 3, ("d", True): 1, ("e", False): 1}
     assert [one.run_id for one in runs_to_start(queued, {("d", False): 1}, limits)] == ["f", "a", "b", "o"]
     assert [one.run_id for one in runs_to_start(queued, {("d", True): 1, ("e", False): 1}, limits)] == ["a", "b", "c"]
+
+
+GPU, TWO = (("gpu", 1.0),), (("gpu", 2.0), ("memory", 8e9))
+HOST = Offers(({"cpu": 4.0, "gpu": 2.0, "memory": 16e9},))
+
+
+def test_a_claim_waits_until_its_host_has_enough_resources():
+    ready = [claim("big", weight=3, resources=TWO), claim("small", weight=2, resources=GPU), claim("none", weight=1)]
+    assert started(ready, [claim("x", resources=GPU)], offers=HOST) == ["small", "none"]
+    assert started(ready, offers=HOST) == ["big", "none"]
+    assert started(ready) == ["big", "small", "none"]  # an executor without limits
+    waiting = taken(ready, [claim("x", resources=GPU)], offers=HOST, explain=True).waiting
+    assert waiting["d", "r", "big", -1] == ("waits for gpu: 1 of 2 taken by x (it needs 2)",)
+
+
+def test_a_claim_that_no_host_can_satisfy_starts_to_fail_or_waits_for_a_host_that_joins():
+    ready = [claim("big", resources=(("gpu", 3.0), ("tpu", 1.0)))]
+    cluster = Offers((*HOST.hosts, {"gpu": 2.0}), may_grow=True)
+    assert started(ready, offers=HOST) == ["big"]
+    assert started(ready, offers=cluster) == []
+    (why,) = taken(ready, offers=cluster, explain=True).waiting.values()
+    assert why == (
+        "needs gpu=3 (the most on one host is 2) and tpu=1 (no host offers tpu); it starts when a host with these "
+        "resources joins",
+    )
+
+
+def test_one_host_must_offer_everything_that_a_claim_needs():
+    halves = Offers(({"gpu": 1.0}, {"memory": 16e9}), may_grow=True)
+    assert halves.missing(GPU) == ()
+    assert halves.missing((("gpu", 1.0), ("memory", 8e9))) == (("memory", 8e9),)
+    assert Offers.of(halves.to_dict()) == halves and Offers.of({}) is None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -389,12 +390,14 @@ def random_options(dice: Random) -> TaskOptions:
     )
 
 
-@settings(max_examples=300)
+@pytest.mark.slow
+@settings(max_examples=100)  # the fixed seeds below are 400 more
 @given(st.randoms(use_true_random=False))
 def test_simulated_runs_end_and_keep_every_rule(dice):
     World(dice).drive()
 
 
+@pytest.mark.slow
 def test_simulated_runs_with_fixed_seeds_keep_every_rule():
     for seed in range(400):
         World(Random(seed)).drive()

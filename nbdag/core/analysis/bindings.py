@@ -88,7 +88,7 @@ class Bindings(Shell):
                 self.hold(base, value, target.lineno, key)
 
     def _change_owner(self, target: ast.Attribute | ast.Subscript) -> Value:
-        """Change the object whose attribute or item is set or deleted; return the object."""
+        """Record a change of the object whose attribute or item is set or deleted; return the object."""
         base = self.expr(target.value)
         if isinstance(target, ast.Subscript):
             self.expr(target.slice)

@@ -3,11 +3,10 @@
 A call of a function or method that the notebook defines is followed: the arguments replace the parameters, and the call
 has the effects of the function's body. For any other call, `known` lists the effects by name. An unknown function is
 assumed not to change its arguments, but it may call the functions among them. An unknown method is assumed to change
-the object it is called on if the caller ignores the method's result.
-
-The result of an unknown function may hold any argument, functions included. The functions and methods in `known.CALLS`
-and `known.METHODS_CALL`, such as `map`, only call a function among their arguments: the iterator or future that they
-return holds the function, but the results that it yields (`AbstractObject.yields`) do not.
+its object if the caller ignores the method's result. The result of an unknown function may hold any argument, also a
+function. A function or method in `known.CALLS` or `known.METHODS_CALL`, such as `map`, calls one of its arguments. Its
+results do not hold the called function; only the iterator or future that yields the results (`AbstractObject.yields`)
+does.
 """
 
 from __future__ import annotations
@@ -54,9 +53,7 @@ class Calls(FunctionCalls):
     # -- methods
 
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
-        """Call a method; return its result and, if the method's code is unknown, how it changes the object, in the same
-        form as `changes`.
-        """
+        """Call a method; return its result and, for a method of unknown code, what `changes` returns, else ""."""
         result: set[AbstractObject] = set()
         change = ""
         symbolic = frozenset(obj for obj in base if obj.kind in SYMBOLIC)
@@ -105,7 +102,7 @@ class Calls(FunctionCalls):
                 self.hold(base, value, site.line, ("key", name))
             self.hold(base, self.inside(args.all(), ("stored", site.place), site.line), site.line)
         for obj in base:
-            # The call may reach a function stored under this name, or functions that the object wraps.
+            # The call may run a function stored under this name, or functions that the object wraps.
             if method == "__call__" or (obj.parts and method in obj.parts):
                 self.call_held_functions(self.carried({obj}), args, site)
         called, rest = _split(known.METHODS_CALL.get(method, 0), args)
@@ -116,7 +113,7 @@ class Calls(FunctionCalls):
             rest -= {obj for _, value in args.named for obj in value if obj.kind is Kind.FUNCTION}
         if self.frame.body_frame.code is not None and any(obj.kind in SYMBOLIC for obj in called):
             return self._defer_call(base, method, args, site, "")
-        # The results of a pool or an executor do not hold it.
+        # Results of a pool or an executor do not hold the pool or the executor.
         own = NOTHING if origins(base) <= known.EXECUTORS and method in known.METHODS_CALL else base
         found = self.call_arguments(args, site, also=own)
         if method not in known.STORE and method not in known.STORE_CONTENTS:
@@ -271,7 +268,7 @@ class Calls(FunctionCalls):
         return items | {made} if name in known.PICK_CALLS else frozenset({made})
 
     def _call_later(self, name: str, args: Arguments, items: Value, site: CallSite, base: Value = NOTHING) -> Value:
-        """Return an iterator or a future, which holds the function that it calls; its items, the results, do not."""
+        """Return an iterator or a future. It holds the function that it calls; the results that it yields do not."""
         made = self.object_created_at("later", site.place, name)
         made.consumable = name in known.CONSUMABLE
         made.origins |= origins(base)
@@ -303,7 +300,7 @@ class Calls(FunctionCalls):
         return results | inside | {item} | (outcomes(rest) if name in known.PICK_CALLS else NOTHING)
 
     def _await_later(self, name: str, args: Arguments, site: CallSite) -> Value:
-        """Return the result of awaiting the arguments, or an awaitable that returns it."""
+        """Return the result of awaiting the arguments, or an awaitable with that result."""
         made = self.object_created_at("awaited", site.place, name)
         results = outcomes(args.all())
         made.carries |= self.carried(results)
@@ -319,10 +316,11 @@ class Calls(FunctionCalls):
         return frozenset({task})
 
     def _futures(self, name: str, args: Arguments, site: CallSite) -> Value:
-        """Return the futures that a collection of futures or coroutines holds, as an iterator or as two sets."""
+        """Return the futures in a collection of futures or coroutines, as an iterator or as two sets."""
         made = self.object_created_at("futures", site.place, name)
         inside = self.inside(args.all(), ("futures", site.place), site.line)
-        # An object without known outcomes may be a future, too, or a value of a dict whose keys are the futures.
+        # An object without known outcomes may itself be a future, or a value in a dict with futures as keys. One new
+        # future stands for all these objects.
         future = self.object_created_at("future", site.place, name)
         future.yields = (future.yields or set()) | outcomes(inside)
         self.fill(future, inside)
@@ -349,7 +347,7 @@ class Calls(FunctionCalls):
                         self._follow_method(obj, method, Arguments(), site._replace(place=(name, site.place, obj)))
 
     def call_arguments(self, args: Arguments, site: CallSite, also: Value = NOTHING, iterates: bool = False) -> Value:
-        """Call the functions among the arguments of a library's function, which may pass them any other argument.
+        """Call the functions among the arguments of a library's function; each of them may get any other argument.
 
         If `iterates`, the library's function passes the elements of an iterator, but not the iterator.
         """
@@ -358,7 +356,7 @@ class Calls(FunctionCalls):
         everything = args.all()
         functions = {obj for obj in everything | contents(everything) if obj.kind is Kind.FUNCTION}
         symbolic = {obj for obj in everything if obj.kind in SYMBOLIC}
-        # An iterator such as `map(f, xs)` calls its function only now, and passes it what the iterator holds.
+        # An iterator such as `map(f, xs)` calls its function only now, with objects that the iterator holds.
         iterators = frozenset(obj for obj in everything if obj.yields is not None)
         held = NOTHING.union(*(obj.holds for obj in iterators))
         late = {obj for obj in held if obj.kind is Kind.FUNCTION} - functions
@@ -407,7 +405,7 @@ class Calls(FunctionCalls):
             positional = (frozenset({made}), *args.positional)
             self.invoke(found, args._replace(positional=positional), site._replace(place=("init", site.place)))
         if found is None or not certain:
-            self.fill(made, args.all())  # a data class keeps its arguments
+            self.fill(made, args.all())  # an instance of a data class holds the arguments
         for name in ("__new__", "__post_init__"):
             hook, _ = method_of(obj, name)
             if hook is not None:
@@ -445,9 +443,9 @@ def _passed_on(value: Value, functions: Iterable[AbstractObject]) -> Value:
 
 
 def _split(position: int | None, args: Arguments) -> tuple[Value, Value]:
-    """Return the argument that a library calls, at this position or passed by name, and all other arguments.
+    """Return the argument that a library calls (at this position or passed by name), and all other arguments.
 
-    A function whose code is unknown may return itself, so it is among both.
+    If the code of the called argument is unknown, both results contain it, because it may return itself.
     """
     missing = position is None or position >= len(args.positional)
     named = [(value, missing and name in known.CALLED_KEYWORDS) for name, value in args.named]
@@ -458,7 +456,7 @@ def _split(position: int | None, args: Arguments) -> tuple[Value, Value]:
 
 
 def _only_calls(obj: AbstractObject) -> bool:
-    """Return whether a library that calls this object returns only what the object's known code returns."""
+    """Return whether all results of a call of this object come from the object's known code."""
     if obj.label == PARTIAL:
         functions = {each for each in obj.holds if each.kind is Kind.FUNCTION}
         return len(functions) == 1 and functions == obj.keyed.get("func")

@@ -62,7 +62,7 @@ class Mutation(NamedTuple):
     """A change of an object in place."""
 
     line: int
-    strong: bool  # whether the change also counts for the objects that contain the changed object; see `objects.Change`
+    strong: bool  # whether objects that contain the changed object also count as changed; see `objects.Change`
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ class Effects:
         self.steps = 0  # number of objects visited; see `function_calls.MOST_STEPS`
         self.used: set[tuple[AbstractObject, Frame]] = set()  # functions whose free names have been read
         self.restored: frozenset[str] = frozenset()  # kinds of state that an enclosing `with` statement restores
-        self.consumes = True  # whether a use of a random generator or an iterator counts as a change of it
+        self.consumes = True  # whether using a random generator or an iterator counts as changing it
         self.captured: set[str] | None = (
             None  # global names read so far by the definition being interpreted; None outside a definition
         )
@@ -339,7 +339,7 @@ class Effects:
     def change_name(self, name: str, value: Value, line: int, *, strong: bool = True) -> None:
         """Record that the object behind a name is changed in place."""
         if value and all(obj.kind in (Kind.IMPORT, Kind.BUILTIN) for obj in value):
-            return  # modules are not passed between tasks; `note_path` records changes of modules
+            return  # tasks do not pass modules to each other; `note_path` records changes of modules
         self.change(value, line, strong=strong)
         body = self.frame.body_frame
         if body.code is None and self._is_global(name):
@@ -365,8 +365,8 @@ class Effects:
             self.event(("hold", line, base, item), StoreInObject(base, item, key))
         code = self.frame.body_frame.code
         if len(base) * len(item) > MAX_PAIRS:
-            # Beyond MAX_PAIRS pairs, one new object between holders and held objects replaces the pairs, which is less
-            # exact.
+            # Instead of too many pairs, record one new object: the holders hold it, and it holds the items. This is
+            # less exact.
             between = self.object_created_at("between", line)
             hold((between,), item)
             item = frozenset({between})
@@ -375,12 +375,13 @@ class Effects:
         for obj in base:
             if obj.kind not in SYMBOLIC:
                 # An object created in this function may hold the parameters themselves. An object from outside can only
-                # hold the arguments of a call, so that is recorded at each call.
+                # hold the arguments of a call; this is recorded at each call.
                 hold((obj,), item if code is not None and obj in code.own else real, key)
 
     def take(self, base: Value, key: object, place: object, line: int) -> Value:
-        """Return the object that another object holds under an attribute's name or a constant key; None stands for any
-        key, AWAITED for the result of an `await`, and ITERATED for an element.
+        """Return what the objects of `base` hold under `key`, which is an attribute's name or a constant key.
+
+        None stands for any key, AWAITED for the result of an `await`, ITERATED for an element.
         """
         symbolic = frozenset(obj for obj in base if obj.kind in SYMBOLIC)
         found = self._taken(base - symbolic, key, place)
@@ -429,7 +430,7 @@ class Effects:
         return {obj for obj in found if obj.kind in CODE}
 
     def inside(self, value: Value, place: object, line: int) -> Value:
-        """Return the objects inside a value, for a new container that gets the same content."""
+        """Return the objects that a value contains, for a new container with the same content."""
         symbolic = frozenset(obj for obj in value if obj.kind in SYMBOLIC)
         return contents(value) | (self.take(symbolic, None, ("inside", place), line) if symbolic else NOTHING)
 
@@ -437,17 +438,17 @@ class Effects:
 
     def note(self, kind: str, text: str, line: int) -> None:
         """Record code that `check` should report."""
-        if kind in self.restored:
-            return
+        if kind in self.restored or (kind == "module" and text.startswith("nbdag.state")):
+            return  # nbdag keeps `nbdag.state` outside of the kernel
         if self.frame.body_frame.code is not None:
             self.event(("note", kind, text, line), Note(kind, text, line))
         else:
             self.log.notes.append(Note(kind, text, line))
 
     def note_state(self, name: str, line: int, *, assigned: bool = False) -> bool:
-        """Record a change of hidden state if a call of this name, or an assignment to it, changes hidden state.
+        """Record the change of hidden state that a call of this name, or an assignment to it, causes.
 
-        Return whether it does.
+        Return whether there is such a change.
         """
         keys = tuple(hidden_state.keys_changed_by(name, assigned=assigned))
         for key in keys:
@@ -476,9 +477,7 @@ class Effects:
             self.change(used, line)
 
     def event(self, key: object, event: Event) -> None:
-        """Add an event to the function that is being interpreted, unless the function already has an event with this
-        key.
-        """
+        """Add an event to the function that is being interpreted, unless it already has an event with this key."""
         code: FunctionEffects | None = self.frame.body_frame.code
         assert code is not None
         code.events.setdefault(key, event)

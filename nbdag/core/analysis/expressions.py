@@ -57,7 +57,7 @@ class Expressions(Calls):
         return self.expr(node)
 
     def _parts(self, node: ast.AST) -> Value:
-        """Evaluate all subexpressions; return a new object that may use the objects of the subexpressions."""
+        """Evaluate all subexpressions; return a new object that may use their objects."""
         values: list[Value] = []
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
@@ -185,7 +185,7 @@ class Expressions(Calls):
         return NOTHING
 
     def expr_BinOp(self, node: ast.BinOp) -> Value:
-        # A loop, because the syntax tree of a long sum is nested deeper than Python's recursion limit.
+        # This is a loop, because the syntax tree of a long sum is nested deeper than Python's recursion limit.
         terms: list[ast.expr] = []
         left: ast.expr = node
         while isinstance(left, ast.BinOp):
@@ -335,7 +335,7 @@ class Expressions(Calls):
     # -- calls
 
     def effect(self, node: ast.expr, site: CallSite) -> Value:
-        """Evaluate an expression whose result is ignored, displayed, or an element of a comprehension."""
+        """Evaluate an expression statement, the body of a lambda, or an element of a comprehension."""
         if isinstance(node, ast.Await):
             return self._awaited(self.effect(node.value, site), node)
         if isinstance(node, ast.Call):
@@ -372,6 +372,8 @@ class Expressions(Calls):
             self._query(node)
         if function.attr in known.EXCHANGES:
             self.note(*exchange(node, function.attr), node.lineno)
+        if function.attr == "__subclasses__":
+            self.note("subclasses", "__subclasses__()", node.lineno)
         name = self.dotted(function)
         if name:
             if name.startswith("duckdb.") and changes_database(node):
@@ -387,7 +389,7 @@ class Expressions(Calls):
         return found
 
     def path(self, node: ast.expr) -> str:
-        """Return a chain such as `a.b().c` as text, with `()` for each call, or "" if it does not start with a name."""
+        """Return a chain such as `a.b().c` as text, with `()` for each call; "" if no name is at its start."""
         ends = ""
         while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
             if isinstance(node, ast.Attribute):
@@ -458,7 +460,7 @@ class Expressions(Calls):
 
 
 def _without_first(code: FunctionEffects) -> FunctionEffects:
-    """Return a method's code without `self`, the first parameter: the caller binds it."""
+    """Return a method's code without its first parameter `self`, which the caller binds."""
     bound = FunctionEffects(
         code.name, code.line, code.parameters[1:], code.rest, code.keywords, code.defaults, code.events
     )

@@ -71,9 +71,7 @@ class FunctionCalls(Effects, ABC):
 
     @abstractmethod
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
-        """Call a method; return its result and, if the method's code is unknown, how it changes the object, in the same
-        form as `changes`.
-        """
+        """Call a method; return its result and, for a method of unknown code, what `changes` returns, else ""."""
 
     @abstractmethod
     def call_held_functions(self, functions: Value, args: Arguments, site: CallSite) -> Value:
@@ -148,8 +146,8 @@ class FunctionCalls(Effects, ABC):
             lazy.consumable = True
             lazy.carries |= self.carried({obj})
             self.fill(lazy, args.all() | result)
-            # The arguments may change before the body runs, so a result may also hold what they hold then. A function
-            # among the arguments is part of a result only if the body returns the function itself.
+            # The arguments may change before the body runs, so a result may also hold what the arguments hold by then.
+            # A function among the arguments is part of a result only if the body returns that function.
             functions = frozenset(obj for obj in args.all() if obj.kind is Kind.FUNCTION)
             given = (args.all() - functions) | contents(functions)
             if code.awaited and given:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 VALUE = "<value>"  # stands for the use of a variable of another cell
 IMPORT = "<import>"  # stands for an import in the code of the task
@@ -47,23 +48,20 @@ class StateKind:
     changed_below: tuple[str, ...] = ()
     # Functions and attributes whose use observes the state. A name that ends with a dot stands for all names below it.
     observed_by: tuple[str, ...] = ()
-    perhaps_observed_by: tuple[str, ...] = ()  # the same, if the use observes the state only in some cases
+    perhaps_observed_by: tuple[str, ...] = ()  # names whose use observes the state only in some cases
     not_observed_by: frozenset[str] = frozenset()  # names below a prefix of `observed_by` that do not observe the state
-    replaced_by: frozenset[str] = frozenset()  # code that uses one of these sets the state itself and observes nothing
+    replaced_by: frozenset[str] = frozenset()  # code that uses such a name sets the state itself and observes nothing
     restored_by: frozenset[str] = frozenset()  # context managers that restore the state at their end
     is_generator: bool = False
     advice: str = IN_SETUP
+    # The message of a run, if it is not the usual message; with {task}, {names}, {observer} and {advice}.
+    message: str = ""
 
-    def observes(self, uses: Collection[str], *, perhaps: bool = False) -> bool:
-        """Return whether code with these uses observes this state; with `perhaps`, whether the code may observe it."""
-        if not self.replaced_by.isdisjoint(uses):
-            return False
+    def is_observed_by(self, use: str, *, perhaps: bool = False) -> bool:
+        """Return whether this use observes this state; with `perhaps`, whether the use may observe it."""
         patterns = (*self.observed_by, *self.perhaps_observed_by) if perhaps else self.observed_by
-        return any(
-            use == pattern or (pattern[-1] == "." and use.startswith(pattern))
-            for use in uses
-            if use not in self.not_observed_by
-            for pattern in patterns
+        return use not in self.not_observed_by and any(
+            use == pattern or (pattern[-1] == "." and use.startswith(pattern)) for pattern in patterns
         )
 
     def changes(self, name: str, *, assigned: bool) -> bool:
@@ -216,6 +214,12 @@ KINDS: tuple[StateKind, ...] = (
         advice="use `with contextlib.redirect_stdout(…)` within the task, or move it to %%setup",
     ),
     StateKind(
+        key="sys/hooks",
+        title="Python's hooks",
+        observed_by=(ANY,),
+        advice="set it in %%setup, or restore it at the end of the task",
+    ),
+    StateKind(
         key="builtins/names",
         title="Python's built-in names",
         changed_below=("builtins",),
@@ -227,7 +231,31 @@ KINDS: tuple[StateKind, ...] = (
         observed_by=_tuple("time. datetime. .astimezone .timestamp .strftime"),
         perhaps_observed_by=(LOCAL,),
     ),
-    # No call of gc or signal counts as a change here, because code often restores these settings at its end.
+    StateKind(
+        key="python/running",
+        title="what runs in the background",
+        observed_by=(ANY,),
+        message=(
+            "task {task} leaves {names} running, but the kernel ends with the task, and {observer} runs in another "
+            "kernel: {advice}"
+        ),
+        advice="wait for it at the end of the task, for example with join() or wait()",
+    ),
+    StateKind(
+        key="python/exit",
+        title="what runs at the end of the process",
+        changed_by=_words("atexit.register"),
+        observed_by=(ANY,),
+        advice="each task has a process of its own, so call the function in the last task that needs it",
+    ),
+    StateKind(
+        key="mock/patches",
+        title="the patches of unittest.mock",
+        observed_by=(ANY,),
+        message="task {task} leaves {names} patched only in its kernel, and {observer} runs without that: {advice}",
+        advice="call stop() in the task, use `with mock.patch(…)`, or start the patch in %%setup",
+    ),
+    # Calls of gc and signal, and new hooks, do not count as changes here: code often undoes such a change at its end.
     StateKind(
         key="gc/settings",
         title="the settings of the garbage collector",
@@ -426,14 +454,34 @@ def keys_restored_by(name: str) -> frozenset[str]:
 
 
 def observed_keys(uses: Collection[str]) -> dict[str, bool]:
-    """Return the kinds of state that code with these uses can observe, and whether that is certain.
+    """Return the kinds of state that code with these uses can observe; value: whether the observation is certain.
 
-    The keys include the top-level module of each use, because a module's attributes are state too.
+    The top-level module of each use is also a key, because attributes of a module are state. So is the dotted name of
+    each use that is a library's function.
     """
     uses = {*uses, *(LOCAL for use in uses if may_be_local(use)), ANY}
-    found = {kind.key: kind.observes(uses) for kind in KINDS if kind.observes(uses, perhaps=True)}
-    found |= {use.partition(".")[0]: True for use in uses if use[0] not in ".<"}
+    observed = [_observed_by(use) for use in uses]
+    perhaps, certainly = (set[str]().union(*keys) for keys in zip(*observed, strict=True))
+    found = {
+        kind.key: kind.key in certainly for kind in KINDS if kind.key in perhaps and kind.replaced_by.isdisjoint(uses)
+    }
+    named = [use for use in uses if use[0] not in ".<"]
+    found |= {use.partition(".")[0]: True for use in named}
+    found |= {use: True for use in named if is_library_function(use)}
     return found
+
+
+@lru_cache(maxsize=4096)
+def _observed_by(use: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the kinds of state that code with this use may observe, and those that it certainly observes."""
+    perhaps = (kind.key for kind in KINDS if kind.is_observed_by(use, perhaps=True))
+    certainly = (kind.key for kind in KINDS if kind.is_observed_by(use))
+    return frozenset(perhaps), frozenset(certainly)
+
+
+def is_library_function(key: str) -> bool:
+    """Return whether a key is the dotted name of a library's function. A task may replace such a function."""
+    return "." in key and "/" not in key and not may_be_local(key)
 
 
 def may_be_local(use: str) -> bool:

@@ -112,7 +112,7 @@ CALLS = (
     | dict.fromkeys(_words("sorted min max heapq.merge"))
 )
 CALLED_KEYWORDS = _words("key func function predicate fun repl f")
-# The functions among CALLS that return an iterator or a coroutine, which holds the function until it has ended.
+# The functions among CALLS that return an iterator or a coroutine, which holds the called function until it ends.
 CALL_LATER = _words(
     """
     map filter itertools.starmap itertools.takewhile itertools.dropwhile itertools.filterfalse itertools.accumulate
@@ -127,7 +127,8 @@ CALL_TO_CHOOSE = _words(
     """
 )
 # Methods of executors, pools and frames that call one of their arguments, with the function's position. Their result
-# may hold the function until it has ended, but the elements of the result, or what an `await` of it returns, do not.
+# may hold the function until the call has ended. The elements of the result, or the value of an `await`, do not hold
+# the function.
 METHODS_CALL = dict.fromkeys(
     _words("map starmap imap imap_unordered map_async starmap_async apply_async submit apply"), 0
 ) | {"run_in_executor": 1}
@@ -141,14 +142,15 @@ METHODS_CALL_AT_ONCE = {
     "multiprocessing": _words("map starmap apply"),
     "re": _words("sub subn"),
 }
-# The methods among them that may also call functions that are passed by another name.
+# The methods of METHODS_CALL_AT_ONCE that call a function passed under any keyword.
 METHODS_CALL_NAMED = _words("assign rename sort_values sort_index")
 # Libraries of pools, executors and event loops.
 EXECUTORS = _words("multiprocessing concurrent asyncio")
 # Methods that return what a future or a lazy collection yields.
 WAIT = _words("result get next __next__ compute collect")
-# Functions and methods that return what an awaitable argument returns, functions and methods that return an awaitable
-# for it, and functions that return an awaitable for a list of the results of several.
+# RUN_COROUTINE: return the result of an awaitable argument. WRAP_COROUTINE: return an awaitable for the same result.
+# COROUTINE_METHODS: the methods in these two sets. GATHER: return an awaitable for a list of the results of several
+# awaitables.
 RUN_COROUTINE = _words("asyncio.run run_until_complete")
 WRAP_COROUTINE = _words(
     """
@@ -189,7 +191,7 @@ PASS_THROUGH = _words(
     """
 )
 
-# Functions that return a random generator or an iterator, which each use changes.
+# Functions that return an iterator or a random generator. Each use of such an object changes it.
 CONSUMABLE = _words(
     """
     random.Random numpy.random.default_rng numpy.random.Generator numpy.random.RandomState torch.Generator
@@ -237,7 +239,7 @@ SHOWN_BY = _words(
 )
 
 HIDING = _words("eval exec globals locals vars builtins.eval builtins.exec")
-# Functions of HIDING that hide nothing if called with an argument: they then access that object only.
+# Functions of HIDING that count only without an argument. With one, they access nothing but this argument.
 HIDING_WITHOUT_ARGUMENTS = frozenset({"vars"})
 SHELL_HIDING = _words(
     """

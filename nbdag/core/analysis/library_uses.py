@@ -1,7 +1,7 @@
 """The library functions and attributes that each cell uses, directly or through functions that it names.
 
 This analysis is coarser than `names`. Every name in a cell counts as used. If a used name is a function or class of the
-notebook, everything in its definition counts as used, too. A use is missed only if the code hides it.
+notebook, all names in the definition count as used, too. A use is missed only if the code hides the use.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Cell:
 
 
 def library_uses(codes: Mapping[int, str]) -> dict[int, dict[str, int]]:
-    """Return the uses of each cell, by its index, each with the line of its first appearance.
+    """Return the uses of each cell. Key: index of the cell; value: each use, with the line where it first appears.
 
     `codes` are the cells that run, in notebook order.
     """
@@ -133,8 +133,8 @@ def _collect(nodes: Iterable[ast.AST], text: _Text) -> None:
                 text.dotted.setdefault(MAGIC, node.lineno)
             case ast.Call(func=ast.Attribute() | ast.Name(), keywords=keywords) if _has_generator(keywords):
                 ahead += [*node.args, *keywords]
-                # A called name counts only if the notebook defines the name; a library always counts, because of its
-                # settings.
+                # The call has its own generator, so its dotted name does not count. The library still counts because
+                # of its settings; a called name counts only if the notebook defines it.
                 ahead.append(_chain(node.func)[1] if isinstance(node.func, ast.Attribute) else ast.Pass())
                 text.names |= {node.func.id} if isinstance(node.func, ast.Name) else set()
                 continue

@@ -48,7 +48,7 @@ class CellUses:
     unknown: frozenset[str] = frozenset()  # names that the cell reads and no cell above sets
     # Names that the cell binds or deletes, on all or some paths.
     bound: Mapping[str, Slot] = field(default_factory=dict)
-    # Names set above the cell whose object the cell changes in place, each with the line of the change.
+    # Key: name set above the cell; value: line at which the cell changes the name's object in place.
     changed: Mapping[str, int] = field(default_factory=dict)
     mutated: Mapping[AbstractObject, Mutation] = field(default_factory=dict)  # objects that the cell changes in place
     compared: frozenset[AbstractObject] = frozenset()  # objects whose identity the cell compares with `is`
@@ -70,13 +70,8 @@ class CellUses:
         return self._bound(Bound.MAYBE)
 
     @property
-    def deletes(self) -> tuple[str, ...]:
-        """Return the names that every path through the cell deletes."""
-        return self._bound(Bound.NO)
-
-    @property
     def changes(self) -> tuple[str, ...]:
-        """Return the names set above the cell whose object the cell changes, even if it does so under another name."""
+        """Return the names set above the cell whose objects the cell changes, perhaps under other names."""
         objects = changed_objects(self.mutated)
         found = dict.fromkeys(self.changed)
         for name, value in self.values.items():
@@ -144,7 +139,7 @@ def uses(
         reader.note("opaque", "a magic", line)
     for name in change:
         slot = reader.module.global_slots.get(name)
-        # The cell rebinds the name: count also the object that the name had above the cell as changed.
+        # The cell rebinds the name: also count the name's object from above the cell as changed.
         if slot is not None:
             reader.change(reader.outer(name) or NOTHING, 1)
         if slot is None or slot.bound is not Bound.NO:
@@ -232,7 +227,7 @@ def _import(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
 
 
 def _evaluated(statement: ast.stmt) -> list[ast.AST]:
-    """Return the syntax that executing a definition evaluates; bodies of functions are excluded."""
+    """Return the names that Python evaluates when it executes a definition; bodies of functions are excluded."""
     found: list[ast.AST] = []
     ahead: list[ast.AST] = [statement]
     while ahead:
@@ -257,7 +252,7 @@ def _lines(reads: Mapping[str, NameRead], *, soft: bool) -> dict[str, int]:
 
 
 def _unknown_objects() -> Callable[[str], Value | None]:
-    """Return an `outer` that maps each name which neither Python nor IPython defines to an unknown object."""
+    """Return an `outer` that has an unknown object for every name, except names of Python and IPython."""
     found: dict[str, Value] = {}
 
     def outer(name: str) -> Value | None:

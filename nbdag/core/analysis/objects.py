@@ -42,7 +42,7 @@ class AbstractObject:
     label: str = ""
     code: FunctionEffects | None = None  # the effects of the object's calls, if the object is a function
     outline: ClassModel | None = None  # the methods and bases, if the object is a class
-    # For an inner function: parameters of the outer function, with their arguments.
+    # For an inner function or a bound method; key: parameter that is already bound; value: its argument.
     closure: Mapping[AbstractObject, Value] = field(default_factory=dict)
     classes: set[AbstractObject] = field(default_factory=set)  # the classes of an instance
     holds: set[AbstractObject] = field(default_factory=set)  # objects that this object refers to directly
@@ -55,10 +55,10 @@ class AbstractObject:
     # Functions and classes that a use of this object may call, even if no attribute refers to them.
     carries: set[AbstractObject] = field(default_factory=set)
     consumable: bool = False  # whether each use changes the object, as with an iterator or a random generator
-    # Objects that a loop over this object, or an `await` of it, returns, as with an iterator or a coroutine. None:
-    # unknown, so it may return any object that this object holds.
+    # For an iterator or a coroutine: the objects that a loop over it, or an `await` of it, returns. None: unknown; then
+    # these may be any objects that this object holds.
     yields: set[AbstractObject] | None = None
-    origins: set[str] = field(default_factory=set)  # libraries that may have created the object; "": another one
+    origins: set[str] = field(default_factory=set)  # libraries that may have created the object; "": any other
     kept_by: str = ""  # name of the function whose cache contains this object
     number: int = field(default_factory=itertools.count().__next__)  # serial number, in order of creation
 
@@ -135,7 +135,7 @@ class Change(NamedTuple):
     """The event that objects are changed in place."""
 
     value: Value
-    strong: bool  # whether the change also counts for the objects that contain the changed objects
+    strong: bool  # whether objects that contain the changed objects also count as changed
     line: int
 
 
@@ -224,9 +224,8 @@ def contents(value: Iterable[AbstractObject]) -> Value:
 
 
 def outcomes(value: Iterable[AbstractObject]) -> Value:
-    """Return what an `await` of a value returns, or what the elements of a value consist of.
-
-    An object that yields nothing known stands for itself.
+    """Return the results of awaiting a value, or the elements of a value. An object with unknown results stands for
+    itself.
     """
     return NOTHING.union(*({obj} if obj.yields is None else obj.yields for obj in value))
 
@@ -261,9 +260,9 @@ def held_objects(value: Iterable[AbstractObject]) -> set[AbstractObject]:
 
 
 def holders(value: Iterable[AbstractObject], strong: bool = True) -> set[AbstractObject]:
-    """Return the objects of a value and all that hold them, at any depth.
+    """Return the objects of a value and all objects that hold them, at any depth.
 
-    If `strong`, include objects they were taken out of.
+    If `strong`, include the objects out of which the objects were taken.
     """
     found: set[AbstractObject] = set()
     ahead = set(value)
@@ -323,7 +322,7 @@ def involved_objects(value: Collection[AbstractObject]) -> set[AbstractObject]:
 
 
 def method_of(obj: AbstractObject, name: str) -> tuple[AbstractObject | None, bool]:
-    """Return the method of this name, or None if there is none, and whether that is certain."""
+    """Return the method of this name (None if there is none), and whether this answer is certain."""
     ahead = list(obj.classes) if obj.kind is not Kind.CLASS else [obj]
     certain = bool(ahead)
     seen: set[AbstractObject] = set()

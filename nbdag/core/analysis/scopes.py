@@ -11,7 +11,6 @@ from typing import NamedTuple
 from .objects import NOTHING, AbstractObject, FunctionEffects, Value
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 class Bound(Enum):
@@ -51,12 +50,12 @@ class Frame:
     local: frozenset[str] = frozenset()  # all local names of a function or comprehension
     globals: frozenset[str] = frozenset()
     nonlocals: frozenset[str] = frozenset()
-    # What inner functions may see; key: local name; value: all values that the name has at any time.
+    # Key: local name that inner functions may read; value: all values that the name has at any time.
     all_values: dict[str, Value] = field(default_factory=dict)
     code: FunctionEffects | None = None  # the function's effects; None for any other scope
     # In a function; key: global name that the function reads; value: symbolic object of that name.
     global_objects: dict[str, AbstractObject] = field(default_factory=dict)
-    # The innermost frame of a function or module that contains this frame, which may be this frame itself.
+    # The innermost frame of a function or module around this frame; for such a frame, the frame itself.
     body_frame: Frame = field(init=False)
 
     def __post_init__(self) -> None:

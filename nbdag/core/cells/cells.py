@@ -2,10 +2,10 @@
 
 A cell magic of nbdag, papermill's tag or nbclient's tag `skip-execution` determines the kind of a cell. Any other code
 cell is setup if it is above the first task or `%%dag` cell, and scratch otherwise. As in IPython, a cell magic must be
-the first line of the cell that is not blank. The lines with nbdag's magics (`%load_ext nbdag`, `%dag`, `%edges`,
-`%nbdag`, and headers) become comments in `Cell.code`, so a kernel without nbdag can execute the code and line numbers
-do not change. Errors become `Problem`s. A cell with an invalid `%%task` header still counts as a task, since otherwise
-one typing error would cause many problems.
+the first nonblank line of the cell. The lines with nbdag's magics (`%load_ext nbdag`, `%dag`, `%edges`, `%nbdag`, and
+headers) become comments in `Cell.code`, so a kernel without nbdag can execute the code and line numbers do not change.
+Errors become `Problem`s. A cell with an invalid `%%task` header still counts as a task, because otherwise one typing
+error would cause many problems.
 
 Other modules apply operators and analyse code.
 """
@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from ..model.dag import Cell, CellKind, Place, Problem
-from ..model.problems import problem
+from ..model.dag import Cell, CellKind, Place, Problem, Repair
+from ..model.problems import problem, word_repair
 from ..options.options import DagOptions, TaskOptions
 from .header import MAGICS, Header, HeaderError, dag_options, is_header, parse, task_options
 
@@ -36,8 +36,10 @@ _KINDS = {
 }
 _CELL_MAGIC = re.compile(r"\s*%%\w")
 _CANDIDATE = re.compile(r"^\s*%{1,2}\s*\w+", re.MULTILINE)
-_AIRFLOW = re.compile(r"\s*(?:from|import)\s+airflow\b")
+_AIRFLOW = re.compile(r"\s*(?:from|import)\s+(?:nbdag\.)?airflow\b")
 _EXTENSION = re.compile(r"\s*%(?:re|un)?load_ext\s+nbdag\s*(?:#.*)?\Z")
+_UNKNOWN_OPTION = re.compile(r"unknown option (--\S+)")
+_NEAR_OPTION = re.compile(r"did you mean (--\S+)\?")
 _MAGIC = re.compile(r"\s*(?P<magic>%%?(?P<name>\w+))(?P<rest>.*)", re.DOTALL)
 _TASK_NAME = re.compile(r"\s*%%?task\s+([A-Za-z_][A-Za-z0-9_.-]{0,249})(?=\s|\Z)")
 _DAG_LINE = re.compile(r"\s*%%?dag\s")
@@ -52,8 +54,18 @@ class RawCell:
     source: str
     type: str = "code"  # code, markdown or raw
     tags: tuple[str, ...] = ()
-    # For a cell that a %%dag cell built, the line of the %%dag cell, from 1; for that %%dag cell itself 0; else None.
+    # For a built cell: the line, from 1, of the %%dag cell that built it. For that %%dag cell: 0. For any other: None.
     built: int | None = None
+    text_line: int | None = None  # line of a text notebook at which the source begins, from 1; None for other notebooks
+    # Translation of another tool's tags into a cell of nbdag; None: no translation, so `source` is read. `origin` has
+    # the place in the user's file of each line of the translation.
+    translated: str | None = None
+    origin: tuple[Place, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Return the text that is classified: the translation if there is one, otherwise the source."""
+        return self.source if self.translated is None else self.translated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +86,7 @@ class _Draft:
     """One cell while it is being classified."""
 
     index: int
-    number: int  # number of the cell in the file, from 0; for a built cell, that of the %%dag cell
+    number: int  # number of the cell in the file, from 0; for a built cell, the number of its %%dag cell
     raw: RawCell
     lines: list[str]
     kind: CellKind | None = None  # the kind of the cell; None if the position of the cell determines the kind
@@ -92,11 +104,15 @@ class _Draft:
     @property
     def label(self) -> str:
         """Return the name of this cell in messages."""
-        return f"built by {self.place(0)}" if self.raw.built else f"cell {self.number + 1}"
+        return f"built by {self.place(0)}" if self.raw.built else self.place(0).cell_label
 
     def place(self, line: int) -> Place:
         """Return the place of a line, which counts from 0."""
-        return Place(cell=self.number, line=self.raw.built or line + 1)
+        if line < len(self.raw.origin):
+            return self.raw.origin[line]
+        line = self.raw.built or line + 1
+        first = self.raw.text_line
+        return Place(cell=self.number, line=line, text_line=None if first is None else first + line - 1)
 
 
 def classify(cells: Sequence[RawCell]) -> ClassifiedCells:
@@ -110,9 +126,9 @@ def default_operator(cells: Sequence[RawCell]) -> str:
     It determines which options a header accepts.
     """
     for cell in cells:
-        if cell.type != "code" or "--operator" not in cell.source:
+        if cell.type != "code" or "--operator" not in cell.text:
             continue
-        for line in re.sub(r"\\\r?\n", " ", cell.source).split("\n"):
+        for line in re.sub(r"\\\r?\n", " ", cell.text).split("\n"):
             if _DAG_LINE.match(line):
                 try:
                     found = parse(line).options.get("defaults", {})
@@ -149,7 +165,7 @@ class _Classifier:
         number = -1
         for index, raw in enumerate(cells):
             number += 0 if raw.built else 1
-            lines = [line.removesuffix("\r") for line in raw.source.split("\n")]
+            lines = [line.removesuffix("\r") for line in raw.text.split("\n")]
             self.drafts.append(_Draft(index, number, raw, lines))
 
     def classify(self) -> ClassifiedCells:
@@ -203,6 +219,8 @@ class _Classifier:
             task=draft.task,
             number=None if draft.number == draft.index else draft.number,
             made_at=draft.raw.built or None,
+            origin=draft.raw.origin,
+            text_line=draft.raw.text_line,
             untagged=untagged,
         )
 
@@ -318,19 +336,35 @@ class _Classifier:
 
     # -- problems ------------------------------------------------------------------------------------------------------
 
-    def _add(self, code: str, place: Place, message: str, *, hint: str = "", task: str | None = None) -> None:
-        self.problems.append(problem(code, message, hint=hint, task=task, place=place))
+    def _add(
+        self,
+        code: str,
+        place: Place,
+        message: str,
+        *,
+        hint: str = "",
+        task: str | None = None,
+        repair: Repair | None = None,
+    ) -> None:
+        self.problems.append(problem(code, message, hint=hint, task=task, place=place, repair=repair))
 
     def _bad_header(self, draft: _Draft, line: int, error: HeaderError) -> None:
         found = _TASK_NAME.match(draft.lines[line])
         for each in (error, *error.others):
             message = f"{each.magic}, column {each.column}: {each.message}"
-            self._add("NB101", draft.place(line), message, hint=each.hint, task=found[1] if found else None)
+            place, task = draft.place(line), found[1] if found else None
+            repair = None if draft.raw.built else _header_repair(each, place)
+            self._add("NB101", place, message, hint=each.hint, task=task, repair=repair)
 
     def _not_first(self, draft: _Draft, line: int, hint: str) -> None:
         magic = _MAGIC.match(draft.lines[line])
         name = magic["magic"] if magic else ""
-        self._add("NB103", draft.place(line), f"{name} is not the first line of its cell", hint=hint)
+        place = draft.place(line)
+        above = [row.strip() for row in draft.lines[:line]]
+        # Only comments are above, so the header can move to the first line.
+        moves = all(not row or row.startswith("#") for row in above) and name.startswith("%%") and not draft.raw.built
+        repair = Repair(kind="first", cells=(place.cell,)) if moves else None
+        self._add("NB103", place, f"{name} is not the first line of its cell", hint=hint, repair=repair)
 
     def _check_near_miss(self, draft: _Draft, line: int, text: str) -> None:
         """Report a misspelt magic such as `%%taks train`, which would be ignored otherwise."""
@@ -343,9 +377,12 @@ class _Classifier:
         right = "%%dag" if similar[0] == "dag" and found["magic"].startswith("%%") else MAGICS[similar[0]]
         try:
             parse(right + found["rest"])
-        except HeaderError:
-            return  # nbdag's magic rejects these arguments, so the magic belongs to another extension
-        self._add("NB104", draft.place(line), f"unknown magic {found['magic']}", hint=f"did you mean {right}?")
+        except HeaderError as refused:
+            if _header_repair(refused, draft.place(line)) is None:
+                return  # nbdag's magic rejects these arguments, so the magic belongs to another extension
+        place, wrong = draft.place(line), found["magic"]
+        repair = Repair(kind="word", cells=(place.cell,), old=wrong, new=right)
+        self._add("NB104", place, f"unknown magic {wrong}", hint=f"did you mean {right}?", repair=repair)
 
     def _check_tasks(self) -> None:
         first: dict[str, _Draft] = {}
@@ -361,14 +398,14 @@ class _Classifier:
                     task=draft.task,
                 )
             first.setdefault(draft.task, draft)
-        # "The notebook has no task" is reported only if no header is invalid, because an invalid header may be that of
+        # "The notebook has no task" is reported only if no header is invalid, because an invalid header may belong to
         # a task.
         wrong = any(each.severity == "error" for each in self.problems)
         kinds = (CellKind.TASK, CellKind.BUILDER)
         if not wrong and not any(draft.kind in kinds for draft in self.drafts):
             code = any(draft.raw.type == "code" and draft.raw.source.strip() for draft in self.drafts)
             message = "the notebook has no task" if code else "the notebook has no code"
-            hint = "write %%task NAME as the first line of a cell"
+            hint = "write %%task NAME as the first line of a cell; `nbdag suggest` proposes tasks"
             if any(draft.builds for draft in self.drafts):
                 message = "the code of %%dag created no task"
                 hint = "create one there, such as Python('train', 'model = fit(X, y)')"
@@ -378,7 +415,9 @@ class _Classifier:
                 line = next((n for n, text in lines if _AIRFLOW.match(text)), None)
                 if line is not None:
                     place, message = draft.place(line), f"{message}, but imports Airflow"
-                    hint = "begin the cell of the DAG with %%dag, and write nbdag.airflow instead of airflow"
+                    hint = "begin the cell of the DAG with %%dag" + (
+                        "" if "nbdag." in draft.lines[line] else ", and write nbdag.airflow instead of airflow"
+                    )
                     break
             self.problems.append(problem("NB107", message, hint=hint, place=place))
 
@@ -393,6 +432,14 @@ class _Classifier:
                 f"a second parameters cell; the first is {cells[0].label}",
                 hint="papermill overrides parameters of the first only; merge the cells",
             )
+
+
+def _header_repair(found: HeaderError, place: Place) -> Repair | None:
+    """Return the repair of a header without a name or with a misspelt option, or None."""
+    if found.message == "the task has no name":
+        return Repair(kind="task", cells=(place.cell,))
+    option, near = _UNKNOWN_OPTION.fullmatch(found.message), _NEAR_OPTION.fullmatch(found.hint)
+    return word_repair(option[1], [near[1]], place) if option and near else None
 
 
 def _last_line(lines: Sequence[str], start: int) -> int:
@@ -427,7 +474,7 @@ def _commands(lines: list[str]) -> Iterator[tuple[int, int]]:
 def _first_command(lines: Sequence[str]) -> tuple[int, int] | None:
     try:
         by_line = _tokens_by_line()([f"{line}\n" for line in lines])
-    except IndentationError:  # the cell is no Python, which the parser reports
+    except IndentationError:  # the cell is not Python; the parser reports this
         return None
     for line in by_line:
         tokens = (token for token in line if token.type not in (tokenize.INDENT, tokenize.DEDENT))

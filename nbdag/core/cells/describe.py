@@ -77,6 +77,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "task": problem.task,
         "cell": None if problem.place is None else problem.place.cell,
         "line": None if problem.place is None else problem.place.line,
+        **_text_line(problem.place),
         "message": problem.message,
         "hint": problem.hint,
     }
@@ -102,6 +103,11 @@ def operator_options(options: TaskOptions) -> dict[str, Any]:
         else:
             shown[name] = masked_value(name, _plain(value))
     return shown
+
+
+def _text_line(place: Place | None) -> dict[str, int]:
+    """Return the line in the file of a text notebook; an `.ipynb` file has none."""
+    return {} if place is None or place.text_line is None else {"text_line": place.text_line}
 
 
 def _place(place: Place) -> list[int]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import dropwhile, groupby, pairwise
@@ -21,10 +22,11 @@ from zoneinfo import ZoneInfo
 
 from ...errors import NbdagError, error
 from ..options import option_types
+from ..options.declaration import Option
 from ..options.operator_options import operators_with, options_of_operator
 from ..options.option_help import complete, help, word_start
 from ..options.option_types import Word
-from ..options.options import OPTIONS, DagOptions, Option, TaskOptions
+from ..options.options import OPTIONS, DagOptions, TaskOptions
 
 __all__ = [
     "OPTIONS",
@@ -123,7 +125,7 @@ def is_header(line: str) -> bool:
 def parse(line: str, *, default_operator: str = "python") -> Header:
     """Parse one header line. Raise `HeaderError`.
 
-    `default_operator` is the operator of a task whose header does not name one, because %dag may set it.
+    `default_operator` is the operator of a task whose header names none; %dag may set it.
     """
     text = re.sub(r"\\\r?\n", lambda found: " " * len(found.group()), line).rstrip()
     match = _HEADER.match(text)
@@ -281,10 +283,7 @@ class _Parser:
     def _check_schedule(self, header: Header) -> None:
         """Raise `HeaderError` for an invalid schedule, which would otherwise fail only at its first tick."""
         # Imported here because croniter is slow to import and most headers have no schedule.
-        from ..schedule.timetable import (
-            ScheduleError,
-            Timetable,
-        )
+        from ..schedule.timetable import ScheduleError, Timetable
 
         try:
             Timetable.of(dag_options(header))
@@ -314,7 +313,7 @@ class _Parser:
     def _option(self, word: Word, ahead: Sequence[Word]) -> int:
         """Parse one option and return how many of the following words belong to the option."""
         flag, equals, value = word.raw.partition("=")
-        option, turned_off = self._find_option(word, flag[2:].replace("_", "-"))
+        option, turned_off = self._find_option(word, flag[2:].replace("_", "-"), ahead)
         if option.kind.flag:
             if equals:
                 raise self._error(
@@ -336,10 +335,10 @@ class _Parser:
         self._give(option, self._values(option, taken), word)
         return len(taken) - (1 if equals else 0)
 
-    def _find_option(self, word: Word, flag: str) -> tuple[Option, bool]:
+    def _find_option(self, word: Word, flag: str, ahead: Sequence[Word]) -> tuple[Option, bool]:
         """Return the option with this name, and whether the prefix --no- turns the option off.
 
-        Raise `HeaderError` if it is unknown.
+        Raise `HeaderError` if no option has this name.
         """
         if flag in self.known:
             return self.known[flag], False
@@ -356,8 +355,7 @@ class _Parser:
         owners = operators_with(flag)
         if owners and self.kind != "task":
             raise self._error(message, word, hint=f"--{flag} belongs to %%task NAME --operator {owners[0]}")
-        spellings = [*self.known, *(f"no-{each}" for each, option in self.known.items() if option.kind.flag)]
-        near = flag_for_airflow(flag) if flag_for_airflow(flag) in self.known else option_types.nearest(flag, spellings)
+        near = flag_for_airflow(flag) if flag_for_airflow(flag) in self.known else self._nearest_option(flag, ahead)
         hint = f"did you mean --{near}?" if near else f"{self.magic}? lists all options"
         if owners:
             known_to = " and ".join(owners)
@@ -365,6 +363,21 @@ class _Parser:
                 f"--{flag} is an option of the operator {known_to}, but the operator of this task is {self.operator}"
             )
         raise self._error(message, word, hint=hint)
+
+    def _nearest_option(self, flag: str, ahead: Sequence[Word]) -> str | None:
+        """Return the most similar option that accepts the next word as its value, or else the most similar option."""
+        spellings = [*self.known, *(f"no-{each}" for each, option in self.known.items() if option.kind.flag)]
+        similar = option_types.similar_words(flag, spellings)
+        value = [] if not ahead or ahead[0].is_option else [ahead[0]]
+        for each in similar if value else ():
+            option = self.known.get(each)
+            if option is None or option.kind.flag:
+                return each
+            with suppress(HeaderError):
+                self._values(option, value)
+                if not (option.kind.expression and value[0].text.isdigit()):  # a number is no condition
+                    return each
+        return next(iter(similar), None)
 
     def _values(self, option: Option, taken: Sequence[Word]) -> list[Any]:
         kind = option.kind

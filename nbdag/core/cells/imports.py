@@ -31,7 +31,7 @@ def imports(dag: Dag) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)  # cached because all jobs of a run have the same cells
 def imported(cells: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the imports in the code of several cells, in the form of `imports`."""
+    """Return what `imports` returns, for the code of these cells."""
     found: dict[str, None] = {}
     for code in cells:
         python = to_python(code)

@@ -1,9 +1,9 @@
 """Interpret and check the values of a run's parameters by the schemas of `parameter_schema`, before anything runs.
 
 Values may come as text from a command line (`FromText`): the schema decides what the text means, so `-p version 1.10`
-is the text "1.10" for a `str` and a number for a `float`. A parameter without an annotation accepts any value, except
-that a text is rejected if its default is written as a list, tuple, set or dict: a cell that expects a list and gets a
-text fails late, or iterates over single characters.
+is the text "1.10" for a `str` and a number for a `float`. A parameter without an annotation accepts any value, with one
+exception: a text is rejected if the default is written as a list, tuple, set or dict. A cell that expects a list and
+gets a text would fail late, or iterate over single characters.
 """
 
 from __future__ import annotations
@@ -87,10 +87,9 @@ def resolve(
         try:
             found[name] = value_for(schema, value)
         except RuleError as broken:
-            meant = _meant(schema, str(value)) if isinstance(value, FromText) else value
-            shown = repr(masked_value(name, meant))
-            shown = "***" if secret else shown if len(shown) <= 80 else f"{shown[:80]}…"
             place = f"{name}{broken.path}"
+            shown = repr(masked_value(place, broken.value))
+            shown = "***" if secret else shown if len(shown) <= 80 else f"{shown[:80]}…"
             raise ParameterRuleError(place, shown, broken.why, broken.hint) from None
     reject_text(defaults, {name: value for name, value in found.items() if not schemas.get(name, {}).get("type")})
     return found

@@ -52,11 +52,11 @@ _SIZES = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minProper
 
 
 class RuleError(Exception):
-    """A value breaks a rule: the path inside the value, the rule in words, and perhaps a hint."""
+    """A value breaks a rule: the path inside the value, the value there, the rule in words, and perhaps a hint."""
 
-    def __init__(self, path: str, why: str, hint: str = "") -> None:
+    def __init__(self, path: str, value: Any, why: str, hint: str = "") -> None:
         super().__init__(why)
-        self.path, self.why, self.hint = path, why, hint
+        self.path, self.value, self.why, self.hint = path, value, why, hint
 
 
 def allowed_kinds(schema: Mapping[str, Any]) -> set[str]:
@@ -75,17 +75,19 @@ def allowed_kinds(schema: Mapping[str, Any]) -> set[str]:
 def check_value(schema: Mapping[str, Any], value: Any, path: str = "") -> None:
     """Raise `RuleError` if a value of JSON breaks a rule of its schema."""
     if "const" in schema and not equal(value, schema["const"]):
-        raise RuleError(path, f"must be {schema['const']!r}")
+        raise RuleError(path, value, f"must be {schema['const']!r}")
     if "enum" in schema and not any(equal(value, each) for each in schema["enum"]):
         choices = [*schema["enum"], *(each for each in schema.get("x-members", ()) if each not in schema["enum"])]
         values = [each for each in schema["enum"] if isinstance(each, str)]
         similar = nearest(str(value), values) or nearest(str(value), schema.get("x-members", ()))
         hint = f"did you mean {similar!r}?" if similar else ""
-        raise RuleError(path, f"must be one of {', '.join(repr(each) for each in choices)}", hint)
+        raise RuleError(path, value, f"must be one of {', '.join(repr(each) for each in choices)}", hint)
     kinds = schema.get("type")
     if kinds is not None and not any(_is(value, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)):
         words = [KIND_WORDS.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
-        raise RuleError(path, f"must be {' or '.join(words)}", example_of(schema, value))
+        if kinds == "string" and schema.get("format") in _FORMATS:
+            words = [_FORMATS[schema["format"]][0]]
+        raise RuleError(path, value, f"must be {' or '.join(words)}", example_of(schema, value))
     _check_combined(schema, value, path)
     if isinstance(value, int | float) and not isinstance(value, bool):
         _check_number(schema, value, path)
@@ -116,15 +118,18 @@ def _check_combined(schema: Mapping[str, Any], value: Any, path: str) -> None:
             for each, failure in broken:
                 if any(_is(value, kind) for kind in allowed_kinds(each)):
                     raise failure
-            raise RuleError(path, " or ".join(dict.fromkeys(failure.why for _, failure in broken)))
+            rules = list(dict.fromkeys(failure.why for _, failure in broken))
+            if all(rule.startswith("must be ") for rule in rules):
+                rules[1:] = [rule.removeprefix("must be ") for rule in rules[1:]]
+            raise RuleError(path, value, " or ".join(rules))
         if keyword == "oneOf" and fits > 1:
-            raise RuleError(path, "must match exactly one of its alternatives")
+            raise RuleError(path, value, "must match exactly one of its alternatives")
     if "not" in schema:
         try:
             check_value(schema["not"], value, path)
         except RuleError:
             return
-        raise RuleError(path, "must not match what its schema excludes")
+        raise RuleError(path, value, "must not match what its schema excludes")
 
 
 def _check_number(schema: Mapping[str, Any], value: float, path: str) -> None:
@@ -137,19 +142,19 @@ def _check_number(schema: Mapping[str, Any], value: float, path: str) -> None:
     }
     for keyword, (words, compare) in holds.items():
         if keyword in schema and not compare(value, schema[keyword]):
-            raise RuleError(path, f"must be {words} {schema[keyword]}")
+            raise RuleError(path, value, f"must be {words} {schema[keyword]}")
     step = schema.get("multipleOf")
     if step and abs(value / step - round(value / step)) > 1e-9:
-        raise RuleError(path, f"must be a multiple of {step}")
+        raise RuleError(path, value, f"must be a multiple of {step}")
 
 
 def _check_text(schema: Mapping[str, Any], value: str, path: str) -> None:
     if len(value) < schema.get("minLength", 0):
-        raise RuleError(path, f"must have at least {schema['minLength']} characters")
+        raise RuleError(path, value, f"must have at least {schema['minLength']} characters")
     if len(value) > schema.get("maxLength", len(value)):
-        raise RuleError(path, f"must have at most {schema['maxLength']} characters")
+        raise RuleError(path, value, f"must have at most {schema['maxLength']} characters")
     if "pattern" in schema and not re.search(schema["pattern"], value):
-        raise RuleError(path, f"must match the pattern {schema['pattern']}")
+        raise RuleError(path, value, f"must match the pattern {schema['pattern']}")
     if schema.get("format") in _FORMATS:
         words, read = _FORMATS[schema["format"]]
         try:
@@ -157,16 +162,16 @@ def _check_text(schema: Mapping[str, Any], value: str, path: str) -> None:
         except (ValueError, re.error):
             is_valid = False
         if not is_valid:
-            raise RuleError(path, f"must be {words}")
+            raise RuleError(path, value, f"must be {words}")
 
 
 def _check_list(schema: Mapping[str, Any], value: list[Any], path: str) -> None:
     if len(value) < schema.get("minItems", 0):
-        raise RuleError(path, f"must have at least {schema['minItems']} elements")
+        raise RuleError(path, value, f"must have at least {schema['minItems']} elements")
     if len(value) > schema.get("maxItems", len(value)):
-        raise RuleError(path, f"must have at most {schema['maxItems']} elements")
+        raise RuleError(path, value, f"must have at most {schema['maxItems']} elements")
     if schema.get("uniqueItems") and any(equal(a, b) for n, a in enumerate(value) for b in value[:n]):
-        raise RuleError(path, "must have no element twice")
+        raise RuleError(path, value, "must have no element twice")
     first = schema.get("prefixItems", ())
     for n, each in enumerate(value):
         rule = first[n] if n < len(first) else schema.get("items", {})
@@ -176,19 +181,19 @@ def _check_list(schema: Mapping[str, Any], value: list[Any], path: str) -> None:
 
 def _check_mapping(schema: Mapping[str, Any], value: Mapping[str, Any], path: str) -> None:
     if len(value) < schema.get("minProperties", 0):
-        raise RuleError(path, f"must have at least {schema['minProperties']} entries")
+        raise RuleError(path, value, f"must have at least {schema['minProperties']} entries")
     if len(value) > schema.get("maxProperties", len(value)):
-        raise RuleError(path, f"must have at most {schema['maxProperties']} entries")
+        raise RuleError(path, value, f"must have at most {schema['maxProperties']} entries")
     known = schema.get("properties", {})
     for name in schema.get("required", ()):
         if name not in value:
-            raise RuleError(path, f"must have the key {name!r}")
+            raise RuleError(path, value, f"must have the key {name!r}")
     for name, each in value.items():
         rule = known.get(name, schema.get("additionalProperties", {}))
         if rule is False:
             similar = nearest(str(name), known)
             hint = f"did you mean {similar!r}?" if similar else ""
-            raise RuleError(path, f"must not have the key {name!r}", hint)
+            raise RuleError(path, value, f"must not have the key {name!r}", hint)
         if isinstance(rule, Mapping):
             check_value(rule, each, f"{path}[{name!r}]")
 
@@ -234,7 +239,7 @@ def unknown_keywords(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def wrong_rules(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the keywords of a schema with which no value can be compared, each with what its value must be."""
+    """Yield each keyword that has an invalid value in the schema, with a text such as "must be a number"."""
     for keyword in _BOUNDS & schema.keys():
         bound = schema[keyword]
         compared = not allowed_kinds(schema) or bool(allowed_kinds(schema) & {"integer", "number"})

@@ -2,8 +2,7 @@
 
 Plain Python is parsed directly. Other code is first transformed by IPython, which replaces `%time f(x)`, `files = !ls`
 and `df?` by calls. Below a cell magic that executes Python (`%%time`, `%%capture`), the code is parsed like the code of
-any cell. Below any other cell magic the cell contains only text; the cell then reads the names that IPython expands in
-the text.
+any cell. Below any other cell magic there is text; such a cell reads only the names that IPython expands in the text.
 """
 
 from __future__ import annotations

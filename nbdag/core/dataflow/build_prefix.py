@@ -1,8 +1,9 @@
 """Find the parameters and setup cells that the code of `%%dag` needs.
 
-A cell is needed if it binds or changes a name that the code of `%%dag`, or another needed cell, reads, or if it changes
-the meaning of imports or relative paths. Other cells are omitted, because checking a notebook should not load the
-notebook's data. If the code of `%%dag` hides what it reads, all parameters and setup cells are needed.
+A cell is needed if it binds or changes a name that the code of `%%dag` or another needed cell reads. A cell is also
+needed if it changes the meaning of imports or relative paths. Other cells are omitted, because checking a notebook
+should not load the notebook's data. If the code of `%%dag` hides what it reads, all parameters and setup cells are
+needed.
 """
 
 from __future__ import annotations

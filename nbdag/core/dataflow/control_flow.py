@@ -1,4 +1,4 @@
-"""Check the options for branches, short circuits, setup, teardown and retries, and add the options that they imply.
+"""Check the options for branches, setup, teardown, retries and metrics, and add the options that they imply.
 
 A task that a teardown names is a setup task, and the trigger rule of a teardown is `all_done_setup_success`, as in
 Airflow. Mistakes that can be found before a run are reported here: a branch that names a task that does not follow it,
@@ -14,9 +14,9 @@ from dataclasses import replace
 
 from ..analysis.scopes import names_of
 from ..cells.source import Python, SyntaxProblem
-from ..model.dag import Cell, CellKind, Dag, Problem, Task, groups_of
+from ..model.dag import Cell, CellKind, Dag, Problem, Repair, Task, groups_of
 from ..model.job import KERNEL_DIED
-from ..model.problems import problem
+from ..model.problems import problem, word_repair
 from ..model.text import join_names
 from ..options.option_types import nearest
 from ..options.options import OPTIONS, TaskOptions
@@ -41,12 +41,12 @@ def with_roles(tasks: Mapping[str, Cell], options: Mapping[int, TaskOptions]) ->
 
 
 def role_problems(tasks: Mapping[str, Cell], options: Mapping[int, TaskOptions]) -> Iterator[Problem]:
-    """Yield the problems of headers that prevent a graph, or that the result of `with_roles` no longer shows."""
+    """Yield the problems of headers that make a graph impossible, or that `with_roles` hides in its result."""
     groups = groups_of(tasks)
     for name, cell in tasks.items():
         own = options.get(cell.index, TaskOptions())
         if name in groups:
-            message = f"{name} is a task, and the group of {join_names(groups[name])}"
+            message = f"{name} is both a task and the group of {join_names(groups[name])}"
             yield problem("NB233", message, hint="rename the task or the group", task=name, place=cell.at(1))
         if own.teardown_for and own.trigger not in ("all_success", TEARDOWN_RULE):
             message = f"{name} is a teardown, so its trigger rule is {TEARDOWN_RULE} and cannot be {own.trigger}"
@@ -62,11 +62,12 @@ def role_problems(tasks: Mapping[str, Cell], options: Mapping[int, TaskOptions])
                 if setup in groups:
                     message = f"--teardown-for {setup} names a group"
                     hint = f"name the tasks that prepare something, such as {groups[setup][0]}"
-                yield problem("NB231", message, hint=hint, task=name, place=cell.at(1))
+                repair = None if setup in groups else word_repair(setup, tasks, cell.at(1))
+                yield problem("NB231", message, hint=hint, task=name, place=cell.at(1), repair=repair)
 
 
 def control_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> Iterator[Problem]:
-    """Yield the problems of branches, short circuits and retries."""
+    """Yield the problems of branches, short circuits, retries and metrics."""
     known: set[str] | None = None
     for task in dag.tasks.values():
         own = task.options
@@ -87,12 +88,13 @@ def control_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> 
         if own.fail_run and not own.teardown_for:
             message = "--fail-run is for teardown tasks"
             yield _problem(dag, task, "NB314", message, "add --teardown-for NAME, or remove --fail-run")
-        # A default of %dag has no effect on a task without retries, which its header may have chosen.
+        # A default of %dag is not reported: the header of a task may have chosen to have no retries.
         useless = [name for name in ("retry_on", "retry_if") if getattr(own, name) and name not in dag.options.defaults]
         if useless and not own.retries:
             which = f"--{useless[0].replace('_', '-')}"
             message = f"{which} says when to retry, but the task has no retries"
             yield _problem(dag, task, "NB314", message, f"add --retries 2, or remove {which}")
+        yield from _metric_problems(dag, task, parsed.get(task.cell))
         for name in own.retry_on:
             known = _errors_of(dag, parsed) if known is None else known
             if "." not in name and name not in known and not task.opaque:
@@ -117,7 +119,7 @@ def recipient_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -
     for each in trees:
         if not isinstance(each, Python):
             return  # the cell may define any name
-        if any(isinstance(node, ast.alias) and node.name == "*" for node in ast.walk(each.tree)):
+        if _imports_all(each):
             return
         known |= set(names_of(each.tree.body).bound)
     for flag, name in wanted:
@@ -125,6 +127,24 @@ def recipient_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -
             near = nearest(name, known)
             hint = f"did you mean :{near}?" if near else f"write def {name}(context): … in a setup cell"
             yield problem("NB321", f"--{flag} names :{name}, which no setup cell defines", hint=hint)
+
+
+def _metric_problems(dag: Dag, task: Task, python: Python | SyntaxProblem | None) -> Iterator[Problem]:
+    """Yield an error for each variable of --metric that the cell of the task cannot set."""
+    names = [name for name in task.options.metric if name not in {*task.writes, *task.options.out}]
+    if not names or task.opaque or not isinstance(python, Python) or _imports_all(python):
+        return
+    for name in names:
+        cell = dag.cells[task.cell]
+        near = nearest(name, task.writes)
+        hint = f"did you mean {near}?" if near else f"set {name} in the cell, or remove it from --metric"
+        repair = word_repair(name, task.writes, cell.at(1)) if cell.made_at is None else None
+        message = f"--metric names {name}, which task {task.id} does not set"
+        yield problem("NB322", message, hint=hint, task=task.id, place=cell.at(1), repair=repair)
+
+
+def _imports_all(python: Python) -> bool:
+    return any(isinstance(node, ast.alias) and node.name == "*" for node in ast.walk(python.tree))
 
 
 def _decision_problems(dag: Dag, task: Task, python: Python | SyntaxProblem | None) -> Iterator[Problem]:
@@ -162,11 +182,14 @@ def _choice_problems(dag: Dag, task: Task, named: tuple[str, ...], complete: boo
         if name in dag.tasks:
             message = f"the branch {task.id} names {name}, which does not follow it directly"
             hint = f"add --after {task.id} to %%task {name}"
+            cell = dag.cells[dag.tasks[name].cell]
+            repair = None if cell.made_at else Repair(kind="after", cells=(cell.in_file,), new=task.id)
         else:
             message = f"the branch {task.id} names {name!r}, which is neither a task nor a group"
             near = nearest(name, choices)
             hint = f"did you mean {near}?" if near else f"expected one of {join_names(choices)}"
-        yield _problem(dag, task, "NB230", message, hint)
+            repair = None
+        yield _problem(dag, task, "NB230", message, hint, repair)
     if complete and all(name in choices for name in named):
         yield from _join_problems(dag, task, named) if single else ()
         run = dag.followed(task.id, named)
@@ -188,14 +211,16 @@ def _join_problems(dag: Dag, branch: Task, named: tuple[str, ...]) -> Iterator[P
             len([name for name, side in zip(named, sides, strict=True) if other in side]) > 1
             for other in dag.upstream[task.id]
         ):
-            message = f"{task.id} needs {join_names(needed)}, of which {branch.id} chooses one, so it is always skipped"
+            needs = f"it needs {join_names(needed)}, but {branch.id} chooses only one of them"
+            message = f"{task.id} is always skipped: {needs}"
             hint = "add --trigger none_failed_min_one_success"
             yield _problem(dag, task, "NB319", message, hint)
 
 
 def literal_choices(tree: ast.Module, value: ast.expr) -> tuple[tuple[str, ...], bool, bool]:
-    """Return the texts that an expression may evaluate to, whether it can have no other values, and whether it names at
-    most one task.
+    """Return the texts that an expression may evaluate to, and two facts about the expression.
+
+    The first is whether it has no other values, except None. The second is whether it names at most one task.
     """
     found: dict[str, None] = {}
     complete = single = True
@@ -227,7 +252,7 @@ def literal_choices(tree: ast.Module, value: ast.expr) -> tuple[tuple[str, ...],
 
 
 def _assigned(tree: ast.Module, name: str) -> list[ast.expr]:
-    """Return the values that the cell assigns to a name, or no values if the cell also sets the name in other ways."""
+    """Return the values that the cell assigns to a name, or no values if another kind of statement sets the name."""
     values: list[ast.expr] = []
     stores = 0
     for node in ast.walk(tree):
@@ -255,5 +280,5 @@ def _is_error(name: str) -> bool:
     return found is None or (isinstance(found, type) and issubclass(found, BaseException))
 
 
-def _problem(dag: Dag, task: Task, code: str, message: str, hint: str) -> Problem:
-    return problem(code, message, hint=hint, task=task.id, place=dag.cells[task.cell].at(1))
+def _problem(dag: Dag, task: Task, code: str, message: str, hint: str, repair: Repair | None = None) -> Problem:
+    return problem(code, message, hint=hint, task=task.id, place=dag.cells[task.cell].at(1), repair=repair)

@@ -5,8 +5,9 @@ Every problem has a place and a next step.
 
 from __future__ import annotations
 
+import ast
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ..analysis import known
 from ..analysis.hidden_state import BY_KEY, StateKind
@@ -14,10 +15,11 @@ from ..analysis.objects import FunctionEffects, Note
 from ..analysis.scopes import names_of
 from ..cells.imports import changes_module_path
 from ..cells.source import Python, SyntaxProblem
-from ..model.dag import Cell, CellKind, Dag, Place, Problem
-from ..model.problems import problem
+from ..model.dag import Cell, CellKind, Dag, Problem, Repair
+from ..model.problems import problem, sole_near
 from ..model.text import join_names
 from ..schedule import assets
+from .missing_names import MissingName, one_per_cause
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, parse
 
@@ -32,7 +34,10 @@ class Diagnostics:
         parsed: dict[int, Python | SyntaxProblem],
         infer: bool,
         observed: Mapping[str, Mapping[str, bool]],
+        reported: Callable[[MissingName], bool],
     ) -> None:
+        """`reported` returns whether another problem already reports why a cell lacks a name."""
+        self._reported = reported
         self.cells = cells
         self.versions = versions
         self.parsed = parsed
@@ -46,16 +51,18 @@ class Diagnostics:
         }
 
     def problems(self) -> Iterator[Problem]:
-        """Yield the problems of every cell, in notebook order."""
+        """Yield the problems of all cells, in notebook order. A name missing in several cells is one problem."""
+        found: list[Problem | MissingName] = []
         for flow in self.versions.flows:
-            yield from self._names(flow)
-            yield from self._notes(flow.analysis)
-            yield from self._functions(flow.analysis)
+            found += self._names(flow)
+            found += self._notes(flow.analysis)
+            found += self._functions(flow.analysis)
+        yield from one_per_cause(found, self._reported)
         yield from self._stale_results()
 
     # -- names
 
-    def _names(self, flow: CellFlow) -> Iterator[Problem]:
+    def _names(self, flow: CellFlow) -> Iterator[Problem | MissingName]:
         analysis = flow.analysis
         for deleted in analysis.uses.deleted_reads:
             yield _problem(
@@ -97,12 +104,12 @@ class Diagnostics:
                     f"do not delete {name} there, or set it again before it is read",
                 )
         if analysis.setup_below:
-            cells = ", ".join(str(self.cells[index].in_file + 1) for index in analysis.setup_below)
+            cells = ", ".join(self.cells[index].label for index in analysis.setup_below)
             yield _problem(
                 "NB305",
                 analysis,
                 1,
-                f"task {analysis.cell.task} uses setup in cell {cells}, which is below it",
+                f"task {analysis.cell.task} uses setup in {cells}, which is below it",
                 "move that setup cell above the task: a top-to-bottom run of the notebook fails here",
             )
         for name, index in analysis.unseen.items():
@@ -110,8 +117,8 @@ class Diagnostics:
                 "NB305",
                 analysis,
                 analysis.uses.optional.get(name) or analysis.uses.reads.get(name, 1),
-                f"task {analysis.cell.task} may read {name}, but does not see it: setup sets it in cell "
-                f"{self.cells[index].in_file + 1}, which is below the task",
+                f"task {analysis.cell.task} may read {name}, but does not see it: setup sets it in "
+                f"{self.cells[index].label}, which is below the task",
                 f"move that setup cell above the task if the task is meant to use {name}",
             )
 
@@ -135,7 +142,7 @@ class Diagnostics:
             f"make this cell a task, or set {name} in setup",
         )
 
-    def _not_an_ancestor(self, analysis: CellAnalysis, name: str, line: int) -> Iterator[Problem]:
+    def _not_an_ancestor(self, analysis: CellAnalysis, name: str, line: int) -> Iterator[Problem | MissingName]:
         makers = [
             flow.analysis
             for flow in self.versions.flows
@@ -152,52 +159,51 @@ class Diagnostics:
             line,
             f"task {task} sets {name}, but {analysis.cell.task} does not depend on it, and inference is off",
             f"add --after {task}",
+            Repair(kind="after", cells=(analysis.cell.in_file,), new=task or ""),
         )
 
-    def _undefined(self, analysis: CellAnalysis, name: str, line: int) -> Problem:
+    def _undefined(self, analysis: CellAnalysis, name: str, line: int) -> MissingName:
+        cell = analysis.cell
+
+        def missing(message: str, hint: str, *cause: object, code: str = "NB201", near: str = "") -> MissingName:
+            return MissingName(
+                name=name, cell=cell, line=line, message=message, hint=hint, cause=(code, *cause), code=code, near=near
+            )
+
         if name in analysis.uses.bound:
-            return self._too_early(analysis, name, line)
+            message = "{names} {is} read here, but this cell sets {it} only later, and no cell above sets {it}"
+            return missing(message, f"set {name} above line {line}", "early", cell.index, name)
         scratch = self._scratch_names().get(name)
         below = next(
             (each for each in self.versions.flows if name in each.made and each.analysis.position > analysis.position),
             None,
         )
         if scratch is not None:
-            place = f"cell {scratch.in_file + 1}"
-            return _problem(
-                "NB201",
-                analysis,
-                line,
-                f"only {place} sets {name}, and it is a scratch cell, which nbdag does not execute",
-                f"begin {place} with %%task NAME or %%setup",
-            )
+            place = scratch.label
+            message = f"only {place} sets {{names}}, and it is a scratch cell, which nbdag does not execute"
+            return missing(message, f"begin {place} with %%task NAME or %%setup", "scratch", scratch.index)
         if below is not None:
-            maker = below.analysis
-            where = f"task {maker.cell.task}" if maker.cell.task else "setup"
-            place = f"cell {maker.cell.in_file + 1}"
-            reader = analysis.cell.task or ""
-            if analysis.cell.kind is CellKind.PARAMETERS:
-                message = f"{name} is read here, but parameters run first, and {where} in {place} sets it"
-                hint = f"set {name} in this cell, or compute what needs it in setup, below the parameters"
-                return _problem("NB201", analysis, line, message, hint)
-            if maker.cell.task and reader in self._declared_before(maker.cell.task):
-                message = f"tasks form a cycle: {maker.cell.task} -({name})-> {reader} -> {maker.cell.task}"
-                hint = f"remove the declaration that puts {maker.cell.task} after {reader}"
-                return _problem("NB202", analysis, line, message, hint)
-            if maker.cell.in_file == analysis.cell.in_file:  # both tasks come from one %%dag cell
-                hint = f"create {maker.cell.task} before {reader}, or add the dependency {maker.cell.task} >> {reader}"
-                return _problem("NB201", analysis, line, f"{name} is read here, but set only below, by {where}", hint)
-            return _problem(
-                "NB201",
-                analysis,
-                line,
-                f"{name} is read here, but set only below, by {where} in {place}",
-                f"move {place} above this one",
-            )
+            maker = below.analysis.cell
+            where = f"task {maker.task}" if maker.task else "setup"
+            place = maker.label
+            reader = cell.task or ""
+            if cell.kind is CellKind.PARAMETERS:
+                message = f"{{names}} {{is}} read here, but parameters run first, and {where} in {place} sets {{it}}"
+                hint = "set {names} in this cell, or compute what needs {it} in setup, below the parameters"
+                return missing(message, hint, "parameters", maker.index)
+            if maker.task and reader in self._declared_before(maker.task):
+                message = f"tasks form a cycle: {maker.task} -({{names}})-> {reader} -> {maker.task}"
+                hint = f"remove the declaration that puts {maker.task} after {reader}"
+                return missing(message, hint, maker.index, cell.index, code="NB202")
+            message = f"{{names}} {{is}} read here, but set only below, by {where}"
+            if maker.in_file == cell.in_file:  # both tasks come from one %%dag cell
+                hint = f"create {maker.task} before {reader}, or add the dependency {maker.task} >> {reader}"
+                return missing(message, hint, "below", maker.index, cell.index)
+            return missing(f"{message} in {place}", f"move {place} above this one", "below", maker.index, cell.index)
         above = [each for each in self.versions.flows if each.analysis.position < analysis.position]
         made = {other for flow in above for other in flow.made} | set(analysis.uses.bound)
         near = difflib.get_close_matches(name, sorted((made | known.BUILTINS) - {name}), n=1, cutoff=0.6)
-        kinds = "this cell" if analysis.cell.kind is CellKind.PARAMETERS else "a task, setup or parameters cell above"
+        kinds = "this cell" if cell.kind is CellKind.PARAMETERS else "a task, setup or parameters cell above"
         hint = f"set {name} in {kinds}"
         hidden = [
             each.analysis.cell.task for each in above if any(n.kind == "opaque" for n in each.analysis.uses.notes)
@@ -205,11 +211,12 @@ class Diagnostics:
         if hidden and hidden[-1]:
             hint = f"if task {hidden[-1]} sets it, add --out {name} to its header"
         hint = f"did you mean {near[0]}?" if near else hint
-        return _problem("NB201", analysis, line, f"no cell above sets {name}", hint)
+        safe = sole_near(name, made - {name})
+        return missing("no cell above sets {names}", hint, "unknown", name, near="" if hidden else safe)
 
     def _declared_before(self, task: str) -> set[str]:
         """Return the tasks that --after and %edges place before a task."""
-        after = {each.analysis.cell.task: each.analysis.options.after for each in self.versions.flows}
+        after = {each.analysis.cell.task: each.analysis.options.declared_after for each in self.versions.flows}
         found: set[str] = set()
         ahead = [task]
         while ahead:
@@ -217,10 +224,6 @@ class Diagnostics:
             found |= new
             ahead += new
         return found
-
-    def _too_early(self, analysis: CellAnalysis, name: str, line: int) -> Problem:
-        message = f"{name} is read here, but this cell sets it only later, and no cell above sets it"
-        return _problem("NB201", analysis, line, message, f"set {name} above line {line}")
 
     def _scratch_names(self) -> Mapping[str, Cell]:
         if self._scratch is None:
@@ -249,6 +252,9 @@ class Diagnostics:
             elif note.kind in ("opaque", "tangle"):
                 hint = "declare what it needs with --after and what it sets with --out" if task else "write plain code"
                 yield _problem("NB302", analysis, note.line, f"{note.text} hides what it reads and sets", hint)
+            elif note.kind == "subclasses":
+                if task:
+                    yield from self._subclasses(analysis, note)
             elif note.kind == "history":
                 if task:
                     yield self._history(analysis, note)
@@ -256,6 +262,22 @@ class Diagnostics:
                 yield from self._cached_result(analysis, note)
             elif note.kind == "module" or note.kind in BY_KEY:
                 yield from self._state(analysis, note)
+
+    def _subclasses(self, analysis: CellAnalysis, note: Note) -> Iterator[Problem]:
+        """Yield a warning if tasks above define subclasses of any class that this task does not name."""
+        for flow in self.versions.flows:
+            cell, python = flow.analysis.cell, parse(flow.analysis.cell, self.parsed)
+            if cell.task in (None, analysis.cell.task) or not isinstance(python, Python):
+                continue
+            if flow.analysis.position > analysis.position:
+                return
+            classes = [each.name for each in python.tree.body if isinstance(each, ast.ClassDef) and each.bases]
+            missing = [name for name in classes if name not in analysis.uses.reads]
+            if missing:
+                message = f"{note.text} does not return {join_names(missing)}, which only task {cell.task} defines"
+                hint = "define the classes in %%setup, or name them in this cell"
+                yield _problem("NB302", analysis, note.line, message, hint)
+                return
 
     def _history(self, analysis: CellAnalysis, note: Note) -> Problem:
         message = f"{note.text} refers to what other cells displayed or ran, which does not exist in a task's kernel"
@@ -311,7 +333,7 @@ class Diagnostics:
             yield _problem("NB464", analysis, note.line, message, hint)
 
     def _stale_results(self) -> Iterator[Problem]:
-        """Yield a warning for each function that caches results of a name which a task changes between two calls."""
+        """Yield a warning for each caching function that reads a name, if a task changes the name between two calls."""
         for flow in self.versions.flows:
             for definition in flow.analysis.uses.definitions:
                 for obj in definition.value:
@@ -375,12 +397,19 @@ class Diagnostics:
                             missing = f"set {name}; without it a call of {code.name} fails"
                             hint = f"did you mean {near[0]}?" if near else missing
                             message = f"{code.name} reads {name}, which no cell sets"
-                            yield _problem("NB306", analysis, line, message, hint)
+                            safe = sole_near(name, made)
+                            cells = (analysis.cell.in_file,)
+                            rename = Repair(kind="rename", cells=cells, old=name, new=safe)
+                            repair = rename if safe and not analysis.cell.made_at else None
+                            yield _problem("NB306", analysis, line, message, hint, repair)
 
 
-def _problem(code: str, analysis: CellAnalysis, line: int, message: str, hint: str) -> Problem:
+def _problem(
+    code: str, analysis: CellAnalysis, line: int, message: str, hint: str, repair: Repair | None = None
+) -> Problem:
     cell = analysis.cell
-    return problem(code, f"{message}{cell.built_line_suffix(line)}", hint=hint, task=cell.task, place=cell.at(line))
+    message += cell.built_line_suffix(line)
+    return problem(code, message, hint=hint, task=cell.task, place=cell.at(line), repair=repair)
 
 
 def _star_text(source: str) -> str:
@@ -398,7 +427,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def asset_problems(dag: Dag) -> Iterator[Problem]:
-    """Yield an error for each asset that starts the pipeline which produces it: the runs would never end."""
+    """Yield an error for each asset that the pipeline both waits for and produces: runs would never end."""
     schedule = dag.options.schedule
     produced = {asset: task for task in dag.tasks.values() for asset in task.options.produces}
     if not schedule or not assets.is_condition(schedule):
@@ -409,10 +438,10 @@ def asset_problems(dag: Dag) -> Iterator[Problem]:
             name, by = assets.label(asset), f"task {task.id} produces" if task else "each run of this pipeline creates"
             yield problem(
                 "NB320",
-                f"the schedule waits for {name}, of which {by} a new version, so each run would start another",
+                f"the schedule waits for {name}, but {by} a new version, so each run would start another run",
                 hint="remove this asset from --schedule" + (" or from --produces" if task else ""),
                 task=None if task is None else task.id,
-                place=None if task is None else Place(cell=task.cell, line=1),
+                place=None if task is None else dag.cells[task.cell].at(1),
             )
 
 
@@ -426,9 +455,9 @@ def cache_problems(dag: Dag) -> Iterator[Problem]:
         if task.options.cache and task.id in hidden:
             yield problem(
                 "NB307",
-                f"task {task.id} runs again despite --cache: nbdag cannot detect changes in the modules that it "
+                f"task {task.id} runs again despite --cache: nbdag cannot detect changes in the modules that the task "
                 "imports, because its code or an earlier task changes sys.path or runs another file",
                 hint="set PYTHONPATH, or install the modules with `pip install -e`, instead",
                 task=task.id,
-                place=Place(cell=task.cell, line=1),
+                place=dag.cells[task.cell].at(1),
             )

@@ -1,7 +1,7 @@
 """Find pairs of tasks whose order no variable shows, because one writes a file that the other reads.
 
-Two tasks that use one file, at least one of them to write it, must run in the order of the notebook. If no path of the
-graph orders them, they run at the same time or in the wrong order, and the reader may get the file of the last run.
+If two tasks use one file, and at least one of them writes it, they must run in notebook order. If no path of the graph
+orders them, they run at the same time or in the wrong order, and the reader may get the file of the last run.
 `file_conflicts` finds such pairs. `literal_uses` finds the files that the code of a cell names in literals; a run
 reports the files that its tasks really used.
 
@@ -18,12 +18,13 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ..cells.ignore_comments import drop_ignored
+from ..cells.shell_files import shell_uses
 from ..cells.source import Python, SyntaxProblem
-from ..model.dag import CellKind, Dag, Edge, Problem, Task
+from ..model.dag import CellKind, Dag, Edge, Problem, Repair, Task
 from ..model.job import FilesOfAttempt, FileUse
 from ..model.problems import problem
-from ..model.text import plural
-from .shell_files import shell_uses
+from ..model.text import join_names, plural
 
 
 def _words(text: str) -> frozenset[str]:
@@ -50,9 +51,21 @@ _OTHER_WRITES = _words("savefig imsave savetxt savez savez_compressed save_model
 # Key: function of a module; value: position of the function's path argument.
 _MODULE_READS = {("np", "load"): 0, ("numpy", "load"): 0, ("joblib", "load"): 0, ("torch", "load"): 0}
 _MODULE_WRITES = {("np", "save"): 0, ("numpy", "save"): 0, ("joblib", "dump"): 1, ("torch", "save"): 1}
-_PATH_METHODS = {"read_text": "r", "read_bytes": "r"} | dict.fromkeys(
-    ("write_text", "write_bytes", "unlink", "touch"), "c"
-)
+_PATH_METHODS = {
+    "read_text": "r",
+    "read_bytes": "r",
+    "write_text": "c",
+    "write_bytes": "c",
+    "unlink": "c",
+    "touch": "c",
+    "exists": "e",
+    "is_file": "e",
+    "stat": "e",
+    "iterdir": "l",
+    "glob": "l",
+}
+# Key: function of the module os or os.path; value: how it uses its path.
+_OS_USES = {"exists": "e", "isfile": "e", "getsize": "e", "getmtime": "e", "stat": "e", "listdir": "l", "scandir": "l"}
 _OPENS = (("open",), ("io", "open"), ("gzip", "open"), ("bz2", "open"), ("lzma", "open"))
 _MOVES = frozenset({("shutil", "move"), ("os", "rename"), ("os", "replace")})
 _COPIES = frozenset({("shutil", "copy"), ("shutil", "copyfile"), ("shutil", "copy2"), ("shutil", "copytree")})
@@ -81,7 +94,7 @@ class Conflict:
 
     @property
     def remedy(self) -> str:
-        """Return what the user can do about the conflict."""
+        """Return a hint for the user."""
         return f"add --after {self.first} to %%task {self.second}"
 
 
@@ -93,10 +106,12 @@ def file_conflicts(
     by_path: dict[str, dict[str, str]] = defaultdict(dict)
     for task, files in uses.items():
         for file in files:
-            by_path[file.path][task] = "".join(sorted({*by_path[file.path].get(task, ""), *file.how}))
+            letters = {*by_path[file.path].get(task, ""), *file.how}
+            # A library may check a file before it writes the file, as loggers do.
+            by_path[file.path][task] = "".join(sorted(letters - {"e"} if letters & set("rwac") else letters))
     for path in list(by_path):
         # A folder that a task lists shows the files that other tasks create in it.
-        listed = by_path.get(posixpath.dirname(path), {})
+        listed = by_path.get(posixpath.dirname(path) or ".", {})
         for task, how in listed.items():
             if "l" in how and not set(by_path[path].get(task, "")) & set("rwac"):
                 by_path[path][task] = "l"
@@ -129,7 +144,7 @@ def conflicts_of_run(dag: Dag, attempts: Sequence[FilesOfAttempt]) -> tuple[Conf
 
 
 def _without_doubtful(attempts: Sequence[FilesOfAttempt]) -> list[list[FileUse]]:
-    """Return the files of each attempt; each file whose writer is uncertain is assigned to one attempt.
+    """Return the files of each attempt; a file with an uncertain writer is assigned to one attempt.
 
     If several attempts ran while a file changed, the writer is the attempt that certainly wrote the file. If no attempt
     certainly wrote it, the writer is the only attempt that did not read it.
@@ -164,13 +179,17 @@ def _without_doubtful(attempts: Sequence[FilesOfAttempt]) -> list[list[FileUse]]
 
 
 def _relation(first: str, one: str, second: str, other: str) -> str:
-    """Return how two uses of one file conflict, with `{path}` for the file; "" if they do not conflict."""
+    """Return a message about a conflict of two uses of a file, or "" for no conflict; `{path}` stands for the file."""
     writes, rewrites = set(one) & set("wac"), set(other) & set("wac")
     second, first = second.replace("{", "{{"), first.replace("{", "{{")
     if writes and "r" in other:
         return f"{second} reads {{path}}, which {first} writes"
     if rewrites and "r" in one:
         return f"{second} writes {{path}}, which {first} reads"
+    if writes and "e" in other:
+        return f"{second} checks {{path}}, which {first} writes"
+    if rewrites and "e" in one:
+        return f"{second} writes {{path}}, which {first} checks"
     if "c" in one and "l" in other:
         return f"{second} lists the folder of {{path}}, which {first} writes"
     if writes and rewrites and not (writes == rewrites == {"a"}):
@@ -191,28 +210,54 @@ def with_literal_files(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -
             uses.setdefault(task.id, []).append(use)
             lines.setdefault((task.id, use.path), line)
     conflicts = list(file_conflicts(uses, dag.ancestors))
-    found = [
+    found = [*_dropped_files(dag, trees, constants, uses)]
+    found += [
         _problem("NB312", dag, conflict, lines.get((conflict.second, conflict.paths[0]), 1)) for conflict in conflicts
     ]
     return _with_conflicts(dag, conflicts, found)
 
 
+def _dropped_files(
+    dag: Dag, trees: Mapping[int, ast.Module], constants: Mapping[str, str], uses: Mapping[str, Sequence[FileUse]]
+) -> Iterator[Problem]:
+    """Yield a problem for each file that an untagged cell writes and a task below reads."""
+    for cell in dag.cells:
+        if not cell.untagged or cell.index not in trees:
+            continue
+        found = literal_uses(trees[cell.index], constants)
+        for path, line in {use.path: line for use, line in found if set(use.how) & set("cwa")}.items():
+            below = (task.id for task in dag.tasks.values() if task.cell > cell.index)
+            readers = [task for task in below if path in _read_by(uses.get(task, ()))]
+            if readers:
+                message = (
+                    f"{cell.label} writes {path}, which {join_names(readers)} would read, but an untagged "
+                    "cell below a task does not run headlessly"
+                )
+                hint = "begin the cell with %%task NAME; if the file exists already, begin it with %%skip"
+                yield problem("NB311", message, hint=hint, place=cell.at(line))
+
+
+def _read_by(uses: Iterable[FileUse]) -> set[str]:
+    return {use.path for use in uses if set(use.how) & set("re")}
+
+
 def with_remembered_files(dag: Dag, attempts: Sequence[FilesOfAttempt], folder: str) -> Dag:
-    """Return the DAG with the conflicts of earlier attempts of its tasks added; conflicts that the DAG already has are
-    not repeated.
-    """
+    """Return the DAG with the conflicts that earlier attempts of its tasks had and that it does not have yet."""
     known = {(edge.source, edge.target) for edge in dag.file_edges}
     conflicts = [each for each in conflicts_of_run(dag, attempts) if (each.first, each.second) not in known]
     shown = [
         replace(each, paths=tuple(path.removeprefix(f"{folder.rstrip('/')}/") for path in each.paths))
         for each in conflicts
     ]
-    return _with_conflicts(dag, shown, [_problem("NB313", dag, each, 1) for each in shown])
+    return _with_conflicts(dag, shown, drop_ignored(dag.cells, [_problem("NB313", dag, each, 1) for each in shown]))
 
 
 def _problem(code: str, dag: Dag, conflict: Conflict, line: int) -> Problem:
     place = dag.cells[dag.tasks[conflict.second].cell].at(line)
-    return problem(code, conflict.message(), hint=conflict.remedy, task=conflict.second, place=place)
+    repair = None
+    if dag.cells[dag.tasks[conflict.second].cell].made_at is None:
+        repair = Repair(kind="after", cells=(place.cell,), new=conflict.first)
+    return problem(code, conflict.message(), hint=conflict.remedy, task=conflict.second, place=place, repair=repair)
 
 
 def _with_conflicts(dag: Dag, conflicts: Sequence[Conflict], problems: Sequence[Problem]) -> Dag:
@@ -339,6 +384,11 @@ def _call(node: ast.Call, constants: Mapping[str, str]) -> Iterator[tuple[str, s
     method = isinstance(node.func, ast.Attribute)
     if dotted in _OPENS:
         yield argument(0), _mode(node, 1)
+    elif dotted[0] == "os" and name in _OS_USES:
+        yield argument(0), _OS_USES[name]
+    elif pair == ("glob", "glob"):
+        folder, _, pattern = argument(0).rpartition("/")
+        yield folder if pattern and not set(folder) & set("*?[") else "", "l"
     elif isinstance(node.func, ast.Attribute) and (name == "open" or name in _PATH_METHODS):
         yield _path(node.func.value, constants), _PATH_METHODS.get(name) or _mode(node, 0)
     elif pair in _MOVES:

@@ -1,8 +1,8 @@
 """Build the `Dag` of a notebook from its cells: tasks, edges, inputs and a run order.
 
-`read_cells` analyses the cells from top to bottom, `reaching_definitions` finds the task whose value each read takes,
-`shipped_definitions` selects the definitions that travel as source, `diagnostics` finds problems. This module combines
-their results.
+`read_cells` analyses the cells from top to bottom. `reaching_definitions` finds, for each read of a name, the task that
+provides the value. `shipped_definitions` selects the definitions that are sent as source. `diagnostics` finds problems.
+This module combines their results.
 
 A mistake in a notebook becomes a `Problem` and never raises an exception. A notebook with a problem of severity error
 does not run. Nothing here reads a file, starts a kernel or executes user code.
@@ -23,24 +23,26 @@ from typing import Any
 from ..analysis import library_uses
 from ..analysis.hidden_state import BY_KEY, observed_keys
 from ..analysis.scopes import Bound
+from ..cells.ignore_comments import without_ignored
 from ..cells.parameter_schema import read_parameters
 from ..cells.schema_check import RuleError, check_value, unknown_keywords, wrong_rules
 from ..cells.source import Python, SyntaxProblem, to_python
 from ..model.dag import Cell, CellKind, Dag, Edge, Input, NameUse, Place, Problem, Pull, Task, groups_of
-from ..model.problems import problem
+from ..model.problems import problem, word_repair
 from ..options.options import DagOptions, TaskOptions
 from .control_flow import control_problems, recipient_problems, role_problems, with_roles
 from .diagnostics import Diagnostics, asset_problems, cache_problems, nearest
-from .dropped_cells import dropped_cells
 from .file_order import with_literal_files
-from .groups import Dependent, derived
+from .groups import Dependent, derived, with_labels
 from .in_step import in_step_problems, leader_edges
+from .missing_names import reported_by
 from .pulls import Pulls
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import CellAnalysis, analyse_cells, executed_cells, parse
 from .shipped_definitions import ShippedDefinitions
 from .topological_order import Edges, cycle_problem, find_cycle, run_order
-from .varying_setup import varying_results, varying_setup
+from .untagged_cells import check_untagged_cells
+from .varying_setup import stored_addresses, varying_results, varying_setup
 
 # Trigger rules that run a task although an upstream task was skipped, and trigger rules that may skip a task although
 # all upstream tasks succeeded.
@@ -63,7 +65,7 @@ def dag_from_cells(
 ) -> Dag:
     """Return the `Dag` of a notebook: infer the edges, and combine them with the declared ones.
 
-    `cells` are all cells of the file with their kind and `code` (for an operator, the Python code that it generates).
+    `cells` are all cells of the file, with `kind` and `code`; for an operator, `code` is the Python that it generates.
     `task_options` has the options by cell index; a task cell without an entry has the defaults. `declared` are the
     edges of `%edges` and `--after` as (source, target, place of the declaration). An edge of `--after` in
     `task_options` that is missing in `declared` is added, with line 1 as its place. `problems` are problems that the
@@ -78,8 +80,8 @@ def dag_from_cells(
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    # The garbage collector is off during the analysis: all objects live until the end, so it would scan them repeatedly
-    # and free nothing. With it, the analysis of a thousand cells takes twice as long.
+    # The garbage collector is off during the analysis. All objects live until the end, so the collector would only scan
+    # them repeatedly, and the analysis of a thousand cells would take twice as long.
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -111,9 +113,12 @@ def _build(
     else:
         built = _inferred(cells, tasks, task_options, options, edges, dependent, parsed, found)
     position = {name: number for number, name in enumerate(tasks)}
-    ordered = sorted(edges.values(), key=lambda edge: (position[edge.source], position[edge.target]))
+    ordered = sorted(
+        with_labels(edges.values(), tasks, task_options),
+        key=lambda edge: (position[edge.source], position[edge.target]),
+    )
     order = run_order(list(tasks), [*ordered, *leader_edges(built)])
-    if len(order) < len(tasks):  # perhaps a task is in step with one that depends on it, which is a problem of its own
+    if len(order) < len(tasks):  # perhaps a task leads a task above it; `in_step` reports this
         order = run_order(list(tasks), ordered)
     if len(order) < len(tasks):
         path = find_cycle(set(tasks) - set(order), ordered)
@@ -143,7 +148,7 @@ def _build(
         *in_step_problems(dag, parsed),
         *recipient_problems(dag, parsed),
     )
-    return replace(dag, problems=(*dag.problems, *more))
+    return without_ignored(replace(dag, problems=(*dag.problems, *more)))
 
 
 def _declared(
@@ -152,14 +157,15 @@ def _declared(
     declared: Sequence[tuple[str, str, Place]],
     problems: list[Problem],
 ) -> tuple[Edges, Dependent]:
-    """Return the edges that headers and %edges declare, by source and target, and the declarations from which more
-    edges follow.
+    """Return the edges that headers and %edges declare, and the declarations that imply further edges.
+
+    Key of an edge: (source, target).
     """
     wanted = list(declared)
     stated = {(source, target) for source, target, _ in declared}
     for name, cell in tasks.items():
         own = task_options[cell.index] if cell.index in task_options else TaskOptions()
-        before = dict.fromkeys((*own.after, *(other for other in own.teardown_for if other in tasks)))
+        before = dict.fromkeys((*own.declared_after, *(other for other in own.teardown_for if other in tasks)))
         wanted += [(other, name, cell.at(1)) for other in before if (other, name) not in stated]
     groups = groups_of(tasks)
     edges: Edges = {}
@@ -170,7 +176,8 @@ def _declared(
         for name in dict.fromkeys(unknown):
             others = f"expected one of {', '.join(tasks)}" if tasks else "the notebook has no tasks"
             hint = nearest(name, (*tasks, *groups)) or others
-            problems.append(problem("NB203", f"unknown task {name}", hint=hint, task=task, place=place))
+            repair = word_repair(name, (*tasks, *groups), place)
+            problems.append(problem("NB203", f"unknown task {name}", hint=hint, task=task, place=place, repair=repair))
         if unknown:
             continue
         mine, others_ = (({name} if name in tasks else {*groups[name]}) for name in (source, target))
@@ -242,9 +249,11 @@ def _inferred(
             break
     problems += notebook.problems
     observed = _observed_state(cells)
-    problems += Diagnostics(cells, versions, parsed, options.infer, observed).problems()
-    problems += (*varying_setup(versions, parsed), *varying_results(versions, parsed))
-    problems += dropped_cells(cells, task_options, skippable, parsed, versions, observed)
+    dropped, missing = check_untagged_cells(cells, task_options, skippable, parsed, versions, observed)
+    reported = reported_by(problems, cells, missing)
+    problems += Diagnostics(cells, versions, parsed, options.infer, observed, reported).problems()
+    problems += (*varying_setup(versions, parsed), *varying_results(versions, parsed), *dropped)
+    problems += stored_addresses(versions, parsed)
     shipped = ShippedDefinitions(notebook, versions.flows)
     exports: dict[str, set[str]] = defaultdict(set)
     inputs: dict[str, tuple[Input, ...]] = {}
@@ -259,7 +268,8 @@ def _inferred(
     for name, flow in flows.items():
         assert name is not None
         inputs[name] = _inputs(flow, versions, shipped)
-        exports[name].update(flow.analysis.options.out, _checked(flow.analysis))
+        own = flow.analysis.options
+        exports[name].update(own.out, own.metric, _checked(flow.analysis))
         for each in inputs[name]:
             for source in each.sources:
                 exports[source].add(each.name)
@@ -364,7 +374,7 @@ def _observed_state(cells: Sequence[Cell]) -> dict[str, dict[str, bool]]:
 def _checked(analysis: CellAnalysis) -> set[str]:
     """Return the names that a task sets and uses in --check.
 
-    They are stored, because users query their values after a run.
+    Their values are stored, because users query them after a run.
     """
     trees = [python.tree for python in map(to_python, analysis.options.check) if isinstance(python, Python)]
     named = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}

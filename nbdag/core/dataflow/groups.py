@@ -2,15 +2,16 @@
 
 The tasks `eu.extract` and `eu.load` form the group `eu`. If a task is declared after a group, it runs after the leaves
 of the group. If a group is declared after a task, the roots of the group run after the task. A teardown task runs after
-its setup tasks and, unless its header names other tasks with --after, after every task above it that depends on them.
+its setup tasks. It also runs after every task above it that depends on its setup tasks, unless --after or %edges puts
+it after another task. This module also gives edges the texts of --edge-label.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from ..model.dag import groups_of
+from ..model.dag import Cell, Edge, group_of, groups_of
 from ..options.options import TaskOptions
 
 Pair = tuple[str, str]  # (upstream task, downstream task)
@@ -56,6 +57,21 @@ def derived(
     return list(found)
 
 
+def with_labels(
+    edges: Iterable[Edge], tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions]
+) -> Iterator[Edge]:
+    """Yield the edges with the texts of --edge-label. Each edge from a task of a group has the group's text."""
+    given = {
+        name: dict(task_options[cell.index].edge_label) for name, cell in tasks.items() if cell.index in task_options
+    }
+    for edge in edges:
+        sources: list[str] = [edge.source]
+        while given.get(edge.target) and (group := group_of(sources[-1])):
+            sources.append(group)
+        label = next((given[edge.target][name] for name in sources if name in given.get(edge.target, ())), "")
+        yield replace(edge, label=label) if label else edge
+
+
 def _depth(pair: Pair) -> int:
     return max(name.count(".") for name in pair)
 
@@ -85,9 +101,7 @@ def _roots(members: Sequence[str], downstream: Mapping[str, Collection[str]]) ->
 def _scope_leaves(
     task: str, setups: Iterable[str], tasks: Sequence[str], downstream: Mapping[str, Collection[str]]
 ) -> list[str]:
-    """Return the tasks above a teardown task that depend on its setup tasks, except tasks that another such task
-    follows.
-    """
+    """Return the last of the tasks that are above a teardown task and depend on its setup tasks."""
     above = set(tasks[: tasks.index(task)])
     scope = (_reachable(setups, downstream) & above) - _reachable([task], downstream)
     return [each for each in tasks if each in scope and not scope.intersection(downstream[each])]

@@ -8,8 +8,8 @@
 
 The task `load` leads. `clean` has as many instances as `load`, and `clean[3]` runs as soon as `load[3]` has succeeded,
 with the value `rows` of `load[3]`. Tasks with the same leader are in step with one another as well. Each --map of such
-a task names a result of a task in step, or repeats a --map of the leader, whose elements both tasks then share. In the
-notebook, the cell runs for each element of its maps in pairs, as with `--zip`, with the same values.
+a task names a result of a task in step, or repeats a --map of the leader; then both tasks get the same elements. In
+the notebook, the cell runs once for each position of its maps, as with `--zip`, and gets the same values.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def partners(dag: Dag, task: str) -> frozenset[str]:
 
 
 def element_sources(dag: Dag, task: Task) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Return, for each `--map` variable whose elements are results of tasks in step, the result and these tasks."""
+    """Return the `--map` variables that get results of tasks in step; value: name of the result, and these tasks."""
     others = partners(dag, task.id)
     given = {each.name: tuple(source for source in each.sources if source in others) for each in task.inputs}
     named = ((variable, expression.strip()) for variable, expression in task.options.map)
@@ -85,7 +85,7 @@ def _wrong_leader(dag: Dag, task: Task, name: str) -> tuple[str, str] | None:
 
 
 def _wrong_map(dag: Dag, task: Task, lead: str, python: Python | SyntaxProblem | None) -> tuple[str, str] | None:
-    """Return a message and a hint if a map has other elements than the tasks in step, or if all results are read."""
+    """Return a message and a hint if a map has other elements than the leader, or if the task reads all results."""
     found = element_sources(dag, task)
     for variable, expression in task.options.map:
         if variable not in found and (variable, expression) not in dag.tasks[lead].options.map:

@@ -2,8 +2,8 @@
 
 A pull names a task, and perhaps a key. The named task runs first, wherever its cell is. The key is a variable that the
 task sets, or a key of its `ti.xcom_push`. Without a key, the pull takes the task's result: the variable of `--out`, or
-the only variable that the task sets. If the task or the key is known only at run time, the pull may be from any task
-that already runs before for another reason.
+the only variable that the task sets. If the code computes the task's name, the pull may take a value from any task that
+other dependencies place before it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ..analysis.objects import Note
 from ..analysis.scopes import Bound
-from ..model.dag import Cell, Edge, NameUse, Problem, Pull
-from ..model.problems import problem
+from ..model.dag import Cell, Edge, NameUse, Problem, Pull, Repair
+from ..model.problems import problem, word_repair
 from ..options.option_types import nearest
 from .reaching_definitions import CellFlow
 
@@ -77,11 +77,14 @@ class Pulls:
                 if source not in self._tasks:
                     similar = nearest(source, self._tasks)
                     hint = f"did you mean {similar}?" if similar else f"the tasks are {', '.join(self._tasks)}"
-                    yield problem("NB209", f"unknown task {source!r}", hint=hint, task=name, place=place)
+                    repair = None if self._tasks[name].made_at else word_repair(source, self._tasks, place)
+                    yield problem("NB209", f"unknown task {source!r}", hint=hint, task=name, place=place, repair=repair)
                 elif source != name and source not in ancestors[name]:
                     hint = f"add --after {source}, or remove --no-infer from %dag"
                     message = f"{name} pulls a value of {source}, which does not run before it"
-                    yield problem("NB209", message, hint=hint, task=name, place=place)
+                    repair = Repair(kind="after", cells=(place.cell,), new=source)
+                    repair = None if self._tasks[name].made_at else repair
+                    yield problem("NB209", message, hint=hint, task=name, place=place, repair=repair)
                 elif alone and (found := self._missing(source, key)):
                     yield problem("NB209", found[0], hint=found[1], task=name, place=place)
                 elif alone and key == RESULT and self._has_no_result(source):

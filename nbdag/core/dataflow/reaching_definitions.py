@@ -2,9 +2,9 @@
 
 Every task that binds a name, or changes its object, creates a new version of the name. A reader takes the latest
 version above it. If the task of that version is skipped, the reader takes the version before it. Names that may refer
-to one object form a group if some task changes the object: a task that binds or changes one name of the group creates a
-new version of the whole group, stored as one value. A task that binds a name only on some paths also reads the version
-before it, if a later task reads the name.
+to one object form a group if some task changes the object. A task that binds or changes one name of a group creates a
+new version of the whole group, stored as one value. A task that binds a name only on some paths also reads the previous
+version, if a later task reads the name.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class CellFlow:
     analysis: CellAnalysis
     reads: dict[str, Read] = field(default_factory=dict)
     made: dict[str, Version] = field(default_factory=dict)
-    # Names whose object the cell changes, with the line of the change.
+    # Key: name whose object the cell changes; value: line of the change.
     changes: dict[str, int] = field(default_factory=dict)
     groups: list[set[str]] = field(default_factory=list)  # groups of names that must be stored as one value
     # Key: name that the cell reads; value: other names that refer to the same object.
@@ -145,8 +145,9 @@ class Versions:
             flow.reads[name] = Read(line, False, known.version, value)
 
     def _starred(self, analysis: CellAnalysis, name: str) -> Version | None:
-        """Return a version for a name that nothing sets: the nearest `import *` in a task above, which may have set the
-        name.
+        """Return a version by the nearest `import *` of a task above, which may set a name that no cell certainly sets.
+
+        Return None if there is no such version.
         """
         if name in self.current or name not in analysis.uses.unknown or analysis.cell.kind is not CellKind.TASK:
             return None
@@ -158,9 +159,7 @@ class Versions:
         return None
 
     def _groups(self, analysis: CellAnalysis, above: NamesAbove, names: list[str]) -> list[set[str]]:
-        """Return the groups of names that must be stored as one value after the cell, for the names that the cell
-        passes on.
-        """
+        """Return the groups of names that must be stored as one value, among the names that the cell passes on."""
         changed_while_shared = self.notebook.changed_while_shared
         if not changed_while_shared or analysis.options.map:
             return []
@@ -171,7 +170,8 @@ class Versions:
             for obj in held_objects(above.values.get(name, NOTHING)) & changed_while_shared.keys():
                 if changed_while_shared[obj] < analysis.position:
                     continue
-                # Include all names whose objects hold this object, because a later cell may have put the object there.
+                # Cells below may reach the object through any of these names, so all of them are stored together with
+                # the object.
                 together = above.names(holders({obj}))
                 if len(together | {name}) > 1:
                     groups.append(together | {name})
@@ -212,9 +212,7 @@ class Versions:
         flow.made[version.name] = self.current[version.name] = version
 
     def _settle_uncertain(self) -> None:
-        """Add reads for cells that bind a name only on some paths: such a cell reads the version before it if a later
-        cell reads the name.
-        """
+        """Add reads of earlier versions to cells that bind a name only on some paths, if later cells read the name."""
         flows = {flow.analysis: flow for flow in self.flows}
         ahead = [(flow, read) for flow in self.flows for read in flow.reads.values()]
         while ahead:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ..analysis.names import Defined
 from ..analysis.objects import AbstractObject, Value, involved_objects
@@ -39,9 +40,7 @@ class ShippedDefinitions:
                     self._by_object[obj] = (analysis, each)
 
     def definition_of(self, version: Version | None) -> Defined | None:
-        """Return the definition that is sent as source for a version, or None if the version is passed as a pickled
-        value.
-        """
+        """Return the definition that is sent as source for a version, or None if the value is pickled instead."""
         if version is None or version.definition is None or version.task is None:
             return None
         if version.definition.name == "*":
@@ -52,7 +51,7 @@ class ShippedDefinitions:
         """Return whether the definition of a name in a cell is sent as source."""
         key = (analysis, name)
         if key not in self._known:
-            # Ends the recursion: definitions that need each other while they are executed cannot be sent.
+            # This entry ends the recursion: definitions that need each other when they are executed cannot be sent.
             self._known[key] = False
             self._known[key] = self._may_be_shipped(analysis, name)
         return self._known[key]
@@ -72,7 +71,7 @@ class ShippedDefinitions:
         return all(self._is_available(analysis, each) for each in definition.reads)
 
     def _one_import(self, name: str) -> bool:
-        """Return whether only equivalent imports bind a name; `import a.b` and `import a.c` both bind a."""
+        """Return whether only equivalent imports bind a name. `import a.b` and `import a.c` are equivalent for a."""
         meanings = set()
         for analysis in self._binders[name]:
             imports = [each for each in analysis.uses.definitions if each.name == name]
@@ -85,7 +84,7 @@ class ShippedDefinitions:
         return len(meanings) == 1
 
     def _is_available(self, analysis: CellAnalysis, name: str) -> bool:
-        """Return whether a name that a definition reads is available in every kernel that executes the definition."""
+        """Return whether every kernel that executes a definition has this name, which the definition reads."""
         flow = self._flows[analysis]
         if name in analysis.uses.bound and not self.is_shipped(analysis, name):
             return False
@@ -151,7 +150,7 @@ def _source(analysis: CellAnalysis, definition: Defined) -> Definition:
     lines = analysis.cell.code.split("\n")[definition.line - 1 : definition.end]
     text = definition.imports or "\n".join(lines)
     cell = analysis.cell
-    place = Place(cell=cell.in_file, line=definition.line)
+    place = replace(cell, made_at=None).at(definition.line)
     made_by = "" if cell.made_at is None else cell.task or ""
     future = analysis.uses.future_annotations
     return Definition(name=definition.name, source=text, place=place, made_by=made_by, future_annotations=future)

@@ -1,7 +1,7 @@
-"""Report values of setup that differ in every task, such as `RUN_ID = uuid.uuid4()`.
+"""Report values that differ in every task, such as `RUN_ID = uuid.uuid4()` in setup.
 
 Setup runs in each task's kernel. So a value that depends on time, chance or the process differs between tasks, although
-all cells of the notebook share one value.
+in the notebook all cells share one value. The address of an object, which `id` returns, differs between tasks, too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..analysis import known
 from ..analysis.hidden_state import BY_KEY
+from ..analysis.scopes import names_of
 from ..cells.source import Python, SyntaxProblem
 from ..model.dag import CellKind, Problem
 from ..model.problems import problem
@@ -20,7 +21,7 @@ from .file_order import dotted_parts
 from .reaching_definitions import CellFlow, Read, Versions
 from .read_cells import parse
 
-_CLOCKS = frozenset(
+CLOCKS = frozenset(
     [
         "time.time",
         "time.time_ns",
@@ -45,8 +46,8 @@ _CLOCKS = frozenset(
         "arrow.utcnow",
     ]
 )
-_TIMED_BY_ARGUMENT = frozenset(["time.strftime", "time.localtime", "time.gmtime", "time.ctime"])
-_UNIQUE = frozenset(
+TIMED_BY_ARGUMENT = frozenset(["time.strftime", "time.localtime", "time.gmtime", "time.ctime"])
+UNIQUE = frozenset(
     [
         "uuid.uuid1",
         "uuid.uuid4",
@@ -65,7 +66,7 @@ _UNIQUE = frozenset(
         "tempfile.NamedTemporaryFile",
     ]
 )
-_DRAWS = frozenset(
+DRAWS = frozenset(
     [
         "random.random",
         "random.randint",
@@ -92,7 +93,7 @@ _DRAWS = frozenset(
         "numpy.random.exponential",
     ]
 )
-_GENERATORS = frozenset(["random.Random", "numpy.random.default_rng", "numpy.random.RandomState"])
+GENERATORS = frozenset(["random.Random", "numpy.random.default_rng", "numpy.random.RandomState"])
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _HINT = "create {name} in a task, so that every task that reads it gets the same value"
 
@@ -107,7 +108,7 @@ class _Varying:
 
 
 def varying_setup(versions: Versions, parsed: dict[int, Python | SyntaxProblem]) -> Iterator[Problem]:
-    """Yield a problem for each name of setup that varies and that several tasks read."""
+    """Yield a problem for each name of setup whose value varies, if several tasks read it."""
     trees = {
         flow.analysis.cell.index: python.tree
         for flow in versions.flows
@@ -132,7 +133,7 @@ def varying_setup(versions: Versions, parsed: dict[int, Python | SyntaxProblem])
 
 
 def varying_results(versions: Versions, parsed: dict[int, Python | SyntaxProblem]) -> Iterator[Problem]:
-    """Yield a problem for each function that caches results that vary, or that prints, and that several tasks call.
+    """Yield a problem for each caching function that several tasks call and that has varying results or an effect.
 
     In the notebook, the second call returns the cached result; headlessly, each task has a cache of its own.
     """
@@ -140,19 +141,100 @@ def varying_results(versions: Versions, parsed: dict[int, Python | SyntaxProblem
     finder = _Finder((each.tree for each in trees if isinstance(each, Python)), _is_seeded(versions))
     for flow in versions.flows:
         python = parse(flow.analysis.cell, parsed)
-        for node in python.tree.body if isinstance(python, Python) else ():
-            if not isinstance(node, ast.FunctionDef) or not any(map(finder.caches, node.decorator_list)):
+        for node, cls in _functions(python.tree) if isinstance(python, Python) else ():
+            if not any(map(finder.caches, node.decorator_list)) or not (effect := finder.effect_of(node, bool(cls))):
                 continue
             callers = _readers(versions, node.name, flow)
-            effect = finder.effect_of(node)
-            if effect and len(callers) > 1:
+            if cls:
+                callers = [
+                    each.cell.task
+                    for each in (flow.analysis for flow in versions.flows)
+                    if each.cell.task is not None and f".{node.name}(" in each.cell.code
+                ]
+            if len(callers) > 1:
                 yield problem(
                     "NB464",
                     f"{node.name} caches its results, but each of {join_names(callers)} has a cache of its own and "
-                    f"calls {effect} again",
+                    f"{effect} again",
                     hint=f"call {node.name} in one task, and keep the result in a variable",
                     place=flow.analysis.cell.at(node.lineno),
                 )
+
+
+def _functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef, str]]:
+    """Yield the functions at the top level of a cell, and the methods of its classes with the class's name."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            yield node, ""
+        elif isinstance(node, ast.ClassDef):
+            yield from ((each, node.name) for each in node.body if isinstance(each, ast.FunctionDef))
+
+
+def stored_addresses(versions: Versions, parsed: dict[int, Python | SyntaxProblem]) -> Iterator[Problem]:
+    """Yield a problem for each result of `id` that a task stores in a name, if a later task reads the name.
+
+    In the later task, the object has another address.
+    """
+    for flow in versions.flows:
+        task, python = flow.analysis.cell.task, parse(flow.analysis.cell, parsed)
+        if task is None or not isinstance(python, Python) or "id(" not in flow.analysis.cell.code:
+            continue
+        if any("id" in each.made for each in versions.flows):
+            continue
+        for name, line in _addresses(python.tree):
+            readers = [each for each in _readers(versions, name, flow) if each != task]
+            if readers:
+                yield problem(
+                    "NB309",
+                    f"{name} contains the id of an object, but the object has another id in {join_names(readers)}",
+                    hint="store the object itself, or a key that you give it",
+                    task=task,
+                    place=flow.analysis.cell.at(line),
+                )
+                break
+
+
+def _addresses(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Yield the names that a cell sets or changes by a statement that calls `id`, with the lines."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.stmt | ast.Module) and not isinstance(node, _SCOPES):
+            waiting += reversed([*ast.iter_child_nodes(node)])
+        match node:
+            case ast.Assign(targets=targets, value=value):
+                names = [root for target in targets for root in _roots(target)]
+            case ast.AugAssign(target=target, value=value):
+                names = [*_roots(target)]
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=owner)) as value):
+                names = [*_roots(owner)]
+            case _:
+                continue
+        parts = [node] if isinstance(node, ast.Assign | ast.AugAssign) else [value]
+        if any(map(_calls_id, parts)):
+            yield from ((name, node.lineno) for name in names)
+
+
+def _calls_id(node: ast.AST) -> bool:
+    """Return whether code keeps the result of `id`, rather than comparing or printing it."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id == "id":
+                return True
+            if node.func.id in ("print", "hex", "str"):
+                continue
+        if not isinstance(node, (ast.Compare, ast.FormattedValue, *_SCOPES)):
+            waiting += ast.iter_child_nodes(node)
+    return False
+
+
+def _roots(target: ast.expr) -> Iterator[str]:
+    """Yield the names that change if this target is assigned, or if one of its methods is called."""
+    while isinstance(target, ast.Attribute | ast.Subscript):
+        target = target.value
+    yield from _bound(target)
 
 
 def _readers(versions: Versions, name: str, maker: CellFlow) -> list[str]:
@@ -181,7 +263,7 @@ class _Finder:
     def __init__(self, trees: Iterable[ast.Module], seeded: bool) -> None:
         self._trees = list(trees)
         self._seeded = seeded
-        self._imports = dict(_imports(self._trees))
+        self._imports = dict(import_names(self._trees))
         self._varying: dict[str, _Varying] = {}
         self._generators: set[str] = set()
 
@@ -202,7 +284,7 @@ class _Finder:
                 found.pop(name, None)
                 if varying is not None:
                     self._varying[name] = found[name] = varying
-            if isinstance(value, ast.Call) and self._dotted(value.func) in _GENERATORS and not _arguments(value):
+            if isinstance(value, ast.Call) and self._dotted(value.func) in GENERATORS and not _arguments(value):
                 self._generators |= set(names)
         return found
 
@@ -214,9 +296,9 @@ class _Finder:
             if not isinstance(node, ast.Call):
                 continue
             name = self._dotted(node.func)
-            if name in _CLOCKS and not (name in _TIMED_BY_ARGUMENT and _has_own_time(node, name)):
+            if name in CLOCKS and not (name in TIMED_BY_ARGUMENT and has_own_time(node, name)):
                 return _Varying(node.lineno, name, True)
-            if name in _UNIQUE or (name in _DRAWS and not self._seeded):
+            if name in UNIQUE or (name in DRAWS and not self._seeded):
                 return _Varying(node.lineno, name, False)
             if name.partition(".")[0] in self._generators and "." in name:
                 return _Varying(node.lineno, name, False)
@@ -230,14 +312,28 @@ class _Finder:
         """Return whether a decorator caches the results of a function."""
         return self._dotted(decorator.func if isinstance(decorator, ast.Call) else decorator) in known.CACHES
 
-    def effect_of(self, function: ast.FunctionDef) -> str:
-        """Return the name of a call in the function that has another effect or result each time; "" without one."""
+    def effect_of(self, function: ast.FunctionDef, is_method: bool) -> str:
+        """Return an effect that every call of a function must have, such as "calls print"; "" if there is none."""
+        parameters = [each.arg for each in ast.walk(function.args) if isinstance(each, ast.arg)]
+        # A method changes its object through its first parameter.
+        local = names_of(function.body).bound | {*(parameters[1:] if is_method else parameters)}
         for node in (each for statement in function.body for each in _own_nodes(statement)):
             name = self._dotted(node.func) if isinstance(node, ast.Call) else ""
-            if name in ("print", "display", "object") or name in _CLOCKS or name in _UNIQUE:
-                return name
-            if name in _DRAWS and not self._seeded:
-                return name
+            if name in ("print", "display", "object") or name in CLOCKS or name in UNIQUE:
+                return f"calls {name}"
+            if name in DRAWS and not self._seeded:
+                return f"calls {name}"
+            match node:
+                case ast.Global(names=[name, *_]):
+                    return f"changes {name}"
+                case ast.Expr(value=ast.Call(func=ast.Attribute(value=target, attr=method))) if (
+                    method in known.MUTATORS and (found := _outside(target, local))
+                ):
+                    return f"changes {found}"
+                case ast.Attribute(value=target, ctx=ast.Store()) | ast.Subscript(value=target, ctx=ast.Store()) if (
+                    found := _outside(target, local)
+                ):
+                    return f"changes {found}"
         return ""
 
     def only_measures(self, name: str) -> bool:
@@ -252,11 +348,18 @@ class _Finder:
         return True
 
 
+def _outside(target: ast.expr, local: Set[str]) -> str:
+    """Return the name whose object changes if this expression's object changes; "" for a local name."""
+    while isinstance(target, ast.Attribute | ast.Subscript):
+        target = target.value
+    return target.id if isinstance(target, ast.Name) and target.id not in local else ""
+
+
 def _is_minus(node: ast.BinOp) -> bool:
     return isinstance(node.op, ast.Sub)
 
 
-def _has_own_time(call: ast.Call, name: str) -> bool:
+def has_own_time(call: ast.Call, name: str) -> bool:
     """Return whether a function of `time` converts another time than the current one, or only shows the date."""
     if name != "time.strftime":
         return bool(call.args)
@@ -264,7 +367,7 @@ def _has_own_time(call: ast.Call, name: str) -> bool:
 
 
 def _dates(tree: ast.AST) -> set[int]:
-    """Return the ids of the nodes of which the code only uses the date, as in `now.strftime("%Y-%m-%d")`.
+    """Return the ids of nodes of which the code uses only the date, such as `now` in `now.strftime("%Y-%m-%d")`.
 
     A date is the same in every task, except around midnight.
     """
@@ -300,9 +403,9 @@ def _bound(target: ast.expr) -> Iterator[str]:
 
 
 def _own_nodes(node: ast.AST, without: Set[int] = frozenset()) -> Iterator[ast.AST]:
-    """Yield a node and the nodes below it that run when the node does, in the order of the source.
+    """Yield a node and the nodes inside it, in the order of the source. Bodies of inner functions are left out.
 
-    Nodes whose ids are in `without` are left out, with all below them.
+    Nodes whose ids are in `without` are left out, with all nodes inside them.
     """
     if id(node) not in without:
         yield node
@@ -311,7 +414,8 @@ def _own_nodes(node: ast.AST, without: Set[int] = frozenset()) -> Iterator[ast.A
                 yield from _own_nodes(child, without)
 
 
-def _imports(trees: Iterable[ast.Module]) -> Iterator[tuple[str, str]]:
+def import_names(trees: Iterable[ast.Module]) -> Iterator[tuple[str, str]]:
+    """Yield each name that an import binds, with the dotted name of the imported object."""
     for tree in trees:
         for node in ast.walk(tree):
             match node:

@@ -6,7 +6,7 @@ any metadata.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 HELPER = "nbdag"  # tag of every cell that nbdag adds to an attempt's notebook
@@ -20,6 +20,9 @@ DISPLAY_ID = "nbdag_display_id"
 DISPLAY_UPDATES = "display_updates"
 # Key in the nbdag metadata of an attempt: the texts whose templates were rendered, by name.
 RENDERED = "rendered"
+# Key in the nbdag metadata of a cell that was read from a text notebook: the line of the text file at which the cell's
+# source begins, from 1.
+TEXT_LINE = "text_line"
 ERROR = "papermill-error-cell-tag"  # papermill's tag for error messages, removed when a report is executed again
 
 
@@ -46,6 +49,22 @@ def built_line(cell: Mapping[str, Any]) -> int | None:
     """
     line = nbdag_metadata(cell).get("built")
     return line if isinstance(line, int) and line >= 0 else None
+
+
+def line_in_text(cell: Mapping[str, Any]) -> int | None:
+    """Return the line of a text notebook at which the source of this cell begins, from 1; None for other notebooks."""
+    line = nbdag_metadata(cell).get(TEXT_LINE)
+    return line if isinstance(line, int) and line > 0 else None
+
+
+def remove_text_lines(cells: Sequence[dict[str, Any]]) -> None:
+    """Remove the lines of a text notebook from the metadata of cells that are written into another file."""
+    for cell in cells:
+        if line_in_text(cell) is not None:
+            own = cell["metadata"]["nbdag"]
+            del own[TEXT_LINE]
+            if not own:
+                del cell["metadata"]["nbdag"]
 
 
 def _dict_or_empty(value: object) -> dict[str, Any]:

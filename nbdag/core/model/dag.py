@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from ..options.options import DagOptions, TaskOptions
 
@@ -51,10 +51,18 @@ class Place:
 
     cell: int  # number of the cell in the file, from 0
     line: int  # number of the line in the cell, from 1
+    text_line: int | None = None  # number of the line in the file of a text notebook, from 1; None for other notebooks
 
     def __str__(self) -> str:
         """Return the place for a message; cells count from 1 there."""
-        return f"cell {self.cell + 1}, line {self.line}"
+        return f"cell {self.cell + 1}, line {self.line}" if self.text_line is None else f"line {self.text_line}"
+
+    @property
+    def cell_label(self) -> str:
+        """Return the name of the cell for messages: "cell 3", or "the cell at line 41" of a text notebook."""
+        if self.text_line is None:
+            return f"cell {self.cell + 1}"
+        return f"the cell at line {self.text_line - self.line + 1}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +83,9 @@ class Cell:
     )
     made_at: int | None = None  # line of the %%dag cell that built this cell; None if the user wrote the cell
     polls: bool = False  # the cell's operator is a sensor: the cell runs again until its last expression is true
+    # For each line of `code`, its place in the user's file, if `code` joins several cells of the file; empty otherwise.
+    origin: tuple[Place, ...] = ()
+    text_line: int | None = None  # line of a text notebook at which the cell's source begins; None for other notebooks
     untagged: bool = False  # the cell is scratch only because of its position: it has neither %%skip nor a tag
 
     @property
@@ -84,17 +95,42 @@ class Cell:
 
     def at(self, line: int) -> Place:
         """Return the place of a line, from 1, in the user's file; for a built cell, the line of %%dag that built it."""
-        return Place(cell=self.in_file, line=line if self.made_at is None else self.made_at)
+        if 0 < line <= len(self.origin):
+            return self.origin[line - 1]
+        line = line if self.made_at is None else self.made_at
+        return Place(
+            cell=self.in_file, line=line, text_line=None if self.text_line is None else self.text_line + line - 1
+        )
+
+    @property
+    def label(self) -> str:
+        """Return the name of this cell in the user's file for messages, such as "cell 3"."""
+        return self.at(1).cell_label
 
     def built_line_suffix(self, line: int) -> str:
-        """Return a suffix for messages that names a line of a built cell; `at` names the line of the %%dag cell
-        instead.
-        """
+        """Return a suffix for messages with a line of a built cell, because `at` returns the line of the %%dag cell."""
         return (
             f" (line {line - 1} of {self.task or 'the code that it needs'})"
             if self.made_at is not None and line > 1
             else ""
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """The one change of a notebook that solves a problem and has no other effect; applied by `linting.repairs`."""
+
+    # rename: replace the name `old` in the code of the cells by `new`
+    # word: replace the word `old` in the line of the problem by `new`
+    # after: add `--after new` to the header of the cells
+    # task: begin the cells with `%%task` and a name that the cell suggests
+    # setup: begin the cells with `%%setup`
+    # import: move the imports of the names `old`, separated by blanks, from the cells to a setup cell
+    # first: move the header, which is on the line of the problem, to the first line
+    kind: Literal["rename", "word", "after", "task", "setup", "import", "first"]
+    cells: tuple[int, ...]  # numbers of the cells in the file, from 0
+    old: str = ""
+    new: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +143,7 @@ class Problem:
     hint: str = ""  # what the user can do about the problem
     task: str | None = None
     place: Place | None = None
+    repair: Repair | None = None  # None if there is no safe repair, or more than one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +153,7 @@ class NameUse:
     name: str
     read_at: Place
     written_at: Place
-    # Whether an import writes the name. A module is not passed as data: the reader's kernel executes the import itself.
+    # Whether an import binds the name. Modules are not passed as data: the reader's kernel executes the import itself.
     imported: bool = False
 
 
@@ -128,6 +165,7 @@ class Edge:
     target: str
     declared: bool = False  # whether --after or %edges declares the edge; a declared edge may also pass names
     names: tuple[NameUse, ...] = ()
+    label: str = ""  # text of --edge-label; the graph shows it instead of the names
     files: tuple[str, ...] = ()  # files that both tasks use; only set in `Dag.file_edges`
 
 
@@ -159,7 +197,7 @@ class Definition:
     place: Place  # place of the definition's first line
     # `from __future__ import annotations` applies: Python does not evaluate the definition's annotations.
     future_annotations: bool = False
-    # Id of the task that contains the definition, if a %%dag cell built the task; then `place` is in the %%dag cell.
+    # If a %%dag cell built the task with the definition: the id of this task; `place` is in the %%dag cell. Else "".
     made_by: str = ""
 
     @property
@@ -213,6 +251,8 @@ class Dag:
     parameter_schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     language: str = "python"
     kernel_name: str | None = None  # name of the notebook's kernelspec; None if the notebook has no kernelspec
+    packages: str = ""  # packages of the environment, with exact versions (%dag --requires); "": none
+    pinned_files: str = ""  # digest of the files that are pinned with this version (%dag --with); "" if there are none
 
     @property
     def unbuilt(self) -> bool:
@@ -241,9 +281,7 @@ class Dag:
 
     @cached_property
     def value_ancestors(self) -> Mapping[str, int]:
-        """Return, for each task, a bit set of positions in the notebook: the task's own, and those of all tasks whose
-        values reach it.
-        """
+        """Return a bit set for each task: the positions of the task itself and of all tasks whose values reach it."""
         found: dict[str, int] = {}
         for position, (name, task) in enumerate(self.tasks.items()):
             found[name] = 1 << position
@@ -274,11 +312,11 @@ class Dag:
         return (*direct, *(group for group in groups_of(direct) if group not in self.tasks))
 
     def followed(self, branch: str, chosen: Iterable[str]) -> frozenset[str]:
-        """Return the direct downstream tasks that run after a branch that chose these tasks and groups.
+        """Return the direct downstream tasks of `branch` that run if the branch chooses `chosen` (tasks and groups).
 
-        As in Airflow, these include direct downstream tasks that are also downstream of a chosen task, such as the join
-        of two branches. An exception is a task that is declared to follow the branch, or is named in the branch's cell:
-        it is not run if it only reads or changes a variable of the chosen task.
+        As in Airflow, a direct downstream task also runs if it follows a chosen task, such as the join of two branches.
+        Alternatives are an exception: tasks that are declared to follow the branch, or that the branch's cell names. An
+        alternative does not run merely because it reads or changes a variable of the chosen task.
         """
         named = self.members(*chosen)
         below, declared_below = self.descendants(*named), _reachable(self._declared_downstream, named)
@@ -298,7 +336,7 @@ class Dag:
         )
 
     def only_inferred(self, task: str, among: Collection[str]) -> frozenset[str]:
-        """Return which of these tasks the task follows only because of variables."""
+        """Return those of the tasks `among` that `task` directly follows only because of variables."""
         return frozenset(
             other for other in self.upstream[task] if other in among and task not in self._declared_downstream[other]
         )
@@ -307,6 +345,12 @@ class Dag:
     def _declared_downstream(self) -> Mapping[str, tuple[str, ...]]:
         declared = replace(self, edges=tuple(edge for edge in self.edges if edge.declared))
         return declared.downstream
+
+    def cells_of(self, task: str) -> list[Cell]:
+        """Return the cells of the file that contain a task's code: its cell, and cells that are joined with it."""
+        own = self.cells[self.tasks[task].cell]
+        joined = {place.cell for place in own.origin}
+        return [cell for cell in self.cells if cell is own or cell.in_file in joined]
 
     def cell_in_file(self, number: int) -> Cell | None:
         """Return the cell with this number, from 0, in the user's file."""
@@ -320,7 +364,7 @@ class Dag:
         yield from (each.source for each in self.tasks[task].definitions)
 
     def ancestors(self, *tasks: str) -> frozenset[str]:
-        """Return all tasks upstream of the given tasks; a given task is included only if it is one of them."""
+        """Return all tasks upstream of the given tasks; a given task is included only if it is upstream of another."""
         return _reachable(self.upstream, tasks)
 
     def descendants(self, *tasks: str) -> frozenset[str]:

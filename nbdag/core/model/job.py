@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .dag import Task
+from .metrics import Metric
 from .states import TaskState
 
-# Names for --retry-on of errors that no cell raises.
+# Names by which --retry-on selects failures that are not errors of a cell.
 KERNEL_DIED: tuple[str, ...] = ("KernelDied",)
 TIMED_OUT: tuple[str, ...] = ("TimeoutError",)
 PUSHED = "ti."  # `ti.xcom_push` stores a value under a name with this prefix, which no variable can have
@@ -62,13 +63,18 @@ class Job:
     cwd: str  # the working directory of the task's kernel
     kernel_name: str
     storage: str = ""  # URL of the storage from and to which hosts copy the files; "" if they share the folders
+    # Whether the result contains the changes of `nbdag.state`; if not, the host of the attempt stores them. An executor
+    # sets this if it may give up attempts on hosts that do not answer.
+    returns_state: bool = False
     folder: str = ""  # digest of a copy of `cwd` in the storage, for hosts that lack this folder; "" if there is none
+    packages: str = ""  # exact versions of the kernel's packages; "" if `kernel_name` defines the environment
+    pinned_files: str = ""  # digest of the archive of pinned files, which replace files of `cwd`; "" if there are none
     home: str = ""  # path of the run's home; "" means the folder that contains `values`
     parameter_cells: tuple[str, ...] = ()  # code of the parameters cells
     setup_cells: tuple[str, ...] = ()  # code of the setup cells that this task needs, in order
     # Key: exported name; value: the first task that reads the name.
     readers: Mapping[str, str] = field(default_factory=dict)
-    # Imports of the whole notebook (core.cells.imports), so all its tasks have the same value here.
+    # Imports of the whole notebook (core.cells.imports); equal for all its tasks.
     imports: tuple[str, ...] = ()
     kernels: str = "warm"  # "warm" (the fork server, where possible) or "fresh"
     inputs: tuple[StoredInput, ...] = ()
@@ -84,14 +90,14 @@ class Job:
     # Key: name that the task reads; value: names of the same object in tasks that would miss a hidden change of the
     # object. None: not known, so every change is reported.
     held: Mapping[str, tuple[str, ...]] | None = None
-    # Key: name that this task loads; value: names stored by the same task and loaded by later tasks, which may share
-    # objects with it.
+    # Key: name that this task loads; value: other names that were stored by the same task and that later tasks load.
+    # The values of all these names may share objects.
     beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Key: name; value: the first later task that changes the name's object.
     changed_later: Mapping[str, str] = field(default_factory=dict)
-    # Values that later tasks load from other tasks above and that may contain objects of this task's inputs.
+    # Stored values of other tasks above that later tasks load. They may contain objects of this task's inputs.
     given_below: tuple[StoredInput, ...] = ()
-    # Key: input; value: names of such values that are not stored yet and may contain an object of that input.
+    # The same for values that are not stored yet. Key: input; value: names whose values may contain objects of it.
     awaited_below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     of_setup_below: tuple[str, ...] = ()  # names that later tasks read and that setup creates again for each task
     choices: tuple[str, ...] = ()  # tasks and groups that a branch may choose
@@ -126,11 +132,11 @@ class Note:
 
 
 class FileUse(NamedTuple):
-    """How one attempt used one file or folder."""
+    """A file or folder that an attempt used, and in which way."""
 
     path: str  # an absolute path; a path found in source code is kept as written
     # Letters for the uses of the file: r read, w written, a appended to, c created, moved or removed, l folder listed,
-    # s changed by this attempt or by another that ran at the same time.
+    # e its existence or size checked, s changed by this attempt or by another that ran at the same time.
     how: str
 
 
@@ -150,6 +156,7 @@ class Outcome:
 
     state: TaskState  # new state of the task: success, failed, skipped, or up_for_reschedule
     outputs: tuple[StoredOutput, ...] = ()
+    metrics: tuple[Metric, ...] = ()  # stored values that are single numbers, and variables of --metric
     notes: tuple[Note, ...] = ()
     files: tuple[FileUse, ...] = ()  # files that the cell read or wrote; see kernels.runtime.file_watch
     error: str | None = None  # why the attempt failed or was skipped: one sentence, or the last line of the traceback
@@ -158,7 +165,7 @@ class Outcome:
     retry: bool | None = None  # value of --retry-if; None if the option is not set or could not be evaluated
     short_circuit: bool = False  # whether the condition of --short-circuit was false, so that descendants are skipped
     chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the task is not a branch
-    # For up_for_reschedule: time of the next poll, in seconds since the epoch; None means after --poke.
+    # For up_for_reschedule: time of the next poll, in seconds since the epoch; None: after the time of --poke.
     wake: float | None = None
     question: str | None = None  # for up_for_reschedule: the question of --approve, which a person must answer
     length: int | None = None  # number of instances, if the attempt evaluated --map
@@ -177,3 +184,6 @@ class Result(Outcome):
     ended: float
     traceback: str | None = None  # the traceback as plain text; None if the attempt has no traceback
     host: str | None = None  # name of the host that executed the attempt; None if it is unknown
+    # With `Job.returns_state`: the files of `nbdag.state` that the attempt has changed. Key: index in the job's
+    # `state_files`; value: content.
+    state_changes: Mapping[int, bytes] = field(default_factory=dict)

@@ -6,9 +6,13 @@ that succeeded. Codes are stable: the meaning of a code never changes, and a ret
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from .dag import Place, Problem
+from .dag import Place, Problem, Repair
+
+_SAFE = 0.75  # similarity, from 0 to 1, above which a word is taken for a misspelt one
 
 Severity = Literal["error", "warning"]
 
@@ -38,9 +42,13 @@ TABLE: dict[str, ProblemKind] = {
     "NB117": ProblemKind("warning", "code of %%dag without an effect here"),
     "NB118": ProblemKind("error", "a parameter with a wrong rule, or whose default breaks a rule"),
     "NB119": ProblemKind("warning", "a rule of a parameter that is not checked"),
+    "NB120": ProblemKind("warning", "a comment # nbdag: ignore without an effect"),
+    "NB121": ProblemKind("error", "a tag of Kale that cannot be read"),
+    "NB122": ProblemKind("warning", "a tag or setting of Kale without an effect here"),
+    "NB123": ProblemKind("error", "files of %dag --with that cannot be pinned"),
     "NB201": ProblemKind("error", "a name that no cell above sets"),
     "NB202": ProblemKind("error", "tasks form a cycle"),
-    "NB203": ProblemKind("error", "an unknown task in --after or %edges"),
+    "NB203": ProblemKind("error", "an unknown task in --after, --edge-label or %edges"),
     "NB204": ProblemKind("error", "a setup cell reads a variable of a task"),
     "NB205": ProblemKind("error", "a deleted name is read"),
     "NB206": ProblemKind("error", "a name is read from a task that is not an ancestor, with inference off"),
@@ -67,6 +75,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB464": ProblemKind("warning", "a function caches results that a task changes, but each task has its own cache"),
     "NB463": ProblemKind("error", "a task reads what other cells displayed"),
     "NB308": ProblemKind("warning", "setup gives a name a different value in each task"),
+    "NB309": ProblemKind("warning", "a task keeps the id of an object, which has another id in later tasks"),
     "NB307": ProblemKind("warning", "a task that cannot be cached"),
     "NB310": ProblemKind("error", "an untagged cell sets or changes a name that a task below reads"),
     "NB311": ProblemKind("warning", "an untagged cell may change a value that a task below reads"),
@@ -74,6 +83,7 @@ TABLE: dict[str, ProblemKind] = {
     "NB313": ProblemKind("warning", "two tasks used one file in an earlier run, and nothing orders them"),
     "NB320": ProblemKind("error", "a pipeline that is started by data that it produces itself"),
     "NB321": ProblemKind("error", "a notification to a function that no setup cell defines"),
+    "NB322": ProblemKind("error", "a metric that its task does not set"),
     "NB314": ProblemKind("error", "an option without the other option that it needs"),
     "NB318": ProblemKind("warning", "--retry-on with an error that nothing defines"),
     "NB319": ProblemKind("warning", "a task that no branch above ever chooses"),
@@ -92,13 +102,47 @@ TABLE: dict[str, ProblemKind] = {
     "NB471": ProblemKind("warning", "files that were not checked, so a missing order would not be found"),
     "NB472": ProblemKind("warning", "sys.exit ended a task; the other tasks of the run continue"),
     "NB473": ProblemKind("warning", "a stored value that contains a secret"),
+    "NB474": ProblemKind("warning", "a metric that is not a number, or that the cell did not set"),
     "NB480": ProblemKind("warning", "a missed deadline"),
+    "NB417": ProblemKind("warning", "a task that no host of the cluster can execute now"),
+    "NB418": ProblemKind("warning", "a run that could not be logged to MLflow"),
     "NB416": ProblemKind("warning", "text for a parameter whose default is a number"),
     "NB420": ProblemKind("warning", "a stored value that is too large to search for shared objects"),
+    "NB423": ProblemKind("warning", "a stored value that contains the address of an object"),
+    "NB424": ProblemKind("warning", "a stored value whose class runs code when an object is deleted"),
+    "NB422": ProblemKind("warning", "a stored value whose class does not pickle the current values of attributes"),
     "NB421": ProblemKind("warning", "a stored set whose iteration order changes when it is loaded"),
 }
 
+# Codes that are not found by the analysis of a notebook alone: a run reports them, or they need earlier runs, the live
+# notebook, other files, or the execution of a %%dag cell.
+_STATIC = frozenset({"NB460", "NB461", "NB462", "NB463", "NB464"})  # the codes from NB400 that `check` reports
+LATER = frozenset(code for code in TABLE if code >= "NB400") - _STATIC | {"NB115", "NB117", "NB123", "NB313"}
 
-def problem(code: str, message: str, *, hint: str = "", task: str | None = None, place: Place | None = None) -> Problem:
+
+def problem(
+    code: str,
+    message: str,
+    *,
+    hint: str = "",
+    task: str | None = None,
+    place: Place | None = None,
+    repair: Repair | None = None,
+) -> Problem:
     """Return a problem with the severity of its code."""
-    return Problem(code=code, severity=TABLE[code].severity, message=message, hint=hint, task=task, place=place)
+    severity = TABLE[code].severity
+    return Problem(code=code, severity=severity, message=message, hint=hint, task=task, place=place, repair=repair)
+
+
+def sole_near(name: str, names: Iterable[str]) -> str:
+    """Return the only one of `names` that is similar to `name`; "" if there is none, or more than one."""
+    if len(name) < 3:
+        return ""
+    near = difflib.get_close_matches(name, sorted(names), n=2, cutoff=_SAFE)
+    return near[0] if len(near) == 1 else ""
+
+
+def word_repair(name: str, names: Iterable[str], place: Place) -> Repair | None:
+    """Return the repair of a misspelt word of a header, or None if it is not certain which word was meant."""
+    near = sole_near(name, names)
+    return Repair(kind="word", cells=(place.cell,), old=name, new=near) if near else None

@@ -1,7 +1,7 @@
 """Hide passwords and tokens in results, reports and logs. A name such as `password` makes a value secret.
 
 A value is hidden because of its name (`password`, `api_key`, `db_token`), or because it is a URL with a password.
-`secret_forms` hides the values of known secrets in texts. Numbers are hidden too, since a command line turns
+`secret_masking` hides the values of known secrets in texts. Numbers are hidden too, since a command line turns
 `-p password 1234` into a number. Names for the size or the file of a secret (`max_tokens`, `token_count`,
 `password_file`) hide nothing.
 """
@@ -116,7 +116,7 @@ def masked_assignments(source: str) -> str:
 
 
 def without_passwords(text: str) -> str:
-    """Return the text with the passwords of URLs in it hidden."""
+    """Hide the passwords of URLs in a text."""
     if "://" not in text:
         return text
     return _QUERY.sub(rf"\1{MASK}", _USERINFO.sub(rf"\1\2:{MASK}@", text))

@@ -33,7 +33,7 @@ def task_label(task: str, map_index: int = -1) -> str:
 def run_selector(run: str, dag: str) -> str:
     """Return the arguments that select a run on the command line.
 
-    They include the DAG, because runs of two DAGs that are due at the same time have the same id.
+    They include the DAG, because runs of different DAGs have the same id if they are due at the same time.
     """
     return f"{run} --dag {dag}"
 

@@ -49,7 +49,7 @@ def weights(dag: Dag, rule: str | None = None) -> dict[str, int]:
 
 
 def _totals(own: Mapping[str, int], order: tuple[str, ...], beyond: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    # A task that is reached on several paths counts once, so the reached tasks are collected in a set: for speed, an
+    # A task that is reached on several paths counts once, so the reached tasks form a set. For speed, this set is an
     # integer with one bit per task.
     bit = {task: 1 << n for n, task in enumerate(order)}
     total = _sum_of_bits([own[task] for task in order])

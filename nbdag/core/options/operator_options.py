@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .declaration import Option
 from .option_types import Kind
-from .options import Option
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class OperatorHelp:
     """The help that `%%task?` shows about one operator."""
 
     name: str
-    summary: str  # one or two sentences about the body of a cell and about what the operator does
+    summary: str  # one or two sentences: what the code below the header is, and what the operator does
     example: str = ""  # text of an example cell
     options: tuple[Option, ...] = ()
 

@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from .declaration import Option
 from .operator_options import OperatorHelp, help_of_operators, options_of_operator
-from .options import OPTIONS, Option
+from .options import OPTIONS
 
 _EXAMPLES = {
     "task": """\
@@ -20,6 +21,7 @@ it in a kernel of its own, with the values that it reads.
 Examples
   %%task train
   %%task train --retries 2 --timeout 10m --pool gpu
+  %%task train --resources gpu=1 memory=8GB
   %%task validate --check "accuracy >= 0.9"
   %%task deploy --after validate --when "accuracy > best"
   %%task score --map fold=folds
@@ -48,6 +50,8 @@ Examples
   %dag churn --schedule @daily --start-date 2026-01-01 --catchup --tags sales weekly
   %dag churn --schedule 'every 15m' --max-active-runs 1 --fail-fast
   %dag churn --retries 2 --retry-delay 5m --task-timeout 1h
+  %dag churn --with lib/ sql/*.sql    # deployed versions have these files, too
+  %dag churn --requires 'pandas==3.1' scikit-learn     # an environment of its own, made by uv
 
 Tasks created by code, for pipelines whose shape a program decides
   %%dag sweep --retries 1
@@ -106,9 +110,12 @@ any other cell.
     "nbdag": """\
 %nbdag COMMAND [arguments]
 
-Runs the command line of nbdag in this kernel.
+Runs the command line of nbdag in this kernel. Without a notebook, check, show, suggest, run and
+deploy read the notebook of this kernel. `load` sets the inputs of a task of a run as variables
+here.
 
 Examples
+  %nbdag load train
   %nbdag check churn.ipynb
   %nbdag run churn.ipynb --jobs 4
   %nbdag deploy churn.ipynb

@@ -75,9 +75,13 @@ def quote(text: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that is most similar to the given word, or None if no known word is similar."""
+    return next(iter(similar_words(word, known)), None)
+
+
+def similar_words(word: str, known: Iterable[str]) -> list[str]:
+    """Return at most four known words that are similar to the given word, the most similar first."""
     by_lower = {other.lower(): other for other in known}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
+    return [by_lower[each] for each in difflib.get_close_matches(word.lower(), by_lower, n=4, cutoff=0.6)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +142,7 @@ def _read_positive_duration(text: str) -> float:
     return seconds
 
 
-LARGEST_INTEGER = 2**31 - 1  # of PostgreSQL's integers
+LARGEST_INTEGER = 2**31 - 1  # the largest value of PostgreSQL's type integer
 
 
 def integer(least: int | None = None) -> Kind:
@@ -234,6 +238,13 @@ def _read_map(text: str) -> tuple[str, str]:
     return read_identifier(variable.strip()), read_expression(expression)
 
 
+def _read_edge_label(text: str) -> tuple[str, str]:
+    task, _, label = text.partition("=")
+    if not label.strip():
+        raise ValueError("has no text; write --edge-label check='no errors' for the edge from the task check")
+    return read_id(task.strip()), " ".join(label.split())
+
+
 def is_quoted(raw: str) -> bool:
     """Return whether the value begins with a quote.
 
@@ -252,7 +263,11 @@ def _span_of_expression(words: Sequence[Word]) -> int:
 
 
 def _read_question(text: str) -> str:
-    """Return the source of an f-string for a question that has values in braces, such as `Ship {accuracy:.1%}?`."""
+    """Return the source of an f-string for a question of --approve, such as `Ship {accuracy:.1%}?`."""
+    template = re.search(r"\{\{\s*([A-Za-z_][^{}]*?)\s*\}\}", text)
+    if template is not None:
+        advice = "write a Python expression in single braces, such as {dag_run.ds}"
+        raise ValueError(f"has the template {template[0]}; {advice}")
     expression = f"f{_read_text(text)!r}"
     error = _syntax_error(expression)
     if error is not None:
@@ -317,7 +332,7 @@ def _read_text(text: str) -> str:
 
 
 SCHEDULE_WORDS = ("on", "after", "and", "or", "at")  # words of a schedule that waits for assets
-_MAX_ASSET = 1000  # characters
+_MAX_ASSET = 1000  # maximum length of an asset's name, in characters
 
 
 def read_asset(text: str) -> str:
@@ -353,6 +368,51 @@ def _read_deadline(text: str) -> str:
     return f"{int(match[1]):02}:{match[2]}"
 
 
+def _read_path(text: str) -> str:
+    """Return a path or pattern that is relative to the notebook's folder and stays in it."""
+    parts = _read_text(text).split("/")
+    if text.startswith(("/", "~")) or ".." in parts or "\\" in text:
+        raise ValueError("is outside of the notebook's folder; write a path relative to it, such as lib/ or sql/*.sql")
+    return text
+
+
+def _read_requirement(text: str) -> str:
+    """Return a requirement such as `pandas==3.1`, or the path of a lock file."""
+    if text.endswith((".txt", ".lock", ".in", ".toml")):
+        return _read_path(text)
+    from packaging.requirements import InvalidRequirement, Requirement  # imported here because few notebooks need it
+
+    try:
+        Requirement(text)
+    except InvalidRequirement:
+        advice = "write 'pandas==3.1', or a lock file such as requirements.lock"
+        raise ValueError(f"is neither a package nor a lock file; {advice}") from None
+    return text
+
+
+_SIZES = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_RESOURCE = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)=(\d+(?:\.\d+)?)(?:([kmgt]i?)?b)?", re.IGNORECASE)
+
+
+def read_resource(text: str) -> tuple[str, float]:
+    """Return the name, in lower case, and the amount of a resource such as `gpu=1` or `memory=8GB`."""
+    match = _RESOURCE.fullmatch(text)
+    amount = float(match[2]) * _SIZES.get((match[3] or "").lower(), 1) if match else 0.0
+    if match is None or not 0 < amount <= 10**18:
+        raise ValueError("is not an amount of a resource; write gpu=1 or memory=8GB")
+    return match[1].lower(), amount
+
+
+def write_resource(resource: tuple[str, float]) -> str:
+    """Return a resource as text that `read_resource` accepts for it."""
+    name, amount = resource
+    for unit in "TGM" if name in ("memory", "disk") else "":
+        size = _SIZES[unit.lower()]
+        if amount >= size and Decimal(repr(amount)) / size == Decimal(repr(round(amount / size, 3))):
+            return f"{name}={_write_factor(round(amount / size, 3))}{unit}B"
+    return f"{name}={_write_factor(amount)}"
+
+
 def _read_error_name(text: str) -> str:
     if all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split(".")):
         return text
@@ -366,6 +426,9 @@ TEXT = Kind(metavar="TEXT", read=_read_text)
 TEXTS = Kind(metavar="URL", read=_read_recipient, many=True)
 ASSETS = Kind(metavar="ASSET…", read=read_asset, many=True)
 TAGS = Kind(metavar="TAG…", read=_read_text, many=True, commas=True)
+REQUIREMENTS = Kind(metavar="PACKAGE…", read=_read_requirement, many=True)
+RESOURCES = Kind(metavar="NAME=AMOUNT…", read=read_resource, write=write_resource, many=True, commas=True)
+PATHS = Kind(metavar="PATH…", read=_read_path, many=True)
 DURATION = Kind(metavar="TIME", read=read_duration, write=write_duration)
 POSITIVE_DURATION = Kind(metavar="TIME", read=_read_positive_duration, write=write_duration)
 TIMEOUT = Kind(metavar="TIME", read=_read_positive_duration, write=write_duration, none=True)
@@ -380,6 +443,7 @@ CONDITION = Kind(
 )
 QUESTION = Kind(metavar="TEXT", read=_read_question, write=_write_question)
 MAPS = Kind(metavar="x=EXPR…", read=_read_map, write="=".join, many=True, expression=True)
+EDGE_LABELS = Kind(metavar="TASK=TEXT…", read=_read_edge_label, write="=".join, many=True)
 ERRORS = Kind(metavar="ERROR…", read=_read_error_name, many=True, commas=True)
 DEADLINE = Kind(metavar="TIME", read=_read_deadline, none=True)
 DATE = Kind(metavar="DATE", read=_read_date, write=_write_date, none=True)

@@ -1,62 +1,18 @@
 """The options of a task and of a whole DAG.
 
-Durations are in seconds. The default of a field applies if neither the task's header nor `%dag` sets the option. Each
-option is declared once, with its type, its help text, and whether it affects the result of a task. The header's parser
-(`core.cells.header`), the help, the completion, the cache key and partial runs all read these declarations.
+Durations are in seconds. The default of a field applies if neither the task's header nor `%dag` sets the option.
+`declaration` explains the declarations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from . import option_types
-from .option_types import Kind
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """The declaration of an option that a header can set."""
-
-    flag: str  # the name in a header, without the leading dashes, such as retry-delay
-    field: str  # the field of TaskOptions or DagOptions that the option sets
-    kind: Kind
-    help: str
-    group: str  # heading in the help
-    affects_result: bool  # whether the values or the outcome of a task may depend on the option
-    is_default: bool = False  # whether this is an option of %dag that sets a default for all tasks
-    default: Any = None  # default value of an operator's own option
-    recipients: bool = False  # whether the values are addresses that may contain tokens, so that they are masked
-
-
-def _option(
-    default: Any,
-    kind: Kind,
-    group: str,
-    help: str,
-    *,
-    affects_result: bool,
-    per_task: bool = False,
-    recipients: bool = False,
-) -> Any:  # `Any`, as in `dataclasses.field`: mypy then accepts the call as the default of a field of any type
-    """Return a dataclass field that a header can set.
-
-    `per_task`: `%dag` cannot set a default for the option. `recipients`: the option's values may contain tokens, so
-    output masks them.
-    """
-    declared = {"kind": kind, "group": group, "help": help, "affects_result": affects_result, "per_task": per_task}
-    return field(default=default, metadata={**declared, "recipients": recipients})
-
-
-def _dag_option(default: Any, kind: Kind, group: str, help: str, *, recipients: bool = False) -> Any:
-    """Return a dataclass field that `%dag` can set.
-
-    The option affects which tasks run and when, not what they compute.
-    """
-    return _option(default, kind, group, help, affects_result=False, recipients=recipients)
-
+from .declaration import Option, dag_option, option, options_of
 
 _ORDER, _ATTEMPTS, _QUEUE = "Order", "Attempts (headless runs)", "Place in the queue (headless runs)"
 _CONDITIONS, _VALUES, _MAPPING, _DESCRIPTION = "Conditions", "Values", "Mapping (headless runs)", "Description"
@@ -64,6 +20,7 @@ _SENSOR, _AROUND = "Sensors (headless runs)", "Setup and teardown (headless runs
 _DEADLINE = "Deadline (headless runs)"
 _ASSETS = "Assets (headless runs)"
 _APPROVAL = "Approval by a person (headless runs)"
+_VERSION = "Deployed version (headless runs)"
 _SCHEDULE, _LIMITS, _NOTICES = (
     "Schedule (headless runs)",
     "Runs and limits (headless runs)",
@@ -75,7 +32,7 @@ _SCHEDULE, _LIMITS, _NOTICES = (
 class TaskOptions:
     """The options of one task, including the defaults from `%dag`."""
 
-    after: tuple[str, ...] = _option(
+    after: tuple[str, ...] = option(
         (),
         option_types.TASKS,
         _ORDER,
@@ -83,31 +40,39 @@ class TaskOptions:
         affects_result=False,
         per_task=True,
     )
-    trigger: str = _option(
+    edge_label: tuple[tuple[str, str], ...] = option(
+        (),
+        option_types.EDGE_LABELS,
+        _ORDER,
+        "tasks that run first, as with --after; the graph shows the text beside the edge, such as check='no errors'",
+        affects_result=False,
+        per_task=True,
+    )
+    trigger: str = option(
         "all_success",
         option_types.TRIGGER,
         _ORDER,
-        "outcomes of the upstream tasks that let it run; default all_success",
+        "outcomes of the upstream tasks with which the task runs; default all_success",
         affects_result=False,
     )
-    depends_on_past: bool = _option(
+    depends_on_past: bool = option(
         False,
         option_types.FLAG,
         _ORDER,
         "wait until this task succeeded or was skipped in the previous scheduled run",
         affects_result=False,
     )
-    wait_for_downstream: bool = _option(
+    wait_for_downstream: bool = option(
         False,
         option_types.FLAG,
         _ORDER,
         "also wait for its direct downstream tasks in the previous scheduled run",
         affects_result=False,
     )
-    when: str | None = _option(
+    when: str | None = option(
         None, option_types.CONDITION, _CONDITIONS, "skip the task if this is false", affects_result=True
     )
-    short_circuit: bool = _option(
+    short_circuit: bool = option(
         False,
         option_types.FLAG,
         _CONDITIONS,
@@ -116,7 +81,7 @@ class TaskOptions:
         affects_result=False,
         per_task=True,
     )
-    branch: bool = _option(
+    branch: bool = option(
         False,
         option_types.FLAG,
         _CONDITIONS,
@@ -125,14 +90,14 @@ class TaskOptions:
         affects_result=False,
         per_task=True,
     )
-    check: tuple[str, ...] = _option(
+    check: tuple[str, ...] = option(
         (),
         option_types.EXPRESSIONS,
         _CONDITIONS,
         "fail the task without a retry if this is false after the cell; store the variables that it reads",
         affects_result=True,
     )
-    setup: bool = _option(
+    setup: bool = option(
         False,
         option_types.FLAG,
         _AROUND,
@@ -140,17 +105,17 @@ class TaskOptions:
         affects_result=False,
         per_task=True,
     )
-    teardown_for: tuple[str, ...] = _option(
+    teardown_for: tuple[str, ...] = option(
         (),
         option_types.TASKS,
         _AROUND,
-        "this task releases what these tasks prepared: it runs once one of them has succeeded and every task above "
-        "that depends on it has ended (with --after: once the named tasks have ended), whatever their outcomes; "
-        "not if the run is cancelled or times out",
+        "setup tasks whose resources this task releases: it runs if one of them has succeeded, after all tasks above "
+        "that depend on them have ended, with any outcome (with --after: after the named tasks); it does not run if "
+        "the run is cancelled or times out",
         affects_result=False,
         per_task=True,
     )
-    fail_run: bool = _option(
+    fail_run: bool = option(
         False,
         option_types.FLAG,
         _AROUND,
@@ -158,27 +123,27 @@ class TaskOptions:
         affects_result=False,
         per_task=True,
     )
-    retries: int = _option(
+    retries: int = option(
         0, option_types.integer(0), _ATTEMPTS, "tries after the first; default 0", affects_result=False
     )
-    retry_delay: float = _option(
+    retry_delay: float = option(
         30.0,
         option_types.DURATION,
         _ATTEMPTS,
         "wait before the first retry; default 30s (Airflow: 300s)",
         affects_result=False,
     )
-    retry_backoff: float | None = _option(
+    retry_backoff: float | None = option(
         None,
         option_types.FACTOR,
         _ATTEMPTS,
         "multiply the wait by this after each retry, such as 2; default none (constant wait)",
         affects_result=False,
     )
-    max_retry_delay: float = _option(
+    max_retry_delay: float = option(
         86_400.0, option_types.DURATION, _ATTEMPTS, "longest wait before a retry; default 1d", affects_result=False
     )
-    retry_on: tuple[str, ...] = _option(
+    retry_on: tuple[str, ...] = option(
         (),
         option_types.ERRORS,
         _ATTEMPTS,
@@ -186,21 +151,21 @@ class TaskOptions:
         "exceeds --timeout is a TimeoutError, a try whose kernel dies is a KernelDied; default all errors",
         affects_result=False,
     )
-    retry_if: str | None = _option(
+    retry_if: str | None = option(
         None,
         option_types.CONDITION,
         _ATTEMPTS,
         "retry only if this is true; `error` is the exception of the cell",
         affects_result=False,
     )
-    timeout: float | None = _option(
+    timeout: float | None = option(
         None,
         option_types.TIMEOUT,
         _ATTEMPTS,
         "time limit of one try, after which its processes are killed and the try fails; default none",
         affects_result=False,
     )
-    approve: str | None = _option(
+    approve: str | None = option(
         None,
         option_types.QUESTION,
         _APPROVAL,
@@ -209,21 +174,21 @@ class TaskOptions:
         affects_result=False,
         per_task=True,
     )
-    approve_timeout: float | None = _option(
+    approve_timeout: float | None = option(
         None,
         option_types.TIMEOUT,
         _APPROVAL,
         "fail the task if nobody has answered after this time; default none",
         affects_result=False,
     )
-    approvers: tuple[str, ...] = _option(
+    approvers: tuple[str, ...] = option(
         (),
         option_types.TAGS,
         _APPROVAL,
         "users who may answer; default everybody who may use this home",
         affects_result=False,
     )
-    cache: bool = _option(
+    cache: bool = option(
         False,
         option_types.FLAG,
         _ATTEMPTS,
@@ -231,31 +196,39 @@ class TaskOptions:
         "services, the environment and the time are not detected",
         affects_result=False,
     )
-    priority: int = _option(
+    priority: int = option(
         1,
         option_types.integer(),
         _QUEUE,
         "of the ready tasks, higher numbers start first; default 1",
         affects_result=False,
     )
-    pool: str = _option(
+    pool: str = option(
         "default_pool",
         option_types.NAME,
         _QUEUE,
         "pool from which the task takes its slots; default default_pool",
         affects_result=False,
     )
-    slots: int = _option(
+    slots: int = option(
         1, option_types.integer(1), _QUEUE, "slots that the task occupies in its pool; default 1", affects_result=False
     )
-    operator: str = _option(
+    resources: tuple[tuple[str, float], ...] = option(
+        (),
+        option_types.RESOURCES,
+        _QUEUE,
+        "resources that the task needs, such as gpu=1 memory=8GB; the task waits until they are free. Each host offers "
+        "its cpu, its memory, and the resources that NBDAG_RESOURCES or the Dask worker declares",
+        affects_result=False,
+    )
+    operator: str = option(
         "python",
         option_types.OPERATOR,
         _VALUES,
         "type of the cell, see below; default python",
         affects_result=True,
     )
-    out: tuple[str, ...] = _option(
+    out: tuple[str, ...] = option(
         (),
         option_types.VARIABLES,
         _VALUES,
@@ -263,15 +236,24 @@ class TaskOptions:
         affects_result=True,
         per_task=True,
     )
-    change: tuple[str, ...] = _option(
+    change: tuple[str, ...] = option(
         (),
         option_types.VARIABLES,
         _VALUES,
-        "variables that the cell changes in place where its code does not show it",
+        "variables that the cell changes in place, although its code shows no change",
         affects_result=True,
         per_task=True,
     )
-    map: tuple[tuple[str, str], ...] = _option(
+    metric: tuple[str, ...] = option(
+        (),
+        option_types.VARIABLES,
+        _VALUES,
+        "variables of the cell whose numbers are kept for each run, such as accuracy; `nbdag metrics` and the charts "
+        "show them; other outputs that are one number are kept, too",
+        affects_result=False,
+        per_task=True,
+    )
+    map: tuple[tuple[str, str], ...] = option(
         (),
         option_types.MAPS,
         _MAPPING,
@@ -279,7 +261,7 @@ class TaskOptions:
         affects_result=True,
         per_task=True,
     )
-    zip: bool = _option(
+    zip: bool = option(
         False,
         option_types.FLAG,
         _MAPPING,
@@ -287,7 +269,7 @@ class TaskOptions:
         affects_result=True,
         per_task=True,
     )
-    in_step: str | None = _option(
+    in_step: str | None = option(
         None,
         option_types.NAME,
         _MAPPING,
@@ -295,14 +277,14 @@ class TaskOptions:
         affects_result=True,
         per_task=True,
     )
-    max_map_length: int = _option(
+    max_map_length: int = option(
         1024,
         option_types.integer(1),
         _MAPPING,
         "fail when there are more instances than this; default 1024",
         affects_result=False,
     )
-    deadline: str | None = _option(
+    deadline: str | None = option(
         None,
         option_types.DEADLINE,
         _DEADLINE,
@@ -311,13 +293,20 @@ class TaskOptions:
         affects_result=False,
         per_task=True,
     )
-    poke: float = _option(
+    poke: float = option(
         60.0, option_types.POSITIVE_DURATION, _SENSOR, "time between two polls; default 60s", affects_result=False
     )
-    reschedule: bool = _option(
+    reschedule: bool = option(
         False, option_types.FLAG, _SENSOR, "free the slot between two polls", affects_result=False
     )
-    produces: tuple[str, ...] = _option(
+    soft_fail: bool = option(
+        False,
+        option_types.FLAG,
+        _SENSOR,
+        "skip the task, instead of failing it, if its --timeout passes or its cell raises nbdag.Fail",
+        affects_result=False,
+    )
+    produces: tuple[str, ...] = option(
         (),
         option_types.ASSETS,
         _ASSETS,
@@ -326,15 +315,28 @@ class TaskOptions:
         affects_result=False,
         per_task=True,
     )
-    doc: str | None = _option(
+    consumes: tuple[str, ...] = option(
+        (),
+        option_types.ASSETS,
+        _ASSETS,
+        "assets that the task reads: `nbdag assets` and the page show who uses them; starts nothing",
+        affects_result=False,
+        per_task=True,
+    )
+    doc: str | None = option(
         None, option_types.TEXT, _DESCRIPTION, "one sentence about the task", affects_result=False, per_task=True
     )
     # Given options that only the task's operator declares (core.options.operator_options), as (field, value).
     operator_options: tuple[tuple[str, Any], ...] = ()
 
     @property
+    def declared_after(self) -> tuple[str, ...]:
+        """Return the tasks and groups that --after and --edge-label name."""
+        return tuple(dict.fromkeys((*self.after, *(name for name, _ in self.edge_label))))
+
+    @property
     def paired(self) -> bool:
-        """Return whether several maps make an instance for each position, not for each combination of elements."""
+        """Return whether several maps create an instance for each position, instead of each combination of elements."""
         return self.zip or self.in_step is not None
 
 
@@ -342,7 +344,7 @@ class TaskOptions:
 class DagOptions:
     """The options of the whole pipeline, set by `%dag`."""
 
-    schedule: str | None = _dag_option(
+    schedule: str | None = dag_option(
         None,
         option_types.SCHEDULE,
         _SCHEDULE,
@@ -350,105 +352,81 @@ class DagOptions:
         "or at 06:00), 'after OTHER_DAG'; default none (runs only on request)",
     )
     # `header.dag_options` returns aware dates, in the time zone `tz`.
-    start_date: datetime | None = _dag_option(  # noqa: RUF009  # it returns a field
+    start_date: datetime | None = dag_option(  # noqa: RUF009  # it returns a field
         None, option_types.DATE, _SCHEDULE, "first date of the schedule; in the time zone of --tz"
     )
     # `end_date` has a time zone, as `start_date` has. A tick on the end date itself still creates a run.
-    end_date: datetime | None = _dag_option(  # noqa: RUF009  # it returns a field
+    end_date: datetime | None = dag_option(  # noqa: RUF009  # it returns a field
         None, option_types.DATE, _SCHEDULE, "last date of the schedule; in the time zone of --tz"
     )
-    tz: str = _dag_option("UTC", option_types.ZONE, _SCHEDULE, "time zone of the schedule and dates; default UTC")
-    catchup: bool = _dag_option(
+    tz: str = dag_option("UTC", option_types.ZONE, _SCHEDULE, "time zone of the schedule and dates; default UTC")
+    catchup: bool = dag_option(
         False, option_types.FLAG, _SCHEDULE, "run every missed tick since --start-date, not only the last"
     )
-    max_active_runs: int = _dag_option(16, option_types.integer(1), _LIMITS, "most runs at the same time; default 16")
-    max_active_tasks: int = _dag_option(
+    max_active_runs: int = dag_option(16, option_types.integer(1), _LIMITS, "most runs at the same time; default 16")
+    max_active_tasks: int = dag_option(
         16, option_types.integer(1), _LIMITS, "most tasks of one run at the same time; default 16"
     )
-    timeout: float | None = _dag_option(None, option_types.TIMEOUT, _LIMITS, "time limit of a whole run; default none")
-    deadline: str | None = _dag_option(
+    timeout: float | None = dag_option(None, option_types.TIMEOUT, _LIMITS, "time limit of a whole run; default none")
+    deadline: str | None = dag_option(
         None,
         option_types.DEADLINE,
         _LIMITS,
         "notify the recipients of --on-deadline if a run has not ended at a time of day, such as 08:00, or some "
         "time after it was due, such as +2h; the run continues",
     )
-    fail_fast: bool = _dag_option(False, option_types.FLAG, _LIMITS, "fail the whole run as soon as one task fails")
-    weight_rule: str = _dag_option(
+    fail_fast: bool = dag_option(False, option_types.FLAG, _LIMITS, "fail the whole run as soon as one task fails")
+    weight_rule: str = dag_option(
         "downstream",
         option_types.WEIGHT,
         _LIMITS,
-        "priorities that count for a task: its own and those downstream or upstream of it, or its own only "
-        "(absolute); default downstream",
+        "priorities that count for a task: its own, and those of all tasks downstream or upstream; with absolute, its "
+        "own only; default downstream",
     )
-    infer: bool = _dag_option(
+    infer: bool = dag_option(
         True, option_types.FLAG, _LIMITS, "order tasks only by --after and %edges, not by the variables they read"
     )
-    owner: str | None = _dag_option(None, option_types.TEXT, _DESCRIPTION, "person or team in charge of the pipeline")
-    tags: tuple[str, ...] = _dag_option((), option_types.TAGS, _DESCRIPTION, "labels by which lists can be filtered")
-    description: str | None = _dag_option(None, option_types.TEXT, _DESCRIPTION, "one sentence about the pipeline")
-    on_failure: tuple[str, ...] = _dag_option(
+    owner: str | None = dag_option(None, option_types.TEXT, _DESCRIPTION, "person or team in charge of the pipeline")
+    tags: tuple[str, ...] = dag_option((), option_types.TAGS, _DESCRIPTION, "labels by which lists can be filtered")
+    description: str | None = dag_option(None, option_types.TEXT, _DESCRIPTION, "one sentence about the pipeline")
+    with_: tuple[str, ...] = dag_option(
+        (),
+        option_types.PATHS,
+        _VERSION,
+        "files and folders beside the notebook, such as lib/ sql/*.sql, that are pinned with it when it is deployed "
+        "or exported to Airflow; the tasks of that version use the pinned copies",
+    )
+    requires: tuple[str, ...] = dag_option(
+        (),
+        option_types.REQUIREMENTS,
+        _VERSION,
+        "packages, such as 'pandas==3.1', or a lock file beside the notebook; uv creates an environment with them "
+        "once on each host, and tasks run in it; default: the environment of the notebook's kernel",
+    )
+    on_failure: tuple[str, ...] = dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run fails", recipients=True
     )
-    on_success: tuple[str, ...] = _dag_option(
+    on_success: tuple[str, ...] = dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a run succeeds", recipients=True
     )
-    on_approval: tuple[str, ...] = _dag_option(
+    on_approval: tuple[str, ...] = dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task asks for approval", recipients=True
     )
-    on_retry: tuple[str, ...] = _dag_option(
+    on_retry: tuple[str, ...] = dag_option(
         (), option_types.TEXTS, _NOTICES, "Apprise URLs to notify when a task is retried", recipients=True
     )
-    on_deadline: tuple[str, ...] = _dag_option(
+    on_deadline: tuple[str, ...] = dag_option(
         (),
         option_types.TEXTS,
         _NOTICES,
         "Apprise URLs to notify when a --deadline is missed; default those of --on-failure",
         recipients=True,
     )
-    attach: str | None = _dag_option(
+    attach: str | None = dag_option(
         None, option_types.ATTACHMENT, _NOTICES, "attach the report so far to each notification: html; default none"
     )
     # Defaults for all tasks, as in Airflow's default_args; key: the name of a field of TaskOptions.
     defaults: Mapping[str, Any] = field(default_factory=dict)
-
-
-# Fields that are not set by a single option of the class.
-_NOT_IN_HEADERS = frozenset({"defaults", "operator_options"})
-
-
-def options_of(
-    declaration: type, *, as_defaults: bool = False, taken: frozenset[str] = frozenset()
-) -> tuple[Option, ...]:
-    """Return the options that a dataclass declares.
-
-    Raise `TypeError` for a field without `affects_result`: the cache key and partial runs need that flag.
-    With `as_defaults`, return the options of `%dag` that set defaults for all tasks; an option whose name is in `taken`
-    gets the prefix task-.
-    """
-    options = []
-    for each in fields(declaration):
-        if each.name in _NOT_IN_HEADERS:
-            continue
-        if "affects_result" not in each.metadata:
-            raise TypeError(
-                f"{declaration.__name__}.{each.name} does not declare affects_result; declare it with _option"
-            )
-        if as_defaults and each.metadata["per_task"]:
-            continue
-        options.append(
-            Option(
-                flag=("task-" if each.name in taken else "") + each.name.replace("_", "-"),
-                field=each.name,
-                kind=each.metadata["kind"],
-                help=each.metadata["help"],
-                group=each.metadata["group"],
-                affects_result=each.metadata["affects_result"],
-                is_default=as_defaults,
-                recipients=each.metadata["recipients"],
-            )
-        )
-    return tuple(options)
 
 
 _TASK, _DAG = options_of(TaskOptions), options_of(DagOptions)
@@ -457,11 +435,11 @@ _TASK, _DAG = options_of(TaskOptions), options_of(DagOptions)
 # tasks as defaults for all tasks. The default for timeout is --task-timeout, since --timeout is an option of the DAG.
 OPTIONS: Mapping[str, tuple[Option, ...]] = {
     "task": _TASK,
-    "dag": _DAG + options_of(TaskOptions, as_defaults=True, taken=frozenset(option.field for option in _DAG)),
+    "dag": _DAG + options_of(TaskOptions, as_defaults=True, taken=frozenset(each.field for each in _DAG)),
 }
 
 # Fields of TaskOptions on which the values or the outcome of a task may depend.
-RESULT_OPTIONS: tuple[str, ...] = (*(option.field for option in _TASK if option.affects_result), "operator_options")
+RESULT_OPTIONS: tuple[str, ...] = (*(each.field for each in _TASK if each.affects_result), "operator_options")
 
 # Fields of TaskOptions whose values are Python expressions, which read names as the task's cell does.
-EXPRESSION_OPTIONS: tuple[str, ...] = tuple(option.field for option in _TASK if option.kind.expression)
+EXPRESSION_OPTIONS: tuple[str, ...] = tuple(each.field for each in _TASK if each.kind.expression)

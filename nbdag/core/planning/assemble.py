@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..analysis.hidden_state import BY_KEY, may_be_local
+from ..analysis.hidden_state import BY_KEY, is_library_function, may_be_local
 from ..cells.imports import imports
 from ..cells.kernel_values import kernel_values
 from ..dataflow.in_step import element_sources
@@ -29,8 +29,9 @@ class StoredOutputs:
     digests: Mapping[str, str] = field(default_factory=dict)
 
 
-# Maximum number of values of other tasks that a task searches for objects of its inputs. The others are treated as
-# values that are not stored yet: if the task changes an input, and its header does not declare it, the note names them.
+# Maximum number of values of other tasks in which an attempt searches for objects of its inputs. Further values are
+# treated like values that are not stored yet: if the task changes an input and its header does not declare this, the
+# note names these values.
 MOST_COMPARED = 200
 OutputsOf = Callable[[str], Sequence[StoredOutputs]]  # returns the stored outputs of a task's succeeded instances
 
@@ -71,6 +72,8 @@ def assemble(
         kernel_name=kernel_name,
         storage=storage,
         home=home,
+        packages=dag.packages,
+        pinned_files=dag.pinned_files,
         kernels=kernels,
         parameter_cells=tuple(cell.code for cell in dag.cells if cell.kind is CellKind.PARAMETERS),
         setup_cells=tuple(dag.cells[index].code for index in task.setup),
@@ -83,7 +86,12 @@ def assemble(
         element={**element, **in_step.digests},
         expand=expand,
         mark=mark,
-        context={**(context or {}), "parameter_names": tuple(dag.parameters), "owner": dag.options.owner},
+        context={
+            **(context or {}),
+            **({"folder": cwd} if dag.pinned_files else {}),
+            "parameter_names": tuple(dag.parameters),
+            "owner": dag.options.owner,
+        },
         held=names_missing_hidden_changes(dag, task),
         beside=beside(dag, task),
         changed_later=changed_later(dag, task),
@@ -118,7 +126,7 @@ class OwnElements:
     """The elements of an instance that are results of tasks in step with it."""
 
     digests: Mapping[str, str] = field(default_factory=dict)  # key: variable of --map; value: digest of the element
-    names: frozenset[str] = frozenset()  # the results, of which the instance gets no list
+    names: frozenset[str] = frozenset()  # names of these results; the instance gets no lists of them
 
 
 def own_elements(
@@ -126,8 +134,8 @@ def own_elements(
 ) -> OwnElements:
     """Return the elements of an instance that are results of tasks in step with it.
 
-    `element` has the other elements. It has all of them if the leader is not part of the run, because the maps of the
-    task were evaluated then. An element of an instance without this result is omitted.
+    `element` has the other elements. If the leader is not part of the run, `element` has all elements, because the maps
+    of the task were evaluated. If the upstream instance has no such result, the element is omitted.
     """
     if task.options.in_step is None or map_index < 0:
         return OwnElements()
@@ -142,10 +150,10 @@ def own_elements(
 
 
 def pulled_inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[PulledInput, ...]:
-    """Return the stored values that `ti.xcom_pull` may return in a task: the values of its pulls, and all values that
-    these tasks pushed.
+    """Return the stored values that `ti.xcom_pull` may return in a task.
 
-    A pushed value takes precedence over a variable.
+    These are the values of its pulls, and all values that the pulled tasks pushed. A pushed value takes precedence over
+    a variable.
     """
     found: dict[tuple[str, str], PulledInput] = {}
 
@@ -181,11 +189,11 @@ def readers(dag: Dag, task: str) -> dict[str, str]:
 
 
 def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
-    """Return the names by which other tasks read each object that this task may change without the code showing it.
+    """Return the names whose objects this task may change although its code does not show the change.
 
-    Tasks below that take the same input would miss a change of that input. All other tasks would miss a change of an
-    object of setup, because setup creates it again for each of them. For a cached task every input counts, because its
-    stored result may later serve a notebook in which more tasks read the input.
+    Value: the names by which other tasks read the object. Tasks below that take the same input would miss a change of
+    that input. All other tasks would miss a change of an object of setup, because setup creates it again for each task.
+    For a cached task every input counts: the stored result may later serve a notebook in which more tasks read it.
     """
     given = {each.name for each in task.inputs}
     below: set[str] = set()
@@ -213,7 +221,7 @@ def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, .
 
 
 def beside(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
-    """Return for each input the other names that the same task stored and that later tasks load."""
+    """Return, for each input, other outputs of the task that stored the input, if later tasks load them."""
     given_below = {
         (each.name, source)
         for other in dag.tasks.values()
@@ -252,14 +260,17 @@ def given_below(
 ) -> tuple[tuple[StoredInput, ...], dict[str, tuple[str, ...]]]:
     """Return the values that later tasks get from other tasks above and that may contain objects of the task's inputs.
 
-    The second part of the result has, by input, the names of such values that are not stored yet, and of those beyond
-    `MOST_COMPARED`.
+    In the second part of the result, each key is an input; value: names of such values that are not stored yet, or that
+    are beyond `MOST_COMPARED`.
 
-    Objects pass between tasks only as inputs. So a value can contain an object of an input only in two cases: the two
-    tasks that stored them have loaded values of a common task, or one has loaded a value of the other.
+    Objects pass between tasks only as inputs. Consider the task that stored a value and the task that stored an input.
+    The value can contain an object of the input only in two cases: both tasks have loaded values of a common task, or
+    one of them has loaded a value of the other. An object of setup may also be part of another object of setup that the
+    other task reads; the name of the latter is then in the second part.
     """
     origins = {each.name: [dag.value_ancestors[source] for source in each.sources] for each in task.inputs}
-    if not origins:
+    reads_setup = any(name not in origins for name in task.reads)
+    if not origins and not reads_setup:
         return (), {}
     own = {(each.name, source) for each in task.inputs for source in each.sources}
     stored: dict[tuple[str, str], StoredInput] = {}
@@ -274,6 +285,9 @@ def given_below(
             if source not in related:
                 ancestors = dag.value_ancestors[source]
                 related[source] = [given for given, found in origins.items() if any(ancestors & each for each in found)]
+                if reads_setup:
+                    known = {*task.reads, *(each.name for each in dag.tasks[source].inputs)}
+                    related[source] += [name for name in dag.tasks[source].reads if name not in known]
             if not related[source]:
                 continue
             instances = sorted(outputs_of(source), key=lambda instance: instance.map_index)
@@ -309,10 +323,11 @@ def _bound_anew(dag: Dag, name: str, above: Task, below: Task) -> bool:
 
 
 def state_observers(dag: Dag, task: Task) -> dict[str, str]:
-    """Return, for each kind of state that this task may change and a later task can observe, the first such later task.
+    """Return, for each kind of state that this task may change, the first later task that can observe the kind.
 
-    The keys are those of `Task.state_observed`: kinds of state, and modules that may be the user's own. If the analysis
-    shows that the task seeds a random generator, only tasks that certainly draw from the generator count.
+    The keys are those of `Task.state_observed`: kinds of state, modules that may be the user's own, and functions of
+    libraries. If the analysis shows that the task seeds a random generator, only tasks that certainly draw from the
+    generator count.
     """
     found: dict[str, str] = {}
     for other in dag.tasks.values():
@@ -320,7 +335,7 @@ def state_observers(dag: Dag, task: Task) -> dict[str, str]:
             continue
         for key, certain in other.state_observed.items():
             kind = BY_KEY.get(key)
-            if key in found or (kind is None and not may_be_local(key)):
+            if key in found or (kind is None and not may_be_local(key) and not is_library_function(key)):
                 continue
             seeds_itself = key in other.state_changed or (key in task.state_changed and not certain)
             if kind is None or not (kind.is_generator and seeds_itself):

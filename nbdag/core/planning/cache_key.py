@@ -33,15 +33,15 @@ _RUN_ATTRIBUTE = re.compile(r"\bdag_run\b(?:\s*\.\s*(\w+))?")
 def is_cached(job: Job) -> bool:
     """Return whether a cached result may replace this attempt.
 
-    Never replace the attempt of a sensor, because it polls external state, nor the attempt that computes the elements
-    of a mapped task, because it is cheap, nor the attempt of a branch or short circuit, because its decision is not a
-    stored value, nor of a task that a person approves or that prepares or removes resources.
+    The attempt of a sensor is never replaced, because it polls external state. Nor is the attempt that computes the
+    elements of a mapped task, because it is cheap. For other tasks, `uncacheable` decides: the decision of a branch or
+    short circuit is not a stored value, and approvals and resources must not be reused.
     """
     return job.task.options.cache and not job.task.polls and not job.expand and uncacheable(job.task.options) is None
 
 
 def uncacheable(options: TaskOptions) -> str | None:
-    """Return the option because of which a task is always executed, or None if its result may be reused."""
+    """Return the option that makes a task always execute, or None if the task's result may be reused."""
     for name in ("branch", "short_circuit", "approve", "setup", "teardown_for"):
         if getattr(options, name):
             return f"--{name.replace('_', '-')}"
@@ -77,6 +77,10 @@ def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
         "modules": dict(modules),
         "folder": job.cwd,
     }
+    if job.packages:
+        parts["packages"] = job.packages
+    if job.pinned_files:
+        parts["pinned files"] = job.pinned_files
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -124,7 +128,7 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text))
 
 
-# Key: attribute of `dag_run`, or name in a template; value: the value of the context on which it depends.
+# Key: attribute of `dag_run`, or name in a template; value: key of `Job.context` on whose value it depends.
 _DERIVED = {
     **dict.fromkeys(("ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"), "logical_date"),
     "task_instance_key_str": "logical_date",
@@ -150,8 +154,9 @@ def _run_context(job: Job) -> dict[str, Any]:
 def _watched(job: Job) -> list[list[Any]]:
     """Return the names on which an attempt's warnings about hidden changes and shared objects depend.
 
-    A cached result must not hide a warning that a new attempt would give: since the earlier attempt, the notebook may
-    have got a task that reads an object of setup, or that changes a value which shares objects with other outputs.
+    A cached result must not hide a warning that a new attempt would give. Since the earlier attempt, the notebook may
+    have got a task that causes a warning: it reads an object of setup, or changes a value that shares objects with
+    other outputs.
     """
     given = {each.name for each in job.inputs} | set(job.element)
     passed = given | {name for group in job.task.exports for name in group}

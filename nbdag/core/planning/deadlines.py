@@ -2,7 +2,7 @@
 
 A deadline is a time of day or a duration. A time of day is in the DAG's time zone, and means the first such time at or
 after the time when the run was due. A duration begins when the run was due. A deadline is missed if the run or the task
-has not ended by then. A missed deadline ends nothing.
+has not ended by then. A missed deadline does not end the run or the task.
 """
 
 from __future__ import annotations

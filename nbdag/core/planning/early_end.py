@@ -19,8 +19,8 @@ class EarlyEnd:
     reason: str
     verdict: RunState | None  # final state of the run; None if the run already has its final state
     active: TaskState  # final state of the tasks that are running
-    # Whether trigger rules still give waiting tasks their final states, and teardown tasks still run; all other waiting
-    # tasks are skipped.
+    # Whether trigger rules still decide the final states of waiting tasks, and teardown tasks still run. All other
+    # waiting tasks are skipped.
     rules_apply: bool = False
 
 

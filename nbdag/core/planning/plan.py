@@ -56,8 +56,8 @@ def plan(
 def expansion_of(task: str, length: int, instances: Iterable[Instance]) -> Expansion:
     """Return the changes that give a mapped task one instance for each of `length` elements.
 
-    Instances that exist from before a clear are kept; those with a map index of `length` or more are removed. (Airflow
-    compares with the number of upstream successes, which is not the number of elements if several maps are combined.)
+    Instances from before a clear are kept, except that those with a map index of `length` or more are removed. Airflow
+    compares the index with the number of upstream successes instead, which is wrong if several maps are combined.
     """
     mine = [instance for instance in instances if instance.task == task]
     existing = {instance.map_index for instance in mine}
@@ -107,7 +107,7 @@ def _cuts_short(mine: Sequence[Instance]) -> bool:
 
 
 def _as_leader(leading: Sequence[Instance]) -> tuple[TaskState, str] | None:
-    """Return the final state of the placeholder of a task in step, and the reason, if its leader gets no instances."""
+    """Return the final state, and the reason, of a task in step whose leader gets no instances; otherwise None."""
     first = min(leading, key=lambda each: each.map_index)
     if first.map_index >= 0 or first.state not in FINISHED:
         return None
@@ -126,8 +126,8 @@ class _TaskWalk:
         self.ends: dict[str, Counts] = {}  # key: task id; value: the number of instances with each outcome
         self.cut_short: dict[str, str] = {}  # key: task that --short-circuit skips; value: the reason, as a sentence
         self.not_chosen: dict[str, str] = {}  # key: task that a branch skips; value: the reason, as a sentence
-        # Key: chosen task; value: upstream tasks that the same branch did not choose and that only share variables with
-        # it.
+        # Key: task that a branch chose; value: upstream tasks that the branch did not choose, and that it follows only
+        # because of variables.
         self.ignored: dict[str, frozenset[str]] = {}
         self.indirect_setups = layout(dag).indirect_setups
         # A partial run without the leader evaluates the maps of a task as if the task were not in step.
@@ -258,7 +258,7 @@ class _TaskWalk:
         if other not in self.by_index:
             self.by_index[other] = {each.map_index: each for each in mine}
         known = self.by_index[other]
-        # A partner without this instance has its placeholder, or gets the instance after this plan.
+        # If the upstream task lacks this instance, it has its placeholder, or gets the instance after this plan.
         return [known.get(index) or known.get(-1) or Instance(task=other, map_index=index)]
 
     def _counts(self, task: Task, index: int = -1) -> Counts:
@@ -270,7 +270,7 @@ class _TaskWalk:
             ends = self.ends.get(other)
             if ends is not None and other in in_step:
                 ends = _ONE[self._counting(task, index, other)[0].state]
-            # A task that runs although the branch did not choose it, as its trigger rule allows, counts.
+            # A task that the branch did not choose counts if its trigger rule lets it run.
             if other in ignored and ends is not None and ends.skipped == ends.all:
                 continue
             if ends is None:  # a partial run may not contain the upstream task

@@ -98,6 +98,6 @@ class Expansion:
 
     add: tuple[Instance, ...]  # new instances, one for each element, in state none
     drop: tuple[InstanceKey, ...]  # the placeholder, which is deleted; empty if there are no elements
-    # Moves of instances that no longer have an element to state removed; if there are no elements at all, the move of
-    # the placeholder to skipped.
+    # Instances without an element move to state removed. If there are no elements, the placeholder moves to state
+    # skipped.
     moves: tuple[Move, ...]

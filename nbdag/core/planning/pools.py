@@ -17,6 +17,8 @@ from ..model.text import join_names, plural, task_label
 from ..options.options import TaskOptions
 from .dag_layout import layout
 from .plan_types import Instance, RunView
+from .resources import Offers, Resources, waits_words
+from .resources import free as has_free
 
 DEFAULT_POOLS: Mapping[str, int] = {"default_pool": 128}
 INFINITE = -1  # the number of slots that means no limit
@@ -37,6 +39,7 @@ class Claim:
     position: int  # position of the task in the notebook, from 0
     pool: str = "default_pool"
     slots: int = 1  # number of slots of the pool that the instance needs
+    resources: Resources = ()  # what the instance needs of its host
     limit: int = 16  # max_active_tasks of the instance's DAG
 
     @property
@@ -59,9 +62,9 @@ class SlotAssignment:
 
 
 def implicit_pools(dags: Iterable[Dag]) -> dict[str, int]:
-    """Return each pool that these notebooks name, with the largest number of slots that one task needs.
+    """Return each pool that these notebooks name; value: the largest number of slots that one task needs.
 
-    A pool that is not in the store gets this size.
+    If the store does not have the pool, the pool gets this size.
     """
     sizes: dict[str, int] = {}
     for dag in dags:
@@ -89,6 +92,7 @@ def claims(dag: Dag, run: RunView, instances: Iterable[Instance]) -> tuple[Claim
                 position=of.position.get(instance.task, 0),
                 pool=options.pool,
                 slots=options.slots,
+                resources=options.resources,
                 limit=dag.options.max_active_tasks,
             )
         )
@@ -102,13 +106,15 @@ def assign_slots(
     pools: Mapping[str, int],
     jobs: int,
     busy: int | None = None,
+    offers: Offers | None = None,
     explain: bool = False,
 ) -> SlotAssignment:
     """Choose the claims among `ready` that may be queued now.
 
     `active` are the claims of the queued and running instances of all schedulers. `pools` gives the size of each pool.
-    `jobs` is the number of attempts that this scheduler may run at once, `busy` the number that it is running (by
-    default the number of active claims). A ready claim that is also active is ignored.
+    `jobs` is the number of attempts that this scheduler may run at once, `busy` the number of its running attempts
+    (default: the number of active claims). `offers` are the resources of the hosts; None means no limits. A ready claim
+    that is also active is ignored.
     """
     sizes = {**DEFAULT_POOLS, **pools}
     holders = list(active)
@@ -129,7 +135,8 @@ def assign_slots(
         size = sizes.get(claim.pool, 0)
         fits_pool = claim.pool in sizes and (size == INFINITE or claim.slots <= size - in_pool[claim.pool])
         fits_run = in_run[run] < claim.limit
-        if fits_pool and fits_run and free > 0:
+        fits_hosts = has_free(offers, claim.resources, (one.resources for one in holders))
+        if fits_pool and fits_run and fits_hosts and free > 0:
             start.append(claim)
             taken.add(claim.key)
             holders.append(claim)
@@ -141,6 +148,8 @@ def assign_slots(
             if not fits_run:
                 mine = [one.label for one in holders if (one.dag_id, one.run_id) == run]
                 words.append(f"waits for max_active_tasks: {len(mine)} of {claim.limit} run, {join_names(mine)}")
+            if offers is not None and not fits_hosts:
+                words.append(waits_words(offers, claim.resources, [(one.label, one.resources) for one in holders]))
             if free <= 0:
                 words.append(f"waits for a job: {jobs} of {jobs} taken")
             if waiting:

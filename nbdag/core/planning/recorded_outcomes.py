@@ -1,8 +1,8 @@
 """The tasks that were skipped, if another program plans the run and nbdag only executes the attempts.
 
-Each attempt that nbdag executed left an `Outcome`. A task that the other program skipped left none, or the outcome of
-an attempt from before the run was cleared. So an outcome counts only if the branches, short circuits and trigger rules
-above let its task run. Nothing here touches a file, a clock or a database.
+Each attempt that nbdag executed has an `Outcome`. A task that the other program skipped has no outcome, or an outcome
+from before the run was cleared. So an outcome counts only if the branches, short circuits and trigger rules above let
+its task run. Nothing here touches a file, a clock or a database.
 """
 
 from __future__ import annotations

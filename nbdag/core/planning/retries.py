@@ -1,4 +1,4 @@
-"""Decide whether and when a failed task is retried.
+"""Decide whether and when a failed task is retried, or skipped instead.
 
 A task with N retries runs at most N + 1 times. Without a backoff factor, the wait before each retry is the retry delay.
 With a factor, the wait is multiplied by the factor after each try. A jitter is added, so that a hundred tasks that
@@ -11,11 +11,17 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
+from ..model.job import CANCELLED, TIMED_OUT, Outcome
+from ..model.states import TaskState
 from ..options.options import TaskOptions
 
+AnyOutcome = TypeVar("AnyOutcome", bound=Outcome)
 LONGEST = 86_400.0  # the longest wait with a backoff factor, in seconds
+_FAIL = "nbdag.errors.Fail"
 
 
 def delay(options: TaskOptions, *, dag: str, task: str, logical_date: datetime | None, tries: int) -> float:
@@ -31,6 +37,20 @@ def delay(options: TaskOptions, *, dag: str, task: str, logical_date: datetime |
         return longest
     least = max(1, math.ceil(grown))
     return min(longest, least + _hash(dag, task, logical_date, tries) % least)
+
+
+def judged(options: TaskOptions, outcome: AnyOutcome) -> AnyOutcome:
+    """Return the outcome of an attempt after `--soft-fail`, `--retry-on` and `--retry-if` were applied to a failure."""
+    if outcome.state is not TaskState.FAILED or outcome.error == CANCELLED:
+        return outcome
+    error, kinds = outcome.error, outcome.kinds
+    # A TimeoutError that the cell raises is an ordinary error: its kinds are full names, unlike `TIMED_OUT`.
+    if options.soft_fail and (tuple(kinds) == TIMED_OUT or _FAIL in kinds):
+        return replace(outcome, state=TaskState.SKIPPED, error=f"{error} (skipped because of --soft-fail)")
+    refused = "" if outcome.final else why_not_retried(options, kinds, outcome.retry)
+    if not refused:
+        return outcome
+    return replace(outcome, final=True, error=f"{error} (not retried: {refused})" if options.retries else error)
 
 
 def why_not_retried(options: TaskOptions, kinds: Sequence[str], wanted: bool | None) -> str:

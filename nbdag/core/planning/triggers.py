@@ -1,8 +1,9 @@
 """Airflow's thirteen trigger rules: when a task runs, given the outcomes of its upstream tasks.
 
-Each rule is a row of the table below. First, its conditions for a final state without running the task are checked, in
-order; then its condition for running the task. If no condition holds, the task waits. Every instance of an upstream
-task counts separately. A task without upstream tasks runs. A rule depends only on the counts.
+Each rule is a row of the table below. A rule has conditions that end the task without running it, and a condition for
+running it. The conditions are checked in this order; the first that holds decides. If none holds, the task waits.
+Every instance of an upstream task counts separately. A task without upstream tasks runs. A rule depends only on the
+counts.
 
 `all_done_setup_success` is the rule of teardown tasks (`--teardown-for`): they run if a setup task has succeeded and
 the tasks in between have ended, with any outcome.

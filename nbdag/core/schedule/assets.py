@@ -1,9 +1,9 @@
 """Schedules that wait for data: `on s3://lake/orders and (s3://lake/rates or after churn)`.
 
-An asset is a piece of data, named by a URL or any other word. A task with `--produces ASSET` that succeeds creates an
-event of the asset; a run that succeeds creates an event of the asset `dag:ID`, which a schedule names as `after ID`. A
-schedule's condition is met when the named assets have new events, as in Airflow: each pipeline uses an event only once,
-and a run uses all events that its pipeline has not used yet.
+An asset is a piece of data, named by a URL or any other word. When a task with `--produces ASSET` succeeds, it creates
+an event of the asset. When a run succeeds, it creates an event of the asset `dag:ID`; in a schedule, this asset is
+written `after ID`. The condition of a schedule is met when its assets have new events, as in Airflow: each pipeline
+uses an event only once, and a run uses all events that its pipeline has not used yet.
 """
 
 from __future__ import annotations
@@ -72,9 +72,10 @@ def parse(schedule: str) -> tuple[Condition, str | None]:
 
 
 def located(asset: str, folder: str) -> str:
-    """Return the name of an asset; that of a file with its whole path, so that one file has one name everywhere.
+    """Return the name of an asset; the name of a file gets the absolute path.
 
-    A relative path is in `folder`, the working directory of the pipeline that names the asset.
+    So a file has the same name in all pipelines. A relative path is in `folder`, the working directory of
+    the pipeline that names the asset.
     """
     if not asset.startswith(FILE_PREFIX):
         return asset
@@ -86,6 +87,12 @@ def located(asset: str, folder: str) -> str:
 def label(asset: str) -> str:
     """Return an asset's name as a schedule writes it: `after churn` for the asset `dag:churn`."""
     return f"after {asset.removeprefix(DAG_PREFIX)}" if asset.startswith(DAG_PREFIX) else asset
+
+
+def named(text: str) -> str:
+    """Return the name of the asset that a schedule writes as this text; the reverse of `label`."""
+    first, _, dag = text.partition(" ")
+    return f"{DAG_PREFIX}{dag.strip()}" if first == "after" else text
 
 
 def _split_time(schedule: str) -> tuple[str, str | None]:

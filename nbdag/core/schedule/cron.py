@@ -110,7 +110,7 @@ class Cron:
         ]
 
     def _earliest_instant(self, day: date) -> datetime:
-        """Return an instant that no local time of this day or a later day precedes."""
+        """Return an instant that is not after any local time of this day or of a later day."""
         midnight = datetime.combine(day, time(), self.zone)
         if midnight.utcoffset() == midnight.replace(fold=1).utcoffset():
             return midnight.astimezone(UTC)
@@ -120,7 +120,7 @@ class Cron:
     def _ticks(self, day: date, moment: datetime) -> Iterator[datetime]:
         """Yield the ticks of a day that are after this moment."""
         midnight = datetime.combine(day, time())
-        # Computing all ticks of a day from one offset is faster if the day has many.
+        # If the day has many ticks, it is faster to compute all of them with one offset.
         if len(self._minutes) > 24 and self._has_constant_offset(midnight):
             begin = midnight.replace(tzinfo=self.zone).astimezone(UTC)
             least = (moment - begin) // MINUTE

@@ -65,7 +65,7 @@ class Timetable:
     start: datetime | None  # start date, in UTC: earlier ticks create no run
     end: datetime | None  # end date, in UTC: later ticks create no run
     catchup: bool  # whether every missed tick creates a run, instead of only the last one
-    # The ticks. None if there is no schedule, or if it is @once, @continuous, or a condition on assets without a time.
+    # None if there are no ticks: no schedule, @once, @continuous, or a condition on assets without a time.
     ticks: Ticks | None
     condition: Condition | None = None  # the assets whose new events create a run
 
@@ -111,14 +111,11 @@ class Timetable:
 
     @property
     def max_active_runs(self) -> int | None:
-        """Return 1 for a schedule whose runs must not overlap, or None if only the option --max-active-runs limits
-        them.
-        """
+        """Return 1 if runs of this schedule must not overlap, or None if only --max-active-runs limits them."""
         return 1 if self._is(CONTINUOUS) else None
 
     def next_run(self, last_run: datetime | None, now: datetime, deployed_at: datetime) -> datetime | None:
-        """Return the logical date of the next scheduled run, which is also when the run is due, or None if no run
-        follows.
+        """Return the logical date of the next scheduled run, or None if no run follows. The run is due at this date.
 
         `last_run` is the logical date of the last scheduled run. For `@continuous`, call this while no run is active.
         """
@@ -285,7 +282,7 @@ def _cron(subject: str, expression: str, zone: ZoneInfo) -> Ticks:
         raise ScheduleError(subject, *_invalid_field(fields)) from None
     if next(ticks.days(date(2000, 1, 1)), None) is None:
         raise ScheduleError(
-            subject, "has no tick, as no such day exists", "correct its day of the month, month or day of the week"
+            subject, "has no tick, because no such day exists", "correct its day of the month, month or day of the week"
         )
     return ticks
 

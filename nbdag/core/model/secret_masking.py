@@ -1,12 +1,17 @@
-"""Hide secret values in text, in every form in which programs usually print them.
+"""Mask secret values in text: replace them by `***`, in every form in which programs usually print them.
 
 The forms are the value itself, URL-encoding, base64 (also inside a longer base64 text, such as an HTTP Basic header),
 hexadecimal, and the escapes of `repr`, JSON, HTML and the shell. If a value has several lines, each line is found too.
-If a value is a JSON object, each item whose key is the name of a secret is found too. A long value is also found by its
-first or last 16 characters, because reprs and tables shorten long texts.
+If a value is a JSON object, each item whose key is the name of a secret is found too.
+
+Reprs, tables and line breaks cut long texts, so parts of a value are found too: any 8 characters in a row of the value
+or of its base64 text. Such a part must not look like words or numbers: it must have a letter and a digit in one word,
+or a capital after a small letter. Of a value of more than 4,000 characters, only longer parts are found. The first and
+the last 16 characters of a long value are found whatever they are.
 
 Not found: values of fewer than 4 characters, which other texts would contain by chance; `true`, `none` and the like;
-anything that is computed from a value, such as its hash or its letters in another order; and a picture of it.
+shorter parts, and parts that look like words or numbers; anything that is computed from a value, such as its hash or
+its letters in another order; and a picture of the value.
 """
 
 from __future__ import annotations
@@ -25,8 +30,17 @@ from .secret_names import MASK, is_secret
 
 SHORTEST = 4  # minimum length of a value that is hidden, in characters
 _SHORTEST_LINE = 8  # minimum length of a line that is hidden separately, in characters
-_PIECE = 16  # number of characters at the beginning or the end of a long value by which it is found
+_PIECE = 16  # length of the first and the last piece of a long value, in characters; texts are searched for these
 _LONG = 24  # minimum length of a long value, in characters
+_PART = 8  # minimum length of a part that is hidden, in characters
+# At every `_STEP`-th position of a text, the next `_WINDOW` characters are looked up in a table of all secrets, so the
+# cost does not depend on the number of secrets. Each part of `_PART` characters contains such a window as a whole.
+_WINDOW = 5
+_STEP = _PART - _WINDOW + 1
+_MAX_WINDOWS = 4000  # per form; a very long value has windows at longer intervals
+_MAX_PLACES = 8  # maximum number of positions in a form that are tried for one window
+_WORD = 4  # minimum length of a word that may show that a part is not ordinary text, in characters
+_MIXED = re.compile(r"[^\W\d_].*\d|\d.*[^\W\d_]|[a-z][A-Z]")  # a letter and a digit, or a capital after a small letter
 _FRAME = "-----"  # beginning of lines that are not secret, such as -----BEGIN PRIVATE KEY-----
 _TRIVIAL = frozenset({"true", "false", "none", "null"})
 # Sets of characters that libraries leave unescaped in URLs.
@@ -44,22 +58,26 @@ class _Needle:
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield, for each occurrence of the piece, the longest span around it in which the text equals the form."""
-        form, start = self.form, text.find(self.piece)
+        start = text.find(self.piece)
         while start >= 0:
-            end, after = start + len(self.piece), self.at + len(self.piece)
-            first = start - _common_length(text[max(0, start - self.at) : start][::-1], form[: self.at][::-1])
-            end += _common_length(text[end : end + len(form) - after], form[after:])
-            inner = text[first:end].strip("\r\n")
-            if inner:
+            first, end = _equal_span(text, start, self.form, self.at, len(self.piece))
+            if inner := text[first:end].strip("\r\n"):
                 first = text.index(inner, first)
                 yield first, first + len(inner)
             start = text.find(self.piece, start + 1)
 
 
+def _equal_span(text: str, start: int, form: str, at: int, length: int) -> tuple[int, int]:
+    """Return the longest span in which a text equals a form, around `length` equal characters at these positions."""
+    end, after = start + length, at + length
+    first = start - _common_length(text[max(0, start - at) : start][::-1], form[:at][::-1])
+    return first, end + _common_length(text[end : end + len(form) - after], form[after:])
+
+
 def _common_length(one: str, other: str) -> int:
     """Return the length of the common beginning of two texts.
 
-    A binary search, since a value such as "1111…" is in a text of the same character at each position.
+    This is a binary search, because a value such as "1111…" matches a text of this character at every position.
     """
     least, most = 0, min(len(one), len(other))
     while least < most:
@@ -71,12 +89,20 @@ def _common_length(one: str, other: str) -> int:
     return least
 
 
+def _is_secret_part(text: str) -> bool:
+    """Return whether a part of a value may be hidden: it is long enough, and does not look like a word or a number."""
+    words = (word for word in text.split() if len(word) >= _WORD)
+    return len(text) >= _PART and any(_MIXED.search(word) is not None for word in words)
+
+
 class SecretValues:
     """A set of secret values, and the texts in which they are hidden."""
 
     def __init__(self) -> None:
         self._values: set[str] = set()
         self._needles: tuple[_Needle, ...] = ()
+        self._forms: tuple[str, ...] = ()
+        self._windows: dict[str, list[tuple[str, int]]] = {}  # key: window; value: forms, and its position in each
 
     def __bool__(self) -> bool:
         return bool(self._needles)
@@ -90,7 +116,11 @@ class SecretValues:
         known = {(each.piece, each.form): each for each in self._needles}
         for needle in _needles_of(text):
             known.setdefault((needle.piece, needle.form), needle)
-        self._needles = tuple(known.values())  # replaced in one step, because other threads may be reading the tuple
+        # Each tuple is replaced in one step, because other threads may be reading it.
+        self._needles = tuple(known.values())
+        self._forms = tuple(dict.fromkeys(each.form for each in known.values()))
+        for window, found in _windows_of(text).items():
+            self._windows[window] = [*self._windows.get(window, ()), *found]
 
     def mask(self, text: str) -> str:
         """Return the text with `***` in place of each secret value."""
@@ -105,7 +135,7 @@ class SecretValues:
 
     def are_in(self, text: str) -> bool:
         """Return whether a text contains a secret value."""
-        return any(needle.piece in text for needle in self._needles)
+        return any(needle.piece in text for needle in self._needles) or any(True for _ in self._part_spans(text))
 
     def masked_part(self, text: str) -> tuple[str, str]:
         """Return the masked beginning of a text, and the end of the text that may be the beginning of a secret."""
@@ -129,15 +159,31 @@ class SecretValues:
     def _spans(self, text: str) -> list[tuple[int, int]]:
         """Return the spans of a text that are secret, in order. Spans neither overlap nor touch."""
         spans = [span for needle in self._needles if needle.piece in text for span in needle.spans(text)]
+        spans += self._part_spans(text)
         return list(_merged(sorted(spans))) if spans else []
 
+    def _part_spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield the spans of a text that equal a part of a value, if `_is_secret_part` accepts the part."""
+        windows, hidden = self._windows, 0
+        if not windows:
+            return
+        starts = range(0, len(text) - _WINDOW + 1, _STEP)
+        for start in [each for each in starts if text[each : each + _WINDOW] in windows]:
+            if start + _WINDOW <= hidden:
+                continue
+            for form, at in windows[text[start : start + _WINDOW]]:
+                first, end = _equal_span(text, start, form, at, _WINDOW)
+                if _is_secret_part(part := text[first:end]):
+                    yield first + len(part) - len(part.lstrip()), first + len(part.rstrip())
+                    hidden = max(hidden, end)
+
     def _beginning_at(self, text: str) -> int:
-        """Return the position from which the text may be the beginning of a secret value, or the text's length if it
-        cannot.
+        """Return the position at which a secret value may begin, if the text ends before the value does.
+
+        If there is no such value, return the length of the text.
         """
         first = len(text)
-        for needle in self._needles:
-            form = needle.form
+        for form in self._forms:
             start = max(0, len(text) - len(form) + 1)
             while (start := text.find(form[0], start)) >= 0 and start < first:
                 if form.startswith(text[start:]):
@@ -164,7 +210,8 @@ def _needles_of(value: str) -> Iterator[_Needle]:
         for form in dict.fromkeys((*_escapes(text), *_encodings(text))):
             if form == text or text not in form:
                 yield from _pieces(form, 0, len(form))
-        yield from _in_base64(text)
+        for form, last in _base64_forms(text):
+            yield from _pieces(form, 0, last)
     for line in _lines(value):
         for form in dict.fromkeys(_escapes(line)):
             if form == line or line not in form:
@@ -267,8 +314,8 @@ def _lower_escapes(quoted: str) -> str:
     return re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quoted)
 
 
-def _in_base64(text: str) -> Iterator[_Needle]:
-    """Yield the characters that represent the text inside a longer base64 text.
+def _base64_forms(text: str) -> Iterator[tuple[str, int]]:
+    """Yield the characters that represent the text inside a longer base64 text, and how many of them are certain.
 
     The characters depend on the text's offset within groups of three bytes. The first and last characters may also
     depend on other bytes.
@@ -279,7 +326,7 @@ def _in_base64(text: str) -> Iterator[_Needle]:
             form = encode(bytes(before) + data).decode()[(0, 2, 3)[before] :]
             certain = len(form.rstrip("=")) - ((before + len(data)) % 3 != 0)
             if certain >= SHORTEST + 1:
-                yield from _pieces(form, 0, certain)
+                yield form, certain
 
 
 def _pieces(form: str, first: int, last: int) -> Iterator[_Needle]:
@@ -292,3 +339,23 @@ def _pieces(form: str, first: int, last: int) -> Iterator[_Needle]:
     else:
         yield _Needle(form[first : first + _PIECE], form, first)
         yield _Needle(form[last - _PIECE : last], form, last - _PIECE)
+
+
+def _windows_of(value: str) -> dict[str, list[tuple[str, int]]]:
+    """Return the windows by which parts of a value are found; value: forms that contain it, and its place in each."""
+    texts = [text for text in dict.fromkeys(_parts(value)) if len(text) >= SHORTEST]
+    forms = dict.fromkeys(form for text in texts for form in ((text, len(text)), *_base64_forms(text)))
+    found: dict[str, list[tuple[str, int]]] = {}
+    for form, last in forms:
+        if last <= _PART or not _is_secret_part(form[:last]):
+            continue
+        places: dict[str, list[tuple[str, int]]] = {}
+        # The interval is odd, because texts are searched at multiples of an even interval.
+        for at in range(0, last - _WINDOW + 1, last // _MAX_WINDOWS | 1):
+            window = form[at : at + _WINDOW]
+            # Windows of one repeated character, as in "-----", occur in many texts and would match at each character.
+            if len(set(window)) > 1 and len(places.setdefault(window, [])) < _MAX_PLACES:
+                places[window].append((form, at))
+        for window, of_form in places.items():
+            found.setdefault(window, []).extend(of_form)
+    return found

@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Iterator
 
 _PATH = re.compile(r"(?=.*[^\d.])(?=.*[./])[\w.~/-]*\w")  # letters, and a dot or a slash; no variable or wildcard
-_CHANGES = frozenset({"rm", "mv", "touch", "tee", "truncate", "shred", "rmdir"})  # commands that change each file
-_ENDS = frozenset({"|", "||", "&", "&&", ";", ";;", "(", ")"})  # after them, a new command begins
+_CHANGES = frozenset({"rm", "mv", "touch", "tee", "truncate", "shred", "rmdir"})  # commands that change all named files
+_ENDS = frozenset({"|", "||", "&", "&&", ";", ";;", "(", ")"})  # words after which a new command begins
 _OUTPUT_OPTIONS = frozenset({"-o", "-O", "--output", "--output-document"})
 
 

@@ -10,6 +10,7 @@ A cell whose author marked it with `%%skip` or the tag `skip-execution` is never
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from ..analysis.hidden_state import BY_KEY
 from ..analysis.objects import holders
 from ..analysis.scopes import Bound
-from ..cells.source import Python, SyntaxProblem
-from ..model.dag import Cell, CellKind, Problem
+from ..cells.source import Python, SyntaxProblem, to_python
+from ..model.dag import Cell, CellKind, Problem, Repair
 from ..model.problems import problem
 from ..model.text import join_names
 from ..options.options import TaskOptions
@@ -36,53 +37,59 @@ class _Effect:
 
     flow: CellFlow
     version: Version
-    # Names of the reading cells for a message, in notebook order.
-    readers: dict[str, None] = field(default_factory=dict)
+    # Key: index of a reading cell; value: its name for a message.
+    readers: dict[int, str] = field(default_factory=dict)
 
 
-def dropped_cells(
+def check_untagged_cells(
     cells: Sequence[Cell],
     options: Mapping[int, TaskOptions],
     skippable: frozenset[int],
     parsed: dict[int, Python | SyntaxProblem],
     versions: Versions,
     observed: Mapping[str, Mapping[str, bool]],
-) -> Iterator[Problem]:
-    """Yield a problem for each name that an untagged cell sets or changes and a task or setup cell below reads.
+) -> tuple[list[Problem], frozenset[tuple[int, str]]]:
+    """Return a problem for each untagged cell that has an effect on a task or setup cell below.
 
-    `versions` is the data flow of the headless run, without untagged cells. `observed` maps each task to the kinds of
-    state without a name that the task observes.
+    Return also the names that cells lack as a consequence, as (index of the reading cell, name). `versions` is the
+    data flow of the headless run, without untagged cells. `observed` maps each task to the kinds of state without a
+    name that the task observes.
     """
     last = max((cell.index for cell in cells if cell.kind in (CellKind.TASK, CellKind.SETUP)), default=-1)
     ignored = {
         cell.index for cell in cells if cell.untagged and cell.index < last and _may_have_effects(parse(cell, parsed))
     }
     if not ignored:
-        return
+        return [], frozenset()
     # A cell's name contains a space, so it differs from every task id.
-    running = [
-        replace(cell, kind=CellKind.TASK, task=f"cell {cell.in_file + 1}") if cell.index in ignored else cell
-        for cell in cells
-    ]
+    running = [replace(cell, kind=CellKind.TASK, task=cell.label) if cell.index in ignored else cell for cell in cells]
     full = Versions(analyse_cells(running, options, skippable, parsed), skippable, versions.visible)
     flows = {flow.analysis.cell.index: flow for flow in full.flows}
     headless = {flow.analysis.cell.index: flow for flow in versions.flows}
-    effects: dict[tuple[int, str], _Effect] = {}
-    for index, flow in headless.items():
+    effects: dict[int, dict[str, _Effect]] = {}
+    missing: set[tuple[int, str]] = set()
+    ahead = list(headless)
+    while ahead:
+        index = ahead.pop(0)
         for name, read in flows[index].reads.items():
-            if _is_unknown(headless[index], name):
-                continue  # `diagnostics` reports this name as one that only a scratch cell sets
             for version in full.sources(read.version):
                 maker = version.maker.cell.index
-                if maker in ignored and not _is_same(version):
-                    effect = effects.setdefault((maker, name), _Effect(flows[maker], version))
-                    effect.readers[_reader(flow)] = None
+                if maker not in ignored or _is_same(version):
+                    continue
+                if maker not in effects:
+                    ahead.append(maker)  # names that only this untagged cell reads may be missing, too
+                effect = effects.setdefault(maker, {}).setdefault(name, _Effect(flows[maker], version))
+                effect.readers[index] = _reader(flows[index])
+                if index in headless and _is_unknown(headless[index], name):
+                    missing.add((index, name))
+    problems: list[Problem] = []
     for index in sorted(ignored):
         below = [each for each in versions.flows if each.analysis.cell.index > index]
-        yield from _states(flows[index], below, observed)
-        for (maker, _), effect in effects.items():
-            if maker == index:
-                yield from _effect(effect)
+        of_cell = list(_effects(list(effects.get(index, {}).values())))
+        if not any(each.severity == "error" for each in of_cell):
+            problems += _states(flows[index], below, observed)
+        problems += of_cell
+    return problems, frozenset(missing)
 
 
 def _may_have_effects(python: Python | SyntaxProblem) -> bool:
@@ -95,7 +102,7 @@ def _is_unknown(flow: CellFlow, name: str) -> bool:
 
 
 def _is_same(version: Version) -> bool:
-    """Return whether the cell repeats the definition of the name above it, for example with the same import."""
+    """Return whether the cell defines the name as a cell above does, for example by the same import."""
     definition, before = version.definition, version.before
     if definition is None or before is None or before.definition is None:
         return False
@@ -112,22 +119,50 @@ def _source(version: Version) -> list[str]:
 
 def _reader(flow: CellFlow) -> str:
     cell = flow.analysis.cell
-    return f"task {cell.task}" if cell.kind is CellKind.TASK else f"setup in cell {cell.in_file + 1}"
+    if cell.untagged:
+        return cell.label
+    return f"task {cell.task}" if cell.kind is CellKind.TASK else f"setup in {cell.label}"
 
 
-def _effect(effect: _Effect) -> Iterator[Problem]:
-    version, cell = effect.version, effect.flow.analysis.cell
-    line = version.line
-    certain, verb = _certainty(effect.flow, version)
-    text = cell.code.split("\n")[line - 1] if 0 < line <= cell.code.count("\n") + 1 else ""
-    if not certain and _SHOWS.search(text):
+def _effects(effects: Sequence[_Effect]) -> Iterator[Problem]:
+    """Yield the problem of an untagged cell with these effects: an error if one of them is certain, else a warning."""
+    by_verb: dict[str, list[_Effect]] = {}
+    certain_lines: list[int] = []
+    lines: list[int] = []
+    for effect in sorted(effects, key=lambda each: (each.version.line, each.version.name)):
+        version, code = effect.version, effect.flow.analysis.cell.code
+        certain, verb = _certainty(effect.flow, version)
+        text = code.split("\n")[version.line - 1] if 0 < version.line <= code.count("\n") + 1 else ""
+        if not certain and _SHOWS.search(text):
+            continue
+        by_verb.setdefault(verb, []).append(effect)
+        (certain_lines if certain else lines).append(version.line)
+    if not by_verb:
         return
-    readers = join_names(list(effect.readers))
+    cell = effects[0].flow.analysis.cell
+    does = [f"{verb} {join_names([each.version.name for each in found])}" for verb, found in by_verb.items()]
+    readers = {index: name for found in by_verb.values() for each in found for index, name in each.readers.items()}
+    shown = join_names([readers[index] for index in sorted(readers)])
     message = (
-        f"cell {cell.in_file + 1} {verb} {version.name}, which {readers} would read, but an untagged cell below a task "
+        f"{cell.label} {' and '.join(does)}, which {shown} would read, but an untagged cell below a task "
         "does not run headlessly"
     )
-    yield problem("NB310" if certain else "NB311", message, hint=_REMEDY, place=cell.at(line))
+    repair = _repair(effects) if certain_lines and cell.made_at is None else None
+    place = cell.at(min(certain_lines or lines))
+    yield problem("NB310" if certain_lines else "NB311", message, hint=_REMEDY, place=place, repair=repair)
+
+
+def _repair(effects: Sequence[_Effect]) -> Repair:
+    """Return the repair that keeps these effects: imports move to setup, and any other cell becomes a task."""
+    cell = effects[0].flow.analysis.cell
+    python = to_python(cell.code)
+    body = python.tree.body if isinstance(python, Python) else []
+    if body and all(isinstance(each, ast.Import | ast.ImportFrom) for each in body):
+        return Repair(kind="setup", cells=(cell.in_file,))
+    made = [each.version.definition for each in effects]
+    if all(each is not None and each.imports for each in made):
+        return Repair(kind="import", cells=(cell.in_file,), old=" ".join(each.version.name for each in effects))
+    return Repair(kind="task", cells=(cell.in_file,))
 
 
 def _certainty(flow: CellFlow, version: Version) -> tuple[bool, str]:
@@ -150,7 +185,7 @@ def _certainty(flow: CellFlow, version: Version) -> tuple[bool, str]:
 
 
 def _states(flow: CellFlow, below: Sequence[CellFlow], observed: Mapping[str, Mapping[str, bool]]) -> Iterator[Problem]:
-    """Yield a warning for each change of a state without a name that a task below observes."""
+    """Yield a warning for each state without a name that this cell changes and a task below observes."""
     cell = flow.analysis.cell
     for note in flow.analysis.uses.notes:
         kind = BY_KEY.get(note.kind)
@@ -161,7 +196,7 @@ def _states(flow: CellFlow, below: Sequence[CellFlow], observed: Mapping[str, Ma
         if later is not None:
             what = f"changes {kind.title}" if kind is not None else f"changes {note.text}"
             message = (
-                f"{note.text} in cell {cell.in_file + 1} {what}, and {later} runs without that change, since an "
+                f"{note.text} in {cell.label} {what}, and {later} runs without that change, since an "
                 "untagged cell below a task does not run headlessly"
             )
             hint = "begin the cell with %%setup or, if its effects should not reach any task, with %%skip"
@@ -171,7 +206,7 @@ def _states(flow: CellFlow, below: Sequence[CellFlow], observed: Mapping[str, Ma
 
 
 def _observer(flow: CellFlow, key: str, observed: Mapping[str, Mapping[str, bool]]) -> str | None:
-    """Return the task of this cell if it certainly observes a state that a cell above may have changed, else None."""
+    """Return this cell's task if the task certainly observes a state that a cell above may have changed, else None."""
     task = flow.analysis.cell.task
     if flow.analysis.cell.kind is not CellKind.TASK or task is None or not observed.get(task, {}).get(key):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import json
 import re
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbdag.core.model.secret_forms import SecretValues
+from nbdag.core.model.secret_masking import SecretValues
 
 VALUES = [
     "hunter2secret",
@@ -95,6 +96,61 @@ def test_the_beginning_and_the_end_of_a_long_value_are_hidden():
         "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
     )
     assert one(value).mask(f"{value[:45]}…{value[-40:]}") == "***…***"
+
+
+RANDOM = ["hunter2secret", "tok-Zq7&xW2'pLm9/vR4", "Kp3$hJ8 mN5@bT6yU", "123e4567-e89b-12d3-a456-42a614f74e0b"]
+PARTS = {
+    "beginning": lambda v: v[:9],
+    "end": lambda v: v[-9:],
+    "middle": lambda v: v[3:12],
+    "shortened repr": lambda v: f"{v[:8]}...{v[-8:]}",
+    "column of a table": lambda v: f"| {v[:10]}… |",
+    "error of a library": lambda v: repr(ValueError(f"invalid token {v[:10]}")),
+    "base64 of a part": lambda v: base64.b64encode(v[2:12].encode()).decode().rstrip("="),
+}
+
+
+@pytest.mark.parametrize("value", RANDOM)
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_a_random_value_is_hidden(value, part):
+    printed = PARTS[part](value)
+    hidden = one(value).mask(f"a: {printed} :z")
+    assert "***" in hidden and hidden.startswith("a: ") and hidden.endswith(" :z")
+    shown = hidden.replace("ValueError", "").replace("invalid token", "")
+    assert all(value[at : at + 8] not in hidden for at in range(len(value) - 7))
+    assert len(shown) < 24
+    assert one(value).are_in(printed)
+
+
+def test_a_part_of_a_long_value_is_hidden_wherever_it_begins():
+    value = "".join(hashlib.sha256(b"%d" % n).hexdigest() for n in range(16))
+    values = one(value)
+    parts = [value[at : at + 8] for at in range(len(value) - 7)]
+    mixed = [each for each in parts if not each.isdigit() and not each.isalpha()]
+    assert [each for n, each in enumerate(mixed) if values.mask(" " * (n % 4) + each).strip() != "***"] == []
+
+
+@pytest.mark.parametrize("width", [8, 11, 16])
+def test_a_random_value_is_hidden_where_lines_are_wrapped(width):
+    value = "4fJ9aQzX1Lw0TnBv7Ye2kD8sRm5Uc3Gh"
+    wrapped = "\n".join(value[at : at + width] for at in range(0, len(value), width))
+    hidden = one(value).mask(f"token: {wrapped} end")
+    assert hidden == f"token: {chr(10).join(['***'] * -(-len(value) // width))} end"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Prod-Database-password-orders", "the orders of Database, password-protected"),
+        ("https://user1@db", "https://user"),
+        ("2026112914300000", "20261129 14300000"),
+        ("my dog is 12 years old", "my dog is 12 years"),
+        ("correcthorsebattery", "correcthorse"),
+    ],
+)
+def test_words_and_numbers_of_a_value_are_not_hidden(value, text):
+    assert one(value).mask(text) == text
+    assert not one(value).are_in(text)
 
 
 @pytest.mark.parametrize("value", ["", " ", "abc", "true", "None", "null", "FALSE"])

@@ -99,7 +99,7 @@ def test_a_setup_cell_below_misses_the_change_too() -> None:
 
 def test_a_name_that_only_a_scratch_cell_sets_is_reported_once() -> None:
     dag = notebook("%%task a\nx = 1", "y = 2", "%%task b\nprint(y)")
-    assert [each.code for each in dag.errors] == ["NB201"]
+    assert [each.code for each in dag.errors] == ["NB310"]
 
 
 def test_the_hint_for_a_parameter_that_needs_setup_names_no_cell_to_move() -> None:
