@@ -7,11 +7,11 @@ import json
 import re
 from typing import Annotated, Any
 
-from ..core.model.secret_forms import SHORTEST
+from ..core.model.secret_masking import SHORTEST
 from ..core.options.option_types import nearest
 from ..errors import NbdagError, error
 from .connections import Connection
-from .kernel_output import protect_kernel
+from .kernel_output_masking import protect_kernel
 from .masker import hide
 from .sources import Found, Kind, env_file, find, hide_text, keys_of, names, record_lookup
 

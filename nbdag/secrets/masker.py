@@ -1,7 +1,7 @@
 """Mask the secret values that this process knows.
 
-`core.model.secret_forms` finds a value in a text, in each form that it may have there; `core.model.secret_names` says
-which names make a value secret; `kernel_output` masks what a kernel sends.
+`core.model.secret_masking` finds a value in a text, in each form that it may have there; `core.model.secret_names` says
+which names make a value secret; `kernel_output_masking` masks what a kernel sends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from ..core.model.secret_forms import SecretValues
+from ..core.model.secret_masking import SecretValues
 from ..core.model.secret_names import is_secret, without_passwords
 
 known = SecretValues()

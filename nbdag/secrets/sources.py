@@ -34,6 +34,9 @@ from .masker import hide, hide_named, mask
 GROUP = "nbdag.secrets"
 # Environment variable with the path of a file that is used instead of the .env beside the home.
 ENV_FILE = "NBDAG_ENV_FILE"
+# Environment variable with the path of the .env beside a run's home, which need not exist. nbdag sets it for processes
+# in which `home.find` may find another home.
+HOME_ENV_FILE = "NBDAG_HOME_ENV_FILE"
 KEYRING_SERVICE = "nbdag"
 # Environment variable with the path of a file to which child processes add the names that they look up. So the parent
 # can mask the values in the children's output. For values of the environment and of `.env`, the file is not needed.
@@ -58,8 +61,8 @@ _ALL = tuple(_KIND_OF)
 # Environment variable with the database URL, whose password is in the environment of every task.
 _DATABASE = "NBDAG_DB_URL"
 _ENVIRONMENT, _GIVEN = "environment", "a parameter"
-# Secrets that were given to this process as parameters of a run, by the environment variables under which child
-# processes get them.
+# Secrets that were given to this process as parameters of a run. Key: environment variable under which child processes
+# get the secret; value: the secret.
 GIVEN: dict[str, str] = {}
 
 
@@ -141,7 +144,7 @@ def names(kind: Kind) -> dict[str, str]:
 
 def env_file() -> Path:
     """Return the path of the file with variables, which need not exist."""
-    chosen = os.environ.get(ENV_FILE)
+    chosen = os.environ.get(ENV_FILE) or os.environ.get(HOME_ENV_FILE)
     return Path(chosen) if chosen else home.find().root.parent / ".env"
 
 
@@ -166,7 +169,7 @@ def hide_known_values() -> None:
 
 
 def record_lookup(kind: Kind, name: str, source: str) -> None:
-    """Record a name that was looked up, for the processes that read this process's output and mask the value in it."""
+    """Record a name that was looked up, so that other processes can mask the value in this process's output."""
     path = os.environ.get(LOOKUPS)
     if path and source not in (_ENVIRONMENT, _GIVEN, str(env_file())):
         with contextlib.suppress(OSError), Path(path).open("a", encoding="utf-8") as file:
@@ -227,7 +230,10 @@ def _env_file_values() -> Mapping[str, str]:
     path = env_file()
     try:
         seen = path.stat()
-    except OSError:
+    except OSError as reason:
+        if os.environ.get(ENV_FILE):
+            why = f"cannot be read ({reason.strerror}), but {ENV_FILE} names it; correct or unset this variable"
+            raise EnvFileError(path, why) from None
         return {}
     return _parsed(str(path), seen.st_mtime_ns, seen.st_size, seen.st_uid)
 
@@ -251,7 +257,7 @@ def _parsed(path: str, _changed: int, _size: int, owner: int) -> Mapping[str, st
     except ImportError:
         why = "cannot be read without python-dotenv; install it (`pip install python-dotenv`)"
         raise EnvFileError(file, why) from None
-    # Without its warning about an invalid line: the name in that line is then unknown.
+    # Suppress its warning about an invalid line: the name in that line is then unknown.
     logging.getLogger("dotenv").setLevel(logging.ERROR)
     values = dotenv_values(stream=StringIO(text), interpolate=False)
     return {key: value for key, value in values.items() if value is not None and key.startswith(_ALL)}

@@ -20,12 +20,12 @@ from pathlib import Path
 
 from ..errors import NbdagError, error
 from ..writing import make_private_folder
-from .host import cache_root
+from .host_cache import cache_root
 from .remote import files_at
 
 MAX_SIZE = 200 * 10**6  # bytes in all files of a folder that is copied
 MAX_FILES = 20_000
-TOO_LARGE = "too large"  # stands for the digest of a folder that exceeds these limits
+TOO_LARGE = "too large"  # instead of a digest, for a folder that exceeds these limits
 KEPT = 7 * 86_400.0  # seconds for which unpacked folders and archives are kept
 _EXCLUDED = frozenset({"__pycache__", "node_modules"})
 

@@ -1,7 +1,11 @@
-"""The owners of a storage: the databases and programs whose files are in it.
+"""The owners of a storage, and the ids of the folders and URLs with the files of runs.
 
 A database knows only its own runs. So `nbdag gc` must not delete files from a storage that has another owner. Each
-owner writes a small file `owners/ID` into the storage before its first other file. The content describes the owner.
+owner (a database or a program) writes a small file `owners/ID` into the storage before its first other file. The
+content describes the owner.
+
+Hosts that share a database may have different folders. So each run records the id of the folder with its files, and
+only hosts with this folder execute the run.
 """
 
 from __future__ import annotations
@@ -22,9 +26,9 @@ _FOLDER = "owners"
 
 @lru_cache(maxsize=16)
 def record_owner(home: Home, owner: str = "") -> None:
-    """Write the marker of an owner (default: this home's database) into the storage of a home.
+    """Write the file of an owner (default: this home's database) into the storage of a home.
 
-    A home without a storage needs no marker of its own database. Raises `StorageError` or `HomeError`.
+    A home without a storage needs no file for its own database. Raises `StorageError` or `HomeError`.
     """
     if not owner and home.storage is None:
         return
@@ -37,6 +41,21 @@ def record_owner(home: Home, owner: str = "") -> None:
         files_at(home.remote).write(name, text.encode())
 
 
+def files_id(home: Home) -> str | None:
+    """Return the id of the folder or URL with a home's files, which is the same on all hosts that share it.
+
+    Return None for an SQLite database, because all of its processes use one home. Raises `HomeError`.
+    """
+    if home.url is None:
+        return None
+    return home.remote or _id_in(home, home.files)
+
+
+def has_files(home: Home, files: str | None) -> bool:
+    """Return whether a home has the files of a run. `files` is the result of `files_id` when the run was created."""
+    return files is None or files == files_id(home)
+
+
 def other_owners(home: Home) -> list[str]:
     """Return descriptions of all owners of the storage except this home's database. Raises `StorageError`."""
     own = "" if home.storage is None else _own_id(home)
@@ -46,7 +65,7 @@ def other_owners(home: Home) -> list[str]:
         return sorted(remote.read(name).decode() for name in names if name.rpartition("/")[2] != own)
     markers = [path for path in (home.files / _FOLDER).glob("[!.]*") if path.name != own]
     found = sorted(path.read_text() for path in markers)
-    # The storage may be the home of another project, which has no marker there.
+    # The storage may be the home of another project; such a home contains no file for its own database.
     other = home.files / home.database.name
     return [*found, f"database {other}"] if home.files != home.root and other.exists() else found
 
@@ -55,14 +74,19 @@ def _own_id(home: Home) -> str:
     """Return the id of a home's database, which is the same on all hosts that use a database server."""
     if home.url is not None:
         return home.database_id
-    path = home.root / "id"
-    if not path.exists():
-        home.make()
-        try:
+    return _id_in(home, home.root)
+
+
+def _id_in(home: Home, folder: Path) -> str:
+    """Return the random id of a folder of this home, which is written when it is first needed."""
+    path = folder / "id"
+    try:
+        if not path.exists():
+            home.make()
             _write_once(path, secrets.token_hex(8))
-        except OSError as why:
-            raise HomeError(home.root, why) from why
-    return path.read_text()
+        return path.read_text()
+    except OSError as why:
+        raise HomeError(folder, why) from why
 
 
 def _write_once(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ import errno
 import os
 import random
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..core.options.option_types import nearest
 from ..errors import NbdagError, error
 from ..home import StoragePasswordError, without_secrets
 from ..writing import create_private_file, make_private_folder
@@ -28,9 +30,13 @@ from ..writing import create_private_file, make_private_folder
 RETRY_TIMEOUT = 60.0  # seconds during which a failed operation is repeated
 CHECK_TIMEOUT = 10.0  # the same for the check before a run
 LONGEST_DELAY = 8.0  # seconds between two tries at most
+# Suffix of a small file beside a value: its modification time is the time of the value's last use. The value's own time
+# would change only if its content were uploaded again.
+USED = ".used"
 PART = 16 << 20  # bytes that one request of a download asks for
 # Protocols whose uploads are atomic: an object is visible only when it is complete.
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory"})
+_USUAL = ("s3", "gs", "az", "abfs", "sftp", "ftp", "hdfs", "file")  # protocols to which nbdag can write
 _EXTRAS = {"s3": "nbdag[s3]", "s3a": "nbdag[s3]"}
 # Errors that a repetition does not cure, by class or (for errors of optional packages) by name.
 _FINAL = (
@@ -67,12 +73,33 @@ class StorageError(NbdagError):
 class UnwritableStorageError(StorageError):
     """Nothing can be written to the storage."""
 
-    template = "nbdag cannot write to the storage {shown} ({reason}); create the bucket or folder, or make it writable"
+    template = (
+        "nbdag cannot write to the storage {shown} ({reason}); create the bucket or folder, make it writable, or check "
+        "the credentials of this host"
+    )
+
+
+@error
+class DiskFullError(NbdagError):
+    """A file of the storage is larger than the free space of this host."""
+
+    name: str
+    size: int  # in bytes
+    folder: str
+    template = (
+        "host {host} has no space in {folder} for {name} of the storage ({size:,} bytes); free some space "
+        "there, or set NBDAG_CACHE on that host to a folder on a larger disk"
+    )
+
+    @property
+    def host(self) -> str:
+        """Return the name of this host."""
+        return socket.gethostname()
 
 
 @error
 class MissingPackageError(NbdagError):
-    """fsspec needs a package for the URL that is not installed, or does not know its protocol."""
+    """The package that fsspec needs for the URL is not installed."""
 
     exit_code = 2
 
@@ -90,6 +117,28 @@ class MissingPackageError(NbdagError):
         """Return which package to install, if nbdag has an extra for it."""
         extra = _EXTRAS.get(self.url.partition("://")[0])
         return f"; python -m pip install '{extra}'" if extra else ""
+
+
+@error
+class UnknownProtocolError(NbdagError):
+    """fsspec does not know the protocol of the URL."""
+
+    exit_code = 2
+
+    protocol: str
+    url: str
+    template = "unknown protocol {protocol!r} of the storage {shown}; {advice}"
+
+    @property
+    def shown(self) -> str:
+        """Return the URL without passwords."""
+        return without_secrets(self.url)
+
+    @property
+    def advice(self) -> str:
+        """Return the protocols that may be meant."""
+        near = nearest(self.protocol, _USUAL)
+        return f"did you mean {near}?" if near else "expected one such as s3, gs, az or sftp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +202,7 @@ class Remote:
         self._upload(name, lambda fs, path: fs.pipe_file(path, content))
 
     def get(self, name: str, to: Path) -> None:
-        """Download a file. Raises FileNotFoundError.
+        """Download a file. Raises FileNotFoundError or `DiskFullError`.
 
         The local file is complete or absent. Several processes of a host may download the same file at once.
         """
@@ -171,9 +220,11 @@ class Remote:
                     file.write(self.read(name, start, min(found.size, start + PART)))
                 file.truncate()  # the file may have become shorter since its size was read
             draft.replace(to)
-        except BaseException:
+        except BaseException as failure:
             with contextlib.suppress(OSError):
                 draft.unlink()
+            if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFullError(to.name, found.size, str(to.parent)) from None
             raise
 
     def put(self, path: Path, name: str) -> None:
@@ -230,7 +281,7 @@ class Remote:
                 fs = self._connected()
                 if fs.async_impl:
                     return operation(fs)
-                with self._lock:  # clients of the other protocols are not made for several threads
+                with self._lock:  # without `async_impl`, a client is not made for several threads
                     return operation(fs)
             except NbdagError:
                 raise
@@ -266,6 +317,10 @@ def _file_system(url: str) -> tuple[Any, str]:
 
     options: dict[str, Any] = {"use_listings_cache": False}
     protocol = url.partition("://")[0]
+    known = {*fsspec.available_protocols(), *fsspec.registry}
+    for each in protocol.split("::"):  # simplecache::s3://bucket has two protocols
+        if each not in known:
+            raise UnknownProtocolError(each, url)
     if protocol in ("s3", "s3a"):
         # s3fs repeats each part of a large upload by itself, up to half a minute.
         options["config_kwargs"] = {"connect_timeout": 5, "retries": {"total_max_attempts": 1}}
@@ -309,4 +364,4 @@ def _modified(about: Mapping[str, Any]) -> float:
         if isinstance(found, str):
             with contextlib.suppress(ValueError):
                 return datetime.fromisoformat(found).timestamp()
-    return time.time()  # unknown, so the file counts as new and is kept
+    return time.time()  # the time is unknown, so the file counts as new and is kept

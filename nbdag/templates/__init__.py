@@ -3,11 +3,11 @@
     render("load_{{ ds_nodash }}", context_of(dag_run))            # 'load_20260131'
     render_pieces("echo {{ params.name }}", context_of(dag_run))   # ['echo ', Slot('Zoë')]
 
-Templates are Jinja templates, rendered strictly in Jinja's sandbox: an unknown name is a `TemplateError` with the
-template's line and the most similar name. The notebook's author writes a template, but the values in it are data from
-anywhere. `render` returns one text. For a language such as bash, an operator calls `render_pieces` instead, and
-passes each value, a `Slot`, to the language as data. `quoting` does this for bash, SQL and URLs. With `{{ value |
-safe }}`, a value is inserted like text of the author.
+Templates are Jinja templates, rendered in Jinja's sandbox. An unknown name raises a `TemplateError` with the template's
+line and the most similar name. The notebook's author writes a template, but the values in it are data from anywhere.
+`render` returns one text. For a language such as bash, an operator calls `render_pieces` instead, and passes each
+value, a `Slot`, to the language as data. `quoting` does this for bash, SQL and URLs. With `{{ value | safe }}`, the
+value is inserted like text of the author.
 
 `names.read_template` finds the names that a template uses, without rendering it. This package accesses no files,
 network or clock, and imports Jinja only when a text has a template.
@@ -15,8 +15,9 @@ network or clock, and imports Jinja only when a text has a template.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
+
+from .detection import is_template, templates_in
 
 if TYPE_CHECKING:
     from .context import context_of
@@ -33,6 +34,7 @@ __all__ = [
     "render",
     "render_nested",
     "render_pieces",
+    "templates_in",
 ]
 
 _MODULES = {
@@ -45,15 +47,6 @@ _MODULES = {
     "render_nested": "rendering",
     "render_pieces": "rendering",
 }
-# `{%` alone does not make a text a template, because scripts contain it, for example printf '{%s}'.
-_TEMPLATE = re.compile(
-    r"\{\{|\{%[-+]?\s*(?:end)?(?:if|for|set|raw|do|with|macro|call|filter|block|include|import|from|extends|autoescape)\b"
-)
-
-
-def is_template(text: object) -> bool:
-    """Return whether a value is text with a template in it."""
-    return isinstance(text, str) and _TEMPLATE.search(text) is not None
 
 
 def __getattr__(name: str) -> Any:

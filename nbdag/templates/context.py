@@ -30,17 +30,22 @@ INSTEAD = {
     "tomorrow_ds": "write {{ macros.ds_add(ds, 1) }}",
     "tomorrow_ds_nodash": "write {{ (logical_date + macros.timedelta(days=1)) | ds_nodash }}",
     "conf": "nbdag has no configuration of Airflow; write {{ var.value.NAME }} or {{ params.NAME }}",
-    "inlets": "nbdag has no inlets; pass the value with ti.xcom_pull",
+    "asset_state_store": "write nbdag.state, which lives across the tries of the task",
+    "expanded_ti_count": "pass the number of elements as an argument",
+    "inlets": "write the asset's name",
     "outlets": "write the asset's name; nbdag.produced(name, rows=10) records facts about its new version",
     "prev_data_interval_start_success": "keep the date of the last success in a file or a table",
     "prev_data_interval_end_success": "keep the date of the last success in a file or a table",
     "prev_start_date_success": "keep the date of the last success in a file or a table",
-    "triggering_asset_events": "pass the value as a parameter of the run",
+    "prev_end_date_success": "keep the date of the last success in a file or a table",
+    "task_reschedule_count": "keep a count in nbdag.state",
+    "task_state_store": "write nbdag.state, which lives across the tries of the task",
+    "triggering_dataset_events": "write triggering_asset_events",
 }
 
 
 class Lookup(Mapping[str, Any]):
-    """Access to values that a function returns by name: as attributes, as items, or by `get` with a default."""
+    """Access by name to the values that a function returns: as attributes, as items, or by `get` with a default."""
 
     def __init__(self, kind: str, look_up: Callable[..., Any]) -> None:
         self._kind = kind
@@ -57,7 +62,7 @@ class Lookup(Mapping[str, Any]):
     def get(self, name: str, default: Any = _REQUIRED) -> Any:
         """Return the value of a name. A missing value is replaced by the default, if a default is given.
 
-        A failure of a source is an error all the same, because the source may know the name.
+        If a source fails, that is an error even with a default, as the source may know the name.
         """
         try:
             return self._look_up(name)
@@ -112,9 +117,11 @@ NAMES = (
     "data_interval_start",
     "ds",
     "ds_nodash",
+    "inlet_events",
     "logical_date",
     "macros",
     "map_index",
+    "outlet_events",
     "params",
     "run_id",
     "task",
@@ -122,6 +129,7 @@ NAMES = (
     "task_instance_key_str",
     "test_mode",
     "ti",
+    "triggering_asset_events",
     "ts",
     "ts_nodash",
     "ts_nodash_with_tz",
@@ -138,11 +146,15 @@ def context_of(
     dag: Any = None,
     variable: Callable[..., Any] | None = None,
     connection: Callable[[str], Any] | None = None,
+    inlet_events: Any = None,
+    outlet_events: Any = None,
+    triggering_asset_events: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the names that a task's templates can use, with their values.
 
-    `dag_run` has the attributes of `nbdag.task_api.context.DagRun`, `params` replaces its parameters. `variable(name)`
-    and `connection(name)` look up the values of `var` and `conn`.
+    `dag_run` has the attributes of `nbdag.task_api.context.DagRun`; `params` replaces its parameters. `variable(name)`
+    and `connection(name)` look up the values of `var` and `conn`. The last three arguments are the values of the names
+    `inlet_events`, `outlet_events` and `triggering_asset_events`.
     """
     logical = macros.Moment.of(dag_run.logical_date)
     task_id = dag_run.task_id or "interactive"
@@ -159,6 +171,8 @@ def context_of(
         "logical_date": logical,
         "macros": macros.macros(),
         "map_index": dag_run.map_index,
+        "inlet_events": {} if inlet_events is None else inlet_events,
+        "outlet_events": {} if outlet_events is None else outlet_events,
         "params": values,
         "run_id": dag_run.run_id,
         "task": task if task is not None else SimpleNamespace(task_id=task_id),
@@ -166,6 +180,7 @@ def context_of(
         "task_instance_key_str": f"{dag_run.dag_id}__{task_id}__{macros.ds_nodash(logical)}",
         "test_mode": False,
         "ti": instance,
+        "triggering_asset_events": {} if triggering_asset_events is None else triggering_asset_events,
         "ts": macros.ts(logical),
         "ts_nodash": macros.ts_nodash(logical),
         "ts_nodash_with_tz": macros.ts_nodash_with_tz(logical),

@@ -77,7 +77,7 @@ def _may_be_missing(tree: nodes.Template, name: str) -> bool:
 
 
 def _members(tree: nodes.Template, owner: str) -> Iterator[tuple[str, int]]:
-    """Yield the constant members of a name, such as x of params.x and params['x'], with their lines."""
+    """Yield the constant members of a name with their lines, such as x for params.x and params['x']."""
     optional = {
         id(each.node)
         for each in tree.find_all((nodes.Filter, nodes.Test))

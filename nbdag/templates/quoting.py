@@ -4,13 +4,12 @@ The author writes the text of a template, but the values may come from anywhere:
 is never interpreted as syntax of the language:
 
 - **bash**: a value of harmless characters (letters, digits, `_ @ % + = : , . / -`) is inserted as it is. Any other
-  value becomes an environment variable, and its place a reference to this variable. Bash does not parse the value of
-  a variable. In plain code and in '…' and "…" the value arrives unchanged; elsewhere (backticks, here-documents,
-  `$(( ))`, `[[ ]]`, `eval` and the like) it is rejected with an error. In arithmetic, such as `$(( ))` and `a[ ]`, only
-  a number is inserted, because bash evaluates the variable that a name names.
-- **SQL**: a value becomes a bound parameter. Inside '…', the whole literal becomes one parameter, so that
-  `'{{ ds }}'` and `'s3://lake/{{ ds }}/'` work as in Airflow. In the place of a name (after FROM, or beside a letter) a
-  value must be a name.
+  value is passed in an environment variable, to which the script then refers. Bash does not parse the value of a
+  variable. In plain code and in '…' and "…" the value arrives unchanged; elsewhere (backticks, here-documents,
+  `$(( ))`, `[[ ]]`, `eval` and the like) it is rejected. In arithmetic, such as `$(( ))` and `a[ ]`, only a number is
+  inserted, because bash would take a word as a variable and evaluate that variable's value.
+- **SQL**: a value becomes a bound parameter. Inside '…', the whole literal becomes one parameter, so that `'{{ ds }}'`
+  and `'s3://lake/{{ ds }}/'` work as in Airflow. After FROM, or directly beside a letter, the value must be a name.
 - **URL**: a value is percent-encoded, except at the beginning of the URL, where it may be the server's address.
 """
 
@@ -30,7 +29,7 @@ Pieces = Sequence[str | Slot]
 
 _HARMLESS = re.compile(r"[\w@%+=:,./-]*\Z", re.ASCII)
 _PREFIX = "NBDAG_VALUE_"
-# Constructs of bash after which the quotes around a value cannot be determined, or in which bash evaluates the value of
+# Constructs of bash after which it is unknown which quotes are around a value, or in which bash evaluates the value of
 # a variable.
 _UNCERTAIN = re.compile(
     r"`|<<(?!<)|\$\(\(|(?<!\$)\(\(|\[\[|\$'|\$\{[^}]*\{|\beval\b|\blet\b|\bcase\b|\bcompgen\b|\bPS4="
@@ -39,7 +38,7 @@ _UNCERTAIN = re.compile(
     r"|(?:\btest|(?<![\w$\[])\[)\s[^\n;|&]*-v\b|\bunset\b|\bread\b"
 )
 _INTEGER = re.compile(r"-?\d+\Z", re.ASCII)
-# The beginning of arithmetic, in which bash evaluates the variable that a name names, up to the place of a value in it.
+# The beginning of arithmetic, up to a value in it. There, bash takes a word as a variable and evaluates its value.
 _ARITHMETIC = re.compile(
     r"(?:\(\((?:(?!\)\)).)*"
     r"|(?:\$|(?<![\w\\])[A-Za-z_]\w*)\[(?:[^\[\]\n]|\[[^\[\]\n]*\])*"
@@ -57,7 +56,7 @@ _BEFORE_NAME = re.compile(r"\b(?:from|join|into|table|update|view|index|schema|d
 
 @error
 class UnsafeValueError(NbdagError):
-    """A value has characters that the language would interpret, and cannot be passed as data at this place."""
+    """A value cannot be passed as data at this place, and has characters that the language would interpret."""
 
     value: str  # the value, shortened for the message
     where: str
@@ -82,7 +81,7 @@ class Statement:
 def shell(pieces: Pieces) -> Statement:
     """Return a script for bash, and the environment variables that it needs. Raise `UnsafeValueError`."""
     text, variables = "", dict[str, Any]()
-    prefix = f"{_PREFIX}{secrets.token_hex(8)}_"  # unknown to values, because a value may be the name of a variable
+    prefix = f"{_PREFIX}{secrets.token_hex(8)}_"  # random, so that no value can name these variables
     scan = _ShellScan()
     for n, piece in enumerate(pieces):
         if isinstance(piece, str):
@@ -128,7 +127,7 @@ class _ShellScan:
 
     def __init__(self) -> None:
         self.quote = ""  # the quote that is open, or ""
-        self.uncertain = ""  # the first construct after which it is uncertain how bash would interpret a value, or ""
+        self.uncertain = ""  # the first construct after which bash may interpret a value, or ""
         self.in_comment = False
         self._before = ""  # the code so far, without texts in quotes
 
@@ -142,7 +141,7 @@ class _ShellScan:
                 n += 1
                 continue
             if char == "\\" and self.quote != "'":
-                if n + 1 == len(text):  # it would escape the first character of the value
+                if n + 1 == len(text):  # this backslash would escape the value's first character
                     self.uncertain = self.uncertain or char
                 n += 2
                 self._before += "\\x" if not self.quote else ""
@@ -175,7 +174,7 @@ def sql(pieces: Pieces, prefix: str = "nbdag_") -> Statement:
     """
     text, values = "", dict[str, Any]()
     while any(isinstance(each, str) and f":{prefix}" in each for each in pieces):
-        prefix += "_"  # the names of the author's text are other values
+        prefix += "_"  # the author's text already uses this prefix for other values
 
     def bound(value: Any) -> str:
         name = f"{prefix}{len(values) + 1}"
@@ -196,16 +195,16 @@ def sql(pieces: Pieces, prefix: str = "nbdag_") -> Statement:
         beside = isinstance(after, str) and bool(re.match(r"[\w.\"`]", after))
         if re.search(r"[\w.\"`]\Z", text) or beside:
             if not re.fullmatch(r"\w+", str(value), re.ASCII):
-                hint = "there only letters, digits and _ are part of a name"
+                hint = "a name may contain only letters, digits and _ there"
                 raise UnsafeValueError.of(value, f"in the name {text[-20:].split()[-1]}…", hint)
             text += str(value)
         elif _BEFORE_NAME.search(text):
             if not _NAME.match(str(value)):
-                hint = "there a name is expected, such as sales.orders"
+                hint = "a name such as sales.orders is expected there"
                 raise UnsafeValueError.of(value, f"after {text.split()[-1]}", hint)
             text += str(value)
         elif isinstance(value, list | tuple | set | frozenset):
-            # An empty list is bound as it is: what stands for it depends on the words before it.
+            # An empty list is bound as it is: its replacement depends on the words before it.
             many = ", ".join(bound(each) for each in value) or bound(list(value))
             text += many if not value or re.search(r"\(\s*\Z", text) else f"({many})"
         else:
@@ -214,13 +213,14 @@ def sql(pieces: Pieces, prefix: str = "nbdag_") -> Statement:
 
 
 def _sql_parts(pieces: Pieces) -> Iterator[str | list[Any]]:
-    """Yield the parts of a statement: a text; a list with one `Slot`; or, for a literal with values, a list of "'" and
-    the literal's pieces.
+    """Yield the parts of a statement.
+
+    A part is a text, a list with one `Slot`, or for a literal with values, a list of "'" and the literal's pieces.
     """
-    literal: list[Any] | None = None  # the pieces of the literal that is open, or None
-    comment = ""  # the text that ends the comment that is open, or ""
-    dollar = ""  # the tag of the $tag$…$tag$ that is open, or ""
-    name_quote = ""  # the quote of the quoted name that is open, or ""
+    literal: list[Any] | None = None  # the pieces of the current literal; None outside of a literal
+    comment = ""  # the text that ends the current comment; "" outside of a comment
+    dollar = ""  # the tag of the current $tag$…$tag$; "" outside of one
+    name_quote = ""  # the character that opened the current quoted name; "" outside of a quoted name
     text = ""
     for piece in pieces:
         if isinstance(piece, Slot):

@@ -27,7 +27,7 @@ from .context import INSTEAD, NAMES
 from .macros import FILTERS
 
 _FILE = "<template>"
-# Jinja's comments begin with {#, but so does ${#name}, the length of a variable in bash, so comments get other
+# By default, Jinja's comments begin with {#. In bash, ${#name} is the length of a variable, so comments get other
 # delimiters.
 LENGTH, LENGTH_MARK = "${#", "$\ue0f0#"
 
@@ -50,7 +50,7 @@ class TemplateError(NbdagError):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A value in a rendered text, at the place of a `{{ … }}`."""
+    """The value that replaces a `{{ … }}` in a rendered text."""
 
     value: Any
 
@@ -97,7 +97,7 @@ _nonce: ContextVar[str] = ContextVar("nonce", default="")
 def _finalize(_: Any, value: Any) -> str:
     """Replace each value by a placeholder.
 
-    In a value that contains placeholders, such as the result of a macro, replace them by their texts.
+    If a value contains placeholders, as the result of a macro may, replace these by their texts.
     """
     slots = _slots.get()
     if isinstance(value, Undefined):

@@ -10,7 +10,7 @@ unpickled.
 
 A stored value does not copy objects that belong to another stored value or to setup. It contains references to these
 objects, so that each remains one object after loading. `Origins` records where a process's objects come from. A value
-that would not be the same in another task is rejected when it is stored.
+that would differ in another task is rejected when it is stored.
 
 `references` finds the objects to refer to, `trial` rejects values that no other task could use, `pickling` turns
 objects into bytes, `files` stores the bytes, `fingerprints` detects changes of an object, `sharing` detects objects
@@ -20,7 +20,9 @@ packages can extend it.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import pickle
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,19 +32,20 @@ from ..errors import NbdagError, error
 from . import files
 from .files import LostValueError, Region, StoreWriteError
 from .fingerprints import fingerprint, is_same, small_fingerprint
-from .pickling import (
-    MissingDefinitionError,
-    Namespace,
-    NotebookUnpickler,
-    Pickled,
-    RefusedError,
-    dump,
-    using_namespace,
-)
+from .pickling import MissingDefinitionError, Namespace, NotebookUnpickler, Pickled, RefusedError, dump, using_namespace
 from .references import Loaded, Origins, Reference, Referrer, follow, has_nan
+from .set_order import recipes, restore
 from .sharing import Sharing, find_sharing, too_large
 from .summaries import summarise, type_name
-from .trial import lost_attribute, needs_trial, temporary_paths, useless_elsewhere
+from .trial import (
+    addresses,
+    finalised_classes,
+    lost_attribute,
+    needs_trial,
+    reset_attributes,
+    temporary_paths,
+    useless_elsewhere,
+)
 from .type_rule import Refusal, TypeRule
 from .types import TypeRulesError, is_safe, rule_of
 
@@ -63,7 +66,9 @@ __all__ = [
     "UnreadableValueError",
     "UnstorableError",
     "ValueStore",
+    "addresses",
     "dump",
+    "finalised_classes",
     "find_sharing",
     "fingerprint",
     "is_safe",
@@ -108,14 +113,17 @@ class Saved:
     sharing: tuple[Sharing, ...] = ()  # pairs of names of different groups that share an object
     pickled: Mapping[str, Pickled] = field(default_factory=dict)  # key: name; value: pickle of only this name's value
     too_large: tuple[str, ...] = ()  # names whose values are too large for the check of shared objects
+    # Key: name; value: attributes, such as Counter.total, that the pickle of the value does not keep.
+    reset: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reordered: tuple[str, ...] = ()  # names whose values contain a set that iterates in another order after loading
 
 
 @dataclass(frozen=True, slots=True)
 class ValueStore:
     """A store of values in a folder, or at an fsspec URL, such as the URL of a bucket.
 
-    With an `origin`, the folder has copies of the values of the store at this URL: values that are missing in the
-    folder are downloaded when they are read. `transfer` uploads new values.
+    With an `origin`, the folder contains copies of values from the store at this URL. A value that is missing in the
+    folder is downloaded when it is read. `transfer` uploads new values.
     """
 
     root: str
@@ -192,6 +200,15 @@ class ValueStore:
 
         return follow(digests, refers)
 
+    def names_of_setup(self, digests: Iterable[str]) -> set[str]:
+        """Return the names of setup whose objects these values contain as references."""
+        store = files.files(self.root, self.origin)
+        found: set[str] = set()
+        for digest in self.in_use(digests):
+            with contextlib.suppress(LostValueError):
+                found.update(store.about(digest).get("of_setup", ()))
+        return found
+
     def digests(self) -> set[str]:
         """Return the digests of all stored values."""
         return set(files.files(self.root, self.origin).digests())
@@ -221,6 +238,8 @@ class ValueStore:
             raise
         except Exception as why:
             raise UnreadableValueError(digest, f"{type(why).__name__}: {why}") from why
+        if content.about.get("set_orders"):
+            restore(unpickler.memo_copy(), pickle.loads(content.buffers[-1]))
         return Loaded(values=values, region=content.region, unpickler=unpickler, nans=nans)
 
 
@@ -235,6 +254,8 @@ class _Saving:
         self._values = values
         self._readers = readers
         self._origins = origins
+        self._reordered: list[str] = []  # see `Saved`
+        self._reset: dict[str, tuple[str, ...]] = {}  # see `Saved`
         self._paths: tuple[str, ...] | None = None  # temporary paths that are deleted when this process ends
 
     def save(self, groups: Iterable[Sequence[str]]) -> Saved:
@@ -261,6 +282,8 @@ class _Saving:
             sharing=tuple(pair for pair in sharing if frozenset((pair.one, pair.other)) not in known),
             pickled=pickled,
             too_large=tuple(too_large(pickled)),
+            reset=self._reset,
+            reordered=tuple(self._reordered),
         )
 
     def _dump(self, name: str) -> Pickled:
@@ -338,7 +361,16 @@ class _Saving:
                 references = {key: each for key, each in references.items() if key not in divided}
             if referrer is not None and referrer.digests:
                 about["refers"] = sorted(referrer.digests)
-        digest = self._files.write(about, [one.data, *one.buffers])
+            if referrer is not None and referrer.of_setup:
+                about["of_setup"] = sorted(referrer.of_setup)
+        orders = recipes(one)
+        if None in orders.values():
+            self._reordered += names
+        parts: list[bytes | memoryview] = [one.data, *one.buffers]
+        if found := {number: recipe for number, recipe in orders.items() if recipe is not None}:
+            about["set_orders"] = True
+            parts.append(pickle.dumps(found, 5))
+        digest = self._files.write(about, parts)
         for each in about.get("refers", ()):
             self._store.touch_if_stored(each)
         if needs_trial(one):
@@ -361,9 +393,11 @@ class _Saving:
         refusal_of_loaded = lost_attribute(pickled, loaded.objects)
         if refusal_of_loaded is not None:
             raise self._refused(self._culprit(names, pickled), refusal_of_loaded)
+        if attributes := reset_attributes(pickled, loaded.objects):
+            self._reset[names[-1]] = attributes
 
     def _culprit(self, names: Sequence[str], pickled: Pickled | None = None) -> str:
-        """Return the name, among names stored together, whose value alone cannot be loaded or loses data."""
+        """Return which of these names has a value that, stored alone, cannot be loaded or loses data."""
         for name in names[:-1]:
             alone = dump({name: self._values[name]}, keep_memo=True)
             unpickler = NotebookUnpickler(alone.data, [memoryview(bytearray(buffer)) for buffer in alone.buffers])
@@ -382,7 +416,7 @@ def _is_view(value: object) -> bool:
 
 
 def _linked_groups(names: Iterable[str], links: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
-    """Return the names in groups: two names are in one group if links connect them, also through other names.
+    """Return the names in groups: two names are in one group if links connect them, directly or through others.
 
     Names and groups keep their order.
     """

@@ -1,14 +1,20 @@
 """The built-in rules of the registry of types: Python's own types, numpy, pandas, pyarrow and polars.
 
-numpy pickles a view as a separate array, so that a change of the array would no longer change the view. If the array
-that owns the memory is in the same pickle, a view is therefore stored as a view of that array.
+numpy pickles a view as a separate array, so a later change of the viewed array would not change the view. Therefore, a
+view is stored as a view if the array that owns its memory is in the same pickle.
 """
 
 from __future__ import annotations
 
+import copy
+import itertools
+import linecache
+import re
 import sys
 import types
 from collections.abc import Iterable
+from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from .type_rule import PickleState, Refusal, TypeRule
@@ -69,11 +75,38 @@ def _block_values(block: Any) -> Iterable[object]:
 
 
 def _frame_content(frame: Any) -> object:
-    """Return the content of a data frame without the layout of its blocks, because pandas changes that layout without a
-    change of the data.
+    """Return the content of a data frame without the layout of its blocks. pandas may change the layout without
+    changing the data.
     """
     columns = [frame.iloc[:, number].array for number in range(frame.shape[1])]
     return type(frame).__name__, frame.index, frame.columns, columns, frame.attrs
+
+
+def _array_content(array: Any) -> object:
+    """Return the content of an array of pandas without the cache that its properties fill when they are read."""
+    parts = {name: value for name, value in vars(array).items() if name != "_cache"}
+    return type(array).__name__, array._ndarray, array.dtype, parts
+
+
+def _tee_content(tee: Any) -> object:
+    """Return the next elements of an iterator of `itertools.tee`, which shares a buffer with other such iterators.
+
+    Reading a copy of such an iterator crashes Python 3.11, so the elements are taken from the parts of its pickle.
+    """
+    buffer, position = tee.__reduce__()[2]
+    elements: list[object] = []
+    following: Any = buffer
+    while following is not None:
+        source, values, following = following.__reduce__()[1]
+        elements += values
+    if type(source) not in _WITHOUT_EFFECTS:
+        return buffer, position
+    return [*elements[position:], *itertools.islice(copy.copy(source), _MOST_ELEMENTS)]
+
+
+# Types of iterators that can be read ahead, because they call no code of the user.
+_WITHOUT_EFFECTS = frozenset(map(type, (iter([]), iter(()), iter(range(0)), iter(""), itertools.count())))
+_MOST_ELEMENTS = 1000
 
 
 def _generator_content(generator: Any) -> object:
@@ -143,27 +176,67 @@ def _masked_attributes(array: Any) -> Refusal | None:
 
 
 def _exception_reduce(error: Any, state: PickleState) -> Any:
-    """Return how to pickle an exception with its cause and context, or None if it has neither.
+    """Return how to pickle an exception with its cause, its context and its traceback, or None if it has none of them.
 
-    Python's own pickle of an exception contains only its arguments and attributes. A traceback cannot be pickled.
+    Python's own pickle of an exception contains only its arguments and attributes.
     """
-    if error.__cause__ is None and error.__context__ is None:
+    if error.__cause__ is None and error.__context__ is None and error.__traceback__ is None:
         return None
     function, args, *rest = error.__reduce_ex__(5)
     chain = (error.__cause__, error.__context__, error.__suppress_context__)
-    return function, args, (rest[0] if rest else None, chain), None, None, _restore_exception
+    trace = _trace_of(error.__traceback__)
+    return function, args, (rest[0] if rest else None, chain, trace), None, None, _restore_exception
 
 
 def _restore_exception(error: Any, state: Any) -> None:
-    own, (error.__cause__, error.__context__, error.__suppress_context__) = state
+    own, (error.__cause__, error.__context__, error.__suppress_context__), *trace = state
     if own is not None:
         error.__setstate__(own)
+    if trace and trace[0]:
+        error.__traceback__ = _traceback(*trace[0])
+
+
+def _trace_of(traceback: types.TracebackType | None) -> tuple[Any, dict[str, dict[int, str]]] | None:
+    """Return a traceback as plain data, and the source lines of those places that are in no file, such as cells."""
+    import tblib
+
+    frames = [frame for frame, _ in walk_tb(traceback)]
+    if not frames or len(frames) > _MOST_FRAMES:
+        return None
+    lines: dict[str, dict[int, str]] = {}
+    places = tblib.Traceback(traceback).to_dict()
+    place: Any = places
+    while place is not None:
+        code = place["tb_frame"]["f_code"]
+        name, number = code["co_filename"], place["tb_lineno"]
+        text = linecache.getline(name, number)
+        # The name of a cell's file contains the pid of its kernel.
+        code["co_filename"] = name = _CELL_FILE.sub("ipykernel_0/", name)
+        if text and not Path(name).exists():
+            lines.setdefault(name, {})[number] = text
+        place["tb_frame"]["f_globals"].pop("__file__", None)
+        place = place["tb_next"]
+    return places, lines
+
+
+def _traceback(places: Any, lines: dict[str, dict[int, str]]) -> types.TracebackType | None:
+    import tblib
+
+    for name, texts in lines.items():
+        known = dict(enumerate(linecache.getlines(name), 1))
+        page = [texts.get(number, known.get(number, "\n")) for number in range(1, max(*texts, *known, 1) + 1)]
+        linecache.cache[name] = (sum(map(len, page)), None, page, name)
+    return tblib.Traceback.from_dict(places).as_traceback()  # type: ignore[no-any-return]
+
+
+_MOST_FRAMES = 200  # maximum number of frames of a traceback that is stored
+_CELL_FILE = re.compile(r"ipykernel_\d+/")
 
 
 def _connection_content(connection: Any) -> object:
-    """Return the numbers of changes that a connection has made of rows and of tables, if its database is in memory.
+    """Return how often a connection has changed rows and tables, if its database is in memory.
 
-    A database in a file is shared by all tasks, so changes of it do not count.
+    Changes of a database in a file do not count, because all tasks share the file.
     """
     try:
         if any(file for _, _, file in connection.execute("PRAGMA database_list")):
@@ -287,6 +360,8 @@ BUILT_IN: tuple[TypeRule, ...] = (
     TypeRule("builtins:BaseException", reduce=_exception_reduce),
     TypeRule("numpy.ma:MaskedArray", refused=_masked_attributes),
     TypeRule("numpy:ndarray", reduce=_array_reduce, overlap=_arrays_overlap, is_view=_array_is_view),
+    TypeRule("itertools:_tee", fingerprint=_tee_content),
+    TypeRule("pandas._libs.arrays:NDArrayBacked", fingerprint=_array_content),
     TypeRule("pandas:DataFrame", fingerprint=_frame_content, refused=_frame_attributes),
     TypeRule("pandas:Series", refused=_frame_attributes),
     TypeRule("pandas.core.internals.blocks:Block", unshared=_block_values),

@@ -26,7 +26,7 @@ import xxhash
 
 from ..errors import NbdagError, error
 from ..storage.remote import PART, files_at
-from ..writing import make_private_folder, write_atomically
+from ..writing import make_private_folder, only_one, write_atomically
 from .memory import address_of, written_to
 
 ALIGNMENT = 64  # alignment of buffers, in bytes, as numpy and Arrow prefer it
@@ -79,7 +79,7 @@ class Region:
     def __init__(self, memory: mmap.mmap, source: Path | None) -> None:
         self._memory = memory
         self._source = source
-        self._spans: dict[int, tuple[int, int]] = {}  # key: address of a buffer; value: offset in the file, and length
+        self._spans: dict[int, tuple[int, int]] = {}  # key: address of a buffer; value: (offset in the file, length)
 
     def add_buffer(self, buffer: memoryview, offset: int) -> None:
         """Record a buffer and its offset in the file."""
@@ -136,7 +136,7 @@ class Files(Protocol):
 
 
 def files(root: str, origin: str = "") -> Files:
-    """Return the store at a path or an fsspec URL. `origin` is the URL of the store of which the folder has copies."""
+    """Return the store at a path or an fsspec URL. With an `origin`, see `LocalFiles`."""
     scheme, _, rest = root.partition("://")
     if not rest:
         return LocalFiles(Path(root), origin)
@@ -168,7 +168,8 @@ _damaged: set[tuple[str, str]] = set()  # URL of the store and digest of each da
 class LocalFiles:
     """A store in a local folder; the path of a file in the folder is `ab/abcdef…`, from its digest.
 
-    With an `origin`, the folder has copies of files there: a missing or damaged file is downloaded when it is read.
+    With an `origin`, the folder contains copies of files from that store. A missing or damaged file is downloaded when
+    it is read.
     """
 
     root: Path
@@ -205,11 +206,19 @@ class LocalFiles:
         return content
 
     def download(self, digest: str) -> None:
-        """Copy a file from the origin. Raises `LostValueError` if the origin does not have it."""
-        try:
-            files_at(self.origin).get(name_of(digest), self._path(digest))
-        except FileNotFoundError:
-            raise LostValueError(digest, self.origin, "is missing") from None
+        """Copy a file from the origin, unless another process of this host is copying it.
+
+        Raises `LostValueError` if the origin does not have it.
+        """
+        locks = self.root.parent / "locks"
+        make_private_folder(locks)
+        with only_one(locks / digest[:2]):
+            if self._is_whole(digest):
+                return
+            try:
+                files_at(self.origin).get(name_of(digest), self._path(digest))
+            except FileNotFoundError:
+                raise LostValueError(digest, self.origin, "is missing") from None
 
     def about(self, digest: str) -> Mapping[str, Any]:
         try:

@@ -1,10 +1,10 @@
 """Fingerprints that detect in-place changes of an object.
 
 A fingerprint is computed before a task's cell and after it. If the two differ, the cell changed the object.
-Fingerprints of different kernels cannot be compared. Caches do not count as part of an object, such as cached
-properties and the layout of pandas' blocks. An object that cannot be pickled is fingerprinted by its attributes if the
-user defines its class, else by the rule of its type. If the type has no rule, only the identity of the object
-counts, because libraries may change such objects implicitly.
+Fingerprints of different kernels cannot be compared. Caches of an object do not count, such as cached properties and
+the layout of pandas' blocks. An object that cannot be pickled is fingerprinted by its attributes if the user defines
+its class, else by the rule of its type. If the type has no rule, only the identity of the object counts, because
+libraries may change such objects implicitly.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def small_fingerprint(obj: object, *, tolerant: bool = False) -> bytes | None:
 def fingerprint(obj: object, regions: Sequence[Region] = ()) -> bytes | None:
     """Return a digest that stays equal as long as the object is unchanged, or None if no digest can be computed.
 
-    Memory that is mapped from a file in `regions` and unchanged is not read.
+    Memory of `regions`, which is mapped from files, is not read if it is unchanged.
     """
     found = _attempt(_Fingerprinter, obj, regions)
     return found if found is not None else _attempt(_Tolerant, obj, regions)
@@ -189,7 +189,7 @@ class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
         ]
 
 
-# Types of attributes of a class: the digest of a definition contains their values.
+# Types of class attributes that need no fingerprint: the digest of the definition contains their values.
 _COVERED = (
     *(str, bytes, int, float, complex, bool, type(None), type, types.FunctionType, staticmethod, classmethod, property),
     *(types.MemberDescriptorType, types.GetSetDescriptorType, functools.cached_property, functools.partialmethod),

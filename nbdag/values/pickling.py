@@ -11,8 +11,7 @@ notebook differ from definitions of a module, so this pickler changes three case
 - Small data that such a function uses is pickled with it. Large data is not pickled with the function: a task that
   calls the function reads the names of the data and gets them as inputs.
 
-`references` finds objects that other pickles or setup hold. A pickler writes the given references in place of such
-objects.
+`references` finds objects that other pickles or setup hold. A pickler writes a reference in place of each such object.
 
 This module does not use files.
 """
@@ -20,6 +19,7 @@ This module does not use files.
 from __future__ import annotations
 
 import contextvars
+import enum
 import functools
 import io
 import pickle
@@ -45,16 +45,14 @@ _namespace: contextvars.ContextVar[MutableMapping[str, Any] | None] = contextvar
 
 
 def user_namespace() -> MutableMapping[str, Any]:
-    """Return the namespace of the notebook: it is set by `using_namespace`, by default that of `__main__`."""
+    """Return the notebook's namespace: the one that `using_namespace` has set, otherwise that of `__main__`."""
     chosen = _namespace.get()
     return chosen if chosen is not None else sys.modules["__main__"].__dict__
 
 
 @contextmanager
 def using_namespace(namespace: MutableMapping[str, Any] | None) -> Iterator[None]:
-    """Use a namespace as the notebook's within a `with` block; None keeps the current namespace, initially that of
-    `__main__`.
-    """
+    """Use a namespace as the notebook's within a `with` block; None keeps the current one (at first, `__main__`'s)."""
     token = _namespace.set(namespace if namespace is not None else _namespace.get())
     try:
         yield
@@ -70,7 +68,7 @@ class Pickled:
     buffers: list[memoryview]  # buffers that are stored outside of `data`; each is contiguous and one-dimensional
     memo: Mapping[int, object]  # key: id of an object in the pickle; value: the object, so that it stays alive
     # Ids of objects in the pickle that two values may share without harm: objects that are copied before a change, and
-    # objects of a class that the pickles of its instances contain, such as pandas' `_metadata`.
+    # objects in attributes of a class, such as pandas' `_metadata`, that the pickles of its instances contain.
     unshared: set[int] = field(default_factory=set)
     numbered: Sequence[tuple[int, object]] = ()  # the objects in `memo` with their numbers in the pickle
 
@@ -81,7 +79,7 @@ class Pickled:
 
 
 def dump(obj: object, *, keep_memo: bool = False, refer: Callable[[object], Any] | None = None) -> Pickled:
-    """Pickle an object of the notebook. Errors of the pickle methods of its classes are not caught.
+    """Pickle an object of the notebook. Errors that are raised by pickle methods are not caught.
 
     `refer` is called for each object; it returns what to write in place of the object, or None to write the object
     itself.
@@ -213,7 +211,17 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
     def _class(self, cls: type) -> Any:
         if not self._by_value and is_definition(cls, user_namespace()):
             return _definition, (cls.__qualname__, definition_digest(cls), _by_value(cls))
-        return super().reducer_override(cls)
+        reduced = super().reducer_override(cls)
+        if isinstance(cls, enum.EnumType) and isinstance(reduced, tuple):
+            make, (bases, name, qualname, _, *rest), (attributes, slots), _, _, restore = reduced
+            # cloudpickle would omit aliases, such as combined flags.
+            every: dict[str, Any] = dict(cls.__members__)
+            members = {each: member.value for each, member in every.items()}
+            attributes = {key: value for key, value in attributes.items() if key not in members}
+            of_members = {each: {**vars(member)} for each, member in every.items()}
+            state = restore, (attributes, slots), of_members
+            return make, (bases, name, qualname, members, *rest), state, None, None, _restore_enum
+        return reduced
 
     def _captured(self, named: Mapping[str, object]) -> dict[str, object]:
         kept: dict[str, object] = {}
@@ -322,7 +330,7 @@ def small_pickle(value: object) -> bytes | None:
 def _function_by_name(function: types.FunctionType, pending: set[int]) -> Any:
     """Return how to pickle a function by name and by value.
 
-    Mutable default arguments are pickled separately, so that an argument that other values also contain remains one
+    Mutable default arguments are pickled separately. So a default argument that other values also contain remains one
     object.
     """
     made = (function.__qualname__, definition_digest(function))
@@ -372,8 +380,8 @@ class MissingDefinitionError(AttributeError):
         )
 
 
-# Key: a pickle and the ids of its default arguments. The value keeps these arguments alive, so that no other object
-# gets their ids.
+# Key: (pickle, ids of its default arguments); value: (object, default arguments). The value keeps the arguments alive,
+# so that no other object gets their ids.
 _Unpickled = dict[tuple[bytes, tuple[int, ...]], tuple[Any, Sequence[object]]]
 
 
@@ -436,14 +444,23 @@ def _caching_function_by_value(function: Any) -> Any:
 
 
 def _caching_function(name: str, shape: str, wrapped: Any, maxsize: int | None, typed: bool) -> Any:
-    """Return the notebook's function of this name, with its cached results.
-
-    If the notebook does not define it, return a new function without results.
+    """Return the notebook's function of this name, with its cached results. If the notebook does not define the
+    function, return a new one without results.
     """
     here: Any = user_namespace().get(name)
     if isinstance(here, functools._lru_cache_wrapper) and definition_digest(here.__wrapped__) == shape:
         return here
     return functools.lru_cache(maxsize, typed)(wrapped)
+
+
+def _restore_enum(cls: Any, state: tuple[Any, ...]) -> None:
+    """Restore an enum and the attributes of its members, which cloudpickle does not pickle."""
+    restore, of_class, members = state
+    restore(cls, of_class)
+    for name, attributes in members.items():
+        for key, value in attributes.items():
+            if key not in vars(cls[name]):
+                setattr(cls[name], key, value)
 
 
 def _restore_function(function: types.FunctionType, state: tuple[Any, ...]) -> None:

@@ -4,11 +4,11 @@ For example, a task loads `start` and sets `graph = {start: 1}`. It stores `grap
 `start`, so that a later task that loads both finds `start` in `graph`. The same holds for objects that setup creates,
 for sentinels of modules, and for NaN, which Python's containers compare by identity.
 
-- An object of another stored value is referred to by that value's digest and the object's number in its pickle. The
-  object, and the classes that the stored value needs, must be unchanged since they were stored. A changed object is
-  stored by value.
-- An object of setup that is small and has not changed is referred to by its name. The pickle also contains it by value,
-  for kernels in which setup creates a different value or no value.
+- The reference to an object of another stored value consists of that value's digest and the object's number in that
+  value's pickle. The object, and the classes that the stored value needs, must be unchanged since they were stored. A
+  changed object is stored by value.
+- The reference to a small, unchanged object of setup consists of its name, fingerprint and pickle. The pickle is for
+  kernels in which setup creates a different value or no value.
 
 `Origins` records where a process's objects come from. A process loads each stored value once, so that references from
 several values lead to one object.
@@ -16,6 +16,7 @@ several values lead to one object.
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import sys
 import types
@@ -31,6 +32,9 @@ from .types import rule_of
 MAX_COMPARED = 200  # maximum number of objects of one stored value that are compared one by one
 MAX_NANS = 1000  # maximum number of NaNs of one pickle whose identity is preserved
 _TABLES = ("pandas", "numpy", "polars", "pyarrow", "scipy", "sklearn")
+# The buffer that iterators of `itertools.tee` share. The buffer can advance although the next elements of a stored
+# iterator are the same as before. An iterator at a position beyond its buffer reads uninitialised memory.
+_BUFFER: type = getattr(itertools, "_tee_dataobject", types.NoneType)
 _NANS = (b"G\x7f\xf8", b"G\xff\xf8")  # the bytes of a NaN in a pickle
 
 # A reference is a tuple: one of these kinds, then the items that the comment names.
@@ -119,7 +123,7 @@ class Origins:
 
     def _of_setup(self, name: str, print: bytes, data: bytes) -> object:
         if (name, print) not in self._from_setup:
-            # Not the namespace: an input may have replaced the object that setup gave to the name.
+            # `setup` comes first, because in the namespace an input may have replaced the object of setup.
             names = self.setup or user_namespace()
             here = name in names and small_fingerprint(names[name]) == print
             self._from_setup[name, print] = names[name] if here else pickle.loads(data)
@@ -172,10 +176,9 @@ class Origins:
         return found
 
     def divided(self, references: Mapping[int, Reference], pickled: Pickled) -> set[int]:
-        """Return the ids of objects of setup to which a pickle must not refer, because it contains a part of them by
-        value.
+        """Return the ids of objects of setup to which a pickle must not refer, because it contains parts of them.
 
-        In the reader's kernel, the part would be another object than the part of setup's object.
+        Otherwise, such a part and the same part of setup's object would be two objects in the reader's kernel.
         """
         found = set()
         for value in self.setup.values():
@@ -204,6 +207,7 @@ class Referrer:
         # Key: id of a NaN; value: its number, and the NaN itself to keep it alive.
         self.numbered: dict[int, tuple[int, float]] = {}
         self.digests: set[str] = set()
+        self.of_setup: set[str] = set()  # names of setup
 
     def __call__(self, obj: Any) -> Reference | None:
         """Return the reference to write in place of an object, or None to pickle the object."""
@@ -212,6 +216,8 @@ class Referrer:
         reference = self._get(id(obj))
         if reference is not None and reference[0] == _VALUE:
             self.digests.add(reference[1])
+        elif reference is not None and reference[0] == _SETUP:
+            self.of_setup.add(reference[1])
         return reference
 
     def _nan(self, value: float) -> Reference | None:
@@ -260,7 +266,8 @@ def _unchanged(loaded: Loaded, hits: Mapping[int, int], digest: str, reload: Cal
         stored = reload(digest)
     except Exception:  # loading can fail, for example because the stored value was deleted
         return
-    if _same(loaded.values, loaded, stored.values, stored):
+    has_buffer = any(type(loaded.objects[number]) is _BUFFER for number in hits.values())
+    if not has_buffer and _same(loaded.values, loaded, stored.values, stored):
         yield from hits
         return
     # Compare either all objects or no object: references to only some of the objects could separate objects that share

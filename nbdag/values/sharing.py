@@ -34,9 +34,10 @@ class Sharing:
 
 
 def find_sharing(pickled: Mapping[str, Pickled], ignored: Collection[int] = ()) -> list[Sharing]:
-    """Return the pairs of names that share an object that can be changed, or that is compared by identity.
+    """Return the pairs of names that share an object.
 
-    Objects with ids in `ignored` do not count. Values that are too large are not compared; `too_large` finds them.
+    An object counts if it can change or is compared by identity, unless its id is in `ignored`. Values that are too
+    large are not compared; `too_large` finds them.
     """
     large = set(too_large(pickled))
     found = []

@@ -84,7 +84,7 @@ class _Bounded(reprlib.Repr):
         return super().repr_str(mask(kept), level)
 
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
-        # Not the method of `reprlib`, because that sorts all keys first.
+        # The method of `reprlib` is not used, because it sorts all keys first.
         if level <= 0:
             return "{…}"
         shown = [

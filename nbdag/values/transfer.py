@@ -1,7 +1,8 @@
 """Move values between a folder of this host and the store that all hosts share.
 
 A host keeps the values that its tasks have read or written, so each value moves to a host once. If the folder exceeds
-its limit, the values that were used the longest time ago are deleted first.
+its limit after an attempt, the least recently used values are deleted. Running attempts may exceed the limit by their
+own inputs and outputs.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..storage.host import cache_limit
-from ..storage.remote import files_at
+from ..storage.host_cache import cache_limit
+from ..storage.remote import USED, files_at
 from .files import LocalFiles, LostValueError, name_of
 
 AT_ONCE = 8  # number of values that move at the same time
 FRESH = 1800.0  # age in seconds below which `nbdag gc` keeps a file for certain; it keeps files for one hour
-TRIM_INTERVAL = 60.0  # seconds between two searches for values to delete
+TRIM_SHARE = 50  # searches for values to delete take at most 1/50 of the time
 _ABANDONED = 86_400.0  # age in seconds after which a temporary file is deleted
 _MARGIN = 0.9  # part of the limit to which the folder is reduced
 
 
 @lru_cache(maxsize=16)
 def transfer(root: str, origin: str) -> Transfer:
-    """Return the transfer between a folder and the store at a URL, one per process."""
+    """Return this process's only `Transfer` between this folder and the store at this URL."""
     return Transfer(Path(root), origin)
 
 
@@ -41,7 +42,7 @@ class Transfer:
     root: Path
     origin: str
     _stored: dict[str, float] = field(default_factory=dict)  # key: digest; value: when it was certainly stored
-    _trimmed: float = 0.0  # time of the last search for values to delete
+    _next_trim: float = 0.0  # time of the next search for values to delete
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def download(self, digests: Iterable[str]) -> None:
@@ -65,26 +66,35 @@ class Transfer:
         return True
 
     def trim(self) -> None:
-        """Delete the values that were used the longest time ago, until the folder keeps its limit.
+        """Delete the least recently used values until the folder keeps its limit.
 
         A value is deleted only if the store has it.
         """
-        now = time.monotonic()
+        began = time.monotonic()
         with self._lock:
-            if self._trimmed and now - self._trimmed < TRIM_INTERVAL:
+            if began < self._next_trim:
                 return
-            self._trimmed = now
-        found = sorted(_files(self.root), key=lambda each: each[1].st_mtime)
-        size, limit = sum(stat.st_size for _, stat in found), cache_limit(self.root)
-        if size <= limit:
-            return
+            self._next_trim = float("inf")  # no other thread searches or deletes until this one has finished
+        pause = 0.0
+        try:
+            found = sorted(_files(self.root), key=lambda each: each[1].st_mtime)
+            size, limit = sum(stat.st_size for _, stat in found), cache_limit(self.root)
+            pause = TRIM_SHARE * (time.monotonic() - began)
+            if size > limit:
+                self._delete(found, size - _MARGIN * limit)
+        finally:
+            self._next_trim = time.monotonic() + pause
+
+    def _delete(self, found: Iterable[tuple[Path, os.stat_result]], excess: float) -> None:
+        """Delete values in this order, unless the store lacks them, until `excess` bytes are free."""
         for path, stat in found:
-            if size <= _MARGIN * limit:
+            if excess <= 0:
                 return
             if files_at(self.origin).exists(name_of(path.name)):
                 with contextlib.suppress(OSError):
-                    path.unlink()  # processes that have mapped the file keep its content
-                    size -= stat.st_size
+                    # Processes that have mapped the file keep its content. Another process may have deleted the file.
+                    path.unlink(missing_ok=True)
+                    excess -= stat.st_size
 
     def _each(self, move: Callable[[str], Iterable[str]], digests: Iterable[str]) -> None:
         """Apply `move` to each value and to all values to which it refers."""
@@ -112,11 +122,12 @@ class Transfer:
         with self._lock:
             known = time.monotonic() - self._stored.get(digest, float("-inf")) < FRESH / 2
         if not known:
-            found = store.stat(name_of(digest))
-            if found is None or time.time() - found.modified > FRESH / 2:
-                if found is not None and not files.touch_if_stored(digest):
-                    files.download(digest)
-                store.put(self._path(digest), name_of(digest))
+            name = name_of(digest)
+            found = store.stat(name)
+            if found is None:
+                store.put(self._path(digest), name)
+            elif time.time() - found.modified > FRESH / 2:
+                store.write(name + USED, b"used")  # a small file, because uploading the value again may take long
             with self._lock:
                 self._stored[digest] = time.monotonic()
         return _refers(files.about(digest))

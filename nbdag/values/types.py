@@ -8,7 +8,7 @@
     mypackage = "mypackage.nbdag_types:RULES"
 
 A `TypeRule` names its type and sets the fields that differ from the default; the other fields are None. All classes in
-the MRO of a value's type may have rules: each field comes from the nearest class whose rule sets the field. Rules of
+the MRO of a value's type may have rules: each field comes from the nearest class with a rule that sets it. Rules of
 packages come before the built-in rules, so a package can replace a field of a built-in rule.
 
 The registry imports no library. A rule names its type as "module:qualname". Instead of the module that defines the
@@ -49,10 +49,7 @@ class TypeRulesError(NbdagError):
 @lru_cache(maxsize=4096)
 def rule_for(cls: type) -> TypeRule:
     """Return the rule of a type, combined from the rules of all classes in the type's MRO. Raises `TypeRulesError`."""
-    rules = [*(_installed() if _is_third_party(cls) else ()), *BUILT_IN]
-    by_name: dict[str, list[TypeRule]] = {}
-    for rule in rules:
-        by_name.setdefault(rule.type, []).append(rule)
+    by_name = _rules_by_name(_is_third_party(cls))
     parts: dict[str, Any] = {}
     for base in cls.__mro__:
         for name in _names(base):
@@ -61,6 +58,14 @@ def rule_for(cls: type) -> TypeRule:
                     if parts.get(part.name) is None:
                         parts[part.name] = getattr(rule, part.name)
     return TypeRule(**{**parts, "type": f"{cls.__module__}:{cls.__qualname__}"})
+
+
+@cache
+def _rules_by_name(with_installed: bool) -> dict[str, list[TypeRule]]:
+    found: dict[str, list[TypeRule]] = {}
+    for rule in (*(_installed() if with_installed else ()), *BUILT_IN):
+        found.setdefault(rule.type, []).append(rule)
+    return found
 
 
 def rule_of(value: object) -> TypeRule:

@@ -107,6 +107,7 @@ def test_a_database_server_answers(
     assert done.exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_backend_of_an_installed_package_is_used(tmp_path: Path) -> None:
     files = {
         "vault-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: vault\nVersion: 1.0\n",

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 import nbdag
-from nbdag.core.model.secret_forms import SecretValues
+from nbdag.core.model.secret_masking import SecretValues
 from nbdag.secrets import ConnectionFormatError, UnknownSecretError, lookup, masker, sources
 
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch, tmp_path):
     monkeypatch.setattr(masker, "known", SecretValues())
+    (tmp_path / ".env").touch()
     monkeypatch.setenv("NBDAG_ENV_FILE", str(tmp_path / ".env"))
     monkeypatch.setattr(sources, "_from_keyring", lambda key: None)
 
@@ -60,6 +61,25 @@ def test_the_env_file_is_beside_the_home(monkeypatch, tmp_path):
     monkeypatch.delenv("NBDAG_ENV_FILE")
     monkeypatch.setenv("NBDAG_HOME", str(tmp_path / "project" / ".nbdag"))
     assert sources.env_file() == tmp_path / "project" / ".env"
+
+
+def test_an_env_file_that_the_variable_names_must_exist(env_file):
+    env_file.unlink()
+    with pytest.raises(nbdag.NbdagError) as caught:
+        nbdag.variable("x", "default")
+    assert str(caught.value) == (
+        f"{env_file} cannot be read (No such file or directory), but NBDAG_ENV_FILE names it; "
+        "correct or unset this variable"
+    )
+
+
+def test_the_env_file_of_a_runs_home_need_not_exist(monkeypatch, env_file):
+    monkeypatch.delenv("NBDAG_ENV_FILE")
+    monkeypatch.setenv("NBDAG_HOME_ENV_FILE", str(env_file))
+    env_file.write_text("NBDAG_VAR_X=1")
+    assert nbdag.variable("x", "default") == "1"
+    env_file.unlink()
+    assert nbdag.variable("x", "default") == "default"
 
 
 def test_an_env_file_of_other_programs_needs_no_dotenv(monkeypatch, env_file):

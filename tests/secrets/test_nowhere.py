@@ -25,7 +25,7 @@ IN_FILE = "fl-9Zz8Yy7Xx6Ww5Vv"
 PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w\nEFAASCBKcwggSjAgEAAoIB\n-----END KEY-----"
 
 LOOK_UP = """
-import base64, html, json, logging, os, subprocess, sys, threading, urllib.parse, warnings
+import base64, html, json, logging, os, reprlib, subprocess, textwrap, sys, threading, urllib.parse, warnings
 import nbdag
 token = nbdag.secret("api_token")
 warehouse = nbdag.connection("warehouse")
@@ -36,6 +36,8 @@ WAYS = {
     "value": "token",
     "display": "display({'token': token, 'inside': [token]})",
     "pieces": "print(token[:5], end=''); sys.stdout.flush(); print(token[5:])\nfor c in token: print(c, end='', flush=True)",
+    "parts": "print(token[:9], token[-9:], token[4:14], reprlib.repr(token * 2), nbdag.secret('pem')[16:26])\n"
+    "print(textwrap.fill(token, 10)); warnings.warn(token[:12])",
     "subprocess": "os.system('echo $NBDAG_SECRET_API_TOKEN; echo $NBDAG_SECRET_API_TOKEN >&2')\n!env",
     "child": "print(subprocess.check_output([sys.executable, '-c', 'import nbdag; print(nbdag.secret(\"in_file\"))'], text=True))",
     "descriptor": "for c in token: os.write(1, c.encode())",
@@ -95,6 +97,7 @@ def forms(value: str) -> dict[str, str]:
             f"{name} in a URL": quote(part, safe=""),
             f"{name} in HTML": html.escape(part),
             f"{name}, its beginning": part[:9],
+            f"{name}, its middle": part[5:14],
             f"{name}, its end": part[-9:],
         }
     return found
@@ -140,6 +143,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_secret_is_found_nowhere(
     project: Path, service: tuple[str, list[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import _registry
 
-from nbdag.home import Home, find
+import nbdag.store
+from nbdag import runs
+from nbdag.home import Home, StorageUrlError, find, storage_place
 from nbdag.storage import (
-    MissingPackageError,
     Remote,
     StorageError,
     StoragePasswordError,
     UnwritableStorageError,
+    files_at,
     local_copy,
     upload_copy,
 )
 from nbdag.storage.folders import FolderMissingError, pack, unpack
-from nbdag.storage.host import CacheSizeError, cache_limit
+from nbdag.storage.host_cache import CacheFolderError, CacheSizeError, cache_folder, cache_limit
+from nbdag.storage.remote import DiskFullError, UnknownProtocolError
 from nbdag.values import LostValueError, ValueStore
 from nbdag.values.transfer import Transfer
 
@@ -101,9 +109,36 @@ def test_a_url_with_a_password_is_refused_without_showing_it() -> None:
     assert "topsecret" not in str(caught.value)
 
 
-def test_an_unknown_protocol_is_one_sentence() -> None:
-    with pytest.raises(MissingPackageError, match="the storage s4://data needs a package that is not installed"):
-        Remote("s4://data").check()
+def test_a_url_without_a_bucket_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageUrlError, match="the storage s3:// names no bucket or folder"):
+        storage_place("s3://", tmp_path)
+    with pytest.raises(StorageUrlError, match=r"s3:/data has no :// after its protocol; write a URL such as s3://bu"):
+        storage_place("s3:/data", tmp_path)
+    assert storage_place("./s3:/data", tmp_path) == f"{tmp_path}/s3:/data"
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("S3://data", "did you mean s3?"),
+        ("sftpp://data", "did you mean sftp?"),
+        ("simplecache::sftpp://data", "did you mean sftp?"),
+        ("xyzzy://data", "expected one such as s3, gs, az or sftp"),
+    ],
+)
+def test_an_unknown_protocol_is_one_sentence(url: str, advice: str) -> None:
+    protocol = url.partition("://")[0].removeprefix("simplecache::")
+    with pytest.raises(UnknownProtocolError) as caught:
+        Remote(url).check()
+    assert str(caught.value) == f"unknown protocol {protocol!r} of the storage {url}; {advice}"
+
+
+def test_a_protocol_that_a_program_has_registered_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mine(MemoryFileSystem):
+        protocol = "mine"
+
+    monkeypatch.setitem(_registry, "mine", Mine)
+    Remote(f"mine://{tmp_path.name}").check()
 
 
 def test_an_interrupted_upload_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,10 +210,51 @@ def test_a_value_moves_to_another_host_once(tmp_path: Path, monkeypatch: pytest.
     one, two = two_hosts(tmp_path)
     digest = store_of(one).save({"x": list(range(1000))}).outputs[0].digest
     one.upload([digest])
+    get, gets = Remote.get, []
+    monkeypatch.setattr(Remote, "get", lambda *words: (gets.append(words), get(*words)))
+    with ThreadPoolExecutor(4) as pool:  # attempts that start at once
+        list(pool.map(two.download, 4 * [[digest]]))
     two.download([digest])
-    monkeypatch.setattr(Remote, "get", lambda *_: pytest.fail("the value was downloaded again"))
+    assert len(gets) == 1
+    assert store_of(two).load(digest)["x"][-1] == 999
+
+
+def test_a_value_larger_than_the_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = two_hosts(tmp_path)
+    digest = store_of(one).save({"x": list(range(1000))}).outputs[0].digest
+    one.upload([digest])
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(DiskFullError, match=rf"has no space in /\S+ for {digest} of the storage \([\d,]+ bytes\)"):
+        two.download([digest])
+    assert [path for path in two.root.rglob("*") if path.is_file()] == []
+    monkeypatch.undo()
     two.download([digest])
     assert store_of(two).load(digest)["x"][-1] == 999
+
+
+def test_an_old_value_is_kept_without_sending_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    home = Home(tmp_path / "home", storage=f"memory://{tmp_path}/s")
+    nbdag.store.open(home).close()
+    host = Transfer(tmp_path / "one", home.remote_values)
+    used, unused = (store_of(host).save({"x": each}).outputs[0].digest for each in "ab")
+    host.upload([used, unused])
+    for path, file in MemoryFileSystem.store.items():
+        if str(tmp_path) in path:
+            file.created = datetime(2020, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr(Remote, "put", lambda *_: pytest.fail("the value was sent again"))
+    Transfer(host.root, host.origin).upload([used])
+    assert runs.gc(home=home).values == 1
+    names = {each.name.rpartition("/")[2] for each in files_at(str(home.remote)).files("values")}
+    assert names == {used, f"{used}.used"}
+    monkeypatch.setattr("nbdag.runs.actions.gc.GRACE", -10.0)
+    assert runs.gc(home=home).values == 1
+    assert list(files_at(str(home.remote)).files("values")) == []
 
 
 def test_a_value_takes_the_values_to_which_it_refers_along(tmp_path: Path) -> None:
@@ -220,10 +296,35 @@ def test_the_cache_deletes_the_values_that_were_used_the_longest_time_ago(
     assert [store_of(one).load(digest)["x"][0] for digest in digests] == ["0", "1", "2", "3", "4"]
 
 
+def test_two_processes_that_delete_at_once_delete_no_more_than_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = two_hosts(tmp_path)
+    digests = [store_of(one).save({"x": f"{n}" * 1000}).outputs[0].digest for n in range(5)]
+    one.upload(digests)
+    for age, digest in enumerate(digests):
+        os.utime(one.root / digest[:2] / digest, (age, age))
+    exists, other = Remote.exists, [Transfer(one.root, one.origin)]
+
+    def exists_after_the_other(*words: Any) -> bool:
+        while other:
+            other.pop().trim()
+        return exists(*words)
+
+    monkeypatch.setattr(Remote, "exists", exists_after_the_other)
+    monkeypatch.setenv("NBDAG_CACHE_SIZE", "4kB")
+    Transfer(one.root, one.origin).trim()
+    assert not other
+    assert {path.name for path in one.root.glob("*/*")} == set(digests[2:])
+
+
 def test_an_invalid_cache_size_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NBDAG_CACHE_SIZE", "much")
     with pytest.raises(CacheSizeError, match="invalid NBDAG_CACHE_SIZE 'much'; expected a size such as 500MB or 20GB"):
         cache_limit(tmp_path)
+    monkeypatch.setenv("NBDAG_CACHE", "30MB")
+    with pytest.raises(CacheFolderError, match=r"NBDAG_CACHE=30MB is a size, .* set NBDAG_CACHE_SIZE=30MB instead"):
+        cache_folder()
 
 
 # -- folders ----------------------------------------------------------------------------------------------------

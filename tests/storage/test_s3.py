@@ -111,6 +111,7 @@ def values(home: Home, run: runs.Run) -> list[object]:
     return [runs.load(run.dag, run=run.id, task="show", home=home)["result"]]
 
 
+@pytest.mark.slow
 def test_a_run_on_dask_exchanges_all_files_by_s3(
     s3: Gateway, cluster: str, home: Home, notebook: Path, other_host: Callable[[], Home]
 ) -> None:
@@ -202,11 +203,16 @@ def test_a_run_survives_a_busy_server(s3: Gateway, home: Home, notebook: Path) -
 
 
 def test_a_bucket_that_is_missing_or_read_only_ends_the_run_before_a_task_starts(
-    s3: Gateway, home: Home, notebook: Path
+    s3: Gateway, home: Home, notebook: Path, tmp_path: Path
 ) -> None:
     missing = replace(home, storage="s3://no-such-bucket/nbdag")
     with pytest.raises(UnwritableStorageError, match=r"s3://no-such-bucket/nbdag \(the bucket or folder does not"):
         runs.run(notebook, home=missing)
+    pinned = tmp_path / "pinned.ipynb"
+    cells = [nbformat.v4.new_code_cell(each) for each in ("%dag --with pinned.ipynb", "%%task a\n1")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), pinned)
+    with pytest.raises(UnwritableStorageError, match=r"s3://no-such-bucket/nbdag \(the bucket or folder does not"):
+        runs.export_airflow(pinned, storage="s3://no-such-bucket/nbdag")
     s3.forbidden = True
     try:
         with pytest.raises(UnwritableStorageError, match=r"cannot write to the storage s3://data/.*Access Denied") as e:
@@ -259,6 +265,7 @@ def test_gc_and_db_check_work_on_the_storage(s3: Gateway, home: Home, notebook: 
     assert [each.name.partition("/")[0] for each in stored.files("")] == ["owners"]
 
 
+@pytest.mark.slow
 def test_single_attempts_on_hosts_without_common_folders_pass_values_by_s3(
     s3: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,12 +62,16 @@ CHANGES = {
     "a frame's index": (frame, lambda x: setattr(x, "index", range(1, 501))),
     "a frame's attrs": (frame, lambda x: x.attrs.update(a=1)),
     "a series": (lambda: frame()["a"], lambda x: x.__setitem__(3, -1)),
+    "dates": (lambda: pd.Series(pd.date_range("2024", periods=3)), lambda x: x.__setitem__(1, pd.NaT)),
+    "a category": (lambda: pd.Series(pd.Categorical(["a", "b"])), lambda x: x.__setitem__(0, "b")),
     "a model": (model, lambda x: x.fit([[0.0], [1.0]], [0.0, 1.0])),
     "a generator of numbers": (lambda: np.random.default_rng(0), lambda x: x.normal()),
     "an old one": (lambda: random.Random(0), lambda x: x.random()),
     "a generator": (lambda: (n for n in range(3)), next),
     "an iterator": (lambda: iter([1, 2]), next),
     "a counter": (itertools.count, next),
+    "an iterator of tee": (lambda: itertools.tee(range(9))[0], next),
+    "an iterator of tee that calls a function": (lambda: itertools.tee(map(abs, [1, 2]))[0], next),
     "a text buffer": (lambda: io.StringIO("ab"), lambda x: x.read(1)),
 }
 
@@ -89,6 +93,14 @@ LOOKS = {
     "a frame's blocks merged": (frame, lambda x: x._consolidate_inplace()),
     "a frame's index looked up": (frame, lambda x: (x.loc[3], x.index.is_unique, x.columns.get_loc("a"))),
     "a series sliced": (lambda: frame()["a"], lambda x: (x.mean(), x[3:5], x.index.is_monotonic_increasing)),
+    "dates and durations taken apart": (
+        lambda: pd.Series(pd.to_timedelta(range(9), unit="h"), index=pd.date_range("2024-01-01", periods=9)),
+        lambda x: (x.index.day_of_week, x.index - x.index[0], x.dt.days, x.index.to_period("D").year),
+    ),
+    "periods and categories read": (
+        lambda: pd.DataFrame({"p": pd.period_range("2024", periods=3), "c": pd.Categorical(["a", "b", "a"])}),
+        lambda x: (x.p.array.year, x.p.dt.month, x.c.cat.codes, x.groupby("c", observed=True).size()),
+    ),
     "a cached property": (Thing, lambda x: x.slow),
     "a model asked": (fitted, lambda x: (x.predict([[1.0, 2.0]]), repr(x), x.get_params())),
     "an array reduced": (lambda: np.arange(1000.0), lambda x: (x.sum(), x.T, x.reshape(10, 100))),

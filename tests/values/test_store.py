@@ -157,6 +157,7 @@ def test_columns_of_a_frame_do_not_count_as_shared(store: ValueStore) -> None:
     assert saved.sharing == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["array", "frame"])
 def test_a_large_value_is_loaded_without_a_copy(store: ValueStore, elsewhere, kind: str) -> None:
     array = np.zeros(100 * MB // 8).reshape(-1, 8)

@@ -31,25 +31,41 @@ class CacheSizeError(NbdagError):
     template = "invalid NBDAG_CACHE_SIZE {text!r}; expected a size such as 500MB or 20GB"
 
 
+@error
+class CacheFolderError(NbdagError):
+    """NBDAG_CACHE is a size."""
+
+    exit_code = 2
+
+    text: str
+    template = "NBDAG_CACHE={text} is a size, but the variable names a folder; set NBDAG_CACHE_SIZE={text} instead"
+
+
 def cache_root(url: str) -> Path:
     """Return the folder of this host's copies of a storage, for hosts that may lack the home's folder."""
-    return _caches() / hashlib.sha256(url.encode()).hexdigest()[:16]
+    return cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def cached_paths(path: Path) -> list[Path]:
     """Return the paths that an attempt's notebook may have in the caches of this host."""
     name = Path(*path.parts[-6:])  # runs/DAG/RUN/tasks/TASK/TRY.ipynb
-    return [root / name for root in _caches().glob("*")]
+    return [root / name for root in cache_folder().glob("*")]
 
 
-def _caches() -> Path:
+def cache_folder() -> Path:
+    """Return the folder of this host for files that can be made again: NBDAG_CACHE, or the user's cache.
+
+    Raises `CacheFolderError`.
+    """
     chosen = os.environ.get(CACHE)
+    if chosen and (found := _SIZE.fullmatch(chosen)) and found[2] and not Path(chosen).is_dir():
+        raise CacheFolderError(chosen)
     return absolute(chosen) if chosen else absolute(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "nbdag"
 
 
 def cache_limit(folder: Path) -> int:
-    """Return the maximum size in bytes of the values in a folder: NBDAG_CACHE_SIZE, or 20 GB, but at most half of the
-    disk's free space.
+    """Return the maximum size in bytes of the values in a folder: NBDAG_CACHE_SIZE; if it is not set, 20 GB, or half
+    of the disk's free space if that is less.
     """
     text = os.environ.get(CACHE_SIZE)
     if text:

@@ -4,10 +4,10 @@ All messages pass through the method `send` of the kernel's session, in headless
 masked there. This includes the output of subprocesses, because ipykernel reads the standard streams of the process.
 While no secret is known, masking costs nothing.
 
-A value may be printed in pieces. So if the end of a stream's text could be the beginning of a secret, it is held back
-until more text follows, or until the kernel sends another message for the same cell. At the end of the cell, nothing is
-held back any longer. In a process that the kernel has forked, and in a thread that prints after the end of its cell,
-nothing is held back.
+A value may be printed in pieces. So if the end of a stream's text could be the beginning of a secret, this end is held
+back until more text follows, or until the kernel sends another message for the same cell. All of it is sent at the end
+of the cell. In a process that the kernel has forked, and in a thread that prints after the end of its cell, nothing is
+held back.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class _OutputMask:
             return self._send(stream, {**msg_or_type, "content": content}, None, parent, ident, *args, **more)
         return self._send(stream, msg_or_type, content, parent, ident, *args, **more)
 
-    # Nothing is sent while the lock is held: sending can wait for the thread that publishes, which also sends.
+    # Nothing is sent while the lock is held: sending can wait for the publishing thread, which may wait for the lock.
 
     def _released(self, cell: str, content: Mapping[str, Any], how: dict[str, Any]) -> dict[str, Any]:
         """Return the content of a stream's message with the part of its text that can be sent now."""

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from patience import LONG
 
-from nbdag.core.model.secret_forms import SecretValues
-from nbdag.secrets import kernel_output
-from nbdag.secrets.kernel_output import _OutputMask
+from nbdag.core.model.secret_masking import SecretValues
+from nbdag.secrets import kernel_output_masking
+from nbdag.secrets.kernel_output_masking import _OutputMask
 
 
 class Session:
@@ -35,7 +35,7 @@ class Session:
 def session(monkeypatch: pytest.MonkeyPatch) -> Session:
     values = SecretValues()
     values.add("hunter2secret")
-    monkeypatch.setattr(kernel_output, "known", values)
+    monkeypatch.setattr(kernel_output_masking, "known", values)
     monkeypatch.delenv("NBDAG_LOOKUPS", raising=False)
     made = Session()
     _OutputMask(made)
