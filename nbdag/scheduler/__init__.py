@@ -10,7 +10,8 @@ from .dead_runs import HEARTBEAT_TIMEOUT, fail_dead_runs, fail_run, is_dead, res
 from .due_runs import DueRun, DueRuns, condition_of, instances_of, new_run, next_date, scheduled_name, timetable_of
 from .owned_run import OwnedRun, TaskOutputs, task_outputs
 from .planning_views import new_instance, utc_datetime
-from .scheduler import HEARTBEAT_INTERVAL, Scheduler
+from .presence import HEARTBEAT_INTERVAL
+from .scheduler import Scheduler
 
 __all__ = [
     "HEARTBEAT_INTERVAL",

@@ -1,4 +1,4 @@
-"""Recover runs whose process is dead.
+"""Rules for runs whose process is dead: which runs they are, and what becomes of their attempts and tasks.
 
 `nbdag run` owns its run, so no other process continues the run if `nbdag run` is killed. A later command finds the
 unfinished run with a dead owner and fails it: every attempt gets an outcome, and slots of pools are released. An owner
@@ -10,15 +10,15 @@ running attempt, then terminates the attempts' remaining processes, and then res
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.model.job import Key, Result
 from ..core.model.states import ACTIVE, FINISHED, RunState, TaskState, move
-from ..executors import Executor
 from ..home import Home
 from ..processes.identity import Process, is_alive
-from ..processes.leftovers import terminate_leftovers
 from ..store.rows import Change, InstanceRow, RunRow, SchedulerRow
 
 if TYPE_CHECKING:
@@ -27,15 +27,20 @@ if TYPE_CHECKING:
 HEARTBEAT_TIMEOUT = 30.0  # seconds without a heartbeat after which a process on another host counts as dead
 
 
-def fail_dead_runs(store: Store, now: float, home: Home | None = None) -> list[RunRow]:
+# Function that kills the remaining processes of a dead scheduler's attempt. Its arguments are the scheduler and the
+# arguments of `Executor.terminate_leftovers`.
+Terminate = Callable[[SchedulerRow, Path, str], None]
+
+
+def fail_dead_runs(store: Store, now: float, home: Home, terminate: Terminate) -> list[RunRow]:
     """Fail every unfinished run whose process is dead; return these runs in their new state.
 
-    If `home` is given, also kill the remaining processes of these runs.
+    Use `terminate` first, to kill the remaining processes of these runs.
     """
     return [
         store.run(row.id)
         for row, scheduler in store.owned_runs()
-        if is_dead(scheduler, now) and _fail_dead_run(store, row, scheduler, now, home)
+        if is_dead(scheduler, now) and _fail_dead_run(store, row, scheduler, now, home, terminate)
     ]
 
 
@@ -45,13 +50,14 @@ def is_dead(scheduler: SchedulerRow, now: float) -> bool:
     return now - scheduler.heartbeat > HEARTBEAT_TIMEOUT if alive is None else not alive
 
 
-def _fail_dead_run(store: Store, row: RunRow, scheduler: SchedulerRow, now: float, home: Home | None) -> bool:
-    if home is not None:
-        instances = {each.id: each for each in store.instances([row.id])[row.id]}
-        for attempt in store.attempts([row.id])[row.id]:
-            if attempt.state is TaskState.RUNNING:
-                key = _key(row, replace(instances[attempt.instance], tries=attempt.try_number))
-                terminate_leftovers(home.attempt(key), home.mark(key))
+def _fail_dead_run(
+    store: Store, row: RunRow, scheduler: SchedulerRow, now: float, home: Home, terminate: Terminate
+) -> bool:
+    instances = {each.id: each for each in store.instances([row.id])[row.id]}
+    for attempt in store.attempts([row.id])[row.id]:
+        if attempt.state is TaskState.RUNNING:
+            key = _key(row, replace(instances[attempt.instance], tries=attempt.try_number))
+            terminate(scheduler, home.attempt(key), home.mark(key))
     return fail_run(
         store, row, f"the process that executed the run has ended (`nbdag run`, process {scheduler.pid})", now
     )
@@ -80,16 +86,19 @@ def fail_run(store: Store, row: RunRow, why: str, now: float) -> bool:
     return store.save(Change(run=run, instances=moved, ended=ended, at=now)) is not None
 
 
-def reset_attempts(store: Store, home: Home, executor: Executor, scheduler: str, now: float, why: str) -> list[str]:
+def reset_attempts(
+    store: Store, home: Home, terminate: Callable[[Path, str], None], scheduler: str, now: float, why: str
+) -> list[str]:
     """Fail every running attempt of a dead scheduler, and reset the tasks of these attempts.
 
-    Return the names of the tasks.
+    Return the names of the tasks. `terminate` kills the remaining processes of an attempt, as
+    `Executor.terminate_leftovers` does.
     """
     tasks = []
     for number in store.schedulers.runs_in_progress(scheduler):
         while True:  # repeat if another process saves first
             row = store.run(number)
-            found = _reset(store, home, executor, row, scheduler, now, why)
+            found = _reset(store, home, terminate, row, scheduler, now, why)
             if found is not None:
                 tasks += found
                 break
@@ -98,7 +107,13 @@ def reset_attempts(store: Store, home: Home, executor: Executor, scheduler: str,
 
 
 def _reset(
-    store: Store, home: Home, executor: Executor, row: RunRow, scheduler: str, now: float, why: str
+    store: Store,
+    home: Home,
+    terminate: Callable[[Path, str], None],
+    row: RunRow,
+    scheduler: str,
+    now: float,
+    why: str,
 ) -> list[str] | None:
     instances = {each.id: each for each in store.instances([row.id])[row.id]}
     ended, moved = [], []
@@ -107,7 +122,7 @@ def _reset(
             continue
         instance = instances[attempt.instance]
         result = _interrupted(row, replace(instance, tries=attempt.try_number), attempt.started, now, why)
-        executor.terminate_leftovers(home.attempt(result.key), home.mark(result.key))
+        terminate(home.attempt(result.key), home.mark(result.key))
         ended.append((instance, result))
         if instance.state in ACTIVE and instance.tries == attempt.try_number:
             state = TaskState.NONE if instance.state is TaskState.RESTARTING else TaskState.SCHEDULED

@@ -68,7 +68,7 @@ class DueRuns:
         self._retries: dict[tuple[str, str], datetime] = {}
 
     def poll(self, now: datetime, scheduler: str, owned: Collection[int]) -> tuple[list[DueRun], datetime | None]:
-        """Return the runs to own now, and the latest time of the next poll, or None if no further poll is needed."""
+        """Return the runs to own now, and by what time to poll again (None: no further poll is needed)."""
         self._create_due(now)
         watched = self._create_for_assets(now)
         wake = self._wake(now)

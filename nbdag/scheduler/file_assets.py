@@ -1,8 +1,8 @@
 """Watch the files that schedules name as assets: `on file:data/orders.csv`, also with wildcards.
 
-An asset whose name begins with `file:` has a new version when a file has changed since the last check, or since the
-asset's last event: it has another inode, size or date of modification. So a file that replaces another one and keeps an
-older date, as `cp -p` and `mv` do, is seen, except while no scheduler runs and no event has recorded the file. A name
+An asset whose name begins with `file:` has a new version when a file has another inode, size or date of modification
+than at the last check, or at the asset's last event. So a file that replaces another and has an older date (`cp -p`,
+`mv`) is noticed too. It is missed only if no scheduler runs and no event has recorded the earlier file. A name
 with wildcards stands for all files that match. A changed file counts only when its last change is two seconds old, so
 that a file that is still being written starts no run.
 """
@@ -71,7 +71,7 @@ class WatchedFiles:
         return self._next
 
     def _changed(self, name: str, cwd: str, latest: AssetEvent | None, since: float, settled: float) -> _File | None:
-        """Return the file of an asset that has changed, and changed last, or None. Record what was seen.
+        """Return the file of an asset that has changed most recently since the last check, or None. Record this check.
 
         A file that has changed after `settled` is seen at a later check.
         """

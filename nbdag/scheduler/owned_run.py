@@ -14,6 +14,7 @@ from ..core.model.states import RUN_FINISHED, TaskState
 from ..core.planning.assemble import StoredOutputs
 from ..core.planning.deadlines import MissedDeadline
 from ..core.planning.plan_types import Instance, InstanceKey
+from ..core.planning.pools import Claim
 from ..store.rows import AttemptRow, InstanceRow, RunRow
 from .planning_views import utc_datetime
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 MISSED = "NB480"  # problem code of the note about a missed deadline
 # Key: task; value: stored outputs of the task's instances by map index.
 TaskOutputs = dict[str, dict[int, StoredOutputs]]
-# The state of a run in the store; the dict maps each borrowed task to the run with the task's values.
+# (instances, attempts, borrowed tasks) of a run in the store. Key: borrowed task; value: the run with its values.
 StoredState = tuple[list[InstanceRow], list[AttemptRow], dict[str, int]]
 
 
@@ -41,11 +42,12 @@ class OwnedRun:
     # Tasks whose missed deadline is recorded; None stands for the run itself.
     missed: frozenset[str | None] = frozenset()
     missed_now: tuple[MissedDeadline, ...] = ()  # deadlines that the last saved step recorded as missed
-    most: int | None = None  # limit on running runs of the DAG and kind of this run, while the run is queued
+    most: int | None = None  # only for a queued run: how many runs of the same DAG and kind may run at once
     planned: dict[InstanceKey, tuple[InstanceRow, Instance]] = field(
         default_factory=dict
     )  # results of `planning_instance`
-    # Whether a step before `wake` would change nothing, unless an attempt ends or another process saves.
+    claims: dict[InstanceKey, Claim] = field(default_factory=dict)  # claims of slots, which never change during a run
+    # Whether no step is needed before the time `wake`, except when an attempt ends or another process saves.
     idle: bool = False
     wake: datetime | None = None
     blocked: bool = False  # whether every remaining task waits for the previous run

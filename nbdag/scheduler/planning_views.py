@@ -30,8 +30,12 @@ def planning_instance(row: InstanceRow) -> Instance:
     )
 
 
-def claim_of(active: ActiveRow) -> Claim:
-    """Return the slots of a pool that a queued or running task instance occupies."""
+def claim_of(active: ActiveRow, here: str = "") -> Claim:
+    """Return the slots of a pool that a queued or running task instance occupies.
+
+    The instance's resources count only if the instance runs on the machine `here`, and not on a host of a cluster.
+    """
+    is_here = bool(here) and active.host == here and not active.offers.get("may_grow")
     return Claim(
         dag_id=active.dag,
         run_id=active.run,
@@ -42,6 +46,7 @@ def claim_of(active: ActiveRow) -> Claim:
         position=0,
         pool=active.pool,
         slots=active.slots,
+        resources=tuple(active.resources.items()) if is_here else (),
     )
 
 
@@ -59,7 +64,13 @@ def previous_states(store: Store, row: RunRow) -> dict[str, list[TaskState]] | N
 def new_instance(dag: Dag, task: str) -> NewInstance:
     """Return a new instance of a task, to be recorded."""
     options = dag.tasks[task].options
-    return NewInstance(task=task, position=layout(dag).position[task], pool=options.pool, slots=options.slots)
+    return NewInstance(
+        task=task,
+        position=layout(dag).position[task],
+        pool=options.pool,
+        slots=options.slots,
+        resources=dict(options.resources),
+    )
 
 
 def run_view(row: RunRow) -> RunView:

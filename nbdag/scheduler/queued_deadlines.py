@@ -1,7 +1,6 @@
-"""Deadlines of runs that are queued: a run that has not started misses its deadlines like any other.
+"""Check the deadlines of queued runs: a run can miss a deadline before it starts.
 
-A scheduler checks them for the runs that nothing executes yet. Those of runs that have started are a part of each
-step; see `run_step`.
+The deadlines of runs that have started are checked in each step; see `run_step`.
 """
 
 from __future__ import annotations

@@ -12,21 +12,21 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from ..core.cells.ignore_comments import ignored_in_run
 from ..core.dataflow.file_order import conflicts_of_run
 from ..core.model.dag import Task
 from ..core.model.events import Event
-from ..core.model.job import CANCELLED, FilesOfAttempt, Key, Note, Result
+from ..core.model.job import CANCELLED, TIMED_OUT, FilesOfAttempt, Key, Note, Result
 from ..core.model.states import ACTIVE, FINISHED, RUN_FINISHED, RunState, TaskState, move
 from ..core.model.text import join_names
 from ..core.options.option_types import write_duration
-from ..core.options.options import TaskOptions
 from ..core.planning.assemble import StoredOutputs
 from ..core.planning.dag_layout import layout
 from ..core.planning.deadlines import MissedDeadline
 from ..core.planning.plan import expansion_of, plan
 from ..core.planning.plan_types import Instance, InstanceKey, Plan
 from ..core.planning.pools import Claim, claims
-from ..core.planning.retries import retry_at, why_not_retried
+from ..core.planning.retries import judged, retry_at
 from ..core.schedule.assets import DAG_PREFIX, located
 from ..store.rows import AssetEvent, CachedOutcome, Change, InstanceRow, NewAttempt, NewInstance
 from .owned_run import MISSED, OwnedRun
@@ -54,6 +54,7 @@ class RunStep:
         self.notes: list[Note] = []  # notes about the run as a whole
         self.missed: list[MissedDeadline] = []  # deadlines that this step records as missed
         self.asset_events: list[AssetEvent] = []
+        self.hosts: dict[Key, str] = {}  # hosts of attempts that have started
         self.given_up: list[tuple[InstanceRow, Result]] = []  # attempts that ended between two polls
         self._messages: dict[InstanceKey, str] = {}
 
@@ -70,21 +71,15 @@ class RunStep:
                 result = replace(result, started=self.paused.pop(key))
             if result.ended < result.started:  # the clock was set back while the attempt was running
                 result = replace(result, ended=result.started)
-            if result.state is TaskState.FAILED and not result.final:
-                result = self._with_refusal(instance.task, result)
+            if instance.task in self.run.dag.tasks:
+                result = judged(self.run.dag.tasks[instance.task].options, result)
+            if result.notes:
+                ignored = ignored_in_run(self.run.dag, instance.task)
+                result = replace(result, notes=tuple(each for each in result.notes if each.code not in ignored))
             self.ended.append((instance, result))
             if instance.state in ACTIVE:
                 self._apply_result(key, instance, result)
                 self._record_assets(instance, result)
-
-    def _with_refusal(self, task: str, result: Result) -> Result:
-        """Mark a failure as final if `--retry-on` or `--retry-if` excludes a retry."""
-        options = self.run.dag.tasks[task].options if task in self.run.dag.tasks else TaskOptions()
-        refused = why_not_retried(options, result.kinds, result.retry)
-        if not refused:
-            return result
-        error = f"{result.error} (not retried: {refused})" if result.error and options.retries else result.error
-        return replace(result, final=True, error=error)
 
     def _apply_result(self, key: InstanceKey, instance: InstanceRow, result: Result) -> None:
         if instance.state is TaskState.RESTARTING:
@@ -106,7 +101,8 @@ class RunStep:
                 self._move(key, TaskState.SKIPPED, result.error or "", short_circuit=result.short_circuit)
             case TaskState.UP_FOR_RESCHEDULE if _waited_too_long(task, result):
                 seconds = task.options.timeout or 0.0
-                late = replace(result, state=TaskState.FAILED, error=f"timed out after {seconds:g} s of waiting")
+                error = f"timed out after {seconds:g} s of waiting"
+                late = judged(task.options, replace(result, state=TaskState.FAILED, error=error, kinds=TIMED_OUT))
                 self.ended[-1] = (instance, late)
                 self._apply_result(key, instance, late)
             case TaskState.UP_FOR_RESCHEDULE:
@@ -164,7 +160,7 @@ class RunStep:
         self._set_elements(key[0], dict(enumerate(result.elements)), result.length or 0)
 
     def _expand_in_step(self) -> None:
-        """Give tasks that are in step with another the instances of their leader, with the elements that both share."""
+        """Give each task with --in-step one instance per instance of the task that it follows, with its elements."""
         followers = layout(self.run.dag).leads
         of: dict[str, dict[int, InstanceRow]] = {task: {} for each in followers.items() for task in each}
         for (task, index), each in self.instances.items() if followers else ():
@@ -202,6 +198,7 @@ class RunStep:
                     map_index=new.map_index,
                     pool=mine[0].pool,
                     slots=mine[0].slots,
+                    resources=mine[0].resources,
                     element=elements.get(new.map_index, {}),
                 )
             )
@@ -257,12 +254,19 @@ class RunStep:
 
     def ready_claims(self) -> tuple[Claim, ...]:
         """Return claims of slots for the tasks that are ready to start."""
-        return claims(self.run.dag, run_view(self.row), self.plan.ready)
+        return self._claims(self.plan.ready)
 
     def active_claims(self) -> tuple[Claim, ...]:
         """Return the claims of the tasks that hold a slot."""
         busy = [planning_instance(each) for each in self.instances.values() if each.state in ACTIVE]
-        return claims(self.run.dag, run_view(self.row), busy)
+        return self._claims(busy)
+
+    def _claims(self, instances: Sequence[Instance]) -> tuple[Claim, ...]:
+        """Return the claims of these instances; they are cached, because a large run needs thousands in each step."""
+        known = self.run.claims
+        new = [each for each in instances if each.key not in known]
+        known.update(zip((each.key for each in new), claims(self.run.dag, run_view(self.row), new), strict=True))
+        return tuple(known[each.key] for each in instances)
 
     def start(self, claim: Claim, cache_key: str | None = None, earlier: CachedOutcome | None = None) -> None:
         """Start a task that got a slot. With `earlier`, the task ends immediately with that earlier outcome."""
@@ -286,6 +290,7 @@ class RunStep:
                 started=at,
                 ended=at,
                 outputs=earlier.outputs,
+                metrics=earlier.metrics,
                 notes=earlier.notes,
             )
             self.ended.append((instance, result))
@@ -339,7 +344,8 @@ class RunStep:
         folder = f"{self.row.cwd.rstrip('/')}/"
         for conflict in conflicts_of_run(self.run.dag, [*earlier, *ended]):
             message = f"{conflict.message(lambda path: path.removeprefix(folder))}; {conflict.remedy}"
-            self.notes.append(Note(code="NB470", name=conflict.second, message=message))
+            if "NB470" not in ignored_in_run(self.run.dag, conflict.second):
+                self.notes.append(Note(code="NB470", name=conflict.second, message=message))
 
     @property
     def starts(self) -> bool:
@@ -369,14 +375,17 @@ class RunStep:
         """Return whether a task took an earlier outcome, so that its downstream tasks may start immediately."""
         return any(each.cached is not None for each in self.begun)
 
-    def change(self, scheduler: str, pools: Mapping[str, int]) -> Change | None:
+    def change(
+        self, scheduler: str, pools: Mapping[str, int], resources: Mapping[str, float] | None = None, host: str = ""
+    ) -> Change | None:
         """Return the change to save, or None if nothing changes.
 
-        The store checks that the change does not exceed the pools.
+        The store checks that the change does not exceed the pools, and the resources of the scheduler's machine. `host`
+        is the host that executes the new attempts; "" if it is unknown.
         """
         moved = [each for _, each in self._moved()]
         if self.row is self.run.row and not (
-            moved or self.ended or self.given_up or self.added or self.dropped or self.notes
+            moved or self.ended or self.given_up or self.added or self.dropped or self.notes or self.hosts
         ):
             return None
         return Change(
@@ -390,10 +399,19 @@ class RunStep:
             notes=self.notes,
             events=self.asset_events,
             pools=pools,
+            resources=resources or {},
             at=self.now.timestamp(),
             scheduler=scheduler,
+            host=host or None,
+            hosts=self._located(),
             most=self.run.most if self.row.state is RunState.RUNNING and self.starts else None,
         )
+
+    def _located(self) -> list[tuple[InstanceRow, str]]:
+        if not self.hosts:
+            return []
+        found = ((each, self.hosts.get(self.run.key(each))) for each in self.instances.values())
+        return [(each, host) for each, host in found if host is not None]
 
     def events(self) -> list[Event]:
         """Return the events to report once this step is saved."""

@@ -12,8 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from queue import Empty, SimpleQueue
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..core.model.dag import Dag
@@ -24,34 +23,36 @@ from ..core.planning.assemble import assemble
 from ..core.planning.dag_layout import layout
 from ..core.planning.pools import Claim, assign_slots, implicit_pools
 from ..errors import NbdagError
-from ..executors import Executor
+from ..executors import Choice, Executor
 from ..home import Home
 from ..processes.identity import this_process
 from ..store.rows import AttemptRow, CachedOutcome, InstanceRow, RunRow, SchedulerRow
 from .owned_run import OwnedRun, borrowed_outputs, load_states
 from .planning_views import claim_of, previous_states
+from .presence import HEARTBEAT_INTERVAL, Presence
 from .result_cache import ResultCache
+from .results import Results
 from .run_step import RunStep
 
 if TYPE_CHECKING:
     from ..store.store import Store
     from .due_runs import DueRuns
 
-HEARTBEAT_INTERVAL = 5.0  # seconds between two heartbeats
 POLL_INTERVAL = 0.2  # seconds between two polls of the store's count of changes by other processes
 SLOW_POLL_INTERVAL = 1.0  # seconds between two polls of a database that has no count of changes
 # Maximum wait in seconds for a database server that restarts; shorter than HEARTBEAT_TIMEOUT, after which other
 # processes treat this scheduler as dead.
 RECONNECT_TIMEOUT = 25.0
 QUEUED, RUNNING = TaskState.QUEUED, TaskState.RUNNING
-_WAKE_UP = None  # an item for the queue of results that only ends `wait`
 
 
 class Scheduler:
     """Executes the runs that it owns, with one executor, until they end.
 
-    `read` returns the notebook of a run. `is_ready` returns whether a due run can be owned yet. `on_event` receives
-    each event, and `on_saved` each changed run; both are called in the scheduler's thread, after the change is saved.
+    `executor` was created from `choice`. The choice is recorded: if this process dies, another process needs it to
+    terminate the attempts. `read` returns the notebook of a run. `is_ready` returns whether a due run can be owned yet.
+    `on_event` receives each event, and `on_saved` each changed run; both are called in the scheduler's thread, after
+    the change is saved.
     """
 
     def __init__(
@@ -69,10 +70,12 @@ class Scheduler:
         on_error: Callable[[RunRow, NbdagError], None] | None = None,
         is_ready: Callable[[RunRow], bool] = lambda run: True,
         poll_interval: float = POLL_INTERVAL,
+        choice: Choice | None = None,
     ) -> None:
         self.id = uuid.uuid4().hex
         self._store = store
         self._executor = executor
+        self._choice = choice or Choice()
         self._home = home
         self._read = read
         self._kernels = kernels
@@ -85,8 +88,7 @@ class Scheduler:
         self._poll_interval = poll_interval
         self._runs: dict[int, OwnedRun] = {}
         self._submitted: dict[Key, int] = {}  # key: attempt at the executor; value: id of the run's record
-        self._results: SimpleQueue[Result | None] = SimpleQueue()
-        self._received: list[Result] = []  # results that are not saved yet
+        self._results = Results()
         self._others: tuple[Claim, ...] = ()  # claims of tasks of other schedulers, which occupy slots of the pools
         self._pools: dict[str, int] = {}
         self._seen: Hashable | None = None  # the store's count of changes at the last poll; None forces a poll
@@ -94,28 +96,16 @@ class Scheduler:
         self._draining = False
         self._cache = ResultCache(store, home)
         self._pending: list[Job] = []  # jobs whose attempts are recorded, but not yet submitted to the executor
-        self._last_heartbeat: datetime | None = None
+        self._presence = Presence(self.id, store, executor, self._choice)
 
     def register(self, alive: Callable[[SchedulerRow], bool] | None = None) -> SchedulerRow | None:
         """Register this process as a scheduler and start the executor; return None.
 
         If `alive` is given and returns true for another scheduler, do not register, and return that scheduler.
         """
-        now, process = self._clock(), this_process()
-        at = now.timestamp()
-        me = SchedulerRow(
-            id=self.id,
-            host=process.host,
-            pid=process.pid,
-            birth=process.start_time,
-            started=at,
-            heartbeat=at,
-            kind="run" if self._due_runs is None else "scheduler",
-            jobs=self._executor.slots,
-        )
-        other = self._store.schedulers.register(me, alive)
+        kind = "run" if self._due_runs is None else "scheduler"
+        other = self._presence.register(self._clock(), kind, alive)
         if other is None:
-            self._last_heartbeat = now
             self._executor.start(self._results.put)
         return other
 
@@ -127,16 +117,16 @@ class Scheduler:
     def stop(self) -> None:
         """Cancel every owned run at the next tick. Safe in a signal handler and in any thread."""
         self._stopping = True
-        self._results.put(_WAKE_UP)
+        self._results.wake()
 
     def drain(self) -> None:
         """Start no more attempts. Safe in a signal handler and in any thread."""
         self._draining = True
-        self._results.put(_WAKE_UP)
+        self._results.wake()
 
     def wake(self) -> None:
         """End a `wait`, so that the loop ticks now. Safe in a signal handler and in any thread."""
-        self._results.put(_WAKE_UP)
+        self._results.wake()
 
     def refresh(self) -> None:
         """Read the store at the next tick. Call this after this process itself has changed the store."""
@@ -206,23 +196,23 @@ class Scheduler:
         self._on_event = lambda event: None
         self._executor.stop()
         now = self._clock()
-        self._received += _drained(self._results)
-        ended = {result.key for result in self._received}
-        self._received += [_terminated(key, now.timestamp()) for key in self._submitted if key not in ended]
+        self._results.receive()
+        ended = {result.key for result in self._results.unsaved}
+        for key in self._submitted:
+            if key not in ended:
+                self._results.put(_terminated(key, now.timestamp()))
         # An error of the store is ignored, because the caller has already reported it.
         with contextlib.suppress(NbdagError):
             self.tick(now)
 
     def tick(self, now: datetime) -> datetime | None:
-        """Do everything that can be done now. Return when the next tick is due; an event may require a tick earlier."""
-        if (
-            self._last_heartbeat is None
-            or now - self._last_heartbeat >= timedelta(seconds=HEARTBEAT_INTERVAL)
-            or now < self._last_heartbeat
-        ):
-            self._store.schedulers.record_heartbeat(self.id, now.timestamp())
-            self._last_heartbeat = now
-        self._received += _drained(self._results)
+        """Take all steps that are due. Return when the next tick is due; an event may require a tick earlier."""
+        if self._presence.is_due(now):
+            self._presence.record_heartbeat(now)
+            for key in self._presence.find_hosts(self._submitted):
+                if self._submitted[key] in self._runs:
+                    self._runs[self._submitted[key]].idle = False  # the next step records the host
+        self._results.receive()
         self._poll_store()
         self._submit_pending()
         wake = self._own_due_runs(now)
@@ -234,7 +224,7 @@ class Scheduler:
                 wake = self._own_due_runs(now)  # a run has ended, so a queued run may start
                 again = not before.issuperset(self._runs)
         # Discard results of attempts that this scheduler did not submit, and duplicate results.
-        self._received = [result for result in self._received if result.key in self._submitted]
+        self._results.keep(self._submitted)
         return min((at for at in (wake, *(run.wake for run in self._runs.values())) if at), default=None)
 
     def _own_due_runs(self, now: datetime) -> datetime | None:
@@ -274,7 +264,7 @@ class Scheduler:
         """Do one step for every run that may change; return whether another step must follow immediately."""
         steps = {}
         results: dict[int | None, list[Result]] = {}
-        for result in self._received:
+        for result in self._results.unsaved:
             results.setdefault(self._submitted.get(result.key), []).append(result)
         for number, run in self._runs.items():
             mine = results.get(number, [])
@@ -283,6 +273,8 @@ class Scheduler:
                 continue
             step = steps[number] = RunStep(run, now)
             step.record_results(mine)
+            found = self._presence.new_hosts.items()
+            step.hosts = {key: host for key, host in found if self._submitted.get(key) == number}
             past = previous_states(self._store, run.row) if run.depends_on_previous else None
             step.advance(cancelled=self._stopping or run.row.cancel_asked is not None, previous=past)
         self._assign_slots(steps.values())
@@ -313,7 +305,14 @@ class Scheduler:
         ]
         active = [claim for step in (*steps, *asleep) for claim in step.active_claims()]
         busy = self.busy - sum(len(step.ended) for step in steps)
-        taken = assign_slots(ready, [*active, *self._others], pools=self._pools, jobs=self._executor.slots, busy=busy)
+        taken = assign_slots(
+            ready,
+            [*active, *self._others],
+            pools=self._pools,
+            jobs=self._executor.slots,
+            busy=busy,
+            offers=self._executor.offers,
+        )
         by_run = {(step.row.dag, step.row.name): step for step in steps}
         for claim in taken.start:
             step = by_run[claim.dag_id, claim.run_id]
@@ -336,7 +335,9 @@ class Scheduler:
         """
         if step.ends:
             step.compare_files(self._store.files(step.row.id))
-        change = step.change(self.id, self._pools)
+        offers = self._executor.offers
+        limits = offers.hosts[0] if offers is not None and not offers.may_grow else {}
+        change = step.change(self.id, self._pools, limits, self._executor.host)
         if change is None:
             step.mark_idle()
             self._mark_ended(results)
@@ -349,6 +350,7 @@ class Scheduler:
             return None
         step.commit(added)
         self._mark_ended(results)  # called before the callbacks, because a callback may raise
+        self._presence.recorded(step.hosts)
         self._submitted.update(dict.fromkeys((job.key for job in jobs), step.row.id))
         self._pending += jobs
         self._submit_pending()
@@ -362,9 +364,7 @@ class Scheduler:
     def _mark_ended(self, results: Sequence[Result]) -> None:
         for result in results:
             self._submitted.pop(result.key, None)
-        # A result must not be used again: a sensor whose next poll is due at once has been submitted with the same key.
-        used = {id(result) for result in results}
-        self._received = [result for result in self._received if id(result) not in used]
+        self._results.remove(results)
 
     def _submit_pending(self) -> None:
         while self._pending:
@@ -376,7 +376,7 @@ class Scheduler:
             self._executor.cancel(key)
 
     def _to_come(self, step: RunStep) -> int | None:
-        """Return how many attempts may follow those that start now, or None if nobody knows."""
+        """Return how many attempts may follow those that start now, or None if the number is unknown."""
         if self._due_runs is not None:
             return None
         waiting = 0
@@ -448,7 +448,11 @@ class Scheduler:
             return
         self._seen = count
         self._pools = {**implicit_pools(run.dag for run in self._runs.values()), **self._store.pools()}
-        self._others = tuple(claim_of(each) for each in self._store.active_instances() if each.number not in self._runs)
+        # The resources of another host, or of a cluster, are not shared with tasks of other schedulers.
+        offers = self._executor.offers
+        here = this_process().host if offers is not None and not offers.may_grow else ""
+        active = self._store.active_instances()
+        self._others = tuple(claim_of(each, here) for each in active if each.number not in self._runs)
         revisions = self._store.revisions(list(self._runs))
         for number, run in list(self._runs.items()):
             if number not in revisions:
@@ -467,26 +471,10 @@ class Scheduler:
         if wake is not None:
             until = min(until, time.monotonic() + max(0.0, (wake - self._clock()).total_seconds()))
         while True:
-            try:
-                first = self._results.get(timeout=min(self._poll_interval, max(0.0, until - time.monotonic())))
-            except Empty:
-                if time.monotonic() >= until or self._store.changes() != self._seen:
-                    return
-                continue
-            if first is not None:
-                self._received.append(first)
-            return
-
-
-def _drained(results: SimpleQueue[Result | None]) -> list[Result]:
-    found: list[Result] = []
-    while True:
-        try:
-            each = results.get_nowait()
-        except Empty:
-            return found
-        if each is not None:
-            found.append(each)
+            if self._results.wait(min(self._poll_interval, max(0.0, until - time.monotonic()))):
+                return
+            if time.monotonic() >= until or self._store.changes() != self._seen:
+                return
 
 
 def _terminated(key: Key, now: float) -> Result:

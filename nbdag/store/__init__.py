@@ -1,5 +1,4 @@
-"""The store of all runs: an SQLite database in the home by default, or the PostgreSQL database that `NBDAG_DB_URL`
-names.
+"""The store of all runs: the SQLite database in the home, or the PostgreSQL database that `NBDAG_DB_URL` names.
 
 `schema` defines the tables, `migrations` upgrades older databases, and `database` connects. `store` has all queries and
 changes; `rows` has the classes of their arguments and results. Only this package uses SQL.

@@ -1,18 +1,18 @@
-"""Events of assets: recorded when a new version exists, and used once by each pipeline whose schedule needs them."""
+"""Events of assets. An event records a new version; each pipeline whose schedule needs the asset uses it once."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, delete, func, insert, select
+from sqlalchemy import Connection, Table, and_, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from . import schema as t
 from .database import Database
-from .inserts import add_runs
-from .mapping import from_row, to_row
+from .mapping import from_row
 from .rows import AssetEvent, NewInstance, NewRun, RunRow
+from .saving import add_events, add_runs
 
 _FILES_LOCK = 7236355  # key of an advisory lock; the number itself has no meaning
 _OVERLAP = 3600.0  # maximum duration in seconds of a transaction that records an event
@@ -27,6 +27,7 @@ class AssetRow:
     latest: AssetEvent | None
     producers: tuple[tuple[str, str], ...]  # tasks of deployed pipelines that produce the asset, each as (DAG, task)
     consumers: tuple[str, ...]  # deployed DAGs whose schedules name the asset
+    readers: tuple[tuple[str, str], ...] = ()  # tasks of deployed pipelines that read the asset, each as (DAG, task)
 
 
 class Assets:
@@ -49,7 +50,8 @@ class Assets:
             newest = last.subquery()
             query = select(t.asset_events, newest.c.number).join(newest, newest.c.id == t.asset_events.c.id)
             events = {row.asset: (row.number, from_row(AssetEvent, row)) for row in connection.execute(query)}
-            needs, producers = _needs(connection), _producers(connection)
+            needs = _needs(connection)
+            producers, readers = _tasks(connection, t.asset_producers), _tasks(connection, t.asset_readers)
         return [
             AssetRow(
                 name=name,
@@ -57,8 +59,9 @@ class Assets:
                 latest=events[name][1] if name in events else None,
                 producers=tuple(producers.get(name, ())),
                 consumers=tuple(needs.get(name, ())),
+                readers=tuple(readers.get(name, ())),
             )
-            for name in sorted({*events, *needs, *producers})
+            for name in sorted({*events, *needs, *producers, *readers})
         ]
 
     def events(self, asset: str | None = None, limit: int | None = None) -> list[tuple[AssetEvent, dict[str, str]]]:
@@ -75,7 +78,10 @@ class Assets:
         return [(each, runs.get(each.id, {})) for each in found]
 
     def needed(self) -> dict[str, list[tuple[str, float]]]:
-        """Return the assets that schedules need, by name, as (working directory, time since which events count)."""
+        """Return the assets that schedules need.
+
+        Each schedule has one entry for an asset: (working directory, time since which events count).
+        """
         query = select(t.asset_needs.c.asset, t.dags.c.cwd, t.dags.c.events_since).join(
             t.dags, t.dags.c.id == t.asset_needs.c.dag_id
         )
@@ -86,8 +92,9 @@ class Assets:
         return found
 
     def add_changed(self, events: Sequence[AssetEvent]) -> None:
-        """Record events of watched files, unless the asset's last event has the same facts: another scheduler has
-        recorded the same change.
+        """Record events of watched files.
+
+        An event with the same facts as its asset's last event is left out: another scheduler has recorded the change.
         """
         with self._database.writing() as connection:
             if not self._database.sqlite:
@@ -104,9 +111,9 @@ class Assets:
             return _latest(connection, assets)
 
     def unused(self, dag: str | None = None) -> dict[str, list[AssetEvent]]:
-        """Return, by DAG, the events that may start runs of deployed DAGs that are not paused.
+        """Return the events that may start runs, by DAG, oldest first.
 
-        The oldest event is first.
+        Only deployed DAGs that are not paused are included.
         """
         query = (
             select(t.asset_events, t.asset_needs.c.dag_id.label("needed_by"))
@@ -144,7 +151,7 @@ class Assets:
                     .where(t.dags.c.id == new.dag, t.dags.c.events_since < since)
                     .values(events_since=since)
                 )
-                return add_runs(connection, [new], instances)[0]
+                return add_runs(connection, [new], instances, self._database.files_id())[0]
         except IntegrityError:
             return None
 
@@ -176,26 +183,22 @@ def _latest(connection: Connection, assets: Collection[str]) -> dict[str, AssetE
     return {row.asset: from_row(AssetEvent, row) for row in connection.execute(query)}
 
 
-def add_events(connection: Connection, events: Sequence[AssetEvent]) -> None:
-    """Record events in an open transaction."""
-    rows = [to_row(each) for each in events]
-    for row in rows:
-        row.pop("id")
-    if rows:
-        connection.execute(insert(t.asset_events), rows)
-
-
 def set_needs(
-    connection: Connection, dag: str, needs: Collection[str], produces: Mapping[str, Collection[str]]
+    connection: Connection,
+    dag: str,
+    needs: Collection[str],
+    produces: Mapping[str, Collection[str]],
+    reads: Mapping[str, Collection[str]],
 ) -> None:
-    """Record which assets a deployed DAG needs, and which assets its tasks produce (by task)."""
-    for table in (t.asset_needs, t.asset_producers):
+    """Record which assets a deployed DAG needs, and which assets its tasks produce and read (by task)."""
+    for table in (t.asset_needs, t.asset_producers, t.asset_readers):
         connection.execute(delete(table).where(table.c.dag_id == dag))
     if needs:
         connection.execute(insert(t.asset_needs), [{"dag_id": dag, "asset": asset} for asset in needs])
-    made = [{"dag_id": dag, "task": task, "asset": asset} for task, assets in produces.items() for asset in assets]
-    if made:
-        connection.execute(insert(t.asset_producers), made)
+    for table, assets_of in ((t.asset_producers, produces), (t.asset_readers, reads)):
+        rows = [{"dag_id": dag, "task": task, "asset": asset} for task, names in assets_of.items() for asset in names]
+        if rows:
+            connection.execute(insert(table), rows)
 
 
 def _needs(connection: Connection) -> dict[str, list[str]]:
@@ -205,9 +208,9 @@ def _needs(connection: Connection) -> dict[str, list[str]]:
     return found
 
 
-def _producers(connection: Connection) -> dict[str, list[tuple[str, str]]]:
+def _tasks(connection: Connection, table: Table) -> dict[str, list[tuple[str, str]]]:
+    """Return the tasks in a table by asset, each as (DAG, task)."""
     found: dict[str, list[tuple[str, str]]] = {}
-    query = select(t.asset_producers).order_by(t.asset_producers.c.dag_id, t.asset_producers.c.task)
-    for row in connection.execute(query):
+    for row in connection.execute(select(table).order_by(table.c.dag_id, table.c.task)):
         found.setdefault(row.asset, []).append((row.dag_id, row.task))
     return found

@@ -10,9 +10,9 @@ from sqlalchemy import insert, select, text
 from ..core.model.states import RunState
 from . import schema as t
 from .database import Database
-from .inserts import create_runs
 from .mapping import from_row
 from .rows import BackfillRow, NewInstance, NewRun, RunRow
+from .saving import create_runs
 
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 
@@ -49,7 +49,8 @@ class Backfills:
             if connection.execute(unfinished.limit(1)).first():
                 return None
             number = connection.execute(insert(t.backfills).values(values).returning(t.backfills.c.id)).scalar_one()
-            return create_runs(connection, [replace(each, backfill=number) for each in runs], instances)
+            numbered = [replace(each, backfill=number) for each in runs]
+            return create_runs(connection, numbered, instances, self._database.files_id())
 
     def newest(self, dags: Iterable[str]) -> dict[str, BackfillRow]:
         """Return the newest backfill of each of these DAGs, by DAG; DAGs without a backfill are omitted."""

@@ -26,7 +26,7 @@ class RunMark:
 
 
 class Changes:
-    """The part of the `Store` for those who watch it."""
+    """The part of the `Store` for detecting changes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -44,19 +44,19 @@ class Changes:
             return list(found.values())
 
     def deployments(self) -> dict[str, Hashable]:
-        """Return a value for each deployed DAG that differs once its deployment has changed."""
+        """Return, for each deployed DAG, a value that changes whenever the deployment changes."""
         columns = (t.dags.c.id, t.dags.c.digest, t.dags.c.deployed, t.dags.c.paused, t.dags.c.next_date)
         query = select(*columns).where(t.dags.c.digest.is_not(None))
         with self._database.reading() as connection:
             return {row.id: tuple(row[1:]) for row in connection.execute(query)}
 
     def pools(self) -> Hashable:
-        """Return a value that differs once a pool has changed."""
+        """Return a value that changes whenever a pool changes."""
         with self._database.reading() as connection:
             return frozenset(tuple(row) for row in connection.execute(select(t.pools.c.name, t.pools.c.slots)))
 
     def asset_events(self, after: int | None) -> tuple[int, list[str]]:
-        """Return the number of the newest asset event, and the assets with events after the number `after`."""
+        """Return the id of the newest asset event, and the assets that have events with ids above `after`."""
         event = t.asset_events.c
         with self._database.reading() as connection:
             newest = connection.execute(select(func.max(event.id))).scalar() or 0

@@ -1,7 +1,7 @@
 """Connects to a home's SQLite database, or to PostgreSQL by URL, and upgrades the database to the newest schema.
 
 On SQLite, a write transaction takes the write lock at its start (`BEGIN IMMEDIATE`), so writers wait for one another
-before they read anything; readers never wait. An error of the database is raised as a `StoreError` with a message in
+before they read anything; readers never wait. An error of the database is raised as a `StoreError`, whose message is
 one sentence. An exception of SQLAlchemy outside of this package is a bug in nbdag.
 
 A new database needs no migration: its tables are created with the newest schema, and the database is stamped with the
@@ -10,9 +10,11 @@ newest migration. Alembic is imported only if the stamp is older.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import shutil
+import sys
 import time
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
@@ -30,10 +32,11 @@ from .change_listener import ChangeListener
 from .schema import HEAD, metadata, pools
 
 BUSY = 30.0  # maximum wait in seconds of a writer for another writer
+NOTICE = 2.5  # seconds after which a writer prints that it waits
 _WRITE = "nbdag_write"
 _NUMBER = "nbdag_number"  # key in `info` of a connection; the value is a number that identifies the connection
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_MAX_STATEMENTS = 1000  # of one kind of database
+_MAX_STATEMENTS = 1000  # maximum number of compiled statements for one kind of database
 
 
 @error
@@ -135,8 +138,8 @@ _BY_SQLITE_NAME: tuple[tuple[str, type[StoreError]], ...] = (
 class _Statements(dict[Any, Any]):
     """Compiled statements, which all connections of this process to one kind of database share.
 
-    SQLAlchemy compiles each statement again for each engine, which takes longer than most queries of a store that a
-    server opens for one request.
+    SQLAlchemy would compile each statement again for each engine, which takes longer than most queries. A server opens
+    a store, and so an engine, for one request.
     """
 
     def get(self, key: Any, default: Any = None) -> Any:
@@ -154,13 +157,20 @@ _STATEMENTS = {"sqlite": _Statements(), "postgresql": _Statements()}
 class Database:
     """A connected and upgraded database; `connect` returns it."""
 
-    def __init__(self, engine: Engine, where: str) -> None:
+    def __init__(self, engine: Engine, where: str, home: Home) -> None:
         self.engine = engine
+        self.home = home
         self.where = where  # the database's path or URL for messages, without passwords
         self.sqlite = engine.dialect.name == "sqlite"
         self._writer = engine.execution_options(**{_WRITE: True})
         self.listener = None if self.sqlite else ChangeListener(engine)
         self.clock_offset = 0.0  # seconds by which the database server's clock is ahead of the local clock
+
+    def files_id(self) -> str | None:
+        """Return the id of the folder or URL with the files of the home; see `storage.owners`."""
+        from ..storage.owners import files_id  # imported here because most commands create no run
+
+        return files_id(self.home)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -225,7 +235,7 @@ def connect(home: Home, *, read_only: bool = False) -> Database:
     With `read_only`, a SQLite file that cannot be written is opened without an upgrade, and every write fails.
     """
     try:
-        return _migrated(_sqlite(home) if home.url is None else _postgresql(home.url))
+        return _migrated(_sqlite(home) if home.url is None else _postgresql(home, home.url))
     except StoreReadOnlyError:
         if not read_only or home.url is not None or not home.database.is_file():
             raise
@@ -288,19 +298,22 @@ def _sqlite(home: Home, *, immutable: bool = False) -> Database:
         record.info[_NUMBER] = next(numbers)
         connection.isolation_level = None  # the driver must not begin transactions, because `begin` below does that
         if not immutable and connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            _enter_wal(connection)
+            _enter_wal(connection, home.database)
         # A committed transaction survives a power cut; the setting NORMAL does not guarantee that.
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITE) else "BEGIN")
+        if connection.get_execution_options().get(_WRITE):
+            _begin_write(connection, home.database)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
-    return Database(engine, str(home.database))
+    return Database(engine, str(home.database), home)
 
 
-def _postgresql(given: str) -> Database:
+def _postgresql(home: Home, given: str) -> Database:
     where = without_secrets(given)
     try:
         url = make_url(_with_quoted_password(given))
@@ -317,14 +330,13 @@ def _postgresql(given: str) -> Database:
         raise StoreUnreachableError(where, "its port is not a number") from cause
     except ImportError as cause:
         raise DriverMissingError(where, str(cause)) from cause
-    return Database(engine, where)
+    return Database(engine, where, home)
 
 
 def _with_quoted_password(url: str) -> str:
-    """Return a database URL in which the characters @, / and ? of the password are quoted, because unquoted they would
-    end the password.
+    """Return a database URL in which the characters @, / and ? of the password are quoted.
 
-    The password ends at the last @ before the query.
+    Unquoted, these characters would end the password. The password ends at the last @ before the query.
     """
     scheme, separator, rest = url.partition("://")
     query = re.search(r"\?\w+=", rest)
@@ -337,19 +349,46 @@ def _with_quoted_password(url: str) -> str:
     return f"{scheme}://{user}:{quoted}@{host}{rest[end:]}"
 
 
-def _enter_wal(connection: Any) -> None:
+def _begin_write(connection: Connection, path: Path) -> None:
+    """Begin to write; if another process has locked the database, print after `NOTICE` seconds that this one waits."""
+    import sqlite3
+
+    raw: Any = connection.connection.driver_connection
+    raw.execute(f"PRAGMA busy_timeout={min(NOTICE, BUSY) * 1000:.0f}")
+    try:
+        raw.execute("BEGIN IMMEDIATE")
+        return
+    except sqlite3.OperationalError as cause:
+        if cause.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            _print_wait(path)
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={BUSY * 1000:.0f}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")  # SQLAlchemy converts the error of a second failure
+
+
+def _print_wait(path: object) -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr may be closed
+        print(f"nbdag: waiting for another process, which has locked {path}", file=sys.stderr, flush=True)
+
+
+def _enter_wal(connection: Any, path: Path) -> None:
     # Retry, because another process may be creating the same database, and SQLite's busy timeout does not apply to this
     # statement.
     import sqlite3
 
-    until = time.monotonic() + BUSY
+    begun = time.monotonic()
+    is_printed = False
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             return
         except sqlite3.OperationalError as cause:
-            if not str(cause).startswith("database is locked") or time.monotonic() > until:
+            waited = time.monotonic() - begun
+            if not str(cause).startswith("database is locked") or waited > BUSY:
                 raise
+            if waited > NOTICE and not is_printed:
+                is_printed = True
+                _print_wait(path)
             time.sleep(0.01)
 
 
@@ -371,7 +410,7 @@ def _migrate(database: Database) -> None:
         raw: Any = connection.connection.driver_connection
         raw.isolation_level = None
         raw.execute("PRAGMA foreign_keys=OFF")
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _begin_write(connection, Path(database.where))
         _make_or_upgrade(connection, database.where)
         connection.commit()
 

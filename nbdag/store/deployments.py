@@ -7,22 +7,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, bindparam, case, cast, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, func, insert, or_, select, update
 
 from ..core.model.states import RunState
 from . import schema as t
 from .assets import set_needs
 from .database import Database
-from .inserts import add_runs, existing_names, record_version
 from .mapping import from_row, to_row
 from .rows import DagRow, NewInstance, NewRun, RunRow
+from .saving import add_runs, existing_names, record_version
 
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
-_QUEUE_WINDOW = (
-    # Maximum number of queued runs of a DAG that are read whenever a run ends, because a queue may have thousands of
-    # runs.
-    100
-)
+# Maximum number of queued runs that are read per DAG. They are read whenever a run ends, and may be thousands.
+_QUEUE_WINDOW = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,23 +44,25 @@ class Deployments:
         *,
         needs: Collection[str] = (),
         produces: Mapping[str, Collection[str]] | None = None,
+        reads: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         """Record that a version of a notebook is deployed.
 
-        `needs` are the assets in the notebook's schedule; `produces` are the assets that its tasks produce, by task.
+        `needs` are the assets in the notebook's schedule; `produces` and `reads` are the assets that its tasks produce
+        and read, by task.
         """
         values = to_row(dag)
         with self._database.writing() as connection:
             if not connection.execute(update(t.dags).where(t.dags.c.id == dag.id).values(values)).rowcount:
                 connection.execute(insert(t.dags).values(values))
             record_version(connection, dag.id, dag.digest, now)
-            set_needs(connection, dag.id, needs, produces or {})
+            set_needs(connection, dag.id, needs, produces or {}, reads or {})
 
     def remove(self, dag: str) -> None:
         """Record that a DAG is no longer deployed; its runs are kept."""
         with self._database.writing() as connection:
             connection.execute(update(t.dags).where(t.dags.c.id == dag).values(digest=None, next_date=None))
-            set_needs(connection, dag, (), {})
+            set_needs(connection, dag, (), {}, {})
 
     def set_paused(self, dag: str, paused: bool, next_date: float | None, now: float | None = None) -> None:
         """Set whether the schedule of a DAG is paused, and the date of its next run.
@@ -99,7 +98,7 @@ class Deployments:
         after: str = "",
         limit: int,
     ) -> tuple[list[DagRow], int]:
-        """Return deployed notebooks by id, beginning after the id `after`, and the number of all that match.
+        """Return the matching deployed notebooks after the id `after`, by id, and the number of all matching ones.
 
         Each word of `search` must occur in the id, the owner, the tags or the description; every tag must be present;
         the newest run must have one of `last_states`.
@@ -197,7 +196,7 @@ class Deployments:
             return int(connection.execute(query).scalar_one())
 
     def advance(self, seen: DagRow, next_date: float | None) -> None:
-        """Record a new date of the next run, unless another process has changed the deployment since `row` was read."""
+        """Record a new date of the next run, unless the deployment has changed since `seen` was read."""
         with self._database.writing() as connection:
             _advance(connection, seen, seen.last_date, next_date)
 
@@ -215,7 +214,7 @@ class Deployments:
             # Some of these runs may exist, because an earlier deployment created them.
             existing = existing_names(connection, seen.id, (each.name for each in new))
             missing = [each for each in new if each.name not in existing]
-            return add_runs(connection, missing, instances) if missing else []
+            return add_runs(connection, missing, instances, self._database.files_id()) if missing else []
 
     def unfinished(self, scheduler: str) -> list[RunRow]:
         """Return the unfinished runs that this scheduler may execute: its own runs, and runs without an owner.
@@ -275,7 +274,7 @@ class Deployments:
             return {row.id: row.max_active_runs for row in connection.execute(query)}
 
     def previous_run(self, run: RunRow) -> RunRow | None:
-        """Return the last run before this run's date that a schedule, new data or a backfill created.
+        """Return the run with the latest date before this run's date; manual runs are ignored.
 
         If several runs have that date, return the newest of them.
         """
@@ -295,7 +294,7 @@ class Deployments:
 
 
 def _advance(connection: Connection, seen: DagRow, last_date: float | None, next_date: float | None) -> bool:
-    """Update the dates of the schedule; return False if the deployment has changed since `row` was read."""
+    """Update the dates of the schedule; return False if the deployment has changed since `seen` was read."""
     as_seen = (
         (t.dags.c.id == seen.id)
         & (t.dags.c.digest == seen.digest)
@@ -303,24 +302,6 @@ def _advance(connection: Connection, seen: DagRow, last_date: float | None, next
     )
     values = {"last_date": last_date, "next_date": next_date}
     return connection.execute(update(t.dags).where(as_seen).values(values)).rowcount > 0
-
-
-def has_room(connection: Connection, run: RunRow, most: int) -> bool:
-    """Return whether at most `most` runs of the same DAG and kind as `run` are running."""
-    count = connection.execute(_RUNNING[run.kind == "backfill"], {"dag": run.dag}).scalar_one()
-    return int(count) <= most
-
-
-_RUNNING = {
-    backfill: select(func.count())
-    .select_from(t.runs)
-    .where(
-        t.runs.c.state == RunState.RUNNING,
-        t.runs.c.dag_id == bindparam("dag"),
-        (t.runs.c.kind == "backfill") if backfill else (t.runs.c.kind != "backfill"),
-    )
-    for backfill in (False, True)
-}
 
 
 def _deployed() -> Any:

@@ -1,23 +1,26 @@
 """Lists of runs for people: pages of runs by several conditions, and counts of their tasks.
 
-These queries read only the columns that a list shows, so their cost follows from the length of the page.
+These queries read only the columns that a list shows, so their cost depends on the length of the page.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, func, select, tuple_
+from sqlalchemy import Integer, bindparam, case, cast, func, select, tuple_, type_coerce
 
 from ..core.model.job import StoredOutput
+from ..core.model.metrics import MetricPoint
 from ..core.model.states import ACTIVE, RunState, TaskState
 from . import schema as t
 from .database import Database
-from .mapping import from_row
+from .mapping import from_row, row_reader
 from .rows import RunRow
 
+_HUGE = 1e140  # larger numbers count as infinite in a mean
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 _IN_QUEUE = (*ACTIVE, TaskState.SCHEDULED, TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE)
 
@@ -33,7 +36,7 @@ class VersionRow:
 
 
 class TaskStateRow(NamedTuple):
-    """A task instance and the outcome of its last attempt. Runs have thousands of them, so it is a tuple."""
+    """A task instance and the outcome of its last attempt; a tuple, because runs have thousands of instances."""
 
     task: str
     map_index: int
@@ -49,13 +52,23 @@ class TaskStateRow(NamedTuple):
 
 
 class RecentRun(NamedTuple):
-    """One of the latest runs of a DAG. A list of DAGs has thousands of them, so it is a tuple."""
+    """One of the latest runs of a DAG; a tuple, because a list of DAGs has thousands of these runs."""
 
     id: str
     state: RunState
     created: float
     started: float | None
     ended: float | None
+
+
+class MetricRow(NamedTuple):
+    """A metric of a task in a run."""
+
+    run: int  # id of the run's record
+    task: str
+    name: str
+    marked: bool  # whether --metric names it
+    point: MetricPoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +183,41 @@ class Listings:
             .order_by(t.instances.c.position, t.instances.c.map_index, t.outputs.c.name)
         )
         with self._database.reading() as connection:
-            return [(row.task, row.map_index, from_row(StoredOutput, row)) for row in connection.execute(query).all()]
+            result = connection.execute(query)
+            read = row_reader(StoredOutput, result)
+            return [(row[-2], row[-1], read(row)) for row in result.all()]
+
+    def metrics(self, runs: Sequence[int]) -> list[MetricRow]:
+        """Return the metrics of the last attempts of these runs, in the order in which a list shows them.
+
+        The metrics of --metric come first, then all others; both in notebook order of their tasks.
+        """
+        value, instance = t.metrics.c.value, t.instances.c
+        # For a mean, PostgreSQL squares the numbers, and raises an error if a square is too large for a float.
+        bounded = case((value > _HUGE, math.inf), (value < -_HUGE, -math.inf), else_=value)
+        last = (t.metrics.c.instance_id == instance.id) & (t.metrics.c.try_number == instance.tries)
+        marked = func.max(cast(t.metrics.c.marked, Integer)).label("marked")
+        query = (
+            select(
+                instance.run_id,
+                instance.task,
+                t.metrics.c.name,
+                marked,
+                type_coerce(func.avg(bounded), t.NotANumberAsNull),
+                func.min(value),
+                func.max(value),
+                func.count(),
+            )
+            .join(t.instances, last)
+            .where(instance.run_id.in_(runs), instance.forgiven != instance.tries)
+            .group_by(instance.run_id, instance.task, t.metrics.c.name)
+            .order_by(marked.desc(), func.min(instance.position), func.min(t.metrics.c.position), t.metrics.c.name)
+        )
+        with self._database.reading() as connection:
+            return [
+                MetricRow(run, task, name, bool(named), MetricPoint(value=mean, lowest=low, highest=high, count=count))
+                for run, task, name, named, mean, low, high, count in connection.execute(query)
+            ]
 
     def versions(self, dag: str) -> list[VersionRow]:
         """Return the recorded versions of a DAG's notebook, in the order in which they were recorded."""
@@ -192,17 +239,30 @@ class Listings:
         with self._database.reading() as connection:
             return [VersionRow(**row._mapping) for row in connection.execute(query)]
 
-    def task_counts(self, runs: Sequence[int]) -> dict[int, dict[TaskState, int]]:
-        """Return the numbers of task instances by run and state."""
-        query = (
+    def task_counts(self, runs: Sequence[int]) -> dict[int, dict[str, int]]:
+        """Return the numbers of task instances by run and state, as `Run.task_counts` does."""
+        by_state = (
             select(t.instances.c.run_id, t.instances.c.state, func.count().label("number"))
             .where(t.instances.c.run_id.in_(runs))
             .group_by(t.instances.c.run_id, t.instances.c.state)
         )
-        found: dict[int, dict[TaskState, int]] = {run: {} for run in runs}
+        last = (t.attempts.c.instance_id == t.instances.c.id) & (t.attempts.c.try_number == t.instances.c.tries)
+        in_time = (t.attempts.c.ended < t.runs.c.ended, 1)  # it failed before the run was cancelled
+        stopped = (
+            select(t.instances.c.run_id, func.sum(case(in_time, else_=0)).label("failed"))
+            .select_from(t.instances.join(t.runs).outerjoin(t.attempts, last))
+            .where(t.instances.c.run_id.in_(runs), t.instances.c.state == TaskState.FAILED)
+            .where(t.runs.c.state == RunState.CANCELLED)
+            .group_by(t.instances.c.run_id)
+        )
+        found: dict[int, dict[str, int]] = {run: {} for run in runs}
         with self._database.reading() as connection:
-            for row in connection.execute(query):
-                found[row.run_id][row.state] = row.number
+            for row in connection.execute(by_state):
+                found[row.run_id][row.state.value] = row.number
+            for row in connection.execute(stopped):
+                counts = found[row.run_id]
+                counts["cancelled"] = counts.pop(TaskState.FAILED.value) - row.failed
+                counts |= {TaskState.FAILED.value: row.failed} if row.failed else {}
         return found
 
     def queue(self, limit: int) -> list[QueuedRow]:

@@ -58,8 +58,7 @@ class Maintenance:
         return over
 
     def files_in_use(self, without: Collection[int] = ()) -> tuple[set[str], set[str], set[tuple[str, str]]]:
-        """Return the files that are needed: digests of values, digests of notebooks, and (DAG, run id) of each run with
-        a folder.
+        """Return the needed files: digests of values, digests of notebooks, and (DAG, run id) of runs with a folder.
 
         Runs in `without` are treated as deleted.
         """

@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, Column, Row, bindparam
+from sqlalchemy import BindParameter, Column, Result, Row, bindparam
 
 from ..core.model.job import Note, StoredOutput
+from ..core.model.metrics import Metric
 from . import schema as t
 from .rows import AssetEvent, AttemptRow, BackfillRow, DagRow, InstanceRow, RunRow, SchedulerRow
 
 _R = TypeVar("_R")
-_NEW = "new_"  # prefix of the parameters of an update, because SQLAlchemy reserves the column names themselves
+NEW = "new_"  # prefix of the bound parameters of an UPDATE, because SQLAlchemy itself uses the bare column names
 
-# Key: class of records; value: columns of the rows from which the class is read, and names of columns that the class
-# ignores.
+# Key: class of records; value: (columns of the rows, names of columns that have no field in the class).
 _ATTEMPTS = [*t.attempts.c, t.instances.c.task, t.instances.c.map_index]
 READ_FROM: Mapping[type, tuple[list[Column[Any]], frozenset[str]]] = {
     SchedulerRow: ([*t.schedulers.c], frozenset()),
@@ -33,6 +33,7 @@ READ_FROM: Mapping[type, tuple[list[Column[Any]], frozenset[str]]] = {
     AssetEvent: ([*t.asset_events.c], frozenset()),
     BackfillRow: ([*t.backfills.c], frozenset({"created", "first", "last"})),
     StoredOutput: ([*t.outputs.c], frozenset({"instance_id", "try_number"})),
+    Metric: ([*t.metrics.c], frozenset({"instance_id", "try_number"})),
     Note: ([*t.notes.c], frozenset({"id", "run_id", "instance_id", "try_number"})),
 }
 
@@ -46,6 +47,18 @@ def from_row(cls: type[_R], row: Row[Any], prefix: str = "", **more: object) -> 
     return cls(**dict(zip(names, values(row), strict=True)), **more)
 
 
+def row_reader(cls: type[_R], result: Result[Any]) -> Callable[..., _R]:
+    """Return a function that converts the rows of this result as `from_row` does, but faster for thousands of rows."""
+    stored = columns_of(cls)  # type: ignore[arg-type]  # mypy doubts that classes hash
+    names, columns = [name for name, _ in stored], list(result.keys())
+    values = itemgetter(*(columns.index(column) for _, column in stored))
+
+    def read(row: Row[Any], **more: object) -> _R:
+        return cls(**dict(zip(names, values(row), strict=True)), **more)
+
+    return read
+
+
 def to_row(obj: Any) -> dict[str, Any]:
     """Return the values of an object's fields, by column."""
     return {column: getattr(obj, name) for name, column in columns_of(type(obj))}  # type: ignore[arg-type]  # mypy doubts that classes hash
@@ -53,12 +66,12 @@ def to_row(obj: Any) -> dict[str, Any]:
 
 def updates(cls: type) -> dict[str, BindParameter[Any]]:
     """Return the columns that an update of this class writes, each with a parameter for `update().values`."""
-    return {column: bindparam(_NEW + column) for _, column in _updated(cls)}
+    return {column: bindparam(NEW + column) for _, column in _updated(cls)}
 
 
 def update_values(cls: type, obj: Any) -> dict[str, Any]:
     """Return the values of an object's fields, by the names of the parameters in `updates(cls)`."""
-    return {_NEW + column: getattr(obj, name) for name, column in _updated(cls)}
+    return {NEW + column: getattr(obj, name) for name, column in _updated(cls)}
 
 
 @cache

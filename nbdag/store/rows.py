@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..core.model.job import Note, Result, StoredOutput
+from ..core.model.metrics import Metric
 from ..core.model.states import RunState, TaskState
 
 UPDATED = {"updated": True}
@@ -41,6 +42,11 @@ class SchedulerRow:
     kind: str = "run"
     ended: float | None = None  # when the process shut down cleanly; None: the process is running or was killed
     jobs: int | None = None  # how many tasks the process executes at once
+    offers: Mapping[str, Any] = field(default_factory=dict)  # the resources of its hosts; empty: no limits
+    # The executor: its name under "name", and its options, such as the address of a cluster; empty for the local one.
+    executor: Mapping[str, Any] = field(default_factory=dict)
+    # The hosts of the executor at the last heartbeat: name, address, slots, running, load and cores; None: unknown.
+    hosts: tuple[Mapping[str, Any], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +73,7 @@ class DagRow:
     owner: str | None = None
     tags: tuple[str, ...] | None = None  # None: the notebook was deployed by an nbdag that did not record tags
     description: str | None = None
+    source: str | None = None  # digest of the notebook's file; None: the same as `digest`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +133,12 @@ class RunRow:
     cancel_asked: float | None = field(metadata=UPDATED)
     scheduler: str | None = field(metadata=stored_as("scheduler_id", updated=True))
     revision: int
+    # Earlier ends of a run that was continued, oldest first; keys: started, ended, state, error, cancel_asked.
+    earlier: tuple[Mapping[str, Any], ...] | None = field(default=None, metadata=UPDATED)
     backfill: int | None = None  # id of the backfill that contains the run; None: no backfill
     cache: bool = True  # whether tasks with --cache may take earlier outcomes
     kernel: str | None = None  # kernel name for the tasks; None: the notebook's kernel
+    files: str | None = None  # id of the folder or URL with the run's files, as in `storage.owners`; None: any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +150,7 @@ class NewInstance:
     map_index: int = -1
     pool: str = "default_pool"
     slots: int = 1
+    resources: Mapping[str, float] = field(default_factory=dict)  # amounts that the task needs of its host
     # For an instance of a mapped task; key: variable; value: digest of the element.
     element: Mapping[str, str] = field(default_factory=dict)
     state: TaskState = TaskState.NONE
@@ -158,10 +169,11 @@ class InstanceRow:
     wake: float | None = field(metadata=UPDATED)  # earliest time of the next retry, or of a sensor's next poll
     pool: str
     slots: int
+    resources: Mapping[str, float]
     # Whether the condition of --short-circuit was false, so that all descendants are skipped.
     short_circuit: bool = field(metadata=UPDATED)
     element: Mapping[str, str] = field(metadata=UPDATED)
-    # For a task with --approve: question, asked, until, and then approved, by, why, at.
+    # For a task with --approve; keys: question, asked, until; after the answer also approved, by, why, at.
     answer: Mapping[str, Any] = field(default_factory=dict, metadata=UPDATED)
     # Tasks and groups that a branch chose; None if the task is not a branch or has not ended.
     chosen: tuple[str, ...] | None = field(default=None, metadata=UPDATED)
@@ -191,6 +203,9 @@ class ActiveRow:
     map_index: int
     pool: str
     slots: int
+    resources: Mapping[str, float] = field(default_factory=dict)
+    host: str | None = None  # the machine of the scheduler that executes the instance
+    offers: Mapping[str, Any] = field(default_factory=dict)  # the resources of that scheduler's hosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +225,7 @@ class AttemptRow:
     host: str | None = field(default=None, metadata=UPDATED)  # host that executed the attempt; None if unknown
     cached: str | None = None  # id of the run whose outcome the attempt took; None: the attempt was executed
     outputs: tuple[StoredOutput, ...] = field(default=(), metadata=NOT_STORED)
+    metrics: tuple[Metric, ...] = field(default=(), metadata=NOT_STORED)
     notes: tuple[Note, ...] = field(default=(), metadata=NOT_STORED)
 
 
@@ -250,13 +266,14 @@ class AssetEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedOutcome:
-    """The outcome of a successful attempt, which another attempt may take."""
+    """The stored outcome of a successful attempt, which a later attempt may reuse."""
 
     run: str  # id of the run that contains the attempt
     map_index: int
     try_number: int
     made_in: str  # id of the run in which the task was executed
     outputs: tuple[StoredOutput, ...] = ()
+    metrics: tuple[Metric, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
@@ -287,6 +304,10 @@ class Change:
     events: Sequence[AssetEvent] = ()  # new versions of assets to record
     # Key: pool; value: maximum number of slots that the attempts in `begun` may occupy, or −1 for no limit.
     pools: Mapping[str, int] = field(default_factory=dict)
+    # Amounts that the attempts on the scheduler's machine may hold together, by resource; empty: no limits.
+    resources: Mapping[str, float] = field(default_factory=dict)
     at: float = 0.0
     scheduler: str = ""
+    host: str | None = None  # name of the host that executes the attempts in `begun`; None if not yet known
+    hosts: Sequence[tuple[InstanceRow, str]] = ()  # hosts of attempts that have started
     most: int | None = None  # if the run starts in this step: how many runs of its DAG and kind may run at once

@@ -6,7 +6,7 @@ hosts with different clocks do not treat each other as dead.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,9 +28,10 @@ class Schedulers:
     def register(
         self, scheduler: SchedulerRow, alive: Callable[[SchedulerRow], bool] | None = None
     ) -> SchedulerRow | None:
-        """Register a process that executes runs, and return None.
+        """Register a process that executes runs.
 
-        If `alive` is given and returns true for another scheduler, register nothing and return that scheduler.
+        If `alive` is given and returns true for another scheduler, register nothing and return that scheduler; else
+        return None.
         """
         with self._database.writing() as connection:
             if alive is not None:
@@ -43,14 +44,23 @@ class Schedulers:
             connection.execute(insert(t.schedulers).values(to_row(by_server)))
         return None
 
-    def record_heartbeat(self, scheduler: str, now: float) -> None:
-        """Record that the process is alive now."""
+    def record_heartbeat(
+        self, scheduler: str, now: float, hosts: Sequence[Mapping[str, Any]] | None = None, jobs: int | None = None
+    ) -> None:
+        """Record a heartbeat of the process; if known, also its hosts and its maximum number of tasks at once."""
+        values: dict[str, Any] = {"heartbeat": now + self._database.clock_offset, "ended": None}
+        if hosts is not None:
+            values["hosts"] = hosts
+        if jobs is not None:
+            values["jobs"] = jobs
         with self._database.writing(quietly=True) as connection:
-            connection.execute(
-                update(t.schedulers)
-                .where(t.schedulers.c.id == scheduler)
-                .values(heartbeat=now + self._database.clock_offset, ended=None)
-            )
+            connection.execute(update(t.schedulers).where(t.schedulers.c.id == scheduler).values(values))
+
+    def find(self, scheduler: str) -> SchedulerRow | None:
+        """Return the record of a process, or None if there is none."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(t.schedulers).where(t.schedulers.c.id == scheduler)).first()
+        return None if row is None else self.of(row)
 
     def end(self, scheduler: str, now: float) -> None:
         """Record that the process shut down cleanly."""

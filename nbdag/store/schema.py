@@ -11,6 +11,7 @@ checks that both ways produce the same schema. A change of a table needs a migra
 from __future__ import annotations
 
 import json
+import math
 from enum import StrEnum
 from typing import Any
 
@@ -37,7 +38,7 @@ from sqlalchemy import (
 
 from ..core.model.states import RunState, TaskState
 
-HEAD = "0013"  # revision of the newest migration
+HEAD = "0019"  # revision of the newest migration
 
 metadata = MetaData(
     naming_convention={
@@ -104,6 +105,21 @@ class State(TypeDecorator[StrEnum]):
         return None if value is None else self._by_word[value]
 
 
+class NotANumberAsNull(TypeDecorator[float]):
+    """Stores a float, and NaN as NULL, because SQLite has no NaN."""
+
+    impl = Double
+    cache_ok = True
+
+    def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
+        """Convert NaN into NULL."""
+        return None if value is None or math.isnan(value) else value
+
+    def process_result_value(self, value: float | None, dialect: Dialect) -> float:
+        """Convert NULL into NaN."""
+        return math.nan if value is None else value
+
+
 Id = String(250)
 # SQLite generates ids only for a column of the type INTEGER.
 Number = BigInteger().with_variant(Integer(), "sqlite")
@@ -114,6 +130,7 @@ dags = Table(
     Column("id", Id, primary_key=True),
     # All columns below describe the deployment, and are NULL for a DAG that was never deployed.
     Column("digest", String(64)),  # digest of the notebook version that new runs use; NULL: the DAG is not deployed
+    Column("source", String(64)),  # digest of the notebook's file; NULL: the same as `digest`
     Column("path", Text),  # the notebook's file at the time of the deployment
     Column("cwd", Text),  # working directory of the tasks
     Column("deployed", Double),  # time at which the schedule became active
@@ -158,6 +175,9 @@ schedulers = Table(
     ),  # "run": the process executes only its own run; "scheduler": all runs without an owner
     Column("ended", Double),  # when the process shut down cleanly; NULL: the process is running or was killed
     Column("jobs", Integer),  # how many tasks the process executes at once
+    Column("offers", JsonMapping),  # the resources of its hosts (core.planning.resources.Offers); NULL: no limits
+    Column("executor", JsonMapping),  # name and options of the executor; NULL: the local one
+    Column("hosts", JsonTuple),  # the hosts of the executor, as in `executors.HostState`; NULL: unknown
 )
 
 runs = Table(
@@ -188,8 +208,10 @@ runs = Table(
     Column("kernel", Text),  # kernel name for the tasks; NULL: the notebook's kernel
     Column("backfill", Number, index=True),  # id of the backfill that contains the run; None: no backfill
     Column("cancel_asked", Double),  # time at which a user asked to cancel the run
+    Column("earlier", JsonTuple),  # earlier ends of a continued run, as in `rows.RunRow`; NULL: none
     # Id of the scheduler that owns the run; NULL: any scheduler may execute the run.
     Column("scheduler_id", String(32), ForeignKey("schedulers.id")),
+    Column("files", Text),  # id of the folder or URL with the files of the run, as in `storage.owners`; NULL: any
     Column("revision", Integer, nullable=False),  # number of changes of the run so far; see `Store.save`
     UniqueConstraint("dag_id", "name"),
     ForeignKeyConstraint(["dag_id", "digest"], ["versions.dag_id", "versions.digest"]),
@@ -221,13 +243,14 @@ instances = Table(
     Column("wake", Double),  # earliest time of the next retry, or of a sensor's next poll
     Column("pool", Id, nullable=False),
     Column("slots", Integer, nullable=False),
+    Column("resources", JsonMapping),  # amounts that the task needs of its host, by resource
     # Whether the condition of --short-circuit was false, so that all descendants are skipped.
     Column("short_circuit", Boolean, nullable=False),
     # Tasks and groups that a branch chose; NULL if the task is not a branch or has not ended.
     Column("chosen", JsonTuple),
     # For an instance of a mapped task: a JSON object of variables and digests of their elements.
     Column("element", JsonMapping),
-    Column("answer", JsonMapping),  # for a task with --approve: question, asked, until, then approved, by, why, at
+    Column("answer", JsonMapping),  # for a task with --approve; see `rows.InstanceRow`
     UniqueConstraint("run_id", "task", "map_index"),
     Index(None, "state"),
 )
@@ -263,6 +286,18 @@ outputs = Table(
     Column("type", Text, nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("summary", Text, nullable=False),
+    ForeignKeyConstraint(["instance_id", "try_number"], _ATTEMPT, ondelete="CASCADE"),
+)
+
+metrics = Table(  # the numbers among the stored values; core.model.metrics explains them
+    "metrics",
+    metadata,
+    Column("instance_id", Number, primary_key=True),
+    Column("try_number", Integer, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", NotANumberAsNull),  # NULL: NaN
+    Column("marked", Boolean, nullable=False),  # whether --metric names the variable
+    Column("position", Integer, nullable=False),
     ForeignKeyConstraint(["instance_id", "try_number"], _ATTEMPT, ondelete="CASCADE"),
 )
 
@@ -322,6 +357,14 @@ asset_needs = Table(  # the assets in the schedules of deployed DAGs
 
 asset_producers = Table(  # the assets that tasks of deployed DAGs produce
     "asset_producers",
+    metadata,
+    Column("dag_id", Id, primary_key=True),
+    Column("task", Id, primary_key=True),
+    Column("asset", Text, primary_key=True),
+)
+
+asset_readers = Table(  # the assets that tasks of deployed DAGs read, which start nothing
+    "asset_readers",
     metadata,
     Column("dag_id", Id, primary_key=True),
     Column("task", Id, primary_key=True),

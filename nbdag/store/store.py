@@ -10,29 +10,27 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select, update
 
 from ..core.model.job import FilesOfAttempt, FileUse, Note, StoredOutput
+from ..core.model.metrics import Metric
 from ..core.model.states import ACTIVE, RunState, TaskState
-from ..core.planning.pools import INFINITE
 from . import schema as t
-from .assets import Assets, add_events
+from .assets import Assets
 from .backfills import Backfills
 from .changes import Changes
 from .database import Database
-from .deployments import Deployments, has_room
-from .inserts import add_instances, create_runs, note_values, record_version
+from .deployments import Deployments
 from .listings import Listings
 from .maintenance import Maintenance
-from .mapping import from_row, to_row, update_values, updates
-from .metrics import Metrics
+from .mapping import from_row, row_reader, to_row
+from .monitoring import Metrics
 from .rows import ActiveRow, AttemptRow, CachedOutcome, Change, InstanceRow, NewInstance, NewRun, RunRow, SchedulerRow
+from .saving import CURRENT, create_runs, save
 from .schedulers import Schedulers
 
 # Maximum number of outcomes that are returned; more than one, because the values of the newest may have been deleted.
 _MAX_OUTCOMES = 5
-_POOLS_LOCK = 7236353  # key of an advisory lock; the number itself has no meaning
-_RUNS_LOCK = 7236354
 ACTIVE_RUN = (RunState.QUEUED, RunState.RUNNING)
 
 
@@ -87,9 +85,9 @@ class Store:
         return self.create_runs([new], instances)[0]
 
     def create_runs(self, new: Sequence[NewRun], instances: Sequence[NewInstance]) -> list[RunRow]:
-        """Record queued runs of one notebook version in one transaction, each with these task instances."""
+        """Record queued runs of one notebook version in one transaction. Each run gets these task instances."""
         with self._database.writing() as connection:
-            return create_runs(connection, new, instances)
+            return create_runs(connection, new, instances, self._database.files_id())
 
     def run(self, id: int) -> RunRow:
         """Return the run whose record has this id."""
@@ -180,37 +178,8 @@ class Store:
         A change is outdated if another process has changed the run or taken slots that the change needs. Each
         saved change increments the run's revision by one.
         """
-        run = change.run
         with self._database.writing() as connection:
-            if change.built:
-                record_version(connection, run.dag, run.digest, change.at, built=True)
-            values = {"which": run.id, "seen": run.revision, **update_values(RunRow, run)}
-            if not connection.execute(_UPDATE_RUN, values).rowcount:
-                return None
-            if change.most is not None and not _may_start(connection, run, change.most):
-                connection.rollback()
-                return None
-            if change.begun:
-                _begin(connection, change)
-            if change.ended:
-                _end(connection, run.id, change)
-            if change.instances:
-                connection.execute(
-                    _UPDATE_INSTANCE,
-                    [{"which": each.id, **update_values(InstanceRow, each)} for each in change.instances],
-                )
-            if change.dropped:
-                connection.execute(delete(t.instances).where(t.instances.c.id.in_([i.id for i in change.dropped])))
-            if change.resumed:
-                by = change.scheduler
-                connection.execute(_RESUME, [{"which": i.id, "try_": number, "by": by} for i, number in change.resumed])
-            if (change.begun or change.resumed) and not _fits(connection, change):
-                connection.rollback()
-                return None
-            add_events(connection, change.events)
-            if change.notes:
-                connection.execute(insert(t.notes), [note_values(run.id, note) for note in change.notes])
-            return add_instances(connection, [(run.id, each) for each in change.added])
+            return save(connection, change)
 
     # Tasks
 
@@ -221,8 +190,10 @@ class Store:
             query = query.where(t.instances.c.task.in_(tasks))
         found: dict[int, list[InstanceRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
-            for row in connection.execute(query.order_by(t.instances.c.position, t.instances.c.map_index)).all():
-                found[row.run_id].append(from_row(InstanceRow, row))
+            result = connection.execute(query.order_by(t.instances.c.position, t.instances.c.map_index))
+            read = row_reader(InstanceRow, result)
+            for row in result.all():
+                found[row.run_id].append(read(row))
         return found
 
     def attempts(
@@ -235,8 +206,8 @@ class Store:
     ) -> dict[int, list[AttemptRow]]:
         """Return the attempts of these runs, by run, ordered by their start.
 
-        With `tasks`, return only the attempts of these tasks. Without `details`, omit their outputs and notes; without
-        `with_outputs`, omit their outputs.
+        With `tasks`, return only the attempts of these tasks. Without `details`, omit their outputs, metrics and notes;
+        without `with_outputs`, omit their outputs and metrics.
         """
         of_runs: ColumnElement[bool] = t.instances.c.run_id.in_(runs)
         if tasks is not None:
@@ -258,21 +229,35 @@ class Store:
             if tasks is not None
             else select(t.notes).where(t.notes.c.run_id.in_(runs), t.notes.c.instance_id.is_not(None))
         )
+        metrics = (
+            select(t.metrics)
+            .join(t.instances, t.instances.c.id == t.metrics.c.instance_id)
+            .where(of_runs)
+            .order_by(t.metrics.c.position)
+        )
         outputs_of: dict[tuple[int, int], list[StoredOutput]] = {}
+        metrics_of: dict[tuple[int, int], list[Metric]] = {}
         notes_of: dict[tuple[int, int], list[Note]] = {}
         found: dict[int, list[AttemptRow]] = {run: [] for run in runs}
         with self._database.reading() as connection:
-            for row in connection.execute(outputs).all() if details and with_outputs else ():
-                outputs_of.setdefault((row.instance_id, row.try_number), []).append(from_row(StoredOutput, row))
+            if details and with_outputs:
+                result = connection.execute(outputs)
+                output = row_reader(StoredOutput, result)
+                for row in result.all():
+                    outputs_of.setdefault((row.instance_id, row.try_number), []).append(output(row))
+            for row in connection.execute(metrics) if details and with_outputs else ():
+                metrics_of.setdefault((row.instance_id, row.try_number), []).append(from_row(Metric, row))
             for row in connection.execute(notes.order_by(t.notes.c.id)) if details else ():
                 notes_of.setdefault((row.instance_id, row.try_number), []).append(from_row(Note, row))
-            for row in connection.execute(attempts).all():
+            result = connection.execute(attempts)
+            attempt = row_reader(AttemptRow, result)
+            for row in result.all():
                 which = (row.instance_id, row.try_number)
                 found[row.run_id].append(
-                    from_row(
-                        AttemptRow,
+                    attempt(
                         row,
                         outputs=tuple(outputs_of.get(which, ())),
+                        metrics=tuple(metrics_of.get(which, ())),
                         notes=tuple(notes_of.get(which, ())),
                     )
                 )
@@ -334,6 +319,7 @@ class Store:
             for row in connection.execute(newest).all():
                 of_it = {"instance_id": row.instance_id, "try_number": row.try_number}
                 outputs = connection.execute(select(t.outputs).filter_by(**of_it).order_by(t.outputs.c.name))
+                metrics = connection.execute(select(t.metrics).filter_by(**of_it).order_by(t.metrics.c.position))
                 notes = connection.execute(select(t.notes).filter_by(**of_it).order_by(t.notes.c.id))
                 found.append(
                     CachedOutcome(
@@ -342,14 +328,16 @@ class Store:
                         try_number=row.try_number,
                         made_in=row.cached or row.run,
                         outputs=tuple(from_row(StoredOutput, each) for each in outputs),
+                        metrics=tuple(from_row(Metric, each) for each in metrics),
                         notes=tuple(from_row(Note, each) for each in notes),
                     )
                 )
         return found
 
     def borrowed(self, runs: Sequence[int]) -> dict[int, dict[str, int]]:
-        """Return, for each of these partial runs, a mapping from each borrowed task to the record id of the run with
-        its values.
+        """Return the runs whose values these partial runs borrow.
+
+        Key: record id of the partial run; value: a mapping (key: task; value: record id of the run with its values).
         """
         found: dict[int, dict[str, int]] = {run: {} for run in runs}
         with self._database.reading() as connection:
@@ -360,7 +348,7 @@ class Store:
     def latest_with(self, dag: str, task: str, run: int | None = None) -> RunRow | None:
         """Return the newest run of the DAG in which every instance of the task succeeded, was skipped or was removed.
 
-        With `run`, consider only that run.
+        Runs whose files are in another home are left out. With `run`, consider only that run, wherever its files are.
         """
         of_task = (t.instances.c.run_id == t.runs.c.id) & (t.instances.c.task == task)
         done = select(t.instances.c.id).where(of_task, t.instances.c.state.in_(_DONE)).exists()
@@ -368,6 +356,8 @@ class Store:
         query = select(t.runs).where(t.runs.c.dag_id == dag, done, ~undone).order_by(t.runs.c.created.desc()).limit(1)
         if run is not None:
             query = query.where(t.runs.c.id == run)
+        elif (files := self._database.files_id()) is not None:
+            query = query.where(or_(t.runs.c.files.is_(None), t.runs.c.files == files))
         with self._database.reading() as connection:
             row = connection.execute(query).first()
             return None if row is None else from_row(RunRow, row)
@@ -392,7 +382,7 @@ class Store:
 
     def active_instances(self) -> list[ActiveRow]:
         """Return the queued and running task instances of all runs."""
-        query = (
+        query: Select[Any] = (
             select(
                 t.runs.c.id.label("number"),
                 t.runs.c.dag_id.label("dag"),
@@ -401,108 +391,17 @@ class Store:
                 t.instances.c.map_index,
                 t.instances.c.pool,
                 t.instances.c.slots,
+                t.instances.c.resources,
+                t.schedulers.c.host,
+                t.schedulers.c.offers,
             )
             .join(t.runs, t.runs.c.id == t.instances.c.run_id)
+            .outerjoin(t.attempts, CURRENT)
+            .outerjoin(t.schedulers, t.schedulers.c.id == t.attempts.c.scheduler_id)
             .where(t.instances.c.state.in_(ACTIVE))
         )
         with self._database.reading() as connection:
-            return [ActiveRow(**row._mapping) for row in connection.execute(query)]
+            return [from_row(ActiveRow, row) for row in connection.execute(query)]
 
 
 _DONE = (TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED)
-
-# These statements are built once, because building one takes longer than executing it in SQLite.
-_UPDATE_RUN = (
-    update(t.runs)
-    .where(t.runs.c.id == bindparam("which"), t.runs.c.revision == bindparam("seen"))
-    .values(**updates(RunRow), revision=t.runs.c.revision + 1)
-)
-_UPDATE_INSTANCE = update(t.instances).where(t.instances.c.id == bindparam("which")).values(updates(InstanceRow))
-_THE_ATTEMPT: ColumnElement[bool] = (t.attempts.c.instance_id == bindparam("which")) & (
-    t.attempts.c.try_number == bindparam("try_")
-)
-_END = (
-    update(t.attempts)
-    # The outcome of an ended attempt never changes.
-    .where(
-        _THE_ATTEMPT,
-        or_(t.attempts.c.state == TaskState.RUNNING, t.attempts.c.state == TaskState.UP_FOR_RESCHEDULE),
-    )
-    .values(updates(AttemptRow))
-)
-_USED = (
-    select(t.instances.c.pool, func.sum(t.instances.c.slots).label("slots"))
-    .where(t.instances.c.state.in_(ACTIVE), t.instances.c.pool.in_(bindparam("limited", expanding=True)))
-    .group_by(t.instances.c.pool)
-)
-_RESUME = (
-    update(t.attempts).where(_THE_ATTEMPT).values(state=TaskState.RUNNING, ended=None, scheduler_id=bindparam("by"))
-)
-
-
-def _begin(connection: Connection, change: Change) -> None:
-    connection.execute(
-        insert(t.attempts),
-        [
-            {
-                **to_row(each),
-                "instance_id": each.instance.id,
-                "state": TaskState.RUNNING,
-                "started": change.at,
-                "scheduler_id": change.scheduler,
-            }
-            for each in change.begun
-        ],
-    )
-
-
-def _fits(connection: Connection, change: Change) -> bool:
-    """Return whether, with this change applied, no pool has more used slots than its size."""
-    begun = [each.instance for each in change.begun if each.cached is None]
-    wanted = {instance.pool for instance in (*begun, *(each for each, _ in change.resumed))}
-    limited = {pool for pool in wanted if change.pools.get(pool, INFINITE) != INFINITE}
-    if not limited:
-        return True
-    if connection.dialect.name == "postgresql":  # SQLite has only one writer at a time
-        connection.execute(select(func.pg_advisory_xact_lock(_POOLS_LOCK)))
-    used = connection.execute(_USED, {"limited": sorted(limited)})
-    return all(row.slots <= change.pools[row.pool] for row in used)
-
-
-def _may_start(connection: Connection, run: RunRow, most: int) -> bool:
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_RUNS_LOCK)))
-    return has_room(connection, run, most)
-
-
-def _end(connection: Connection, run: int, change: Change) -> None:
-    connection.execute(
-        _END,
-        [
-            {"which": instance.id, "try_": result.key.try_number, **update_values(AttemptRow, result)}
-            for instance, result in change.ended
-        ],
-    )
-    # A poll runs the cell again from its beginning, so only the last poll of a try leaves outputs, notes and files.
-    ended = [(instance, result) for instance, result in change.ended if result.state is not TaskState.UP_FOR_RESCHEDULE]
-    outputs = [
-        {"instance_id": instance.id, "try_number": result.key.try_number, **to_row(output)}
-        for instance, result in ended
-        for output in result.outputs
-    ]
-    if outputs:
-        connection.execute(insert(t.outputs), outputs)
-    notes = [
-        note_values(run, note, instance.id, result.key.try_number)
-        for instance, result in ended
-        for note in result.notes
-    ]
-    if notes:
-        connection.execute(insert(t.notes), notes)
-    files = [
-        {"instance_id": instance.id, "try_number": result.key.try_number, "uses": result.files}
-        for instance, result in ended
-        if result.files
-    ]
-    if files:
-        connection.execute(insert(t.files), files)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from nbdag.core.model.job import Job, Key, Result, StoredOutput
 from nbdag.core.model.states import RUN_FINISHED, RunState, TaskState
 from nbdag.core.options.options import DagOptions, TaskOptions
 from nbdag.errors import NbdagError
+from nbdag.executors import Executor
 from nbdag.home import Home
 from nbdag.scheduler import DueRuns, OwnedRun, Scheduler, instances_of, new_instance, new_run, next_date, timetable_of
 from nbdag.store.rows import DagRow, NewRun, RunRow
@@ -58,7 +60,7 @@ def dag_of(
 
 
 @dataclass
-class Scripted:
+class Scripted(Executor):
     """Attempts end when the test says so, or at once where `script` has an answer."""
 
     slots: int = 2
@@ -68,6 +70,7 @@ class Scripted:
     open: dict[Key, Job] = field(default_factory=dict)
     now: Callable[[], float] = START.timestamp
     most: int = 0  # that were open at once
+    located: dict[Key, str] = field(default_factory=dict)  # hosts of attempts
     terminated: list[Path] = field(default_factory=list)  # notebooks of attempts whose leftovers were terminated
 
     def start(self, on_result: Callable[[Result], None]) -> None:
@@ -105,6 +108,9 @@ class Scripted:
     def stop(self) -> None:
         for key in list(self.open):
             self.cancel(key)
+
+    def running_on(self) -> dict[Key, str]:
+        return self.located
 
     def terminate_leftovers(self, notebook: Path, mark: str) -> None:
         self.terminated.append(notebook)
@@ -300,13 +306,20 @@ class Site:
             cells.append(source.replace("--retry-delay 0s", f"--retry-delay 0s{after}", 1))
         return self.cells(name, *cells)
 
-    def begin(self, *more: str) -> WarmProcess:
-        log = (self.folder / f"log{len(self.processes)}").open("w")
-        process = self.warm.start(
-            ["scheduler", "--log-json", *more],
-            cwd=self.folder, env=self.environ, stdout=log.fileno(), stderr=log.fileno(),
-        )  # fmt: skip
-        log.close()
+    def begin(self, *more: str, code: str | None = None) -> WarmProcess | subprocess.Popen[bytes]:
+        """Start a scheduler or, if given, the code that starts one."""
+        process: WarmProcess | subprocess.Popen[bytes]
+        with (self.folder / f"log{len(self.processes)}").open("w") as log:
+            place: dict[str, Any] = {
+                "cwd": self.folder,
+                "env": self.environ,
+                "stdout": log.fileno(),
+                "stderr": log.fileno(),
+            }
+            if code is None:
+                process = self.warm.start(["scheduler", "--log-json", *more], **place)
+            else:
+                process = subprocess.Popen([sys.executable, "-c", code], **place)
         self.processes.append(process)
         return process
 

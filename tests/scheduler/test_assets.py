@@ -36,6 +36,7 @@ def work(office: Any, scheduler: Any) -> None:
         scheduler.tick(office.now)
 
 
+@pytest.mark.slow
 def test_a_task_that_succeeds_starts_what_waits_for_its_data(office: Any, shape: Shape) -> None:
     office.executor.script = lambda job: {"assets": {"lake/orders": {"rows": 3}}} if job.key.dag == "etl" else {}
     row = office.deploy(dag(shape, "etl", "lake/orders"), None)
@@ -58,6 +59,7 @@ def test_a_task_that_succeeds_starts_what_waits_for_its_data(office: Any, shape:
     assert len(runs_of(office, "report")) == 1, "an event starts one run"
 
 
+@pytest.mark.slow
 def test_a_run_uses_all_events_that_are_new_to_its_pipeline(office: Any, shape: Shape) -> None:
     office.deploy(dag(shape, "both"), "on a and b")
     office.deploy(dag(shape, "either"), "on a or b")
@@ -84,6 +86,7 @@ def test_a_failed_or_skipped_task_produces_nothing(office: Any, shape: Shape) ->
     assert [event.asset for event, _ in office.store.assets.events()] == ["dag:skipping"]
 
 
+@pytest.mark.slow
 def test_a_pipeline_runs_after_each_success_of_another(office: Any, shape: Shape) -> None:
     states = iter([TaskState.FAILED, TaskState.SUCCESS])
 
@@ -101,6 +104,7 @@ def test_a_pipeline_runs_after_each_success_of_another(office: Any, shape: Shape
     assert [event["run"] for event in run.events] == ["good"]
 
 
+@pytest.mark.slow
 def test_events_before_the_deployment_or_during_a_pause_start_nothing(office: Any, shape: Shape) -> None:
     def emit() -> None:
         office.now += timedelta(seconds=1)

@@ -117,6 +117,7 @@ def test_a_scheduler_reports_a_clock_set_back_and_continues(works: Works) -> Non
     assert sum("clock was" in line.message for line in works.lines) == 1, works.lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("silent", [True, False])
 def test_attempts_of_a_remote_scheduler_are_reset_only_after_its_heartbeat_times_out(
     works: Works, monkeypatch: pytest.MonkeyPatch, silent: bool

@@ -21,8 +21,11 @@ from patience import LONG
 import nbdag.store
 from nbdag import runs
 from nbdag.core.model.states import RunState, TaskState
+from nbdag.home import Home
+from nbdag.runs.actions.resume import RunElsewhereError
 
 ROUNDS = int(os.environ.get("NBDAG_FAULT_ROUNDS", "4"))  # how often something is killed during one run
+TASKS = 4 * ROUNDS  # of that run
 Site = Any  # a home, and the schedulers that work in it
 
 
@@ -55,7 +58,9 @@ def check_record(site: Site, run: runs.Run) -> None:
         store.close()
 
 
-def test_a_triggered_run_is_executed_with_its_date(site: Site) -> None:
+@pytest.mark.slow
+def test_a_triggered_run_is_executed_with_its_date(file_site: Site) -> None:
+    site = file_site
     path = site.folder / "one.ipynb"
     cell = "%%task one\nassert dag_run.params == {'a': 2}\nsaid = str(dag_run.logical_date), str(dag_run.data_interval_start)"
     cells = [
@@ -100,6 +105,7 @@ def test_a_terminated_scheduler_finishes_running_tasks_and_starts_none(file_site
     assert states["t0"] == "success" and "running" not in states.values()
 
 
+@pytest.mark.slow
 def test_a_scheduler_terminated_twice_stops_at_once_and_the_next_continues(file_site: Site) -> None:
     site = file_site
     runs.deploy(site.notebook("slow", 2, chain=1, gate=True), home=site.home)
@@ -130,9 +136,10 @@ def _victims(scheduler: psutil.Process, site: Site) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-def test_after_a_kill_at_any_moment_nothing_is_lost_or_runs_twice(site: Site) -> None:
+def test_after_a_kill_at_any_moment_nothing_is_lost_or_runs_twice(file_site: Site) -> None:
+    site = file_site  # test_kill_everything.py kills on PostgreSQL too
     dice = random.Random(int(os.environ.get("NBDAG_FAULT_SEED", "7")))
-    runs.deploy(site.notebook("faults", 30), home=site.home)
+    runs.deploy(site.notebook("faults", TASKS, sleep=0.2), home=site.home)
     process = site.begin("--jobs", "3")
     run = site.trigger("faults")
     site.until(lambda: bool(site.marks()), "a task begins")
@@ -157,6 +164,7 @@ def test_after_a_kill_at_any_moment_nothing_is_lost_or_runs_twice(site: Site) ->
     check_record(site, run)
 
 
+@pytest.mark.slow
 def test_the_scheduler_waits_for_a_locked_database(file_site: Site) -> None:
     site = file_site
     runs.deploy(site.notebook("held", 4, chain=1), home=site.home)
@@ -165,7 +173,7 @@ def test_the_scheduler_waits_for_a_locked_database(file_site: Site) -> None:
     site.until(lambda: bool(site.marks()), "a task begins")
     holder = sqlite3.connect(site.home.database, isolation_level=None, timeout=LONG)
     holder.execute("BEGIN IMMEDIATE")
-    time.sleep(10)  # what is tested is that somebody holds it for so long
+    time.sleep(4.0)  # what is tested is that somebody holds it for so long; after 2 s the scheduler says so
     holder.execute("ROLLBACK")
     holder.close()
     assert site.ended(run).state is RunState.SUCCESS
@@ -173,19 +181,30 @@ def test_the_scheduler_waits_for_a_locked_database(file_site: Site) -> None:
     check_record(site, run)
 
 
-# At 20 s the tasks that run are ended, because another scheduler may take the run over.
-@pytest.mark.parametrize("seconds", [2.5, pytest.param(22.0, marks=pytest.mark.slow)])
+# A scheduler that ends its tasks sooner because another one may take the run over; the product's own time is 20 s.
+RELEASES_SOON = """
+import sys
+from nbdag.runs.execution import daemon
+daemon.RELEASE_AFTER = 3.0
+from nbdag.cli import main
+sys.exit(main(["scheduler", "--log-json", "--jobs", "2"]))
+"""
+
+
+@pytest.mark.parametrize("releases", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_scheduler_waits_for_a_postgresql_server(
-    new_site: Callable[[str], Site], postgres_of_its_own: Any, seconds: float
+    new_site: Callable[[str], Site], postgres_of_its_own: Any, releases: bool
 ) -> None:
     site = new_site(postgres_of_its_own.url)
     runs.deploy(site.notebook("down", 6, sleep=1.0, chain=1), home=site.home)
-    site.begin("--jobs", "2")
+    site.begin("--jobs", "2", code=RELEASES_SOON if releases else None)
     run = site.trigger("down")
     site.until(lambda: len(site.marks()) > 1, "tasks begin")
     postgres_of_its_own.stop()
-    time.sleep(seconds)  # what is tested is that it is away for so long
-    site.until(lambda: "the database does not answer" in site.said(), "it says so")
+    if not releases:
+        time.sleep(2.5)  # what is tested is that it is away for so long
+    said = "terminating running tasks" if releases else "the database does not answer"
+    site.until(lambda: said in site.said(), "it says so")
     postgres_of_its_own.start()
     assert site.ended(run).state is RunState.SUCCESS
     site.until(lambda: "the database responds again" in site.said(), "it says so")
@@ -195,6 +214,7 @@ def test_the_scheduler_waits_for_a_postgresql_server(
     check_record(site, run)
 
 
+@pytest.mark.slow
 def test_a_foreground_run_waits_for_a_restarting_postgresql_server(
     new_site: Callable[[str], Site], postgres_of_its_own: Any
 ) -> None:
@@ -206,9 +226,10 @@ def test_a_foreground_run_waits_for_a_restarting_postgresql_server(
     site.processes.append(process)
     site.until(lambda: len(site.marks()) > 2, "tasks begin")
     postgres_of_its_own.stop()
-    time.sleep(3.0)  # what is tested is that it is away for so long
+    said_in = site.folder / "said"
+    site.until(lambda: "the database does not answer" in said_in.read_text(), "it says so")
     postgres_of_its_own.start()
-    code, said = process.wait(LONG), (site.folder / "said").read_text()
+    code, said = process.wait(LONG), said_in.read_text()
     assert code == 0, said
     assert said.count("the database does not answer") == 1
     (run,) = runs.list_runs(home=site.home)
@@ -217,12 +238,12 @@ def test_a_foreground_run_waits_for_a_restarting_postgresql_server(
     check_record(site, run)
 
 
-@pytest.mark.parametrize("count", [30, pytest.param(200, marks=pytest.mark.slow)])
 def test_two_schedulers_on_postgresql_share_the_tasks(
-    new_site: Callable[[str], Site], postgres_database: Callable[[], str], count: int
+    new_site: Callable[[str], Site], postgres_database: Callable[[], str]
 ) -> None:
+    count = 16
     site = new_site(postgres_database())
-    runs.deploy(site.notebook("many", count, sleep=0.0, chain=count), home=site.home)
+    runs.deploy(site.notebook("many", count, sleep=0.2, chain=count), home=site.home)
     for _ in range(2):
         site.begin("--jobs", "2")
     for n in range(2):
@@ -241,19 +262,25 @@ def test_two_schedulers_on_postgresql_share_the_tasks(
     assert sorted(started) == sorted(f"t{n}" for n in range(count))
 
 
-def test_a_scheduler_leaves_a_run_alone_whose_notebook_is_in_another_home(
+@pytest.mark.slow
+def test_a_scheduler_leaves_a_run_alone_whose_values_are_in_another_home(
     new_site: Callable[[str], Site], postgres_database: Callable[[], str]
 ) -> None:
     site = new_site(postgres_database())
     other = new_site(site.home.url)
-    other.environ["NBDAG_HOME"] = str(site.folder / "another")
-    runs.deploy(site.notebook("mine", 2), home=site.home)
+    far = Home(site.folder / "another", site.home.url)
+    other.environ["NBDAG_HOME"] = str(far.root)
+    notebook = site.notebook("mine", 2)
+    for home in (site.home, far):  # both homes have the notebook
+        runs.deploy(notebook, home=home)
     other.folder = site.folder / "elsewhere"
     other.folder.mkdir()
     other.begin()
     other.until(lambda: "the scheduler starts" in other.said(), "it starts")
     run = site.trigger("mine")
     other.until(lambda: "so another scheduler must execute the run" in other.said(), "it says so")
+    with pytest.raises(RunElsewhereError, match=r"are not in \S+another; continue the run on the host that created it"):
+        runs.resume(run, home=far)
     assert site.look(run).state is RunState.QUEUED
     site.begin()
     assert site.ended(run).state is RunState.SUCCESS, site.said()

@@ -21,6 +21,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 Shape = Callable[..., Dag]
 
 
+@pytest.mark.slow
 def test_a_month_of_hourly_ticks_is_caught_up_in_order(office: Any, shape: Shape) -> None:
     # tests/core/test_timetable.py has a year of ticks; here each one is a run, and each run two transactions.
     ticks = [START + timedelta(hours=hour) for hour in range(30 * 24 + 1)]
@@ -172,7 +173,9 @@ def test_attempts_of_a_dead_scheduler_are_reset_without_using_a_retry(
     asleep = office.store
     office.store = nbdag.store.open(office.home)  # another process has a connection of its own
     recovering = scripted()
-    again = reset_attempts(office.store, office.home, recovering, first.id, office.now.timestamp(), "it is gone")
+    again = reset_attempts(
+        office.store, office.home, recovering.terminate_leftovers, first.id, office.now.timestamp(), "gone"
+    )
     assert again == ["churn.a"]
     (job,) = office.executor.submitted
     assert recovering.terminated == [Path(job.path)]

@@ -71,6 +71,27 @@ def test_no_more_tasks_run_at_once_than_there_are_slots(bench: Any, shape: Shape
     assert bench.store.run(row.id).state is RunState.SUCCESS
 
 
+def test_the_host_of_an_attempt_is_recorded_while_the_attempt_runs(bench: Any, shape: Shape) -> None:
+    bench.executor.script = lambda job: None
+
+    def hosts() -> dict[str, str | None]:
+        return {each.task: each.host for each in bench.store.attempts([row.id])[row.id]}
+
+    bench.executor.host = "here"
+    scheduler, row = bench.begin(shape({"a": [], "b": []}))
+    scheduler.tick(bench.now)
+    assert hosts() == {"a": "here", "b": "here"}  # one host executes all attempts
+    bench.executor.finish("a", state=TaskState.FAILED)  # a result that names no host
+    bench.executor.located = dict.fromkeys(bench.executor.open, "elsewhere")
+    scheduler.tick(bench.now)
+    assert hosts() == {"a": "here", "b": "here"}
+    revision = bench.store.revision(row.id)
+    for seconds in (5, 10):  # heartbeats
+        scheduler.tick(bench.now + timedelta(seconds=seconds))
+        assert hosts() == {"a": "here", "b": "elsewhere"}
+        assert bench.store.revision(row.id) == revision + 1  # it is recorded once
+
+
 def test_an_attempt_is_recorded_before_it_is_submitted(bench: Any, shape: Shape) -> None:
     seen = []
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import nbdag.store
 from nbdag.core.model.job import Key, Note, Result, StoredOutput
+from nbdag.core.model.metrics import Metric
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.home import Home
-from nbdag.store.inserts import RunExistsError
+from nbdag.scheduler.planning_views import claim_of
 from nbdag.store.rows import Change, DagRow, InstanceRow, NewAttempt, NewInstance, NewRun, RunRow, SchedulerRow
+from nbdag.store.saving import RunExistsError
 from nbdag.store.store import Store
 
 ME = SchedulerRow(id="a" * 32, host="here", pid=1, birth="0", started=1.0, heartbeat=1.0)
@@ -144,6 +149,45 @@ def test_an_attempt_has_one_outcome_with_outputs_and_notes(store: Store) -> None
     assert (attempt.outputs, attempt.notes) == ((OUT,), (note,))
 
 
+def test_metrics_are_kept_exactly_and_listed_until_the_task_is_cleared(store: Store) -> None:
+    store.schedulers.register(ME)
+    run = begin(store, store.create_run(a_run(), tasks("a")), "a")
+    given = (
+        Metric(name="accuracy", value=0.1 + 0.2, marked=True),
+        Metric(name="loss", value=math.inf, position=1),
+        Metric(name="auc", value=math.nan, position=2),
+    )
+    run = end(store, run, "a", metrics=given)
+    (attempt,) = store.attempts([run.id])[run.id]
+    assert attempt.metrics[:2] == given[:2]
+    assert math.isnan(attempt.metrics[2].value)
+    found = store.listings.metrics([run.id])
+    assert [(each.name, each.marked, each.point.count) for each in found] == [
+        ("accuracy", True, 1), ("loss", False, 1), ("auc", False, 1),
+    ]  # fmt: skip
+    assert (found[0].point.value, found[1].point.highest) == (0.1 + 0.2, math.inf)
+    assert math.isnan(found[2].point.value)
+    reset = replace(instances(store, run)[0], state=TaskState.NONE, tries_before_reset=1)
+    assert store.save(Change(run=run, instances=[reset])) is not None
+    assert store.listings.metrics([run.id]) == []
+
+
+def test_the_mean_of_huge_metrics_is_infinite(store: Store) -> None:
+    store.schedulers.register(ME)
+    run = store.create_run(a_run(), [NewInstance(task="a", map_index=n, position=0) for n in range(2)])
+    for each in instances(store, run):
+        begun = replace(each, state=TaskState.RUNNING, tries=1)
+        found = (Metric(name="best", value=1.7e308),)
+        result = Result(key=key(run, begun), state=TaskState.SUCCESS, started=1.0, ended=2.0, metrics=found)
+        change = Change(
+            run=run, instances=[begun], begun=[NewAttempt(begun, 1)], ended=[(begun, result)], scheduler=ME.id
+        )
+        assert store.save(change) is not None
+        run = store.run(run.id)
+    ((*_, point),) = store.listings.metrics([run.id])
+    assert (point.value, point.lowest, point.highest, point.count) == (math.inf, 1.7e308, 1.7e308, 2)
+
+
 def test_earlier_attempts_stay_recorded(store: Store) -> None:
     store.schedulers.register(ME)
     run = begin(store, store.create_run(a_run(), tasks("a")), "a")
@@ -248,6 +292,52 @@ def test_a_change_that_exceeds_a_pool_is_rejected_as_a_whole(store: Store) -> No
     assert store.save(replace(change, pools={"gpu": 2})) == []
 
 
+def test_a_change_that_exceeds_the_resources_of_a_machine_is_rejected(store: Store) -> None:
+    store.schedulers.register(ME)
+    store.schedulers.register(replace(ME, id="other"))
+    store.schedulers.register(replace(ME, id="elsewhere", host="another"))
+    task = NewInstance(task="t", position=0, resources={"gpu": 1.0})
+    mine, theirs = (store.create_run(a_run(dag=dag), [task]) for dag in ("a", "b"))
+    begin(store, theirs, "t")
+    (active,) = store.active_instances()
+    assert (active.resources, active.host) == ({"gpu": 1.0}, ME.host)
+    begun = replace(instances(store, mine)[0], state=TaskState.RUNNING, tries=1)
+    change = Change(
+        run=mine, instances=[begun], begun=[NewAttempt(begun, 1)], resources={"gpu": 1}, at=101.0, scheduler="other"
+    )
+    assert store.save(change) is None
+    assert store.save(replace(change, scheduler="elsewhere")) == []
+
+
+def test_tasks_on_a_cluster_hold_no_resources_of_the_machine_of_their_scheduler(store: Store) -> None:
+    store.schedulers.register(replace(ME, offers={"hosts": [{"gpu": 1.0}], "may_grow": True}))
+    store.schedulers.register(replace(ME, id="other"))
+    task = NewInstance(task="t", position=0, resources={"gpu": 1.0})
+    mine, theirs = (store.create_run(a_run(dag=dag), [task]) for dag in ("a", "b"))
+    begin(store, theirs, "t")
+    (active,) = store.active_instances()
+    assert claim_of(active, ME.host).resources == ()
+    begun = replace(instances(store, mine)[0], state=TaskState.RUNNING, tries=1)
+    change = Change(
+        run=mine, instances=[begun], begun=[NewAttempt(begun, 1)], resources={"gpu": 1}, at=101.0, scheduler="other"
+    )
+    assert store.save(change) == []
+
+
+def test_a_machine_limits_only_the_resources_that_an_attempt_needs(store: Store) -> None:
+    store.schedulers.register(ME)
+    store.schedulers.register(replace(ME, id="other"))
+    for dag in ("a", "b"):  # this scheduler was started with more than one GPU
+        begin(store, store.create_run(a_run(dag=dag), [NewInstance(task="t", position=0, resources={"gpu": 1.0})]), "t")
+    mine = store.create_run(a_run(dag="c"), [NewInstance(task="t", position=0, resources={"memory": 1.0})])
+    begun = replace(instances(store, mine)[0], state=TaskState.RUNNING, tries=1)
+    limits = {"gpu": 1, "memory": 1}
+    change = Change(
+        run=mine, instances=[begun], begun=[NewAttempt(begun, 1)], resources=limits, at=101.0, scheduler="other"
+    )
+    assert store.save(change) == []
+
+
 def test_the_default_pool_exists_and_pools_can_be_set(store: Store) -> None:
     assert store.pools() == {"default_pool": 128}
     store.set_pool("gpu", 2)
@@ -268,6 +358,17 @@ def test_values_are_borrowed_from_the_newest_run_that_finished_the_task(store: S
     assert store.latest_with("churn", "a", new.id) is None
     partial = store.create_run(a_run("partial", created=300.0, tasks=("b",), borrowed={"a": old.id}), tasks("b"))
     assert store.borrowed([partial.id, old.id]) == {partial.id: {"a": old.id}, old.id: {}}
+
+
+@pytest.mark.parametrize("home", ["postgresql"], indirect=True)  # all processes of an SQLite database have one home
+def test_no_values_are_borrowed_from_a_run_of_another_home(store: Store, home: Home, tmp_path: Path) -> None:
+    store.schedulers.register(ME)
+    end(store, begin(store, store.create_run(a_run("here"), tasks("a")), "a"), "a", outputs=(OUT,))
+    with closing(nbdag.store.open(replace(home, root=tmp_path / "other"))) as other:
+        there = other.create_run(a_run("there", created=200.0), tasks("a"))
+        end(other, begin(other, there, "a"), "a", outputs=(OUT,))
+        found = [each.latest_with("churn", "a") for each in (store, other)]
+    assert [run and run.name for run in found] == ["here", "there"]
 
 
 def test_unfinished_and_borrowed_runs_are_not_deleted(store: Store) -> None:
@@ -313,17 +414,23 @@ def test_cached_outcomes_are_found_by_key_executed_ones_first(store: Store) -> N
         run = store.create_run(a_run(name, **more), tasks("a"))
         begun = replace(instances(store, run)[0], state=TaskState.RUNNING, tries=1)
         result = Result(
-            key=key(run, begun), state=TaskState.SUCCESS, started=at, ended=at, outputs=(OUT,), notes=(SAID,)
+            key=key(run, begun),
+            state=TaskState.SUCCESS,
+            started=at,
+            ended=at,
+            outputs=(OUT,),
+            notes=(SAID,),
+            metrics=(SCORE,),
         )
         done = replace(begun, state=TaskState.SUCCESS)
         change = Change(
             run=run, instances=[done], begun=[NewAttempt(begun, 1, "k" * 64, cached)], ended=[(begun, result)],
-            at=at, scheduler=ME.id,
+            at=at, scheduler=ME.id, host="here",
         )  # fmt: skip
         assert store.save(change) is not None
         return store.run(run.id)
 
-    SAID = Note(code="NB401", name="df", message="df was changed")
+    SAID, SCORE = Note(code="NB401", name="df", message="df was changed"), Metric(name="score", value=2.0)
     attempt("r1", at=101.0)
     made = attempt("r2", at=102.0)
     attempt("r3", "r2", at=103.0)
@@ -332,8 +439,9 @@ def test_cached_outcomes_are_found_by_key_executed_ones_first(store: Store) -> N
     assert [(each.run, each.made_in, each.map_index, each.try_number) for each in found] == [
         ("r2", "r2", -1, 1), ("r1", "r1", -1, 1), ("r3", "r2", -1, 1),
     ]  # fmt: skip
-    assert (found[0].outputs, found[0].notes) == ((OUT,), (SAID,))
-    assert [each.cached for each in store.attempts([3])[3]] == ["r2"]
+    assert (found[0].outputs, found[0].metrics, found[0].notes) == ((OUT,), (SCORE,), (SAID,))
+    assert [(each.cached, each.host) for each in store.attempts([2])[2]] == [(None, "here")]
+    assert [(each.cached, each.host) for each in store.attempts([3])[3]] == [("r2", None)]  # no host executed it
     assert store.cached_outcomes("churn", "b", "k" * 64) == store.cached_outcomes("churn", "a", "l" * 64) == []
     cleared = replace(instances(store, made)[0], state=TaskState.NONE, tries_before_reset=1)
     assert store.save(Change(run=made, instances=[cleared])) is not None

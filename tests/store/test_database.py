@@ -68,6 +68,29 @@ def test_migrations_and_new_databases_have_the_same_schema(tmp_path: Path) -> No
     ).fetchall()
 
 
+def test_the_metrics_of_earlier_runs_are_read_from_summaries(tmp_path: Path) -> None:
+    summaries = [
+        ("int", "7"), ("float", "-1e-05"), ("float", "nan"), ("bool", "True"), ("numpy.float32", "scalar float32: 0.1"),
+        ("numpy.ndarray", "scalar float64: 1.5"), ("str", "5"), ("numpy.ndarray", "2 float64: [1.0, 2.0]"), ("int", "***"),
+    ]  # fmt: skip
+    engine = create_engine(f"sqlite:///{tmp_path / 'old.db'}")
+    with engine.begin() as connection:
+        upgrade(connection, "0016")
+        connection.execute(
+            text(
+                "INSERT INTO outputs (instance_id, try_number, name, type, digest, bytes, summary)"
+                " VALUES (1, 1, :name, :type, 'd', 8, :summary)"
+            ),
+            [{"name": f"v{n}", "type": type, "summary": summary} for n, (type, summary) in enumerate(summaries)],
+        )
+        upgrade(connection)
+        found = connection.execute(text("SELECT name, value, marked FROM metrics ORDER BY name")).all()
+    engine.dispose()
+    assert [tuple(each) for each in found] == [
+        ("v0", 7.0, 0), ("v1", -1e-05, 0), ("v2", None, 0), ("v3", 1.0, 0), ("v4", 0.1, 0), ("v5", 1.5, 0),
+    ]  # fmt: skip
+
+
 def test_a_new_database_needs_no_alembic(home: Home) -> None:
     code = (
         "import sys, nbdag.store, pathlib; from nbdag.home import Home\n"
@@ -124,7 +147,7 @@ def test_concurrent_processes_create_one_database(home: Home) -> None:
 
 
 def test_writers_wait_for_one_another_and_readers_never_wait(
-    home: Home, raw: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    home: Home, raw: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(database, "BUSY", 0.05)
     store = nbdag.store.open(home)
@@ -132,8 +155,10 @@ def test_writers_wait_for_one_another_and_readers_never_wait(
     assert store.pools() == {"default_pool": 128}
     with pytest.raises(StoreBusyError, match=r"another process has locked the database: .*nbdag\.db"):
         store.set_pool("gpu", 1)
+    assert capsys.readouterr().err == f"nbdag: waiting for another process, which has locked {home.database}\n"
     raw.execute("ROLLBACK")
     store.set_pool("gpu", 1)
+    assert capsys.readouterr().err == ""
     store.close()
 
 
