@@ -9,23 +9,24 @@ kills all processes of the attempt.
     [project.entry-points."nbdag.executors"]
     cluster = "mypackage.executors:ClusterExecutor"
 
-The entry point names a callable that takes `slots` and the executor's own options, and returns an `Executor`. If
-`slots` is None, the executor chooses the number of attempts at once.
+The entry point names a subclass of `Executor`, or another callable that returns an executor. Either takes `slots` and
+the executor's own options. If `slots` is None, the executor chooses the number of attempts at once.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from ..core.model.job import Job, Key, Result
 from ..core.options.option_types import nearest
+from ..core.planning.resources import Offers
 from ..errors import NbdagError, error
 
 GROUP = "nbdag.executors"
@@ -37,33 +38,71 @@ _BUILT_IN = {
 }
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """Executes attempts. `on_result` is called exactly once per submitted job, from any thread."""
 
+    host: str = ""  # name of the host that executes all attempts; "" if attempts may run on several hosts
+
     @property
+    @abstractmethod
     def slots(self) -> int:
         """The maximum number of attempts at once, which may change."""
 
+    @property
+    def offers(self) -> Offers | None:
+        """The resources of the hosts; None if `--resources` does not limit the tasks that run at once."""
+        return None
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether hosts that offer other resources may join while this executor runs."""
+        return self.offers is not None and self.offers.may_grow
+
+    @abstractmethod
     def start(self, on_result: Callable[[Result], None]) -> None:
         """Start sending results to `on_result`."""
 
+    @abstractmethod
     def submit(self, job: Job) -> None:
         """Queue an attempt without waiting; it starts when a slot is free."""
 
+    @abstractmethod
     def cancel(self, key: Key) -> None:
         """Terminate an attempt and all its processes; the attempt's result has the state `failed` and the error
         `cancelled`.
         """
 
+    @abstractmethod
     def stop(self) -> None:
         """Terminate all attempts, and wait until all their processes have ended."""
 
+    @abstractmethod
     def terminate_leftovers(self, notebook: Path, mark: str) -> None:
         """Kill all processes of an attempt whose executor was killed, and wait until they have ended.
 
         `notebook` is the path of the attempt's notebook (`Job.path`). `mark` is the id of the attempt that its
         processes carry (`Job.mark`).
         """
+
+    @classmethod
+    def hosts_at(cls, address: str, storage: str = "") -> list[HostState] | None:
+        """Return the hosts of the cluster at an address; None if the executor uses no cluster.
+
+        With the URL of a storage, every host checks that it can write there.
+        """
+        return None
+
+    def hosts(self) -> list[HostState] | None:
+        """Return the hosts, as of the executor's latest check; None if the executor does not report hosts."""
+        return None
+
+    def check_hosts(self, imports: Iterable[str] = ()) -> None:
+        """Raise an error if no host has the versions of Python, nbdag and the packages of these modules."""
+        return
+
+    def running_on(self) -> Mapping[Key, str]:
+        """Return the host of each attempt that has started, if `host` is empty."""
+        return {}
 
 
 @error
@@ -115,6 +154,15 @@ class Choice:
     name: str = LOCAL
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the choice as the store records it; the local executor is an empty dictionary."""
+        return {} if self.name == LOCAL and not self.options else {"name": self.name, **self.options}
+
+    @classmethod
+    def from_dict(cls, recorded: Mapping[str, Any]) -> Choice:
+        """Return the choice that `to_dict` has recorded."""
+        return cls(recorded.get("name", LOCAL), {name: each for name, each in recorded.items() if name != "name"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostState:
@@ -129,6 +177,11 @@ class HostState:
     versions: Mapping[str, str]  # key: "Python" or "nbdag"
     problem: str = ""  # why the host cannot execute attempts; "" if it can
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the host as plain data, which the store records with each heartbeat of the scheduler."""
+        names = ("name", "address", "slots", "running", "load", "cores", "problem")
+        return {name: getattr(self, name) for name in names}
+
 
 def hosts(choice: Choice, storage: str = "") -> list[HostState] | None:
     """Return the hosts of a cluster that is running; None if the executor uses no cluster or starts one itself.
@@ -139,9 +192,13 @@ def hosts(choice: Choice, storage: str = "") -> list[HostState] | None:
     if address is None:
         find(choice.name)
         return None
-    _load(choice)
-    find_hosts = getattr(import_module(find(choice.name).module), "hosts", None)
-    return None if find_hosts is None else cast("list[HostState]", find_hosts(address, storage))
+    make = _load(choice)
+    return make.hosts_at(address, storage) if isinstance(make, type) and issubclass(make, Executor) else None
+
+
+def choice_of(executor: str | Choice) -> Choice:
+    """Return a `Choice`; a name means the executor of this name without options."""
+    return Choice(executor) if isinstance(executor, str) else executor
 
 
 def create(choice: str | Choice, slots: int | None = None) -> Executor:
@@ -149,8 +206,16 @@ def create(choice: str | Choice, slots: int | None = None) -> Executor:
 
     Raises `UnknownExecutorError`, `ExecutorImportError` or `ExecutorOptionError`.
     """
-    chosen = Choice(choice) if isinstance(choice, str) else choice
+    chosen = choice_of(choice)
     return cast("Executor", _load(chosen)(slots, **chosen.options))
+
+
+def check(choice: Choice) -> None:
+    """Check the name of an executor and which options it has. Raises the errors of `create`."""
+    if choice.options:
+        _load(choice)
+    else:
+        find(choice.name)
 
 
 def _load(chosen: Choice) -> Callable[..., Any]:

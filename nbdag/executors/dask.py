@@ -7,10 +7,16 @@ Each Dask worker has a local executor (fork server, worker processes, kernels), 
 
 Dask repeats the tasks of a lost worker, but each attempt starts at most once. Before an attempt starts, its worker puts
 the worker's address into a `distributed.Queue` that holds one element. The queue rejects a second address. If a worker
-is lost, its attempts fail, and the options of their tasks decide whether they are retried.
+is lost, its attempts fail, and the options of each task decide whether the task is retried.
 
 If the process that has submitted an attempt dies, Dask cancels the Dask task. The worker notices this, and terminates
 the processes of the attempt.
+
+A worker whose versions differ rejects attempts before they start, and they are sent to the other workers; see
+`dask_hosts`. If no worker fits, attempts fail.
+
+If the Dask scheduler ends, its workers end too, and all attempts that were sent to it fail. Later attempts wait until a
+Dask scheduler answers at the address again.
 """
 
 from __future__ import annotations
@@ -18,114 +24,33 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import logging
-import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from distributed import Client, Future, LocalCluster, Queue
-from distributed.comm.addressing import parse_address, parse_host_port
 
-from ..core.model.job import CANCELLED, KERNEL_DIED, Job, Key, Result
-from ..core.model.states import TaskState
-from ..errors import NbdagError, error
-from ..storage import files_at
-from ..writing import create_private_file, make_private_folder
-from . import HostState
-from .dask_worker import (
-    CLAIM_TIMEOUT,
-    POLL,
-    TOPIC,
-    cancel_attempt,
-    describe_host,
-    run_attempt,
-    terminate_on_host,
-)
-from .job_files import copy_folder, get_results
-from .local import cores
+from ..core.model.job import CANCELLED, Job, Key, Result
+from ..core.planning.resources import Offers
+from . import Executor, HostState
+from .dask_cluster import HostsDifferError, connect, expected_versions, hosts
+from .dask_hosts import DaskHosts
+from .dask_submission import Submission, new_name, of_lost_task, of_lost_worker, release
+from .dask_worker import CLAIM_TIMEOUT, POLL, TOPIC, Mismatch, cancel_attempt, run_attempt, terminate_on_host
+from .job_files import accept_state, copy_folder, get_results
 
 MAX_COPIES = 1000  # number of runs whose copied folder is remembered
-_T = TypeVar("_T")
-CONNECT_TIMEOUT = 15.0  # seconds to wait for the Dask scheduler
 EVENT_TIMEOUT = 30.0  # seconds to wait for the name of the worker that has started an attempt
+LOSS_DELAY = 5 * POLL  # seconds after which the host of a lost attempt has terminated the attempt's processes
+SEND_TRIES = 10  # failures to send an attempt to a reachable Dask scheduler, one per POLL, until the attempt fails
 MISSED = 2  # number of checks in a row in which a worker must be missing before its attempts count as lost
 
 
-@error
-class NoClusterError(NbdagError):
-    """No Dask scheduler answers at the address."""
-
-    address: str
-    reason: str
-    template = (
-        "no Dask scheduler answers at {address} ({reason}); start one with `dask scheduler`, or omit --address to "
-        "start a cluster on this machine"
-    )
-
-
-@error
-class HostsDifferError(NbdagError):
-    """A worker of the cluster has other versions than this process."""
-
-    differences: tuple[str, ...]  # one sentence per worker
-    template = (
-        "the workers of the Dask cluster differ from this environment: {joined}; install the same versions there, or "
-        "pass --allow-mismatch"
-    )
-
-    @property
-    def joined(self) -> str:
-        """Return the differences in one line."""
-        return "; ".join(self.differences)
-
-
-@dataclass(eq=False, slots=True)
-class _Submission:
-    """An attempt that was submitted and has no result yet."""
-
-    job: Job
-    started: float  # time of the submission, in seconds since the epoch
-    claim: Queue
-    future: Future[Any] | None = None
-    address: str = ""  # address of the Dask worker that executes the attempt; "" before it starts
-    host: str = ""
-    cancelled: bool = False
-    has_log: bool = False  # whether the complete log is or was being downloaded
-    missed: int = 0  # number of checks in a row in which the worker was missing
-
-    def add_to_log(self, text: bytes) -> None:
-        """Add a part of the log, which comes from a host without common folders, to the log's file on this host."""
-        if not self.has_log:
-            with contextlib.suppress(OSError):  # the complete log comes from the storage at the end
-                path = Path(self.job.path).with_suffix(".log")
-                make_private_folder(path.parent)
-                create_private_file(path)
-                with path.open("ab") as file:
-                    file.write(text)
-
-    def delete_partial_log(self) -> None:
-        """Delete a log that may be incomplete, so that a later query downloads the complete log."""
-        with contextlib.suppress(OSError):
-            Path(self.job.path).with_suffix(".log").unlink(missing_ok=True)
-
-    def failed(self, why: str) -> Result:
-        """Return a failed result for an attempt that has reported no result."""
-        return Result(
-            key=self.job.key,
-            state=TaskState.FAILED,
-            started=self.started,
-            ended=time.time(),
-            error=why,
-            host=self.host or None,
-            kinds=() if why == CANCELLED else KERNEL_DIED,
-        )
-
-
-class DaskExecutor:
+class DaskExecutor(Executor):
     """Executes attempts on a Dask cluster.
 
     `slots` is the number of attempts at once; None means one per thread of the cluster's workers, including workers
@@ -135,25 +60,32 @@ class DaskExecutor:
 
     def __init__(self, slots: int | None = None, *, address: str | None = None, allow_mismatch: bool = False) -> None:
         self._slots = slots
+        self._allow_mismatch = allow_mismatch
         self._on_result: Callable[[Result], None] = lambda result: None
-        self._attempts: dict[Key, _Submission] = {}
-        self._claims: dict[str, _Submission] = {}  # key: name of a claim
+        self._attempts: dict[Key, Submission] = {}
+        self._claims: dict[str, Submission] = {}  # key: name of a claim
         # Key: DAG and run; value: the digest of the notebook's folder in the storage.
         self._folders: dict[tuple[str, str], concurrent.futures.Future[str]] = {}
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)  # an attempt has started or ended
+        self._changed = threading.Condition(self._lock)  # notified when an attempt has started or ended
         self._stopping = threading.Event()
         self._calls = ThreadPoolExecutor(8, thread_name_prefix="nbdag-dask")  # calls of the cluster that may take long
+        # Sends attempts in the order of their submission; while the Dask scheduler does not answer, they wait here.
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="nbdag-dask-send")
+        self._hosts = DaskHosts()
+        self._declaring: concurrent.futures.Future[None] | None = None  # the latest call of `DaskHosts.declare`
+        self._lost = False  # whether the Dask scheduler did not answer at the last check
         self._cluster: LocalCluster | None = None
         if address is None:
             self._cluster = LocalCluster(
                 n_workers=slots, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR
             )
-        self._client = _connect(self._cluster.scheduler_address if self._cluster is not None else str(address))
+        self._address = self._cluster.scheduler_address if self._cluster is not None else str(address)
+        self._client = connect(self._address)
         try:
-            if not allow_mismatch:
-                _check_versions(self._client)
-            self._threads = _number_of_threads(self._workers())
+            self._hosts.update(self._workers())
+            self.check_hosts()
+            self._hosts.declare(self._client, self._hosts.undeclared())
         except BaseException:
             self._close()
             raise
@@ -161,10 +93,32 @@ class DaskExecutor:
         self._watch = threading.Thread(target=self._watch_workers, name="nbdag-dask-watch", daemon=True)
         self._watch.start()
 
+    @classmethod
+    def hosts_at(cls, address: str, storage: str = "") -> list[HostState]:
+        """Return the state of all workers of a cluster, by host name. Raises `NoClusterError`."""
+        return hosts(address, storage)
+
+    def check_hosts(self, imports: Iterable[str] = ()) -> None:
+        """Raise `HostsDifferError` if no worker has this process's versions of Python, nbdag, Dask and the packages of
+        these modules.
+        """
+        if not self._allow_mismatch:
+            self._hosts.check(self._client, expected_versions(imports))
+
+    @property
+    def offers(self) -> Offers:
+        """Return the resources of the workers, according to the latest check of the workers."""
+        return self._hosts.offers
+
+    @property
+    def may_grow(self) -> bool:
+        """Return whether workers may join: nobody else knows the address of a cluster that this executor has made."""
+        return self._cluster is None
+
     @property
     def slots(self) -> int:
         """Return the maximum number of attempts at once, according to the latest check of the workers."""
-        return self._slots or max(1, self._threads)
+        return self._slots or max(1, self._hosts.threads)
 
     def start(self, on_result: Callable[[Result], None]) -> None:
         """Send results to `on_result`, from threads of the executor."""
@@ -172,18 +126,18 @@ class DaskExecutor:
 
     def submit(self, job: Job) -> None:
         """Send an attempt to the cluster without waiting; a worker starts it when a thread is free."""
-        name = f"nbdag-{job.mark or '-'.join(map(str, (job.key.dag, job.key.run, job.key.task)))}-{time.time_ns():x}"
-        attempt = _Submission(job, time.time(), Queue(name, client=self._client, maxsize=1))
+        name, attempt = new_name(job), Submission(job, time.time())
         with self._lock:
             self._attempts[job.key] = attempt
             self._claims[name] = attempt
         if job.storage:
             self._folder_of(job).add_done_callback(lambda copied: self._send_with_folder(name, attempt, copied))
         else:
-            self._send(name, attempt, job)
+            attempt.sent = replace(job, returns_state=True)
+            self._sender.submit(self._send, name, attempt)
 
     def _folder_of(self, job: Job) -> concurrent.futures.Future[str]:
-        """Return the digest of the folder that all attempts of a run get, which is copied to the storage first."""
+        """Copy the folder of a run to the storage, once per run, and return its digest as a future."""
         run = (job.key.dag, job.key.run)
         with self._lock:
             if run not in self._folders:
@@ -192,24 +146,91 @@ class DaskExecutor:
                 self._folders[run] = self._calls.submit(copy_folder, job)
             return self._folders[run]
 
-    def _send_with_folder(self, name: str, attempt: _Submission, copied: concurrent.futures.Future[str]) -> None:
+    def _send_with_folder(self, name: str, attempt: Submission, copied: concurrent.futures.Future[str]) -> None:
         try:
-            job = replace(attempt.job, folder=copied.result())
+            attempt.sent = replace(attempt.job, folder=copied.result(), returns_state=True)
         except Exception as failure:
             with self._lock:  # the next attempt tries it again
                 self._folders.pop((attempt.job.key.dag, attempt.job.key.run), None)
             self._finish(name, attempt.failed(f"the notebook's folder could not be copied: {failure}"))
         else:
-            self._send(name, attempt, job)
+            self._sender.submit(self._send, name, attempt)
 
-    def _send(self, name: str, attempt: _Submission, job: Job) -> None:
+    def _send_again(self, name: str, attempt: Submission) -> None:
+        """Send an attempt once more, because it has not started, to the workers that fit now."""
+        new = new_name(attempt.job)
         with self._lock:
-            if name not in self._claims:  # cancelled
+            if self._claims.pop(name, None) is None:
                 return
-        attempt.future = self._client.submit(
-            run_attempt, job, name, key=name, pure=False, retries=0, priority=job.task.options.priority
+            self._claims[new] = attempt
+            future, claim = attempt.future, attempt.claim
+            attempt.future = attempt.claim = None
+            attempt.missed = 0
+        release(future, claim, give_up=True)
+        if attempt.cancelled:
+            self._finish(new, attempt.failed(CANCELLED))
+        else:
+            self._sender.submit(self._send, new, attempt)
+
+    def _send(self, name: str, attempt: Submission) -> None:
+        """Wait until the Dask scheduler answers, then send it an attempt. Stop waiting if the attempt is cancelled.
+
+        If the Dask scheduler answers but the attempt cannot be sent, the attempt fails, because later attempts wait
+        for it.
+        """
+        tries = 0
+        while True:
+            with self._lock:
+                if name not in self._claims:  # cancelled
+                    return
+            client = self._client
+            try:
+                self._submit(client, name, attempt)
+            except HostsDifferError as failure:
+                self._finish(name, replace(attempt.failed(str(failure)), final=True, kinds=()))
+                return
+            except Exception as failure:
+                with self._lock:
+                    attempt.claim = None
+                tries += client.status == "running" and not self._lost
+                if tries == SEND_TRIES:
+                    self._finish(
+                        name, attempt.failed(f"the attempt could not be sent to the Dask scheduler: {failure}")
+                    )
+                self._stopping.wait(POLL)
+            else:
+                return
+
+    def _submit(self, client: Client, name: str, attempt: Submission) -> None:
+        """Send an attempt to the Dask scheduler; raise any exception if that fails."""
+        job = attempt.sent or attempt.job
+        if not self._allow_mismatch:
+            attempt.expected = expected_versions(() if job.packages else job.imports)
+            attempt.fitting = self._hosts.fitting(attempt.expected)
+        claim = Queue(name, client=client, maxsize=1)
+        with self._lock:
+            if name not in self._claims:
+                claim.close()
+                return
+            attempt.claim = claim
+        future = attempt.future = client.submit(
+            run_attempt,
+            job,
+            name,
+            attempt.expected,
+            key=name,
+            workers=attempt.fitting,
+            pure=False,
+            retries=0,
+            priority=job.task.options.priority,
+            resources=dict(job.task.options.resources) or None,
         )
-        attempt.future.add_done_callback(lambda future: self._on_done(name, future))
+        with self._lock:
+            is_wanted = name in self._claims
+        if is_wanted:
+            future.add_done_callback(lambda future: self._on_done(name, future))
+        else:  # the attempt was cancelled meanwhile, which has closed its claim
+            future.cancel(force=True)
 
     def cancel(self, key: Key) -> None:
         """Request the termination of an attempt, without waiting."""
@@ -229,6 +250,7 @@ class DaskExecutor:
             self._changed.wait_for(lambda: not self._attempts)
         self._stopping.set()
         self._watch.join()
+        self._sender.shutdown()
         self._calls.shutdown()
         self._close()
 
@@ -241,6 +263,15 @@ class DaskExecutor:
             self._client.run(terminate_on_host, notebook, mark, on_error="ignore")
         except Exception as failure:
             logging.getLogger(__name__).warning("processes of an earlier attempt may still run: %s", failure)
+
+    def hosts(self) -> list[HostState]:
+        """Return the state of all workers, as of the last check."""
+        return self._hosts.states
+
+    def running_on(self) -> dict[Key, str]:
+        """Return the host of each attempt that has started."""
+        with self._lock:
+            return {attempt.job.key: attempt.host for attempt in self._claims.values() if attempt.host}
 
     # -- results ------------------------------------------------------------------------------------------------
 
@@ -265,21 +296,25 @@ class DaskExecutor:
         if future.status == "finished":
             result = future.result()
             if result is None:  # Dask repeated the task of a lost worker
-                self._finish(name, _lost(attempt))
-            elif attempt.job.storage:
-                self._calls.submit(self._finish_with_files, name, attempt, result)
+                self._finish(name, of_lost_worker(attempt))
+            elif isinstance(result, Mismatch):
+                self._hosts.reject(attempt.expected, result)
+                self._send_again(name, attempt)
             else:
-                self._finish(name, result)
+                self._finish(name, result, has_files=bool(attempt.job.storage))
         elif future.status == "error":
             reason = future.exception()
             self._finish(name, attempt.failed(f"the attempt did not start: {type(reason).__name__}: {reason}"))
         elif attempt.cancelled:
             self._finish(name, attempt.failed(CANCELLED))
-        else:
-            self._finish(name, attempt.failed(f"the Dask scheduler lost or cancelled the attempt{_on(attempt)}"))
+        elif self._take(name) is not None:
+            self._calls.submit(self._report_later, attempt)
 
-    def _finish_with_files(self, name: str, attempt: _Submission, result: Result) -> None:
-        """Download the attempt's notebook and log, and report the result. A later query downloads what is missing."""
+    def _finish_with_files(self, attempt: Submission, result: Result) -> None:
+        """Report the result of an attempt, after its notebook and log were downloaded from the storage.
+
+        If a download fails, a later query repeats it.
+        """
         with self._lock:
             attempt.has_log = True
         try:
@@ -287,29 +322,60 @@ class DaskExecutor:
         except Exception as failure:
             attempt.delete_partial_log()
             logging.getLogger(__name__).warning("%s", failure)
-        self._finish(name, result)
+        self._report(attempt, result)
 
-    def _finish(self, name: str, result: Result, *, give_up: bool = False) -> None:
-        """Report the result of an attempt, unless it has one already; `give_up` cancels the attempt's Dask task."""
-        with self._changed:
-            attempt = self._claims.pop(name, None)
-            if attempt is None:
-                return
-            self._attempts.pop(attempt.job.key, None)
-            self._changed.notify_all()
-        with contextlib.suppress(Exception):  # the connection may be closed
-            if attempt.future is not None:
-                if give_up:
-                    attempt.future.cancel(force=True)
-                attempt.future.release()
-            attempt.claim.close()
-        self._on_result(result)
+    def _report_later(self, attempt: Submission) -> None:
+        """Report the loss of an attempt, after the time in which its worker notices the loss and terminates the
+        attempt.
+        """
+        self._stopping.wait(LOSS_DELAY)
+        self._report(attempt, of_lost_task(attempt))
 
-    def _cancel(self, attempt: _Submission) -> None:
-        """Prevent an attempt from starting, or terminate it on its host."""
-        name = attempt.claim.name
+    def _finish(self, name: str, result: Result, *, give_up: bool = False, has_files: bool = False) -> None:
+        """Report the result of an attempt, unless it has one already; `give_up` cancels the attempt's Dask task.
+
+        `has_files` is whether the attempt has stored files for this host.
+        """
+        attempt = self._take(name)
+        if attempt is None:
+            return
+        if give_up:
+            release(attempt.future, None, give_up=True)
+        if has_files:
+            self._calls.submit(self._finish_with_files, attempt, result)
+        else:
+            self._report(attempt, result)
+
+    def _take(self, name: str) -> Submission | None:
+        """Return an attempt whose result the caller must report, or None if another call reports it."""
+        with self._lock:
+            return self._claims.pop(name, None)
+
+    def _report(self, attempt: Submission, result: Result) -> None:
+        """Report the result of an attempt, after its changes of `nbdag.state` were stored."""
         try:
-            attempt.claim.put("cancelled", timeout=CLAIM_TIMEOUT)
+            result = accept_state(attempt.job, result)
+        except Exception as failure:
+            result = replace(attempt.failed(f"nbdag.state was not stored: {failure}"), traceback=result.traceback)
+        release(attempt.future, attempt.claim, give_up=False)
+        self._on_result(result)
+        with self._changed:
+            if self._attempts.get(attempt.job.key) is attempt:
+                del self._attempts[attempt.job.key]
+            self._changed.notify_all()
+
+    def _cancel(self, attempt: Submission) -> None:
+        """Prevent an attempt from starting, or terminate it on its host."""
+        with self._lock:
+            name = next((name for name, each in self._claims.items() if each is attempt), "")
+            claim = attempt.claim
+        if not name:
+            return
+        if claim is None:
+            self._finish(name, attempt.failed(CANCELLED))
+            return
+        try:
+            claim.put("cancelled", timeout=CLAIM_TIMEOUT)
         except TimeoutError:
             pass  # the attempt has started
         except Exception:  # the Dask scheduler does not answer, so its workers end by themselves
@@ -338,134 +404,67 @@ class DaskExecutor:
         return workers
 
     def _watch_workers(self) -> None:
-        """Fail the attempts of workers that have left the cluster."""
+        """Fail the attempts of workers that have left the cluster; connect again to a Dask scheduler that has ended."""
+        log = logging.getLogger(__name__)
         while not self._stopping.wait(POLL):
-            with contextlib.suppress(Exception):
+            try:
+                if self._client.status == "closed":
+                    self._client = connect(self._address)
+                # A Dask scheduler that was started again does not know the topic; a second subscription does nothing.
+                self._client.subscribe_topic(TOPIC, self._on_event)
                 workers = self._workers()
-                self._threads = _number_of_threads(workers)
-                self._fail_lost(workers)
+            except Exception as failure:
+                if not self._lost:
+                    log.warning("the Dask scheduler at %s does not answer; attempts wait for it", self._address)
+                    log.debug("%s", failure)
+                self._lost = True
+                continue
+            if self._lost:
+                log.warning("the Dask scheduler at %s answers again", self._address)
+            self._lost = False
+            self._hosts.update(workers)
+            new = self._hosts.undeclared()
+            # One call at a time, because a call waits for a worker that does not answer.
+            if new and (self._declaring is None or self._declaring.done()):
+                self._declaring = self._calls.submit(self._hosts.declare, self._client, new)
+            self._check_lost(workers)
 
-    def _fail_lost(self, workers: Mapping[str, Any]) -> None:
+    def _check_lost(self, workers: Mapping[str, Any]) -> None:
+        """Fail attempts whose worker has left; if such an attempt has not started, send it to other workers."""
         with self._lock:
-            started = [(name, each) for name, each in self._claims.items() if each.address]
-        for name, attempt in started:
-            attempt.missed = 0 if attempt.address in workers else attempt.missed + 1
-            if attempt.missed >= MISSED:
-                self._finish(name, _lost(attempt), give_up=True)
+            sent = [(name, each) for name, each in self._claims.items() if each.address or each.fitting]
+        for name, attempt in sent:
+            of_attempt = [attempt.address] if attempt.address else attempt.fitting or []
+            attempt.missed = 0 if any(each in workers for each in of_attempt) else attempt.missed + 1
+            if attempt.missed < MISSED:
+                continue
+            if attempt.address:
+                self._finish(name, of_lost_worker(attempt), give_up=True)
+            elif attempt.claim is not None and self._can_send(attempt, workers):
+                waited_for, attempt.fitting = attempt.fitting, None  # so that the attempt is sent again only once
+                self._calls.submit(self._send_unless_started, name, attempt, attempt.claim, waited_for)
+
+    def _can_send(self, attempt: Submission, workers: Mapping[str, Any]) -> bool:
+        """Return True if a worker fits, or if all differ: then sending the attempt again makes it fail."""
+        try:
+            fitting = self._hosts.fitting(attempt.expected)
+        except HostsDifferError:
+            return True
+        return fitting is None or any(each in workers for each in fitting)
+
+    def _send_unless_started(self, name: str, attempt: Submission, claim: Queue, waited_for: list[str] | None) -> None:
+        """Send an attempt to other workers, unless one of the workers that have left had started it."""
+        try:
+            claim.put("sent again", timeout=CLAIM_TIMEOUT)
+        except TimeoutError:
+            self._finish(name, of_lost_worker(attempt), give_up=True)
+        except Exception:  # the Dask scheduler does not answer, so the next check tries it again
+            attempt.fitting = waited_for
+        else:
+            self._send_again(name, attempt)
 
     def _close(self) -> None:
         for each in (self._client, self._cluster):
             if each is not None:
                 with contextlib.suppress(Exception):
                     each.close()
-
-
-def _connect(to: str) -> Client:
-    try:
-        parse_host_port(parse_address(to)[1])
-    except ValueError:
-        raise NoClusterError(to, "expected a form such as tcp://host:8786") from None
-    try:
-        return Client(to, timeout=CONNECT_TIMEOUT, set_as_default=False, name="nbdag")
-    except (OSError, TimeoutError) as failure:
-        reason = "no answer" if isinstance(failure, TimeoutError) or not str(failure) else str(failure)
-        raise NoClusterError(to, reason) from failure
-
-
-def _number_of_threads(workers: Mapping[str, Any]) -> int:
-    return sum(each["nthreads"] for each in workers.values())
-
-
-def _lost(attempt: _Submission) -> Result:
-    return attempt.failed(f"the Dask worker{_on(attempt)} was lost while it executed the task")
-
-
-def _on(attempt: _Submission) -> str:
-    return f" {attempt.address} on host {attempt.host}" if attempt.address else ""
-
-
-# -- on the host of a worker ------------------------------------------------------------------------------------
-
-
-own_versions = describe_host
-
-
-def _differences(seen: Mapping[str, str], own: Mapping[str, str]) -> str:
-    """Return how the versions of a host differ from those of this process; "" if they do not."""
-    return " and ".join(
-        f"{what} {seen[what]} instead of {own[what]}" for what in ("Python", "nbdag") if seen[what] != own[what]
-    )
-
-
-def _answers(client: Client, question: Callable[..., _T], *arguments: Any) -> dict[str, _T]:
-    """Call a function on every worker, and return the results by the workers' addresses.
-
-    Workers that do not answer are left out. Raises the first error of the function.
-    """
-    found = client.run(question, *arguments, on_error="return")
-    answered = {worker: answer for worker, answer in found.items() if not isinstance(answer, OSError)}
-    for answer in answered.values():
-        if isinstance(answer, BaseException):
-            raise answer
-    return answered
-
-
-def _check_versions(client: Client) -> None:
-    own = own_versions()
-    seen = _answers(client, describe_host).values()
-    found = [f"{each['host']} has {differences}" for each in seen if (differences := _differences(each, own))]
-    if found:
-        raise HostsDifferError(tuple(found))
-
-
-def _load_of_host(storage: str) -> tuple[float, int, str]:
-    """Return the load average and the number of cores of this host, and why it cannot write to the storage."""
-    reason = ""
-    try:
-        if storage:
-            files_at(storage).check()
-    except NbdagError as failure:
-        reason = str(failure)
-    return os.getloadavg()[0], cores(), reason
-
-
-def hosts(address: str, storage: str = "") -> list[HostState]:
-    """Return the state of all workers of a cluster, by host name. Raises `NoClusterError`.
-
-    With the URL of a storage, every worker checks that it can write there.
-    """
-    client = _connect(address)
-    try:
-        own, workers = own_versions(), client.scheduler_info(n_workers=-1)["workers"]
-        seen, loads = _answers(client, describe_host), _answers(client, _load_of_host, storage)
-        found = [
-            HostState(
-                name=seen[worker]["host"],
-                address=worker,
-                slots=about["nthreads"],
-                running=int(about["metrics"].get("executing", 0)),
-                load=loads[worker][0],
-                cores=loads[worker][1],
-                versions={what: seen[worker][what] for what in ("Python", "nbdag")},
-                problem=_differences(seen[worker], own) or loads[worker][2],
-            )
-            for worker, about in workers.items()
-            if worker in seen and worker in loads
-        ]
-        found += [
-            HostState(
-                name=str(about["host"]),
-                address=worker,
-                slots=about["nthreads"],
-                running=0,
-                load=0.0,
-                cores=0,
-                versions={},
-                problem="the worker does not answer",
-            )
-            for worker, about in workers.items()
-            if worker not in seen or worker not in loads
-        ]
-    finally:
-        client.close()
-    return sorted(found, key=lambda each: (each.name, each.address))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 import queue
 import socket
 import threading
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import distributed
@@ -20,14 +22,30 @@ from ..core.model.job import CANCELLED, Job, Key, Result
 from ..core.model.states import TaskState
 from ..errors import NbdagError
 from ..processes.leftovers import terminate_leftovers
-from ..storage.host import cached_paths
+from ..storage.host_cache import cached_paths
+from .host_resources import cores, declared, load_average, memory
+from .host_versions import differences, versions
 from .job_files import delete_copies, on_this_host
 from .local import LocalExecutor
 
 POLL = 1.0  # seconds between two checks of whether a task is still wanted, and of the list of workers
 CLAIM_TIMEOUT = 0.2  # seconds; the Dask scheduler answers earlier unless the queue is full
 LOG_PART = 65_536  # maximum number of bytes of a log that one Dask event carries
+HOST_METRIC = "nbdag"  # key of the host's name and load in the heartbeats of Dask workers
+DASK = "distributed"  # the package with Dask's scheduler, workers and client
 TOPIC = "nbdag-attempts"  # the Dask events by which hosts report attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A worker that has other versions than an attempt expects."""
+
+    address: str
+    host: str  # name of the worker's host
+    differences: str  # such as "numpy 1.26.4 instead of 2.1.0"
+
+    def __str__(self) -> str:
+        return f"host {self.host} has {self.differences}"
 
 
 class _UniqueKeys:
@@ -35,6 +53,7 @@ class _UniqueKeys:
 
     def __init__(self, slots: int) -> None:
         self.executor = LocalExecutor(slots)
+        self.executor.offers = None  # Dask has checked the resources of the worker
         self.executor.start(self._on_result)
         self.results: dict[Key, queue.SimpleQueue[Result]] = {}
 
@@ -113,9 +132,14 @@ def terminate_on_host(notebook: Path, mark: str) -> None:
         terminate_leftovers(path, mark)
 
 
-def run_attempt(job: Job, name: str) -> Result | None:
-    """Execute an attempt on this Dask worker, and return its result, or None if it was started before."""
+def run_attempt(job: Job, name: str, expected: Mapping[str, str]) -> Result | Mismatch | None:
+    """Execute an attempt on this Dask worker, and return its result, or None if it was started before.
+
+    If this worker differs from the expected versions, the attempt does not start, and the differences are returned.
+    """
     worker = distributed.get_worker()
+    if (mismatch := mismatch_of_worker(expected, worker)) is not None:
+        return mismatch
     claim = Queue(name, client=distributed.get_client(), maxsize=1)
     try:
         try:
@@ -138,7 +162,7 @@ def run_attempt(job: Job, name: str) -> Result | None:
                 with contextlib.suppress(queue.Empty):
                     result = results.get(timeout=POLL)
                     delete_copies(job)
-                    return result
+                    return with_advice(result)
                 if text := log.new():
                     worker.log_event(TOPIC, {"claim": name, "log": text})
                 if not _is_wanted(worker, name):
@@ -147,6 +171,14 @@ def run_attempt(job: Job, name: str) -> Result | None:
             host.forget(name)
     finally:
         claim.close()
+
+
+def with_advice(result: Result) -> Result:
+    """Return the result; if this host lacks a module, its error names the host and the remedy."""
+    if not (result.error or "").startswith("ModuleNotFoundError: "):
+        return result
+    advice = "install it there, put the module beside the notebook, or name its file in %dag --with"
+    return replace(result, error=f"{result.error} on host {socket.gethostname()}; {advice}")
 
 
 class _LogReader:
@@ -170,6 +202,12 @@ class _LogReader:
         return found
 
 
+def mismatch_of_worker(expected: Mapping[str, str], dask_worker: Worker) -> Mismatch | None:
+    """Return how a worker of this host differs from the expected versions, or None if it does not."""
+    found = differences(expected)
+    return Mismatch(dask_worker.address, socket.gethostname(), found) if found else None
+
+
 def _unusable_folder(job: Job) -> str:
     """Return why the attempt's files cannot be exchanged with this host; "" if they can."""
     folder = Path(job.values).parent
@@ -191,6 +229,32 @@ def cancel_attempt(name: str, dask_worker: Worker) -> None:
     _host_of(dask_worker).cancel(name)
 
 
+async def declare_resources(dask_worker: Worker, of_host: bool) -> dict[str, float]:
+    """Declare the resources of this worker for tasks with --resources, and return all of them by name.
+
+    A Dask worker offers what was declared when it was started (`dask worker --resources "gpu=2"`). Its threads are its
+    `cpu`, its memory limit is its `memory`. With `of_host`, it also offers what NBDAG_RESOURCES declares. Names are in
+    lower case, so a worker that declares GPU offers gpu too. The heartbeats of the worker then carry the name and the
+    load of its host.
+    """
+    dask_worker.metrics[HOST_METRIC] = _host_metric
+    given = {name: float(amount) for name, amount in dask_worker.state.total_resources.items()}
+    limit = dask_worker.memory_manager.memory_limit or memory()
+    own = {"cpu": float(dask_worker.state.nthreads), "memory": float(limit)}
+    if of_host:
+        with contextlib.suppress(NbdagError):
+            own |= declared()
+    own |= {name.lower(): amount for name, amount in given.items()}
+    new = {name: amount for name, amount in own.items() if name not in given}
+    if new:
+        await dask_worker.set_resources(**new)
+    return own
+
+
+def _host_metric(worker: Worker) -> dict[str, Any]:
+    return {"name": socket.gethostname(), "load": load_average(), "cores": cores()}
+
+
 def _is_wanted(worker: Worker, key: str) -> bool:
     """Return whether the Dask scheduler still waits for a task; a worker that has lost its scheduler is closing."""
     if worker.status in (Status.closing, Status.closed, Status.failed):
@@ -201,6 +265,4 @@ def _is_wanted(worker: Worker, key: str) -> bool:
 
 def describe_host() -> dict[str, str]:
     """Return the name of this host, and the versions of this process that must be the same on every host."""
-    from importlib.metadata import version
-
-    return {"Python": platform.python_version(), "nbdag": version("nbdag"), "host": socket.gethostname()}
+    return {**versions(), DASK: version(DASK), "host": socket.gethostname()}

@@ -1,9 +1,9 @@
 """The files of one attempt on hosts that exchange files by the storage: inputs, notebook, log, state and values.
 
 `on_this_host` gives a job the paths of this host's cache. `get_inputs` and `store_results` run around the attempt, on
-its host; `delete_copies` runs there afterwards, if nobody reads the notebook and the log on that host. `get_results`
-runs on the host of the scheduler, after the attempt. A job without `Job.storage` has its files
-in folders that all hosts share, so none of these does anything.
+its host; `delete_copies` runs there afterwards, if nobody reads the notebook and the log on that host. `accept_state`
+and `get_results` run on the host of the scheduler, after the attempt. If a job has no `Job.storage`, all hosts share
+the folders of its files. Then only `nbdag.state` is exchanged, and only if `Job.returns_state` is set.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from ..core.model.job import Job, Result
 from ..storage import cache_root, files_at
 from ..storage.folders import pack, unpack
-from ..storage.host import cache_limit
-from ..writing import make_private_folder
+from ..storage.host_cache import cache_limit
+from ..storage.pinned_files import unpacked
+from ..writing import make_private_folder, write_atomically
 
 if TYPE_CHECKING:
     from ..values.transfer import Transfer
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 def on_this_host(job: Job) -> Job:
     """Return the job with the paths of this host's cache, for a host that may lack the folders of the job.
 
+    If hosts share the folders, only the files of `nbdag.state` are copied: the attempt changes its own copies.
+
     Raises `FolderMissingError` if the host lacks the working directory and the storage has no copy.
     """
     if not job.storage:
-        return job
+        return _with_state_copies(job) if job.returns_state else job
     root = cache_root(job.storage)
     files = _files(job)
 
@@ -47,6 +50,26 @@ def on_this_host(job: Job) -> Job:
     return replace(job, path=moved(job.path), values=moved(job.values), cwd=cwd, context=context)
 
 
+def _with_state_copies(job: Job) -> Job:
+    copies = _state_copies(job)
+    for path, copy in zip(_state_files(job), copies, strict=True):
+        make_private_folder(copy.parent)
+        if path.exists():
+            write_atomically(copy, path.read_bytes())
+        else:
+            copy.unlink(missing_ok=True)
+    return replace(job, context={**job.context, "state_files": list(map(str, copies))})
+
+
+def _state_files(job: Job) -> list[Path]:
+    return [Path(path) for path in job.context.get("state_files", ())]
+
+
+def _state_copies(job: Job) -> list[Path]:
+    """Return the paths of an attempt's own copies of the files of `nbdag.state`, beside its notebook."""
+    return [Path(job.path).with_suffix(f".state{n}") for n, _ in enumerate(_state_files(job))]
+
+
 def copy_folder(job: Job) -> str:
     """Copy the working directory to the storage and return the digest for `Job.folder`. Raises `StorageError`."""
     return pack(Path(job.cwd), job.storage) if job.storage else ""
@@ -55,39 +78,81 @@ def copy_folder(job: Job) -> str:
 def get_inputs(job: Job) -> dict[Path, str]:
     """Download the values that the attempt certainly loads, and the files of `nbdag.state`.
 
-    Return the digest of each file of `nbdag.state` ("" if the file is missing), for `store_results`. The attempt
-    downloads other values itself when it loads them. Raises `LostValueError`, `StorageError` or `CacheSizeError`.
+    Return the digest of each file of `nbdag.state` ("" if the file is missing), for `store_results`; {} if the attempt
+    changes the files that all hosts share. The attempt downloads other values itself when it loads them. Raises
+    `LostValueError`, `PinnedFilesLostError`, `StorageError` or `CacheSizeError`.
     """
+    if job.pinned_files:
+        unpacked(Path(job.values).parent, job.pinned_files, job.storage)
     if not job.storage:
-        return {}
+        return {path: _digest(path) for path in _state_files(job)} if job.returns_state else {}
     cache_limit(Path(job.values))  # an invalid NBDAG_CACHE_SIZE is reported before the attempt runs
     digests = [digest for each in job.inputs for digest in each.digests]
     _transfer(job).download([*digests, *job.element.values()])
-    for path in map(Path, job.context.get("state_files", ())):
+    for path in _state_files(job):
         with contextlib.suppress(FileNotFoundError):
             make_private_folder(path.parent)
             files_at(job.storage).get(_name(job, path), path)
-    return {path: _digest(path) for path in map(Path, job.context.get("state_files", ()))}
+    return {path: _digest(path) for path in _state_files(job)}
 
 
-def store_results(job: Job, result: Result, state: Mapping[Path, str]) -> None:
+def store_results(job: Job, result: Result, state: Mapping[Path, str]) -> Result:
     """Upload the values, the notebook and the log of an attempt, and the files of `nbdag.state` that it has changed.
 
-    `state` is the result of `get_inputs`. Raises `StorageError` or OSError.
+    Return the result. With `Job.returns_state`, the files of `nbdag.state` are not uploaded; the returned result
+    contains them. `state` is the result of `get_inputs`. Raises `StorageError` or OSError.
     """
+    changed = {n: path for n, (path, digest) in enumerate(state.items()) if _digest(path) != digest}
+    if job.storage:
+        elements = (digest for each in result.elements for digest in each.values())
+        _transfer(job).upload([*(each.digest for each in result.outputs), *elements])
+        notebook = Path(job.path)
+        for path in (notebook, notebook.with_suffix(".log"), *(() if job.returns_state else changed.values())):
+            if path.exists():
+                files_at(job.storage).put(path, _name(job, path))
+    if not job.returns_state:
+        return result
+    return replace(result, state_changes={n: path.read_bytes() for n, path in changed.items() if path.exists()})
+
+
+def accept_state(job: Job, result: Result) -> Result:
+    """Store the files of `nbdag.state` from a result of another host, and return the result without them.
+
+    `job` has the paths of the scheduler's host. Raises `StorageError` or OSError.
+    """
+    for number, content in result.state_changes.items():
+        path = _state_files(job)[number]
+        if job.storage:
+            files_at(job.storage).write(_name(job, path), content)
+        else:
+            make_private_folder(path.parent)
+            write_atomically(path, content)
+    return replace(result, state_changes={})
+
+
+def state_of_lost(job: Job) -> dict[int, bytes]:
+    """Return the changes of `nbdag.state` by an attempt whose host is lost, for `Result.state_changes`.
+
+    Return {} if hosts do not share the folders. `job` has the paths of the scheduler's host.
+    """
+    found = {}
     if not job.storage:
-        return
-    elements = (digest for each in result.elements for digest in each.values())
-    _transfer(job).upload([*(each.digest for each in result.outputs), *elements])
-    notebook = Path(job.path)
-    changed = [path for path, digest in state.items() if _digest(path) != digest]
-    for path in (notebook, notebook.with_suffix(".log"), *changed):
-        if path.exists():
-            files_at(job.storage).put(path, _name(job, path))
+        for number, (path, copy) in enumerate(zip(_state_files(job), _state_copies(job), strict=True)):
+            if copy.exists() and _digest(copy) != _digest(path):
+                found[number] = copy.read_bytes()
+    return found
 
 
 def delete_copies(job: Job) -> None:
-    """Delete the notebook and the log of an attempt from the cache of this host, after they were uploaded."""
+    """Delete files that nobody needs after an attempt's result: the uploaded notebook and log in the cache of this
+    host, or the attempt's copies of `nbdag.state`.
+
+    `job` is the result of `on_this_host`.
+    """
+    if not job.storage and job.returns_state:
+        for path in _state_files(job):
+            with contextlib.suppress(OSError):
+                path.unlink()
     if job.storage and _files(job) == cache_root(job.storage):
         for path in (Path(job.path), Path(job.path).with_suffix(".log")):
             with contextlib.suppress(OSError):

@@ -31,19 +31,23 @@ from typing import Protocol
 from .. import secrets
 from ..core.model.job import CANCELLED, KERNEL_DIED, Job, Key, Result
 from ..core.model.states import TaskState
+from ..core.planning.resources import Offers
+from ..environments import ensure
 from ..errors import NbdagError
-from ..kernels.forkserver import framing
+from ..kernels.forkserver import framing, server_registry
 from ..kernels.forkserver.client import ForkServerError, Server, ServerHold
 from ..kernels.forkserver.server_spec import ServerSpec
 from ..kernels.jupyter.kernel_pool import KernelPool
 from ..processes.leftovers import terminate_leftovers
 from ..processes.process_tree import is_running, kill_tree
 from ..writing import create_private_file, make_private_folder
+from . import Executor, HostState
+from .host_resources import ADVICE, cores, load_average, offered_here
 from .job_files import get_inputs, store_results
 
 WORKER_MODULE = "nbdag.kernels.worker.worker"
 TARGET = f"{WORKER_MODULE}:Worker"
-GRACE = 30.0  # seconds after which a worker is killed that was asked to exit; longer than the worker's own grace period
+GRACE = 30.0  # seconds after which a worker that was asked to exit is killed; longer than the worker's own grace period
 HANG_UP_TIMEOUT = 60.0  # maximum wait in seconds for the exit code of a worker that has closed its connection
 WORKER_SPARES = 2  # number of workers that are forked in advance
 MAX_KERNEL_SPARES = 8  # maximum number of kernels that are forked in advance; each takes about 15 MB
@@ -127,16 +131,22 @@ class _Submission:
         )
 
 
-class LocalExecutor:
+class LocalExecutor(Executor):
     """Executes up to `slots` attempts at once (default: the number of cores).
 
-    A worker sends a heartbeat every `heartbeat` seconds.
+    A worker sends a heartbeat every `heartbeat` seconds. `resources` declares resources of this host for --resources,
+    in addition to cores, memory and NBDAG_RESOURCES.
     """
 
-    def __init__(self, slots: int | None = None, *, heartbeat: float = HEARTBEAT) -> None:
+    slots: int = 0
+    offers: Offers | None = None
+
+    def __init__(self, slots: int | None = None, *, heartbeat: float = HEARTBEAT, resources: str | None = None) -> None:
+        server_registry.idle_time(), server_registry.max_servers()  # an invalid setting is reported before any attempt
+        self.offers = Offers((offered_here(resources),))
         self.slots = slots = cores() if slots is None else slots
         self._heartbeat = heartbeat
-        self._host = socket.gethostname()
+        self.host = socket.gethostname()
         self._on_result: Callable[[Result], None] = lambda result: None
         self._attempts: dict[Key, _Submission] = {}
         self._threads: set[threading.Thread] = set()
@@ -160,9 +170,15 @@ class LocalExecutor:
         attempt = _Submission(job)
         thread = threading.Thread(target=self._run, args=(attempt,), name=f"nbdag-{job.key.task}", daemon=True)
         with self._lock:
-            self._attempts[job.key] = attempt
-            self._threads.add(thread)
-        thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:  # the limit of threads is reached (ulimit -u)
+                refused = attempt.failed(f"the attempt did not start: {error}; end other programs or raise ulimit -u")
+            else:
+                self._attempts[job.key] = attempt
+                self._threads.add(thread)
+                return
+        self._on_result(replace(refused, host=self.host))
 
     def cancel(self, key: Key) -> None:
         """Request the termination of an attempt, without waiting."""
@@ -191,6 +207,17 @@ class LocalExecutor:
     def terminate_leftovers(self, notebook: Path, mark: str) -> None:
         """Kill the processes of an attempt whose executor was killed, and wait until they have ended."""
         terminate_leftovers(notebook, mark)
+
+    def hosts(self) -> list[HostState]:
+        """Return this host."""
+        with self._lock:
+            running = sum(attempt.connection is not None for attempt in self._attempts.values())
+        load = load_average()
+        return [
+            HostState(
+                name=self.host, address="", slots=self.slots, running=running, load=load, cores=cores(), versions={}
+            )
+        ]
 
     @property
     def workers(self) -> tuple[int, ...]:
@@ -225,7 +252,7 @@ class LocalExecutor:
                     result = attempt.failed(f"the attempt did not start: {type(error).__name__}: {error}")
                 with self._lock:
                     self._attempts.pop(attempt.job.key, None)
-                self._on_result(replace(result, host=self._host))
+                self._on_result(replace(result, host=self.host))
         finally:
             self._kernel_pool.job_ended(attempt.job)
             with self._lock:
@@ -233,16 +260,22 @@ class LocalExecutor:
                 if not self._threads and not self._stopping:
                     self._dismissal = threading.Timer(LINGER, self._dismiss)
                     self._dismissal.daemon = True
-                    self._dismissal.start()
+                    with contextlib.suppress(RuntimeError):  # no thread can start; `stop` ends the workers
+                        self._dismissal.start()
 
     def _execute(self, attempt: _Submission, cleanup: contextlib.ExitStack) -> Result:
         job = attempt.job
         attempt.started = time.time()
         if attempt.cancelled or self._stopping:
             return attempt.failed(CANCELLED)
+        lacks = self.offers.why_never(job.task.options.resources) if self.offers is not None else ""
+        if lacks:
+            return replace(attempt.failed(f"the task {lacks}; {ADVICE}"), final=True, kinds=())
         if not Path(job.cwd).is_dir():
             return attempt.failed(f"the working directory {job.cwd} does not exist; create it")
         make_private_folder(Path(job.path).parent)
+        if job.packages:
+            _make_environment(job)
         attempt.state = get_inputs(job)
         worker = self._worker(job)
         cleanup.callback(self._release, attempt, worker)
@@ -286,7 +319,7 @@ class LocalExecutor:
         # Number of missed heartbeats in a row; waits are counted, not seconds, because the machine may have been
         # suspended.
         missed = 0
-        # Limits the wait for a worker that stops in the middle of a message.
+        # The timeout limits the wait for a worker that stops in the middle of a message.
         connection.settimeout(self._heartbeat * MAX_MISSED)
         while missed < MAX_MISSED:
             if attempt.cancelled and not is_terminating:
@@ -349,18 +382,18 @@ class LocalExecutor:
             return _StartedProcess(job.cwd, stdio)
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # AttributeError: only Linux has this function
-        return os.cpu_count() or 1
+def _make_environment(job: Job) -> None:
+    """Make the environment of the attempt's kernel if this host lacks it; the attempt's log shows the progress."""
+    path = Path(job.path).with_suffix(".log")
+    create_private_file(path)
+    with path.open("a", encoding="utf-8", buffering=1) as log:
+        ensure(job.packages, lambda line: log.write(f"{line}\n"))
 
 
 def _with_stored_results(attempt: _Submission, result: Result) -> Result:
     """Upload the results of an attempt; return a failed result if its values cannot be stored."""
     try:
-        store_results(attempt.job, result, attempt.state)
+        return store_results(attempt.job, result, attempt.state)
     except (NbdagError, OSError) as error:
         reason = f"the results were not stored: {_describe(error)}" if isinstance(error, OSError) else str(error)
         if result.state is TaskState.SUCCESS:

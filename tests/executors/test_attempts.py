@@ -29,6 +29,7 @@ def both(bench, request):
     return bench
 
 
+@pytest.mark.slow
 def test_values_pass_from_task_to_task(both) -> None:
     one = both.make("import numpy\nx = numpy.arange(5); y = [1]; unread = 5", exports=(("x",), ("y",)), name="one")
     assert one.state is SUCCESS, one
@@ -61,6 +62,14 @@ def test_the_order_is_parameters_injected_setup_definitions_inputs_cell(bench) -
 def test_parameters_without_a_parameters_cell_are_injected_first(bench) -> None:
     result = bench.make("r = alpha", setup=("alpha = alpha + 1",), parameters={"alpha": 1}, exports=(("r",),))
     assert value(bench, result, "r") == 2
+
+
+def test_parameters_that_are_no_numbers_of_json_are_null_in_the_notebook(bench) -> None:
+    given = {"rate": float("nan"), "limits": [1.0, float("inf")]}
+    result = bench.make("r = rate != rate, limits[1] > 1e308", parameters=given, exports=(("r",),), name="limited")
+    assert value(bench, result, "r") == (True, True)
+    nb = json.loads(Path(bench.job("", name="limited").path).read_text(), parse_constant=pytest.fail)
+    assert nb["metadata"]["papermill"]["parameters"] == {"rate": None, "limits": [1.0, None]}
 
 
 def test_nbdag_adds_only_two_names_to_the_namespace(both) -> None:
@@ -355,10 +364,8 @@ def test_modules_beside_the_notebook_are_imported(both) -> None:
     assert value(both, result, "r") == "changed"
 
 
-def test_the_last_output_of_a_subprocess_belongs_to_its_cell(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    # In a test of its own, ipykernel does not read the output of subprocesses.
-    monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    bench = new_bench(1)  # its worker does not have the variable
+def test_the_last_output_of_a_subprocess_belongs_to_its_cell(new_bench) -> None:
+    bench = new_bench(1)
     bench.make(
         "import os\ntext = ''.join(f'{n}\\n' for n in range(1, 2_001))\n_ = os.write(1, text.encode()), os.write(2, b'last\\n')"
     )

@@ -1,7 +1,11 @@
-"""The promises of every executor, kept alike by the local one, on Dask, and by the in-process fake."""
+"""The promises of every executor, kept alike by the local one, on Dask, and by the in-process fake.
+
+With NBDAG_ALL_OVER_DASK=1, Dask keeps them with files in S3, too.
+"""
 
 from __future__ import annotations
 
+import os
 import queue
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +14,8 @@ from typing import Any
 
 import distributed
 import pytest
+from patience import LONG
+from s3 import s3_server
 
 from nbdag.core.model.dag import Definition, Place, Task
 from nbdag.core.model.job import Job, Key, Result, StoredInput
@@ -22,7 +28,6 @@ from nbdag.values import ValueStore
 # Dask leaves sockets to the garbage collector when a connection or a cluster is closed early.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
-WAIT = 100.0  # seconds: longer than anything here takes on a slow machine
 SUCCESS, FAILED, SKIPPED = TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED
 # Ends neither by itself nor in a single call, which the fake could not interrupt.
 FOREVER = (
@@ -33,9 +38,10 @@ FOREVER = (
 class Contract:
     """An executor with two slots, and jobs in a folder of their own."""
 
-    def __init__(self, executor: Executor, folder: Path) -> None:
+    def __init__(self, executor: Executor, folder: Path, storage: str = "") -> None:
         self.executor = executor
         self.folder = folder
+        self.storage = storage
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         executor.start(self.results.put)
 
@@ -64,12 +70,13 @@ class Contract:
             values=str(self.folder / "values"),
             cwd=str(self.folder),
             kernel_name="python3",
+            storage=self.storage,
             context={"dag_id": "d", "run_id": "r", "task_id": name, "try_number": 1, "params": {}},
             **fields,
         )
 
     def result(self) -> Result:
-        return self.results.get(timeout=WAIT)
+        return self.results.get(timeout=LONG)
 
     def run(self, name: str, code: str, **said: Any) -> Result:
         self.executor.submit(self.job(name, code, **said))
@@ -77,19 +84,28 @@ class Contract:
 
     def value(self, result: Result, name: str) -> Any:
         (digest,) = {output.digest for output in result.outputs if output.name == name}
-        return ValueStore(str(self.folder / "values")).load(digest)[name]
+        origin = f"{self.storage}/values" if self.storage else ""
+        return ValueStore(str(self.folder / "values"), origin).load(digest)[name]
 
     def wait_for(self, *names: str) -> None:
         """Wait until the code of these tasks runs."""
-        deadline = time.monotonic() + WAIT
+        deadline = time.monotonic() + LONG
         while not all((self.folder / f"{name}.begun").exists() for name in names):
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
-def cluster(runtime: Path) -> Iterator[str]:
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with s3_server(tmp_path_factory.mktemp("s3")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def cluster(request: pytest.FixtureRequest, runtime: Path) -> Iterator[str]:
     """Yield the address of a Dask cluster of two workers, which the tests of a module share."""
+    if "dask-s3" in MAKERS:
+        request.getfixturevalue("s3")  # the workers get its address from the environment
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as made:
         yield made.scheduler_address
 
@@ -99,15 +115,22 @@ MAKERS: dict[str, Callable[[pytest.FixtureRequest], Executor]] = {
     "dask": lambda request: create(Choice("dask", {"address": request.getfixturevalue("cluster")}), 2),
     "in-process": lambda request: InProcessExecutor(2),
 }
+if os.environ.get("NBDAG_ALL_OVER_DASK"):  # takes two minutes
+    MAKERS["dask-s3"] = MAKERS["dask"]
 
 
 @pytest.fixture(params=MAKERS)
 def contract(request: pytest.FixtureRequest, tmp_path: Path, runtime: Path) -> Iterator[Contract]:
+    storage = ""
+    if request.param == "dask-s3":
+        request.getfixturevalue("s3")
+        storage = f"s3://data/{tmp_path.name}"
     executor = MAKERS[request.param](request)
-    yield Contract(executor, tmp_path)
+    yield Contract(executor, tmp_path, storage)
     executor.stop()
 
 
+@pytest.mark.slow
 def test_every_job_has_one_result(contract: Contract) -> None:
     states = {"a": SUCCESS, "b": FAILED, "c": SUCCESS, "d": SKIPPED}
     codes = {SUCCESS: "x = 1", FAILED: "1 / 0", SKIPPED: "import nbdag.errors\nraise nbdag.errors.Skip('why')"}
@@ -180,6 +203,7 @@ def test_the_last_expression_of_a_cell_decides_what_follows(contract: Contract) 
         assert (result.error is None) if error is None else (error in (result.error or "") and result.final), code
 
 
+@pytest.mark.slow
 def test_a_failure_carries_the_kinds_of_its_error_and_whether_a_retry_is_wanted(contract: Contract) -> None:
     on = {"retries": 1, "retry_on": ("OSError", "json.JSONDecodeError")}
     refused = contract.run("a", "raise ConnectionRefusedError('no')", options={**on, "retry_if": "'no' in str(error)"})

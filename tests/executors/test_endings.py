@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import pytest
 from patience import is_gone, limits, until
 
 from nbdag.core.model.states import TaskState
+from nbdag.errors import NbdagError
+from nbdag.executors.local import LocalExecutor
 from nbdag.kernels.forkserver import framing, server_registry
 
 FAILED = TaskState.FAILED
@@ -77,20 +80,20 @@ def test_a_timeout_kills_every_process_of_the_attempt(both) -> None:
     assert gone(wait_for(both.folder / "pids"))
 
 
+@pytest.mark.slow
 def test_a_timeout_on_a_busy_machine_is_reported_as_one(new_bench) -> None:
     bench = new_bench(2)
-    spinners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    limits = {f"t{n}": 1.0 + n / 4 for n in range(4)}
+    spinners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:
-        for n in range(4):
-            bench.executor.submit(
-                bench.job("import time\ntime.sleep(1000)", name=f"t{n}", options={"timeout": 1.0 + n})
-            )
-        found = {result.key.task: result.error for result in (bench.result() for _ in range(4))}
+        for name, limit in limits.items():
+            bench.executor.submit(bench.job("import time\ntime.sleep(1000)", name=name, options={"timeout": limit}))
+        found = {result.key.task: result.error for result in (bench.result() for _ in limits)}
     finally:
         for spinner in spinners:
             spinner.kill()
             spinner.wait()
-    assert found == {f"t{n}": f"timed out after {1 + n} s" for n in range(4)}
+    assert found == {name: f"timed out after {limit:g} s" for name, limit in limits.items()}
 
 
 def test_cancel_kills_every_process_of_the_attempt(both) -> None:
@@ -130,12 +133,14 @@ def test_a_kernels_death_is_reported(both, code: str, said: str) -> None:
     assert (result.state, result.error) == (FAILED, said)
 
 
+@pytest.mark.slow
 def test_a_task_that_succeeds_leaves_no_process(both) -> None:
     result = both.make(FAMILY.removesuffix("time.sleep(1000)\n"))
     assert result.state is TaskState.SUCCESS
     assert gone(wait_for(both.folder / "pids"))
 
 
+@pytest.mark.slow
 def test_what_a_killed_attempt_left_is_found_by_its_mark(both) -> None:
     """Its worker, its kernel, its servers and the record of its processes are gone; the processes are not."""
     job = both.job(FAMILY, mark="1234abcd")
@@ -154,6 +159,7 @@ def test_what_a_killed_attempt_left_is_found_by_its_mark(both) -> None:
     assert gone([kernel, *others])
 
 
+@pytest.mark.slow
 def test_a_dead_kernels_notebook_shows_the_cell(bench) -> None:
     bench.make("import os\nos._exit(3)")
     text = (bench.folder / "tasks/task/1.ipynb").read_text()
@@ -175,9 +181,10 @@ def test_a_killed_workers_attempt_has_a_result_and_leaves_no_process(both) -> No
     assert gone(pids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernels", ["warm", "fresh"])
 def test_a_stopped_worker_sends_no_heartbeat_and_is_killed(new_bench, monkeypatch, kernels: str) -> None:
-    bench = new_bench(1, heartbeat=1.0)
+    bench = new_bench(1, heartbeat=0.5)
     bench.kernels = kernels
     job = bench.job(FAMILY)
     bench.executor.submit(job)
@@ -187,7 +194,7 @@ def test_a_stopped_worker_sends_no_heartbeat_and_is_killed(new_bench, monkeypatc
     with monkeypatch.context() as patch:  # until it is stopped, a worker may be as slow as it likes
         patch.setattr("nbdag.executors.local.MAX_MISSED", 3)
         result = bench.result()
-    said = "the attempt's worker sent no heartbeat for 3 s and was killed"
+    said = "the attempt's worker sent no heartbeat for 1.5 s and was killed"
     assert (result.state, result.error, result.final) == (FAILED, said, False)
     assert gone([*pids, worker])
     assert bench.make("x = 1", name="next").state is TaskState.SUCCESS
@@ -252,10 +259,11 @@ tree.kill_marked = lambda mark: (time.sleep(3), kill_marked(mark))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernels", "code"),
-    [("warm", FAMILY), ("fresh", FAMILY), ("fresh", SLOWLY + FAMILY)],
-    ids=["warm", "fresh", "slow"],
+    [("warm", FAMILY), ("fresh", SLOWLY + FAMILY)],
+    ids=["warm", "fresh"],
 )
 def test_no_process_survives_a_killed_executor(tmp_path: Path, kernels: str, code: str) -> None:
     script = tmp_path / "driver.py"
@@ -313,6 +321,7 @@ ended = time.time()
     assert spans[2][0] >= min(spans[0][1], spans[1][1])  # the third waits for a slot
 
 
+@pytest.mark.slow
 def test_attempts_leave_no_descriptors_or_processes(new_bench) -> None:
     bench = new_bench(2)
     bench.make("x = 1")
@@ -368,6 +377,7 @@ def test_the_log_is_written_continuously(bench) -> None:
     assert bench.result().error == "cancelled"
 
 
+@pytest.mark.slow
 def test_without_a_fork_server_attempts_succeed_and_one_warning_is_logged(
     new_bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -382,10 +392,53 @@ def test_without_a_fork_server_attempts_succeed_and_one_warning_is_logged(
     )
 
 
-def test_an_invalid_number_of_servers_falls_back_to_the_default(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NBDAG_SERVERS", "many")
-    monkeypatch.setenv("TESTED", "another environment, so that servers are started")
-    assert new_bench(1).make("x = 1", exports=(("x",),)).outputs[0].summary == "1"
+@pytest.mark.parametrize(
+    ("variable", "text", "expected"),
+    [
+        ("NBDAG_SERVERS", "many", "a number of fork servers such as 4"),
+        ("NBDAG_SERVERS", "0", "a number of fork servers such as 4"),
+        ("NBDAG_IDLE", "abc", "a number of seconds such as 600"),
+        ("NBDAG_IDLE", "-1", "a number of seconds such as 600"),
+        ("NBDAG_IDLE", "nan", "a number of seconds such as 600"),
+    ],
+)
+def test_an_invalid_setting_of_fork_servers_is_refused(
+    variable: str, text: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(NbdagError, match=f"^invalid {variable} '{text}'; expected {expected}$"):
+        LocalExecutor(1)
+
+
+def test_a_pool_without_a_thread_for_later_releases_a_server_at_once(
+    new_bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = new_bench(1)
+    start = threading.Thread.start
+
+    def refuse(self: threading.Thread) -> None:
+        if isinstance(self, threading.Timer):
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert bench.make("x = 1", exports=(("x",),)).outputs[0].summary == "1"
+    until(lambda: not bench.executor._kernel_pool._held)
+
+
+def test_a_thread_that_the_system_refuses_fails_the_attempt(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = new_bench(1)
+    start = threading.Thread.start
+
+    def refuse(self: threading.Thread) -> None:
+        if self.name == "nbdag-task":
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert bench.make("1").error == (
+        "the attempt did not start: can't start new thread; end other programs or raise ulimit -u"
+    )
 
 
 def test_an_error_before_the_attempt_is_its_result(new_bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,17 @@ from nbdag.core.model.job import Job, Key, Result
 from nbdag.core.model.states import TaskState
 from nbdag.core.options.options import TaskOptions
 from nbdag.executors import dask, dask_worker
-from nbdag.executors.job_files import delete_copies, get_inputs, store_results
+from nbdag.executors.job_files import (
+    accept_state,
+    delete_copies,
+    get_inputs,
+    on_this_host,
+    state_of_lost,
+    store_results,
+)
 from nbdag.executors.local import _Submission, _with_stored_results
 from nbdag.storage import StorageError, cache_root, files_at
-from nbdag.storage.host import CacheSizeError
+from nbdag.storage.host_cache import CacheSizeError
 
 
 @pytest.fixture
@@ -62,6 +69,41 @@ def test_an_attempt_uploads_only_the_state_that_it_has_changed(job: Job) -> None
         "state/changed.json": b"after",
         "state/new.json": b"after",
     }
+
+
+def test_the_scheduler_stores_the_state_of_an_attempt_on_another_host_when_it_accepts_the_result(job: Job) -> None:
+    far = replace(job, returns_state=True)
+    before = get_inputs(far)
+    Path(job.context["state_files"][2]).write_text("after")
+    result = store_results(far, result_of(job), before)
+    stored = files_at(job.storage)
+    assert list(stored.files("state")) == []  # the attempt may be given up
+    assert accept_state(job, result) == result_of(job)
+    assert {each.name: stored.read(each.name) for each in stored.files("state")} == {"state/new.json": b"after"}
+
+
+def test_a_host_with_a_shared_folder_changes_its_own_copy_of_the_state(job: Job, tmp_path: Path) -> None:
+    files = [tmp_path / "state.json", tmp_path / "all" / "state.json"]
+    files[0].write_text("before")
+    shared = replace(
+        job,
+        storage="",
+        path=str(tmp_path / "t/1.ipynb"),
+        returns_state=True,
+        context={"state_files": list(map(str, files))},
+    )
+    far = on_this_host(shared)
+    before = get_inputs(far)
+    copies = [Path(path) for path in far.context["state_files"]]
+    assert copies[0].read_text() == "before"
+    copies[1].write_text("after")
+    assert not files[1].exists()  # the attempt may be given up
+    result = store_results(far, result_of(job), before)
+    assert result.state_changes == state_of_lost(shared) == {1: b"after"}
+    assert accept_state(shared, result) == result_of(job)
+    assert [path.read_text() for path in files] == ["before", "after"]
+    delete_copies(far)
+    assert not any(path.exists() for path in copies)
 
 
 def test_the_log_stays_on_the_host_until_its_caller_deletes_it(job: Job) -> None:
@@ -106,12 +148,12 @@ def test_a_partial_log_is_deleted_if_the_complete_log_cannot_be_downloaded(
         raise StorageError(job.storage, "lost")
 
     monkeypatch.setattr("nbdag.executors.dask.get_results", fail)
-    attempt = dask._Submission(job, 0.0, SimpleNamespace())
+    attempt = dask.Submission(job, 0.0)
     attempt.add_to_log(b"first part")
-    finished: list[str] = []
-    executor: Any = SimpleNamespace(_lock=threading.Lock(), _finish=lambda name, result: finished.append(name))
-    dask.DaskExecutor._finish_with_files(executor, "claim", attempt, result_of(job))
-    assert finished == ["claim"]
+    finished: list[Result] = []
+    executor: Any = SimpleNamespace(_lock=threading.Lock(), _report=lambda attempt, result: finished.append(result))
+    dask.DaskExecutor._finish_with_files(executor, attempt, result_of(job))
+    assert finished == [result_of(job)]
     assert not Path(job.path).with_suffix(".log").exists()
 
 

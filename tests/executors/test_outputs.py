@@ -17,6 +17,7 @@ MANY = f"from IPython.display import display\nfor n in range({MAX_OUTPUTS + 500}
 MUCH = f"for n in range({PRINTED // 100_000}): print('x' * 99_999)\nx = 1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [MANY, MUCH], ids=["displays", "text"])
 def test_a_task_with_more_output_than_a_notebook_keeps_succeeds(bench, code: str) -> None:
     result = bench.make(code, exports=(("x",),))
@@ -33,6 +34,7 @@ def test_a_task_with_more_output_than_a_notebook_keeps_succeeds(bench, code: str
         assert len(bench.log()) == PRINTED
 
 
+@pytest.mark.slow
 def test_a_cleared_output_makes_room(bench) -> None:
     code = f"from IPython.display import clear_output, display\nfor n in range({MAX_OUTPUTS + 10}):\n    clear_output()\n    display(n)"
     assert bench.make(code).state is TaskState.SUCCESS
@@ -41,6 +43,7 @@ def test_a_cleared_output_makes_room(bench) -> None:
     assert output.data["text/plain"] == str(MAX_OUTPUTS + 9)
 
 
+@pytest.mark.slow
 def test_an_update_of_another_tasks_display_appears_in_the_report(tmp_path: Path) -> None:
     cells = [
         "%%task disp\nfrom IPython.display import display, update_display\nh = display('first', display_id='did')\nn = 1",

@@ -1,0 +1,82 @@
+"""The resources that this host offers to tasks with `--resources`.
+
+A host offers its processor cores (`cpu`) and its memory. NBDAG_RESOURCES or an option declares other resources, such as
+`gpu=2 disk=100GB`. A declared amount replaces the one that was found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..core.options.option_types import read_resource, split
+from ..errors import NbdagError, error
+
+VARIABLE = "NBDAG_RESOURCES"
+ADVICE = "lower its --resources, or declare what this host has, such as NBDAG_RESOURCES='gpu=1 memory=64GB'"
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+@error
+class ResourcesError(NbdagError):
+    """The declared resources of a host cannot be read."""
+
+    exit_code = 2
+    word: str
+    reason: str
+    template = "the resources of this host: {word!r} {reason}"
+
+
+def declared(text: str | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, float]:
+    """Return the declared resources: those of `text`, and those of NBDAG_RESOURCES. Raises `ResourcesError`."""
+    found: dict[str, float] = {}
+    for source in (environ.get(VARIABLE, ""), text or ""):
+        try:
+            words = [part for word in split(source) for part in word.text.split(",") if part]
+        except ValueError as failure:
+            raise ResourcesError(source, str(failure.args[0])) from None
+        for word in words:
+            try:
+                name, amount = read_resource(word)
+            except ValueError as failure:
+                raise ResourcesError(word, str(failure)) from None
+            found[name] = amount
+    return found
+
+
+def offered_here(text: str | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, float]:
+    """Return everything that this host offers. Raises `ResourcesError`."""
+    return {"cpu": float(cores()), "memory": float(memory()), **declared(text, environ)}
+
+
+def load_average() -> float:
+    """Return the load average of this host's last minute; 0.0 if the system does not know it."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):  # AttributeError: Windows lacks this function
+        return 0.0
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # AttributeError: only Linux has this function
+        return os.cpu_count() or 1
+
+
+def memory() -> int:
+    """Return the bytes of memory that this process may use."""
+    try:
+        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows
+        import psutil
+
+        return int(psutil.virtual_memory().total)
+    for path in _LIMITS:
+        try:
+            found = min(found, int(path.read_text()))
+        except (OSError, ValueError):  # no limit
+            continue
+    return found
