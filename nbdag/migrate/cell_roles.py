@@ -12,7 +12,7 @@ from ..core.cells.source import Python, SyntaxProblem, to_python
 
 
 class Role(StrEnum):
-    """What an untagged cell is for."""
+    """The purpose of an untagged cell."""
 
     EMPTY = "empty"  # nothing but comments
     SETUP = "setup"  # imports, definitions and settings, which every task may need
@@ -28,7 +28,7 @@ _LOOK = re.compile(
 )
 _LINE_MAGIC = re.compile(r"\s*%(?!%)\w+")
 _PROSE_MAGIC = re.compile(r"\s*%%(?:html|HTML|javascript|js|latex|markdown|svg|SVG|timeit|mermaid|css)\b")
-# Calls that set up a library, the process or a folder, and may be repeated: the last part of the called name.
+# Last parts of the names of calls that set up a library, the process or a folder, and that may be repeated.
 _SETTINGS = frozenset(
     {
         "basicConfig",
@@ -60,7 +60,7 @@ _SETTING_NAMES = frozenset(
     {"sns.set", "plt.style.use", "matplotlib.use", "mpl.use", "sys.path.append", "sys.path.insert"}
 )
 _SETTING_TARGETS = ("pd.options", "pandas.options", "plt.rcParams", "matplotlib.rcParams", "mpl.rcParams", "os.environ")
-# Functions that return an object of which every task may have its own.
+# Functions whose result is an object that every task may make for itself.
 _FACTORIES = frozenset({"logging.getLogger", "getLogger", "re.compile", "os.getenv", "os.environ.get", "torch.device"})
 # Methods and functions that only show a value.
 _SHOWS = frozenset(
@@ -138,6 +138,15 @@ def is_constant(statement: ast.stmt) -> bool:
 
 def constants(source: str) -> Iterator[str]:
     """Yield the names that the statements of a cell set to literals."""
+    yield from (name for name, _ in _constants(source))
+
+
+def scalars(source: str) -> Iterator[str]:
+    """Yield the names that the statements of a cell set to literals, except dicts, lists and sets."""
+    yield from (name for name, value in _constants(source) if not isinstance(value, (ast.Dict, ast.List, ast.Set)))
+
+
+def _constants(source: str) -> Iterator[tuple[str, ast.expr]]:
     python = to_python(source)
     for statement in python.tree.body if isinstance(python, Python) else ():
         match statement:
@@ -148,7 +157,7 @@ def constants(source: str) -> Iterator[str]:
             case _:
                 continue
         if _is_literal(value):
-            yield name
+            yield name, value
 
 
 def split_constants(source: str) -> list[str] | None:

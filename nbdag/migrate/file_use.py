@@ -1,10 +1,10 @@
-"""Pairs of cells that may use one file, although no path in their code shows it to nbdag's analysis."""
+"""Find pairs of cells that may use the same file, although nbdag's analysis finds no common path in their code."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..core.cells.source import Python, to_python
 from ..core.dataflow.file_order import file_calls, path_constants
@@ -28,14 +28,14 @@ def uses_files(source: str) -> bool:
     return isinstance(python, Python) and (
         any(True for _ in file_calls(python.tree, {}))
         or any(True for _ in _hidden(python.tree))
-        or bool(_names(python.tree))
+        or bool(_names(python.tree, {}))
     )
 
 
 def unshown_pairs(pieces: Sequence[Piece], positions: Iterable[int]) -> dict[tuple[int, int], str]:
-    """Return the pairs of pieces that may use one file, one of them to write it, and why the second must run later.
+    """Return the pairs of pieces of which one may write a file that the other uses, and why the second must run later.
 
-    The analysis of nbdag itself finds the files that known functions use and that literals name.
+    Files that known functions use by a literal name are left out: nbdag's analysis finds them.
     """
     positions = sorted(positions)
     trees = {position: to_python(piece.source) for position, piece in enumerate(pieces) if piece.role}
@@ -52,7 +52,7 @@ def unshown_pairs(pieces: Sequence[Piece], positions: Iterable[int]) -> dict[tup
         if isinstance(tree, Python):
             calls[position] = [(path, how) for path, how, _ in file_calls(tree.tree, constants)]
             calls[position] += _hidden(tree.tree)
-            names[position] = _names(tree.tree)
+            names[position] = _names(tree.tree, constants)
     found: dict[tuple[int, int], str] = {}
     for below in names:
         for above in [each for each in names if each < below]:
@@ -72,7 +72,7 @@ def unshown_pairs(pieces: Sequence[Piece], positions: Iterable[int]) -> dict[tup
 
 
 def _hidden(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yield a use of an unknown file for each call that lists a folder or runs another program."""
+    """Yield, for each call that lists a folder or runs another program, a use of an unknown file."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -82,10 +82,8 @@ def _hidden(tree: ast.Module) -> Iterator[tuple[str, str]]:
                 yield "", "c"
 
 
-def _names(tree: ast.Module) -> set[str]:
-    """Return the literals that look like names of files."""
-    return {
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _FILE_NAME.fullmatch(node.value)
-    }
+def _names(tree: ast.Module, constants: Mapping[str, str]) -> set[str]:
+    """Return the texts that look like names of files: literals, and the values of constants."""
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    texts += [constants[node.id] for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in constants]
+    return {text for text in texts if _FILE_NAME.fullmatch(text)}

@@ -13,9 +13,9 @@ from .file_use import unshown_pairs, uses_files
 from .groups import Groups, ancestors
 from .pieces import Piece
 
-TRIAL = "cell_"  # prefix of the names of trial tasks, which are one piece each
-_MOST_BETWEEN = 2  # maximum number of cells that a task takes in because they lie between cells that change one value
-_FEW = 8  # maximum number of cells that stay tasks of their own where neither headings nor verbs tell them apart
+TRIAL = "cell_"  # prefix of the names of trial tasks; a trial task is one piece
+_MOST_BETWEEN = 2  # maximum number of cells between two cells that may become one task because they change one value
+_FEW = 8  # up to this number of cells, those without headings stay separate tasks even if their verbs are equal
 SHOWS = frozenset({"", "plot", "aggregate", "evaluate"})  # verbs of cells that may only show values
 # Calls whose value belongs to one process: connections, open files, threads and iterators.
 _OPENS = frozenset({"connect", "create_engine", "cursor", "open", "reader", "writer", "iter", "socket"}) | frozenset(
@@ -24,7 +24,7 @@ _OPENS = frozenset({"connect", "create_engine", "cursor", "open", "reader", "wri
 
 
 def group(pieces: Sequence[Piece], trial: Dag) -> Groups:
-    """Group the pieces that do work; `trial` is the pipeline in which each of them is a task."""
+    """Group the pieces that do work. In the pipeline `trial`, each of these pieces is a task."""
     return _Grouping(pieces, trial).groups
 
 
@@ -38,7 +38,8 @@ class _Grouping:
         self.number = {task.id: position for position, task in self.tasks.items()}
         self.values = [(self.number[edge.source], self.number[edge.target]) for edge in trial.edges]
         files = unshown_pairs(pieces, self.tasks)
-        self.groups = Groups(sorted(self.tasks), _order(self.tasks, self.values, trial, files, self.number), files)
+        after = _order(self.tasks, self.values, trial, files, self.number)
+        self.groups = Groups(sorted(self.tasks), self._label, after, files)
         for position in self.tasks:
             if position + 1 in self.tasks and pieces[position].cell == pieces[position + 1].cell:
                 why = f"has only the start of {self._label(position)}: its end fills a collection, as other cells do"
@@ -72,7 +73,7 @@ class _Grouping:
                 self.groups.join(first, other, why)
 
     def _join_changes(self) -> None:
-        """Join cells that change or replace a value with the cell that made it, unless much work lies between them."""
+        """Join a cell that changes or replaces a value with the cell that made it, unless much work lies between."""
         for edge in self.trial.edges:
             source, target = self.number[edge.source], self.number[edge.target]
             task = self.tasks[target]
@@ -106,7 +107,7 @@ class _Grouping:
                 self.groups.join(latest, position, f"{self._label(position)} shows what {self._label(latest)} made")
 
     def _join_trials(self, leaves: Sequence[int]) -> None:
-        """Join cells that only call functions of setup, to try them, with another cell under the same heading."""
+        """Join cells that only try functions of setup with another cell under the same heading."""
         fed = {target for _, target in self.values}
         trials = {position for position in leaves if position not in fed and self.pieces[position].section}
         for position in sorted(trials):
@@ -132,7 +133,7 @@ class _Grouping:
             last.setdefault(chapter, head)
 
     def _join_chains(self) -> None:
-        """Join groups under one heading that follow each other, where nothing else could run beside the second."""
+        """Join two groups under one heading that follow each other if no third group could run beside the second."""
         while (pair := self._next_of_chain()) is not None:
             source, target = pair
             section = self.pieces[target].section
@@ -178,7 +179,7 @@ def _order(
 
 
 def _seeded(trial: Dag) -> dict[str, list[str]]:
-    """Return the tasks that draw from each generator that some cell seeds, where there are several."""
+    """Return, for each generator that a cell seeds, the tasks that draw from it, if there are several."""
     seeded = {kind for task in trial.tasks.values() for kind in task.state_changed if kind.endswith("/generator")}
     drawing: dict[str, list[str]] = defaultdict(list)
     for task in trial.tasks.values():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -12,8 +12,9 @@ class Groups:
     """Groups of pieces that become one task each, and the reasons for joining them."""
 
     members: list[int]  # positions of all pieces that do work
+    label: Callable[[int], str]  # returns the name of a piece in a reason: "cell 8"
     after: Mapping[int, set[int]]  # key: piece; value: pieces that must stay below it
-    # Key: pair of pieces that use files, but not one file that both name; value: why the second must run later.
+    # Key: pair of pieces that may use one file that they do not both name; value: why the second must run later.
     files: Mapping[tuple[int, int], str] = field(default_factory=dict)
     root: dict[int, int] = field(default_factory=dict)
     # Key: piece; value: why it is joined or ordered.
@@ -36,7 +37,7 @@ class Groups:
         for each in sorted(between):
             head = min(self.find(first), each)
             self.root[self.find(first)] = self.root[each] = head
-            self.reasons[each].append("lies between cells of this task")
+            self.reasons[each].append(f"{self.label(each)} lies between other cells of this task")
 
     def between(self, one: int, other: int) -> set[int]:
         """Return the groups on the paths between the groups of two pieces, in either direction."""
@@ -59,7 +60,7 @@ class Groups:
         return self.linked((piece, each) for piece, below in self.after.items() for each in below)
 
     def linked(self, pairs: Iterable[tuple[int, int]]) -> dict[int, set[int]]:
-        """Return the groups that these pairs of pieces link, the second below the first."""
+        """Return for each group the groups that the pairs (upper piece, lower piece) put below it."""
         found: dict[int, set[int]] = {self.find(piece): set() for piece in self.members}
         for above, below in pairs:
             head, other = self.find(above), self.find(below)
@@ -68,7 +69,7 @@ class Groups:
         return found
 
     def ordered(self) -> list[list[int]]:
-        """Return the groups in an order in which a cell runs after everything that it needs."""
+        """Return the groups in an order in which each group is below all groups that it needs."""
         groups, links = self.groups(), self.links()
         waiting = {head: sum(head in below for below in links.values()) for head in groups}
         found = []
@@ -82,7 +83,7 @@ class Groups:
 
 
 def ancestors(links: Mapping[int, set[int]], group: int) -> set[int]:
-    """Return the groups from which these links lead to a group."""
+    """Return the groups from which a path of these links leads to the given group."""
     return {each for each in links if group in _reached(links, each)}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import NbdagError, error
+from ..notebooks import executable, parse, read_file
 from .suggest import Suggestion
 
 
@@ -31,17 +32,20 @@ def measure(
 ) -> dict[int, float]:
     """Run a notebook in one kernel and return the seconds that each code cell took, by the number of the cell from 0.
 
-    The cells run in this order, by default that of the file. The file stays as it is. `report` is called with the
-    number of cells that ran and of all cells. Raise `MeasuredCellFailedError` if a cell fails or ends its kernel.
+    The cells run in the given order, by default in that of the file. The file does not change. `report` is called with
+    the number of cells that have run, and the number of all cells. Raise `MeasuredCellFailedError` if a cell fails or
+    ends its kernel.
     """
     import subprocess
 
-    import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-    notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(path.resolve().parent)}})
+    from ..kernels.jupyter.engine import START_TIMEOUT
+
+    notebook = executable(parse(read_file(path), name=str(path)))
+    folder = {"metadata": {"path": str(path.resolve().parent)}}
+    client = NotebookClient(notebook, timeout=None, startup_timeout=START_TIMEOUT, resources=folder)
     with client.setup_kernel(stderr=subprocess.DEVNULL):
         for done, number in enumerate(order or range(len(notebook.cells)), 1):
             try:

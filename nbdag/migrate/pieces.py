@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..core.cells.cells import RawCell
+from ..core.cells.cells import PARAMETERS_TAG, RawCell
+from ..core.cells.joined_source import silenced
 from ..core.cells.source import Python, to_python
 from . import task_names
-from .cell_roles import Role, constants, leading_definitions, role_of, split_constants
-from .joined_source import silenced
+from .cell_roles import Role, constants, leading_definitions, role_of, scalars, split_constants
 
 _COLLECTS = frozenset({"append", "extend", "update", "add"})  # methods that put something into a collection
 _MAKES = frozenset({"dict", "list", "set", "defaultdict", "OrderedDict"})
@@ -28,7 +28,8 @@ class Piece:
     tags: tuple[str, ...]
     section: str = ""  # the text of the heading above, without the title of the notebook
     chapter: str = ""  # the text of the highest heading above `section`
-    whole: bool = True  # whether this piece is the whole cell
+    whole: bool = True  # whether the cell is not split
+    note: str = ""  # why constants of this piece are not parameters: a sentence without its subject
 
 
 def read_pieces(raw: Sequence[RawCell], order: Iterable[int]) -> list[Piece]:
@@ -55,7 +56,8 @@ def read_pieces(raw: Sequence[RawCell], order: Iterable[int]) -> list[Piece]:
         working = any(piece.role is Role.WORK for piece in found)
         parts = None if working or cell.tags else split_constants(cell.source)
         for source in parts or (cell.source,):
-            found.append(Piece(number, source, role_of(source), "code", cell.tags, section, chapter, parts is None))
+            role = Role.PARAMETERS if PARAMETERS_TAG in cell.tags else role_of(source)
+            found.append(Piece(number, source, role, "code", cell.tags, section, chapter, parts is None))
     _settle_constants(found)
     return list(_split_definitions(list(_split_collecting(found))))
 
@@ -92,17 +94,25 @@ def defined_names(source: str) -> Iterator[str]:
 
 
 def _settle_constants(pieces: Sequence[Piece]) -> None:
-    """Keep constants as parameters if they are above all work and nothing sets them again; else change their role."""
+    """Change the role of constants that are set again, and of parameters below the first cell that does work."""
     setters = _setters(pieces)
     working = False
     for piece in pieces:
         working |= piece.role is Role.WORK
-        if piece.role is Role.PARAMETERS and any(setters[name] > 1 for name in constants(piece.source)):
+        if PARAMETERS_TAG in piece.tags:
+            continue
+        if piece.role not in (Role.PARAMETERS, Role.SETUP):
+            continue
+        again = next((name for name in constants(piece.source) if setters[name] > 1), None)
+        if again is not None:
             piece.role = Role.WORK
+            others = [each for each in pieces if each is not piece and each.role]
+            other = next((each for each in others if again in assigned_names(each.source)), None)
+            if other is not None and again in scalars(piece.source):
+                piece.note = f"is not a parameter, because cell {other.cell + 1} sets {again}, too"
         elif piece.role is Role.PARAMETERS and working:
             piece.role = Role.SETUP
-        elif piece.role is Role.SETUP and any(setters[name] > 1 for name in constants(piece.source)):
-            piece.role = Role.WORK
+            piece.note = "constants below the first cell that does work" if any(scalars(piece.source)) else ""
 
 
 def _setters(pieces: Sequence[Piece]) -> dict[str, int]:
@@ -110,16 +120,20 @@ def _setters(pieces: Sequence[Piece]) -> dict[str, int]:
     found: dict[str, int] = defaultdict(int)
     for piece in pieces:
         if piece.role is not None:
-            for name in set(bound_names(piece.source)):
+            for name in _bound(piece):
                 found[name] += 1
     return found
+
+
+def _bound(piece: Piece) -> set[str]:
+    return set(bound_names(piece.source))
 
 
 def _split_collecting(pieces: Sequence[Piece]) -> Iterator[Piece]:
     """Split cells that end by putting a result into a collection that other cells fill as well.
 
-    In `model.fit(X, y)` followed by `scores["forest"] = score(model)`, the first part can then run beside the same part
-    of other cells, and only the second parts run one after the other.
+    For example, a cell has `model.fit(X, y)` and then `scores["forest"] = score(model)`. Once it is split, the first
+    part can run beside the first parts of other cells; only the second parts run one after the other.
     """
     setters = _setters(pieces)
     collections = {name for piece in pieces if piece.role for name in _empty_collections(piece.source)}
@@ -139,7 +153,7 @@ def _split_collecting(pieces: Sequence[Piece]) -> Iterator[Piece]:
 
 
 def _split_definitions(pieces: Sequence[Piece]) -> Iterator[Piece]:
-    """Split cells that begin with imports or definitions which other cells use; that part is setup."""
+    """Split cells that begin with imports or definitions for other cells, so that this beginning becomes setup."""
     loaded = [_loaded_names(piece.source) if piece.role else set() for piece in pieces]
     for position, piece in enumerate(pieces):
         if piece.role is not Role.WORK or piece.source.lstrip().startswith("%%"):

@@ -1,22 +1,22 @@
 """Propose tasks for a notebook without tags.
 
-Each cell gets a role by its code (`cell_roles`); some cells are split (`pieces`), such as a cell that begins with
-functions which other cells use, or one that ends by putting its result into a collection that several cells fill. Then
-every piece that does work becomes a task of its own, and nbdag's analysis finds what these tasks read, write and
-change. Tasks are joined where one of these reasons holds (`grouping`):
+Each cell gets a role by its code (`cell_roles`). Some cells are split (`pieces`), for example if a cell begins with
+functions for other cells, or ends by putting its result into a collection that other cells fill as well. Then every
+piece that does work becomes a task of its own, and nbdag's analysis finds what these tasks read, write and change.
+Tasks are joined where one of these reasons holds (`grouping`):
 
 - they use one connection, open file or iterator, which cannot be passed to another process;
 - they draw from one seeded generator of random numbers;
-- a cell changes or replaces a value that another cell made, as `df = df.dropna()` does, and little lies between them;
-- a cell only shows values, as plots and prints do, so it joins the cell under the same heading that made the latest of
-  them, or else other cells under its heading that only show values;
+- a cell changes or replaces another cell's value, as `df = df.dropna()` does, and little work lies between them;
+- a cell only shows values, as plots and prints do: it joins the cell under the same heading that made the latest of
+  these values, or else other such cells under its heading;
 - a cell only tries functions that are defined under the same heading;
-- two cells under one heading follow each other, and no other cell under it could run beside the second;
-- the proposal would have an error otherwise.
+- two cells under one heading follow each other, and no other cell under this heading could run beside the second;
+- otherwise the proposal would have an error.
 
-Joined cells may not enclose a cell outside: cells on a path between two joined cells are joined as well. A cell only
-moves to another cell with which it is joined, and never across a cell whose names it reads or sets. Cells that use the
-same files, or files that the code does not name, run in the order of the notebook.
+A cell on a path of the graph between two joined cells is joined as well. A cell only moves to another cell with which
+it is joined, and never across a cell whose names it reads or sets. Cells that use the same files, or files that the
+code does not name, run in the order of the notebook.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..core.cells.cells import PARAMETERS_TAG, RawCell
+from ..core.cells.joined_source import join_sources, without_cell_magic
 from ..core.cells.source import SyntaxProblem, to_python
 from ..core.model.dag import Dag
 from ..errors import NbdagError, error
 from ..notebooks import read_cells
 from . import task_names
-from .cell_roles import Role, constants, role_of
+from .cell_roles import Role, constants, role_of, scalars
 from .grouping import SHOWS, TRIAL, group
 from .groups import Groups
-from .joined_source import join_sources, without_cell_magic
 from .pieces import Piece, assigned_names, defined_names, read_pieces
 
 _OF_THE_CODE = frozenset({"NB201", "NB205", "NB208"})  # errors that joining cells cannot solve
@@ -65,7 +65,7 @@ class NothingToSuggestError(NbdagError):
 
     @property
     def missing(self) -> str:
-        """What the notebook lacks."""
+        """Everything that the notebook lacks."""
         if self.empty:
             return "code, so there is nothing to propose"
         return "cell that could be a task: each cell only imports, defines or shows something"
@@ -100,11 +100,11 @@ class BrokenCellError(NbdagError):
 class ProposedCell:
     """A cell of the proposed notebook."""
 
-    cells: tuple[int, ...]  # numbers of the cells that it is made of, from 0; empty for a new cell
+    cells: tuple[int, ...]  # numbers of the original cells, from 0; empty for a new cell
     source: str
     type: str = "code"
     tags: tuple[str, ...] = ()
-    changed: bool = True  # whether the source or the tags differ from those of the one cell that it is made of
+    changed: bool = True  # false: source and tags equal those of its single original cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ class Suggestion:
     roles: Mapping[int, str]  # key: number of a cell that is no part of a task; value: its role, in words
     cells: tuple[ProposedCell, ...]
     dag: Dag
-    # Numbers of the cells in the order in which they last ran, if the order of the file fails; else empty.
+    # Numbers of the cells in the order of their last execution, if the order of the file does not work; else empty.
     order: tuple[int, ...] = ()
 
     @property
@@ -134,7 +134,7 @@ class Suggestion:
 
     @property
     def levels(self) -> tuple[tuple[str, ...], ...]:
-        """Return the tasks by the longest path to each of them; the tasks of a level can run at the same time."""
+        """Return the tasks of each level: they have longest paths of equal length, and can run at the same time."""
         level: dict[str, int] = {}
         for task in self.dag.order:
             level[task] = max((level[other] + 1 for other in self.dag.upstream[task]), default=0)
@@ -213,6 +213,8 @@ def _suggest(raw: Sequence[RawCell], order: Iterable[int], name: str) -> Suggest
             break
         for position in wrong:  # a setup cell that reads what a task sets, or a constant that a task changes, is work
             pieces[position].role = Role.WORK
+            both = changed & set(scalars(pieces[position].source))
+            pieces[position].note = f"is not a parameter, because a cell below changes {min(both)}" if both else ""
     groups = group(pieces, trial)
     while redefining := _misplaced(pieces, groups):
         for position in redefining:
@@ -229,7 +231,8 @@ def _suggest(raw: Sequence[RawCell], order: Iterable[int], name: str) -> Suggest
         ordered = list(heads.values())
         position = ordered.index(failed)
         neighbour = ordered[position - 1 if position else 1]
-        groups.join(neighbour[0], failed[0], f"is no task of its own, because {solvable[0].message}")
+        why = f"{groups.label(failed[0])} is no task of its own, because {solvable[0].message}"
+        groups.join(neighbour[0], failed[0], why)
 
 
 def _trial(pieces: Sequence[Piece], name: str) -> Dag:
@@ -270,7 +273,7 @@ def _proposal(pieces: Sequence[Piece], groups: Groups, trial: Dag, name: str) ->
         ProposedTask(
             name=names[members[0]],
             cells=tuple(pieces[each].cell for each in members),
-            reasons=tuple(dict.fromkeys(text for each in members for text in groups.reasons.get(each, ()))),
+            reasons=tuple(dict.fromkeys(text for each in members for text in _reasons(pieces[each], groups, each))),
         )
         for members in ordered
     )
@@ -282,8 +285,16 @@ def _proposal(pieces: Sequence[Piece], groups: Groups, trial: Dag, name: str) ->
     roles: dict[int, str] = {}
     for piece in pieces:
         if piece.role in words:
-            roles[piece.cell] = " and ".join(filter(None, (roles.get(piece.cell), words[piece.role])))
+            text = f"{words[piece.role]} ({piece.note})" if piece.note else words[piece.role]
+            roles[piece.cell] = " and ".join(filter(None, (roles.get(piece.cell), text)))
     return Suggestion(tasks=tasks, roles=roles, cells=cells, dag=dag)
+
+
+def _reasons(piece: Piece, groups: Groups, position: int) -> Iterator[str]:
+    """Yield the reasons to join a piece with others or to order it, and why its constants are not parameters."""
+    if piece.note:
+        yield f"cell {piece.cell + 1} {piece.note}"
+    yield from groups.reasons.get(position, ())
 
 
 def _read(cells: Sequence[ProposedCell], name: str) -> Dag:
@@ -291,7 +302,7 @@ def _read(cells: Sequence[ProposedCell], name: str) -> Dag:
 
 
 def _names(pieces: Sequence[Piece], ordered: Sequence[Sequence[int]], trial: Dag) -> dict[int, str]:
-    """Return a name for each group: the heading that is for this group alone, else a name from its code."""
+    """Return a name for each group: its heading if no other group has this heading, else a name from its code."""
     used_by: dict[str, set[int]] = defaultdict(set)
     for members in ordered:
         for each in members:
@@ -311,7 +322,7 @@ def _names(pieces: Sequence[Piece], ordered: Sequence[Sequence[int]], trial: Dag
 
 
 def _name_from_code(pieces: Sequence[Piece], members: Sequence[int], trial: Dag) -> str:
-    """Return a name that says what the cells of a group do, with the last value that they make for later cells."""
+    """Return a name from what a group's cells do, and from the last value that they make for later cells."""
     code = "\n".join(without_cell_magic(pieces[each].source) for each in members)
     tasks = [trial.tasks[f"{TRIAL}{each}"] for each in members]
     ids = {task.id for task in tasks}
@@ -322,16 +333,18 @@ def _name_from_code(pieces: Sequence[Piece], members: Sequence[int], trial: Dag)
     assigned = set(assigned_names(code))
     made = [each for task in reversed(tasks) for each in reversed((*task.changes, *task.writes)) if each in assigned]
     made.sort(key=lambda each: each not in read_later)
+    made = [each for each in made if each not in task_names.OF_A_PLOT]
     if made:
         return task_names.from_code(code, made[0])
     section = task_names.slug(pieces[members[0]].section)
     if task_names.verb(code) in SHOWS and section:
         return section
-    return task_names.from_code(code, needed[0]) if needed else task_names.verb(code) or section
+    target = needed[0] if needed else task_names.file_stem(code)
+    return task_names.from_code(code, target) if target else task_names.verb(code) or section
 
 
 def _misplaced(pieces: Sequence[Piece], groups: Groups) -> list[int]:
-    """Return the setup cells that define a function again, and that the proposal moves to the other side of a task."""
+    """Return the setup cells that redefine a function and that the proposal would move across a task."""
     defined: set[str] = set()
     found = []
     sequence = _sequence(pieces, groups.ordered())
@@ -352,7 +365,7 @@ def _sequence(pieces: Sequence[Piece], ordered: Sequence[Sequence[int]]) -> list
     """Return the positions of all pieces in the order of the proposed notebook.
 
     Markdown and setup cells stay above the work cell that follows them, scratch cells below the work cell that precedes
-    them. Setup cells also stay above the task of a cell that was below them.
+    them. If a cell was below a setup cell, the cell's task stays below the setup cell.
     """
     work = [position for position, piece in enumerate(pieces) if piece.role is Role.WORK]
     others = [position for position, piece in enumerate(pieces) if piece.role is not Role.WORK]

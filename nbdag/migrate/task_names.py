@@ -12,8 +12,9 @@ from ..core.cells.source import Python, to_python
 
 MOST_WORDS = 4
 _HEADING = re.compile(r"^[ ]{0,3}(#{1,6})\s+(.+?)\s*#*\s*$", re.MULTILINE)
+_FILE = re.compile(r"""["'](?:[^"'\n]*/)?([^"'/\n]+)\.(?:csv|db|json|parquet|pickle|pkl|png|txt|xlsx?)["']""")
 _FILLER = frozenset({"a", "an", "and", "for", "in", "of", "on", "our", "part", "section", "step", "the", "to", "with"})
-# Calls that tell what a cell does: a verb, and the names of functions and methods; "to_*" is any name with that start.
+# Key: verb for what a cell does; value: functions and methods that tell this. "to_*": all names with this beginning.
 _CALLS = {
     "save": "dump dump_model export save* to_csv to_excel to_json to_parquet to_sql write_*",
     "train": "fit fit_transform train fit_predict partial_fit",
@@ -26,6 +27,9 @@ _CALLS = {
     "join": "concat merge",
     "aggregate": "agg groupby pivot_table",
 }
+
+OF_A_PLOT = frozenset({"_", "ax", "axes", "axs", "f", "fig", "figure"})  # names that say nothing about a plot's data
+_DATA = frozenset({"data", "df", "x", "y"})  # names of data that say no more than "data"
 
 
 def headings(markdown: str) -> list[tuple[int, str]]:
@@ -45,9 +49,17 @@ def slug(text: str) -> str:
 def from_code(code: str, target: str) -> str:
     """Return a name that says what the code does, and with which value."""
     does, target = verb(code), target.strip("_").lower()
+    if target in _DATA or does == "split":  # all parts of a split are its result
+        target = "data"
     if does and target and does != target:
         return f"{does}_{target}"
     return does or target
+
+
+def file_stem(code: str) -> str:
+    """Return the first file that the code names, without its folder and suffix, or ""."""
+    found = _FILE.search(code)
+    return slug(found[1]) if found else ""
 
 
 def unused(name: str, used: Collection[str]) -> str:

@@ -13,23 +13,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from jupyter_client.provisioning import KernelProvisionerFactory
-from nbclient import NotebookClient
+from preloading import execute_plainly, share_one_server
 
 from nbdag import runs
 
 from .untagged import NOTEBOOKS, notebook
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 # Lines that differ from run to run, and the object numbers of displayed objects.
-# Each notebook imports the same modules, so that one server forks the kernels of all of them.
-_MODULES = {
-    module
-    for name in NOTEBOOKS
-    for cell in notebook(name).cells
-    for module in re.findall(r"^(?:import|from) ([\w.]+)", cell.source, re.MULTILINE)
-}
-_IMPORTS = f"import {', '.join(sorted(_MODULES))}"
 _VARIES = re.compile(r"^(?:CPU times|Wall time):.*\n?|(?<= at )0x[0-9a-f]+", re.MULTILINE)
 
 
@@ -41,9 +32,10 @@ def test_a_proposal_displays_what_a_plain_run_displays(
     name: str, runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NBDAG_HOME", str(tmp_path / "home"))
+    share_one_server(monkeypatch)
     for folder in ("plain", "tagged"):
         (tmp_path / folder).mkdir()
-    nbformat.write(_with_imports(name), tmp_path / "tagged" / f"{name}.ipynb")
+    nbformat.write(notebook(name), tmp_path / "tagged" / f"{name}.ipynb")
     path = tmp_path / "tagged" / f"{name}.ipynb"
     monkeypatch.chdir(path.parent)
     found = runs.suggest(path)
@@ -52,23 +44,16 @@ def test_a_proposal_displays_what_a_plain_run_displays(
     assert run.state == "success", [task.error for task in run if task.error]
     report = nbformat.reads(runs.report_notebook(run.id, name), 4)
 
-    plain = _with_imports(name)
+    plain = notebook(name)
     if found.suggestion.reordered:
         plain.cells.sort(key=lambda cell: cell.get("execution_count") or 0)
-    monkeypatch.setattr(KernelProvisionerFactory.instance(), "default_provisioner_name", "nbdag-fork")
-    NotebookClient(plain, resources={"metadata": {"path": str(tmp_path / "plain")}}).execute()
+    execute_plainly(plain, tmp_path / "plain")
     by_source = {cell.source: cell for cell in plain.cells}
     by_task = {cell.source.split()[1]: cell for cell in report.cells if cell.source.startswith("%%task ")}
-    cells = _with_imports(name).cells
+    cells = notebook(name).cells
     for numbers, tasks in _together({task.name: task.cells for task in found.suggestion.tasks}):
         expected = _shown([by_source[cells[number].source] for number in numbers])
         assert _shown([by_task[task] for task in tasks]) == expected, tasks
-
-
-def _with_imports(name: str) -> nbformat.NotebookNode:
-    found = notebook(name)
-    found.cells.insert(0, nbformat.v4.new_code_cell(_IMPORTS, execution_count=0))
-    return found
 
 
 def _together(cells: dict[str, Sequence[int]]) -> list[tuple[list[int], list[str]]]:

@@ -9,9 +9,9 @@ import pytest
 
 from nbdag import runs
 from nbdag.core.cells.cells import RawCell
+from nbdag.core.cells.joined_source import join_sources
 from nbdag.errors import NbdagError
 from nbdag.migrate.cell_roles import split_constants
-from nbdag.migrate.joined_source import join_sources
 from nbdag.migrate.suggest import Suggestion, suggest
 
 
@@ -160,7 +160,7 @@ def test_constants_between_imports_and_settings_are_split_off(source: str, parts
     ("source", "shown"),
     [
         ("a, b", "display((a, b))"),
-        ("x = 1; f(\n  x)  # ü", "x = 1\nif (shown := f(\n  x)) is not None:\n    display(shown)  # ü"),
+        ("x = 1; f(\n  x)  # ü", "x = 1\nif (_shown := f(\n  x)) is not None:\n    display(_shown)  # ü"),
         ("df.head();", "df.head();"),
         ("df.info()", "df.info()"),
         ("ü.mean() # m", "display(ü.mean())  # m"),
@@ -173,7 +173,7 @@ def test_joined_cells_display_what_each_cell_displays(source: str, shown: str) -
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("x.py", "x = 1", "x.py is a text file; make it a notebook first: jupytext --to ipynb x.py"),
+        ("x.py", "", "x.py is empty; write cells into it, such as # %% in a .py file"),
         ("none.ipynb", None, "none.ipynb does not exist; check the path"),
         ("empty.ipynb", [], "empty.ipynb has no code, so there is nothing to propose"),
         ("r.ipynb", ["x <- 1"], "r.ipynb is a notebook in R; tasks can only be proposed for Python"),

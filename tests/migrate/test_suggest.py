@@ -13,6 +13,8 @@ from nbdag.cli import main
 from nbdag.core.cells.cells import RawCell
 from nbdag.errors import NbdagError
 from nbdag.migrate.suggest import AlreadyTaggedError, NothingToSuggestError, Suggestion, suggest
+from nbdag.migrate.tagged_copy import tagged_copy
+from nbdag.notebooks import executable
 
 from .untagged import NOTEBOOKS, notebook
 
@@ -56,6 +58,7 @@ def test_cells_that_change_or_replace_a_value_join_the_cell_that_made_it() -> No
 def test_cells_between_joined_cells_are_joined_as_well() -> None:
     found = suggest(cells("xs = [1]", "n = len(xs)", "xs.append(n)", "m = 2 * n + xs[0]", "k = xs[0]"), name="n.ipynb")
     assert [1, 2, 3] in tasks(found).values()
+    assert "cell 2 lies between other cells of this task" in found.tasks[0].reasons
 
 
 def test_a_cell_does_not_move_across_a_cell_that_reads_its_names() -> None:
@@ -71,11 +74,11 @@ def test_names_come_from_headings_and_code() -> None:
             "orders = pd.read_csv('orders.csv')",
             "## Prüfung",
             "total = orders.sum()",
-            "import json\njson.dump({}, open('x.json', 'w'))",
+            "import json\njson.dump({}, open('orders.json', 'w'))",
         ),
         name="n.ipynb",
     )
-    assert list(tasks(found)) == ["load_orders", "total", "save"]
+    assert list(tasks(found)) == ["load_orders", "total", "save_orders"]
 
 
 def test_constants_at_the_top_become_parameters_unless_a_cell_sets_them_again() -> None:
@@ -113,6 +116,42 @@ def test_cells_out_of_order_are_put_in_the_order_in_which_they_ran() -> None:
     assert found.reordered
     assert not found.dag.problems
     assert not suggest(cells("n = sum([1])", "print(n)"), name="n.ipynb", executed=[1, 2]).reordered
+
+
+NAMES = [
+    ("X_train, X_test, y_train, y_test = train_test_split(X, y)", "split_data"),
+    ("df = pd.read_csv('orders.csv')", "load_data"),
+    ("fig, ax = plt.subplots()\nax.plot(orders)", "plot_orders"),
+    ("pd.read_csv('out/submission.csv').info(orders)", "load_orders"),
+    ("pd.read_csv('out/submission.csv').describe(print)", "load_submission"),
+    ("model = LinearRegression().fit(X, y)", "train_model"),
+]
+
+
+@pytest.mark.parametrize(("code", "name"), NAMES)
+def test_names_say_what_a_cell_does_and_with_which_value(code: str, name: str) -> None:
+    first = "import pandas as pd, matplotlib.pyplot as plt"
+    values = "X, y = [[1]], [1]\norders = sum([1])\nprint(orders)"
+    found = suggest(cells(first, values, f"import this\n{code}"), name="n.ipynb")
+    assert name in [task.name for task in found.tasks]
+
+
+def test_tasks_that_connect_to_one_database_run_in_order() -> None:
+    connect = "{0} = sqlite3.connect(DB)\n{0}.execute('{1}')"
+    write, read = connect.format("con", "create table t (x)"), connect.format("other", "select * from t")
+    found = suggest(cells("import sqlite3", "DB = 'orders.db'", "## Load", write, "## Read", read), name="n.ipynb")
+    assert found.dag.upstream["read"] == ("load",)
+    assert found.tasks[1].reasons == ("runs after load, because both use orders.db",)
+
+
+def test_constants_that_are_not_parameters_have_a_reason() -> None:
+    found = suggest(
+        cells("n = 1", "m = 1", "m += sum([1])", "limit = 3", "print(n, m, limit)", "n = 2"), name="n.ipynb"
+    )
+    reasons = [reason for task in found.tasks for reason in task.reasons]
+    assert "cell 1 is not a parameter, because cell 6 sets n, too" in reasons
+    assert "cell 2 is not a parameter, because cell 3 sets m, too" in reasons
+    assert found.roles == {3: "setup (constants below the first cell that does work)"}
 
 
 def test_notebooks_with_tasks_or_without_work_are_refused() -> None:
@@ -163,3 +202,24 @@ def test_cells_are_measured_in_the_order_in_which_they_ran(tmp_path: Path) -> No
     nbformat.write(nbformat.v4.new_notebook(cells=made), path)
     with pytest.raises(NbdagError, match="cell 2 failed with ZeroDivisionError: division by zero; repair it, or"):
         runs.suggest(path, measure=True)
+
+
+@pytest.mark.parametrize(("cell", "reason"), [(5, "it is not a JSON object"), ({"cell_type": "code"}, "its source")])
+def test_an_invalid_cell_is_reported_in_one_sentence(cell: object, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps({"nbformat": 4, "cells": [cell]}), encoding="utf-8")
+    with pytest.raises(NbdagError, match=reason):
+        runs.suggest(path)
+
+
+def test_a_notebook_with_damaged_outputs_and_metadata_can_be_copied_and_executed() -> None:
+    damaged = {"cell_type": "code", "execution_count": "a", "metadata": None, "outputs": 5}
+    book = {
+        "nbformat": 4,
+        "metadata": {"kernelspec": 5},
+        "cells": [{**damaged, "source": f"x{n} = 1"} for n in range(2)],
+    }
+    assert [(each.source, each.outputs) for each in executable(book).cells] == [("x0 = 1", []), ("x1 = 1", [])]
+    proposal = suggest([RawCell("x = [1]", "code"), RawCell("x.append(2)\nprint(x)", "code")], name="a.ipynb")
+    book["cells"] = [{**damaged, "source": "x = [1]"}, {**damaged, "source": "x.append(2)\nprint(x)"}]
+    assert json.loads(tagged_copy(book, proposal))["cells"][0]["outputs"] == []

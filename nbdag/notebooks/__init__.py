@@ -3,12 +3,12 @@
 `read` accepts any notebook of format 4, with or without cell ids. For any other file it raises an error with the path
 and the next step. Mistakes inside a notebook raise no error: they are in `Dag.problems`, and a problem of severity
 error prevents the notebook from running. Reading executes and writes nothing, so the tasks of a `%%dag` cell are not
-built (`Dag.unbuilt`). `with_built` inserts cells of built tasks below the `%%dag` cell. In the metadata of each
-inserted cell, `nbdag.built` is the line of the `%%dag` cell that built it (and 0 in the `%%dag` cell itself), so that
-places in messages refer to the user's file.
+built (`Dag.unbuilt`). `with_built` inserts cells of built tasks below the `%%dag` cell. In the metadata of an inserted
+cell, `nbdag.built` is the line of the `%%dag` cell that built it, for messages. In the `%%dag` cell itself,
+`nbdag.built` is 0.
 
-A file is parsed only with `json`, and only the few fields that matter are checked, so reading a thousand cells takes no
-longer than parsing them.
+A file is parsed only with `json`, and only the fields that nbdag needs are checked, so reading is as fast as parsing.
+`text` converts text notebooks (`.py`, `.md`) into the format of `.ipynb`, so all other modules only know that format.
 """
 
 from __future__ import annotations
@@ -16,45 +16,54 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
-from . import operators
-from .core.analysis.scopes import names_of
-from .core.cells import cells as sorting
-from .core.cells.cells import ClassifiedCells, RawCell
-from .core.cells.source import Python, to_python
-from .core.dataflow.graph import dag_from_cells
-from .core.model.cell_tags import built_line, metadata_of, nbdag_metadata, tags_of
-from .core.model.dag import Cell, CellKind, Dag, Problem
-from .core.model.problems import problem
-from .core.options.option_types import ID, nearest
-from .errors import NbdagError, error
-from .templates import is_template
+from .. import operators
+from ..core.analysis.scopes import names_of
+from ..core.cells import cells as sorting
+from ..core.cells import kale_tags
+from ..core.cells.cells import ClassifiedCells, RawCell
+from ..core.cells.source import Python, to_python
+from ..core.dataflow.graph import dag_from_cells
+from ..core.model.cell_tags import TEXT_LINE, built_line, line_in_text, metadata_of, nbdag_metadata, tags_of
+from ..core.model.dag import Cell, CellKind, Dag, Problem
+from ..core.model.problems import problem, word_repair
+from ..core.options.option_types import ID, nearest
+from ..core.options.options import TaskOptions
+from ..templates import is_template
+from .files import SAVE_AGAIN, NotebookError, content_for, executable, parse, read_file
+from .text import has_tasks, is_notebook, is_text, stem_of
+
+__all__ = [
+    "NotebookError",
+    "content_for",
+    "executable",
+    "has_tasks",
+    "id_of",
+    "is_notebook",
+    "is_text",
+    "kernel_of",
+    "parse",
+    "read",
+    "read_cells",
+    "read_file",
+    "read_raw",
+    "read_text",
+    "stem_of",
+    "with_built",
+    "without_built",
+]
 
 _TYPES = ("code", "markdown", "raw")
-_MAX_SIZE = 512 << 20  # maximum size of a file in bytes; reading JSON takes several times as much memory
-_SAVE_AGAIN = "open the file in Jupyter and save it again"
-
-
-@error
-class NotebookError(NbdagError):
-    """A file cannot be read as a notebook."""
-
-    exit_code = 2
-    path: str  # path of the file, as the caller gave it
-    reason: str
-    hint: str  # what the user can do
-    template = "{path} {reason}; {hint}"
 
 
 def read(path: str | os.PathLike[str]) -> Dag:
     """Return the pipeline of a notebook file; raise `NotebookError` if it cannot be read."""
-    return read_text(_bytes(path), name=os.fspath(path))
+    return read_text(read_file(path), name=os.fspath(path))
 
 
 def read_text(text: str | bytes, *, name: str) -> Dag:
@@ -82,7 +91,7 @@ def without_built(text: str | bytes, *, name: str) -> bytes:
 
 
 def with_built(text: str | bytes, built: Mapping[int, Sequence[RawCell]], *, name: str, printed: str = "") -> bytes:
-    """Return the notebook with built cells and the printed output. Both are given by the index of the %%dag cell."""
+    """Return the notebook with built cells (key: index of the %%dag cell) and the output that %%dag cells printed."""
     content = parse(text, name=name)
     with_ids = (content["nbformat"], content.get("nbformat_minor", 0)) >= (4, 5)
     cells: list[dict[str, Any]] = []
@@ -97,7 +106,7 @@ def with_built(text: str | bytes, built: Mapping[int, Sequence[RawCell]], *, nam
             inserted: dict[str, Any] = {
                 "cell_type": "code",
                 "source": new.source,
-                "metadata": _marked({}, new.built),
+                "metadata": _marked(_text_line_of(cell), new.built),
                 "execution_count": None,
                 "outputs": [],
             }
@@ -106,20 +115,45 @@ def with_built(text: str | bytes, built: Mapping[int, Sequence[RawCell]], *, nam
     return _written(content)
 
 
+def with_pins(text: bytes, pins: Mapping[str, Any], *, name: str) -> bytes:
+    """Return the notebook with a record of its pins.
+
+    In `pins`, `files` is the digest of the pinned files, and `packages` has the exact versions of the packages of the
+    environment. Without pins, remove the record of an earlier version, if there is one.
+    """
+    if not pins and b'"pins"' not in text:
+        return text
+    content = parse(text, name=name)
+    own = nbdag_metadata(content)
+    if not pins and "pins" not in own:
+        return text
+    own = {key: value for key, value in own.items() if key != "pins"} | ({"pins": dict(pins)} if pins else {})
+    content["metadata"] = {**metadata_of(content), "nbdag": own}
+    return _written(content)
+
+
+def pins_of(metadata: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return what `with_pins` has recorded in the metadata of a notebook."""
+    pins = nbdag_metadata({"metadata": metadata}).get("pins")
+    return pins if isinstance(pins, dict) else {}
+
+
 def read_cells(raw: Sequence[RawCell], *, name: str, metadata: Mapping[str, Any] | None = None) -> Dag:
     """Return the pipeline of these cells."""
     kernel, language = kernel_of(metadata or {})
-    stem = PurePath(name).name.removesuffix(".ipynb")
+    stem = stem_of(PurePath(name).name)
     if language.lower() not in ("python", "python3", "ipython"):
         return _foreign(raw, id_of(stem), kernel, language)
+    raw, of_tags = kale_tags.translate(raw, metadata)
     found = sorting.classify(raw)
     made, problems = _apply_operators(found)
+    problems += of_tags
     problems += _useless_options(made, found)
     named = found.dag.name if found.dag else None
     if named is None and not re.search(r"[A-Za-z0-9]", id_of(stem)):
         message = f"the file name {stem!r} gives no distinguishable DAG id"
         problems.append(problem("NB113", message, hint="name the pipeline: %dag NAME"))
-    return dag_from_cells(
+    dag = dag_from_cells(
         made,
         dag_id=named or id_of(stem),
         options=found.options,
@@ -129,11 +163,8 @@ def read_cells(raw: Sequence[RawCell], *, name: str, metadata: Mapping[str, Any]
         language=language.lower(),
         kernel_name=kernel,
     )
-
-
-def read_file(path: str | os.PathLike[str]) -> bytes:
-    """Return the contents of a notebook file; raise `NotebookError` if it cannot be read."""
-    return _bytes(path)
+    pins = {key: value for key, value in pins_of(metadata).items() if isinstance(value, str)}
+    return replace(dag, pinned_files=pins.get("files", ""), packages=pins.get("packages", "")) if pins else dag
 
 
 def id_of(stem: str) -> str:
@@ -144,87 +175,7 @@ def id_of(stem: str) -> str:
     return id if ID.match(id) else f"_{id}"[:250]
 
 
-# -- the file ----------------------------------------------------------------------------------------------------------
-
-
-def _bytes(path: str | os.PathLike[str]) -> bytes:
-    given, file = os.fspath(path), Path(path)
-    try:
-        seen = file.stat()
-        if not stat.S_ISREG(seen.st_mode) and not stat.S_ISDIR(seen.st_mode) and not given.startswith("/dev/fd/"):
-            # Not read, because reading from a pipe or device might never end.
-            raise NotebookError(given, "is not a regular file", "name a notebook's file")
-        if seen.st_size > _MAX_SIZE:
-            raise NotebookError(
-                given, f"is larger than {_MAX_SIZE >> 20} MB", "clear its outputs in Jupyter and save it"
-            )
-        return file.read_bytes()
-    except FileNotFoundError:
-        raise NotebookError(given, "does not exist", _near(file)) from None
-    except NotADirectoryError:
-        raise NotebookError(given, "does not exist", "part of its path is a file, not a folder") from None
-    except IsADirectoryError:
-        inside = _notebooks_in(file)
-        hint = f"name a notebook in it, such as {file / inside[0]}" if inside else "name a notebook"
-        raise NotebookError(given, "is a folder", hint) from None
-    except PermissionError:
-        raise NotebookError(given, "cannot be read (permission denied)", "change its permissions") from None
-    except (OSError, ValueError) as failure:
-        reason = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
-        raise NotebookError(repr(given), f"cannot be read ({reason.lower()})", "check the path") from None
-    except MemoryError:
-        raise NotebookError(given, "is too large for this machine's memory", "clear its outputs and save it") from None
-
-
-def _near(file: Path) -> str:
-    if not file.parent.is_dir():
-        return f"folder {file.parent} does not exist"
-    names = _notebooks_in(file.parent)
-    like = nearest(file.name.removesuffix(".ipynb"), (name.removesuffix(".ipynb") for name in names))
-    if like:
-        return f"did you mean {file.parent / like}.ipynb?"
-    return f"its folder has {', '.join(names[:3])}" if 0 < len(names) <= 3 else "check the path"
-
-
-def _notebooks_in(folder: Path) -> list[str]:
-    try:
-        return sorted(entry.name for entry in folder.iterdir() if entry.suffix == ".ipynb")
-    except OSError:
-        return []
-
-
 # -- the contents ------------------------------------------------------------------------------------------------------
-
-
-def parse(text: str | bytes, *, name: str) -> dict[str, Any]:
-    """Return the contents of a notebook's text as parsed JSON; raise `NotebookError` if it is no notebook."""
-    if isinstance(text, bytes):
-        try:
-            text = text.decode("utf-8-sig")
-        except UnicodeDecodeError as failure:
-            raise NotebookError(name, f"is not UTF-8 text (byte {failure.start})", _SAVE_AGAIN) from None
-    if not text.strip():
-        raise NotebookError(name, "is empty", "create a notebook in Jupyter instead")
-    try:
-        content = json.loads(text.removeprefix("\ufeff"))
-    except json.JSONDecodeError as failure:
-        reason = f"is not valid JSON (line {failure.lineno}, column {failure.colno}: {failure.msg.lower()})"
-        hint = "resolve the merge conflict in it" if re.search("^<<<<<<< ", text, re.MULTILINE) else _SAVE_AGAIN
-        raise NotebookError(name, reason, hint) from None
-    except (RecursionError, ValueError) as failure:
-        raise NotebookError(name, f"is not valid JSON ({failure})", _SAVE_AGAIN) from None
-    version = content.get("nbformat") if isinstance(content, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise NotebookError(name, "is JSON but not a notebook", "choose a file that Jupyter saved")
-    if version < 4:
-        hint = f"convert it: jupyter nbconvert --to notebook --nbformat 4 --inplace {name}"
-        raise NotebookError(name, f"has notebook format {version}, but nbdag reads format 4", hint)
-    if version > 4:
-        hint = "save it as format 4, or install a newer nbdag"
-        raise NotebookError(name, f"has notebook format {version}, but nbdag reads format 4", hint)
-    if not isinstance(content.get("cells"), list):
-        raise NotebookError(name, "is a notebook without a list of cells", _SAVE_AGAIN)
-    return dict(content)
 
 
 def _raw_cells(content: Mapping[str, Any], name: str) -> list[RawCell]:
@@ -240,7 +191,7 @@ def _raw_cells(content: Mapping[str, Any], name: str) -> list[RawCell]:
 
 def _raw_cell(cell: object, n: int, name: str) -> RawCell:
     def invalid(reason: str) -> NotebookError:
-        return NotebookError(name, f"has an invalid cell ({n}, counted from 0): {reason}", _SAVE_AGAIN)
+        return NotebookError(name, f"has an invalid cell ({n}, counted from 0): {reason}", SAVE_AGAIN)
 
     if not isinstance(cell, dict):
         raise invalid("it is not a JSON object")
@@ -255,11 +206,17 @@ def _raw_cell(cell: object, n: int, name: str) -> RawCell:
         source.encode()
     except UnicodeEncodeError:
         raise invalid("its source contains half of a character (a lone surrogate)") from None
-    return RawCell(source, cell["cell_type"], tags_of(cell), built_line(cell))
+    return RawCell(source, cell["cell_type"], tags_of(cell), built_line(cell), line_in_text(cell))
 
 
 def _marked(cell: Mapping[str, Any], built: int | None) -> dict[str, Any]:
     return {**metadata_of(cell), "nbdag": {**nbdag_metadata(cell), "built": built}}
+
+
+def _text_line_of(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata with only the line of a cell in its text notebook; empty for other notebooks."""
+    line = line_in_text(cell)
+    return {} if line is None else {"metadata": {"nbdag": {TEXT_LINE: line}}}
 
 
 def _written(content: Mapping[str, Any]) -> bytes:
@@ -298,7 +255,7 @@ def _foreign(raw: Sequence[RawCell], dag_id: str, kernel: str | None, language: 
 
 
 def _apply_operators(found: ClassifiedCells) -> tuple[list[Cell], list[Problem]]:
-    """Return the cells; the code of each task is the source into which its operator translates the body."""
+    """Return the cells and problems. In the cells, a task's code is what its operator makes from the cell's body."""
     made, problems = _generated(found, None)
     if any(options.operator not in ("python", "sensor") for options in found.task_options.values()):
         # Some operators need the names that other cells set.
@@ -306,8 +263,11 @@ def _apply_operators(found: ClassifiedCells) -> tuple[list[Cell], list[Problem]]
     return made, problems
 
 
+_DEFAULTS = TaskOptions()
+
+
 def _useless_options(cells: Sequence[Cell], found: ClassifiedCells) -> Iterator[Problem]:
-    """Yield an error for each option of a header that has no effect, because its author must have expected one."""
+    """Yield an error for each header option without an effect, because the author must have expected an effect."""
     for cell in cells:
         options = found.task_options.get(cell.index)
         if options is None:
@@ -320,10 +280,18 @@ def _useless_options(cells: Sequence[Cell], found: ClassifiedCells) -> Iterator[
             hint = f"add --map x=x for a result x of {options.in_step}, or remove --in-step"
             message = "--in-step is for mapped tasks, but there is no --map"
             yield problem("NB314", message, hint=hint, task=cell.task, place=cell.at(1))
-        if options.reschedule and not cell.polls and not found.options.defaults.get("reschedule"):
-            message = f"--reschedule is for sensors, but the operator is {options.operator}"
-            hint = "add --operator sensor, or remove --reschedule"
+        limited = options.max_map_length != _DEFAULTS.max_map_length and "max_map_length" not in found.options.defaults
+        if limited and not options.map:
+            message = "--max-map-length limits the instances of a mapped task, but there is no --map"
+            hint = "add --map x=xs, or remove --max-map-length"
             yield problem("NB314", message, hint=hint, task=cell.task, place=cell.at(1))
+        for name in ("poke", "reschedule", "soft_fail"):
+            is_set = getattr(options, name) != getattr(_DEFAULTS, name)
+            if is_set and not cell.polls and name not in found.options.defaults:
+                flag = name.replace("_", "-")
+                message = f"--{flag} is for sensors, but the operator is {options.operator}"
+                hint = f"add --operator sensor, or remove --{flag}"
+                yield problem("NB314", message, hint=hint, task=cell.task, place=cell.at(1))
 
 
 def _names_of(cells: Sequence[Cell], found: ClassifiedCells) -> frozenset[str]:
@@ -354,7 +322,9 @@ def _generated(found: ClassifiedCells, known: frozenset[str] | None) -> tuple[li
             source = operators.source(body, options, known)
         except operators.UnknownOperatorError as failure:
             place = cell.at(max(start - 1, 1))
-            problems.append(problem("NB108", failure.message, hint=failure.hint, task=cell.task, place=place))
+            repair = word_repair(failure.name, operators.names(), place) if cell.made_at is None else None
+            message, hint = failure.message, failure.hint
+            problems.append(problem("NB108", message, hint=hint, task=cell.task, place=place, repair=repair))
             source = "pass"
         except operators.OperatorError as failure:
             place = cell.at(start + failure.line - 1)
@@ -374,11 +344,11 @@ def _bound(cell: Cell) -> frozenset[str]:
 
 
 def _unknown_params(cell: Cell, body: str, start: int, parameters: Sequence[str]) -> Iterator[Problem]:
-    """Yield an error for each `params.x` in the templates of a body whose parameter no cell sets."""
+    """Yield an error for each `params.x` in the templates of a body if no cell sets the parameter `x`."""
     if not is_template(body):
         return
-    from .templates.names import read_template
-    from .templates.rendering import TemplateError
+    from ..templates.names import read_template
+    from ..templates.rendering import TemplateError
 
     try:
         used = read_template(body).params

@@ -1,0 +1,2 @@
+words = open('../data.txt').read().split()
+open('right.txt', 'w').write(words[-1])

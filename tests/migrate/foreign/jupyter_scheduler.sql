@@ -1,0 +1,61 @@
+BEGIN TRANSACTION;
+CREATE TABLE job_definitions (
+	job_definition_id VARCHAR(36) NOT NULL, 
+	schedule VARCHAR(256), 
+	timezone VARCHAR(36), 
+	url VARCHAR(256), 
+	create_time INTEGER, 
+	active BOOLEAN, 
+	runtime_environment_name VARCHAR(256) NOT NULL, 
+	runtime_environment_parameters VARCHAR(1024), 
+	compute_type VARCHAR(256), 
+	input_filename VARCHAR(256) NOT NULL, 
+	output_formats VARCHAR(512), 
+	name VARCHAR(256), 
+	tags VARCHAR(1024), 
+	parameters VARCHAR(1024), 
+	email_notifications VARCHAR(1024), 
+	timeout_seconds INTEGER, 
+	retry_on_timeout BOOLEAN, 
+	max_retries INTEGER, 
+	min_retry_interval_millis INTEGER, 
+	output_filename_template VARCHAR(256), 
+	update_time INTEGER, 
+	package_input_folder BOOLEAN, 
+	packaged_files VARCHAR, 
+	PRIMARY KEY (job_definition_id)
+);
+INSERT INTO "job_definitions" VALUES('definition-0','30 2 * * 1-5','Europe/Berlin','/job_definitions/definition-0',1795953477749,1,'python3','{}',NULL,'sales.ipynb','["ipynb"]','nightly sales','["sales", "eu"]',NULL,NULL,600,0,0,0,'{{input_filename}}-{{create_time}}',1795953477749,NULL,'[]');
+INSERT INTO "job_definitions" VALUES('definition-1','@daily','UTC','/job_definitions/definition-1',1795953477957,1,'python3','{}',NULL,'sales.ipynb','["ipynb", "html"]','nightly sales',NULL,NULL,NULL,600,0,0,0,'{{input_filename}}-{{create_time}}',1795953477957,NULL,'[]');
+INSERT INTO "job_definitions" VALUES('definition-2','0 0 * * 0',NULL,'/job_definitions/definition-2',1795953478013,1,'python3','{}',NULL,'sales.ipynb','["ipynb"]','Weekly (US)',NULL,'{"region": "''US''", "alpha": "2 / 4"}',NULL,600,0,0,0,'{{input_filename}}-{{create_time}}',1795953478013,NULL,'[]');
+CREATE TABLE jobs (
+	job_id VARCHAR(36) NOT NULL, 
+	job_definition_id VARCHAR(36), 
+	status VARCHAR(64), 
+	status_message VARCHAR(1024), 
+	start_time INTEGER, 
+	end_time INTEGER, 
+	url VARCHAR(256), 
+	pid INTEGER, 
+	idempotency_token VARCHAR(256), 
+	runtime_environment_name VARCHAR(256) NOT NULL, 
+	runtime_environment_parameters VARCHAR(1024), 
+	compute_type VARCHAR(256), 
+	input_filename VARCHAR(256) NOT NULL, 
+	output_formats VARCHAR(512), 
+	name VARCHAR(256), 
+	tags VARCHAR(1024), 
+	parameters VARCHAR(1024), 
+	email_notifications VARCHAR(1024), 
+	timeout_seconds INTEGER, 
+	retry_on_timeout BOOLEAN, 
+	max_retries INTEGER, 
+	min_retry_interval_millis INTEGER, 
+	output_filename_template VARCHAR(256), 
+	update_time INTEGER, 
+	create_time INTEGER, 
+	package_input_folder BOOLEAN, 
+	packaged_files VARCHAR, 
+	PRIMARY KEY (job_id)
+);
+COMMIT;

@@ -1,0 +1,2 @@
+# a script
+wc -l < {{upstream["clean"]["data"]}} > {{product}}
