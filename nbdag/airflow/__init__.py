@@ -1,4 +1,4 @@
-"""Airflow's names for the body of a `%%dag` cell: a DAG file runs when its imports name `nbdag.airflow`.
+"""Airflow's names for the code of `%%dag` cells: a DAG file runs there if its imports begin with `nbdag.airflow`.
 
     %%dag
     from datetime import datetime
@@ -12,28 +12,33 @@
 
         extract() >> BashOperator(task_id="report", bash_command="echo {{ ds }} {{ ti.xcom_pull('extract') }}")
 
-Every path of Airflow's packages below `nbdag.airflow` has all names of the table below, so only the prefix changes. The
-DAG's options become the pipeline's options, and its params become the notebook's parameters. A result, Airflow's XCom,
-is the variable `TASK_result`, which later cells of the notebook can read. Names of the context (`ds`, `params`, `ti`,
-`dag_run`, …) are passed to functions that ask for them, and templates are rendered, as `nbdag.templates` describes.
-Connections and variables come from `nbdag.secrets`.
+Airflow's module paths exist below `nbdag.airflow`, each with all names in `NAMES`, so only the prefix changes. The
+DAG's options become the pipeline's options, and its params become the notebook's parameters. A task's result (in
+Airflow an XCom) is the variable `TASK_result`, which later cells of the notebook can read. Names of the context (`ds`,
+`params`, `ti`, `dag_run`, …) are passed to functions that ask for them, and templates are rendered, as
+`nbdag.templates` describes. Connections and variables come from `nbdag.secrets`.
 
-What differs:
+Differences from Airflow:
 
 - One cell makes one DAG, since a notebook is one pipeline.
-- In a mapped group, a result that is passed as an argument is that of the same element, and `xcom_pull` returns the
-  list of the results that exist already, as in Airflow. Such a group has no branch, setup or teardown task.
+- If a task of a mapped group takes the result of another one, each instance gets the result for its own element.
+  `xcom_pull` returns the list of the results that exist already, as in Airflow. Such a group has no branch, setup or
+  teardown task.
 - `xcom_pull` orders tasks: a task that pulls from another runs after it.
 - Bash gets the values of templates as data; `{{ value | safe }}` pastes a value as a part of the command.
-- A function's code, and what it reads, are copied into cells. So it cannot read variables that change in a loop.
-- A callback of the DAG runs in a process of its own after the run, where the setup of the notebook is executed again.
-  Callbacks of tasks run in the task's kernel, and so not if a timeout or a signal ends it. `XComArg.map` is applied to
-  all elements at once, before the instances run. A sensor of the user is made again for each poke.
-- Not supported, and rejected with what to write instead: mail, hooks, deferrable operators, an `execute` of the
-  user in a branch, a short circuit, a trigger or a `PythonSensor`, `expand` over results of a task that may be missing,
-  `@task.virtualenv`, `docker` and `kubernetes`, and every operator that is not in the table.
-- Without an effect, and reported by `nbdag check` (NB117): labels of edges, texts for Airflow's page, settings of its
-  executors (`keywords.TASK_IGNORED` and `keywords.DAG_IGNORED`), `dag.test()`.
+- A function's code is copied into cells, with the variables that the code reads. So a function cannot read a variable
+  that changes in a loop.
+- A callback of the DAG runs after the run, in a process of its own, which executes the notebook's setup again. A
+  callback of a task runs in the task's kernel. The callback is not called if a timeout or a signal ends the kernel.
+  `XComArg.map` is applied to all elements at once, before the instances run. A sensor class of the user is instantiated
+  for each poke.
+- A sensor with `deferrable=True` runs in the mode `reschedule`, which keeps no process between pokes. A sensor that
+  exceeds its timeout is retried like any other task; Airflow does not retry it.
+- Not supported, and rejected with a hint: mail; hooks; `self.defer`; the user's own `execute` in a branch, short
+  circuit, trigger or `PythonSensor`; `expand` over results that may be missing; `@task.virtualenv`, `docker` and
+  `kubernetes`; every operator that is not in `NAMES`.
+- Without an effect, and reported by `nbdag check` (NB117): texts for Airflow's page, settings of its executors
+  (`keywords.TASK_IGNORED` and `keywords.DAG_IGNORED`), `dag.test()`.
 """
 
 from __future__ import annotations
@@ -51,7 +56,7 @@ from ..operators import OperatorError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Name → the module of this package that defines it.
+# Key: name; value: the module of this package that defines the name.
 NAMES = {
     "AirflowException": "kernel",
     "AirflowFailException": "kernel",
@@ -65,14 +70,21 @@ NAMES = {
     "BaseOperator": "custom",
     "BaseSensorOperator": "custom",
     "BashOperator": "classic",
+    "BashSensor": "classic",
+    "BranchDateTimeOperator": "clock",
+    "BranchDayOfWeekOperator": "clock",
     "BranchPythonOperator": "classic",
     "Connection": "kernel",
+    "Context": "kernel",
     "CronTriggerTimetable": "keywords",
     "DAG": "pipeline",
     "Dataset": "assets:Asset",
     "DatasetAll": "assets:AssetAll",
     "DatasetAny": "assets:AssetAny",
     "DatasetOrTimeSchedule": "assets:AssetOrTimeSchedule",
+    "DateTimeSensor": "clock",
+    "DateTimeSensorAsync": "clock:DateTimeSensor",
+    "DayOfWeekSensor": "clock",
     "DummyOperator": "classic:EmptyOperator",
     "EmptyOperator": "classic",
     "FileSensor": "classic",
@@ -80,15 +92,21 @@ NAMES = {
     "LatestOnlyOperator": "classic",
     "PapermillOperator": "classic",
     "Param": "parameters",
+    "ParamsDict": "parameters",
     "PokeReturnValue": "kernel",
     "PythonOperator": "classic",
     "PythonSensor": "classic",
     "SQLExecuteQueryOperator": "classic",
     "ShortCircuitOperator": "classic",
     "TaskGroup": "pipeline",
+    "TimeDeltaSensor": "clock",
+    "TimeDeltaSensorAsync": "clock:TimeDeltaSensor",
+    "TimeSensor": "clock",
+    "TimeSensorAsync": "clock:TimeSensor",
     "TriggerDagRunOperator": "classic",
     "TriggerRule": "keywords",
     "Variable": "kernel",
+    "WeekDay": "clock",
     "WeightRule": "keywords",
     "XComArg": "base",
     "apply_defaults": "custom",
@@ -101,23 +119,32 @@ NAMES = {
     "task_group": "pipeline",
     "teardown": "taskflow",
     # The names below are helpers that only generated cells call.
+    "bash_succeeds": "kernel",
     "begun": "kernel",
     "calling": "kernel",
     "ended": "kernel",
     "file_exists": "kernel",
+    "is_between": "clock",
+    "is_day": "clock",
     "latest_only": "kernel",
     "poked": "kernel",
     "run_bash": "kernel",
     "run_papermill": "kernel",
     "run_sql": "kernel",
+    "time_has_come": "clock",
 }
 
 _OWN = frozenset(each.partition(":")[0] for each in NAMES.values()) | {
+    "callbacks",
     "executables",
     "pulls",
+    "setup_teardown",
 }  # modules of this package
 
 _ASSETS = "write Asset('s3://lake/orders'), with the name of one piece of data"
+_APPROVE = "write the option approve='Ship it?' of a task, which then waits for an answer"
+_OTHER_PYTHON = "choose the notebook's kernel, or run the other Python in a BashOperator"
+_SQL_CHECK = "read the value with SQLExecuteQueryOperator, and compare it in a @task below, which raises an error"
 _FUNCTION = "write a function that does it with a library, and @task above it"
 
 # Names of Airflow that are rejected, each with what to write instead.
@@ -126,22 +153,33 @@ REFUSED = {
     "DatasetAlias": _ASSETS,
     "Metadata": "call nbdag.produced('s3://lake/orders', rows=10) in the task",
     "asset": "write @task(outlets=[Asset('s3://lake/orders')])",
-    "BranchDateTimeOperator": "write @task.branch, and compare logical_date in the function",
-    "BranchDayOfWeekOperator": "write @task.branch, and use logical_date.weekday() in the function",
+    "ApprovalOperator": _APPROVE,
+    "AssetAccessControl": "remove it: nbdag does not manage users",
+    "AssetWatcher": "write Asset('file:inbox/*.csv'): a scheduler watches the files of such assets",
+    "BranchExternalPythonOperator": _OTHER_PYTHON,
+    "BranchPythonVirtualenvOperator": _OTHER_PYTHON,
+    "BranchSQLOperator": "read the value with SQLExecuteQueryOperator, and write @task.branch below it",
     "CronDataIntervalTimetable": "write schedule='0 6 * * *'",
-    "DateTimeSensor": "write @task.sensor above a function that compares the time",
-    "DayOfWeekSensor": "write @task.sensor above a function that compares the day",
+    "ExceptionRetryPolicy": "write retry_on='ConnectionError' as an option of the task",
+    "DeadlineAlert": "write deadline='+2h' in DAG(...), and on_deadline='…' with a URL of Apprise or module:function",
     "EmailOperator": "write on_failure='mailto://…' in DAG(...), or send the mail in a @task function",
-    "ExternalPythonOperator": "choose the notebook's kernel, or run the other Python in a BashOperator",
-    "ExternalTaskSensor": "let the other pipeline start this one with TriggerDagRunOperator",
+    "ExternalPythonOperator": _OTHER_PYTHON,
+    "ExternalTaskMarker": "let this pipeline start the other one with TriggerDagRunOperator",
+    "ExternalTaskSensor": "call nbdag.wait_for(dag='other') in a @task function, which waits without a process",
     "HttpOperator": "call the service with requests in a @task function, or write %%task NAME --operator http",
-    "HttpSensor": "call the service in a function, and write @task.sensor above it",
-    "PythonVirtualenvOperator": "choose the notebook's kernel, or run the other Python in a BashOperator",
+    "HttpSensor": "call nbdag.wait_for('https://…') in a @task function, which waits without a process",
+    "HITLBranchOperator": _APPROVE,
+    "HITLEntryOperator": _APPROVE,
+    "HITLOperator": _APPROVE,
+    "ObjectStoragePath": "write UPath of universal_pathlib, or open the URL with fsspec",
+    "PythonVirtualenvOperator": _OTHER_PYTHON,
     "SimpleHttpOperator": "call the service with requests in a @task function",
     "SmoothOperator": _FUNCTION,
     "SubDagOperator": "write a TaskGroup",
-    "TimeDeltaSensor": "write @task.sensor above a function that compares the time",
-    "TimeSensor": "write @task.sensor above a function that compares the time",
+    "SQLColumnCheckOperator": _SQL_CHECK,
+    "SQLTableCheckOperator": _SQL_CHECK,
+    "SQLCheckOperator": _SQL_CHECK,
+    "SqlSensor": "write %%task NAME --operator sql-sensor in a cell of its own",
     "days_ago": "write a fixed date, such as start_date=datetime(2026, 1, 1)",
     "cron_presets": "write the preset itself, such as schedule='@daily'",
     "provide_session": "the database of Airflow does not exist here; remove it",
@@ -169,7 +207,7 @@ ROOTS = frozenset(
 
 
 def find(name: str) -> Any:
-    """Return one of Airflow's names. Raise `OperatorError` with what to write instead if it is not supported."""
+    """Return one of Airflow's names. For an unsupported name, raise `OperatorError` with a hint."""
     if name in NAMES:
         module, _, member = NAMES[name].partition(":")
         return getattr(import_module(f"{__name__}.{module}"), member or name)
@@ -187,7 +225,7 @@ class _Page(ModuleType):
         return _attribute(name, self.__name__)
 
     def __call__(self, *_: Any, **__: Any) -> Any:
-        find(self.__name__.rpartition(".")[2])  # a function that this package does not have
+        find(self.__name__.rpartition(".")[2])  # called like a function: raise the error for an unknown name
 
 
 class _PathFinder(MetaPathFinder, Loader):

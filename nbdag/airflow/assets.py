@@ -93,7 +93,7 @@ class AssetOrTimeSchedule:
 
 
 def condition_of(value: Any) -> _Condition | None:
-    """Return the condition that a schedule stands for, or None if the schedule is not about assets."""
+    """Return the condition of a schedule on assets, or None if the schedule has no such condition."""
     if isinstance(value, _Condition):
         return value
     if isinstance(value, list | tuple) and value and all(isinstance(each, _Condition) for each in value):

@@ -4,15 +4,15 @@ The cell of a task is a few lines of Python, such as
 
     load_result = load(extract_result, dag_run.render('{{ ds }}'), ti=dag_run.ti)
 
-The result of a task, its XCom `return_value`, is the variable `TASK_result`, so a task that uses it reads a variable,
-and the graph has an edge with this name. A function pushes and pulls XComs through `dag_run.ti`. If a
-task may run although tasks above it were skipped or failed, it gets None for their missing values, as in Airflow.
+The result of a task, its XCom `return_value`, is the variable `TASK_result`. A task that uses the result reads this
+variable, so the graph has an edge with the variable's name. A function pushes and pulls XComs through `dag_run.ti`. If
+a task may run although tasks above it were skipped or failed, it gets None for their missing values, as in Airflow.
 """
 
 from __future__ import annotations
 
 import re
-from abc import abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from types import FunctionType
@@ -22,20 +22,22 @@ from ..core.model.text import join_names
 from ..core.options import option_types
 from ..operators import OperatorError, pull_source
 from ..operators.tasks import Builder, Node, Operator, TaskOutput, current_build, tasks_in
-from ..templates import TemplateError, is_template, read_template
+from ..templates import TemplateError, is_template, read_template, templates_in
+from .callbacks import around, written_callbacks, written_params
 from .keywords import CALLBACKS, CUSTOM_KEYWORDS, OPERATORS_OWN, RETRY_DELAY, read_task
 from .parameters import DagParam
-from .pipeline import MappedArgument, TaskGroup, free_id, state
+from .pipeline import MappedArgument, TaskGroup, state
+from .setup_teardown import Scope
 
-RETURN_VALUE = "return_value"  # key of the XCom that a task's result is
+RETURN_VALUE = "return_value"  # key of the XCom that contains a task's result
 
-# With these rules an edge from a task that is upstream anyway changes nothing.
+# Trigger rules whose decision does not change if a task that is upstream anyway gets a direct edge.
 _INDIFFERENT = ("all_success", "all_done", "always")
 
-# With these rules a success of one more upstream task changes the decision.
+# Trigger rules whose decision can change if there is one more upstream task that has succeeded.
 _COUNTING_RULES = ("all_failed", "all_skipped", "one_success", "one_done", "none_failed_min_one_success")
 
-# Options of tasks that decide for all instances at once, with what to call such a task.
+# Key: option of tasks that decide for all instances at once; value: name of such a task in messages.
 _NOT_IN_STEP = {
     "branch": "a branch",
     "short_circuit": "a short circuit",
@@ -57,7 +59,7 @@ class XComArg(TaskOutput, Node):
 
     @property
     def name(self) -> str:  # type: ignore[override]  # the variable is known once a task asks for it
-        """Return the expression for the value in the cell of another task.
+        """Return the expression with which the cell of another task reads this value.
 
         Raise `OperatorError` if no such expression exists.
         """
@@ -82,18 +84,35 @@ class XComArg(TaskOutput, Node):
     __format__ = lambda self, spec: str(self)  # noqa: E731
 
     def source(self, *, may_be_missing: bool) -> str:
-        """Return the expression for the value in the cell of another task. Raise `OperatorError`."""
+        """Return the expression with which the cell of another task reads this value. Raise `OperatorError`."""
         return self.operator.xcom(self.key, may_be_missing=may_be_missing)
 
+    def as_setup(self) -> XComArg:
+        """Make the task a setup task."""
+        self.operator.as_setup()
+        return self
+
+    def as_teardown(self, **given: Any) -> XComArg:
+        """Make the task the teardown of the given setup tasks, by default of the setup tasks directly upstream."""
+        self.operator.as_teardown(**given)
+        return self
+
+    def __enter__(self) -> XComArg:
+        self.operator.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.operator.__exit__(*error)
+
     def map(self, function: Callable[..., Any]) -> XComArg:
-        """Return the list of what a function returns for each element."""
+        """Return a list with the results of a function, one for each element."""
         if not isinstance(function, FunctionType):
             raise OperatorError(f"map needs a function, not a {type(function).__name__}", hint="write map(convert)")
         name = current_build().writer.definition(function)
         return _Derived([self], lambda texts: f"[{name}(_each) for _each in {texts[0]}]")
 
     def zip(self, *others: XComArg, fillvalue: Any = _NO_FILL) -> XComArg:
-        """Return the list of tuples of elements: as many as the shortest list has, or with `fillvalue` the longest."""
+        """Return a list of tuples, as long as the shortest of the lists, or with `fillvalue` as long as the longest."""
         if fillvalue is _NO_FILL:
             return _Derived([self, *others], lambda texts: f"list(zip({', '.join(texts)}))")
         fill = current_build().writer.expression(fillvalue)
@@ -106,7 +125,7 @@ class XComArg(TaskOutput, Node):
 
 
 class _Derived(XComArg):
-    """A list of the results of several tasks; the task that uses the list also creates it."""
+    """A list made from results of several tasks, in the cell of the task that uses it."""
 
     def __init__(self, parts: Sequence[XComArg], write: Callable[[list[str]], str]) -> None:
         for each in parts:
@@ -132,15 +151,15 @@ class _Derived(XComArg):
 
 
 class _Source(TaskOutput):
-    """An argument that is written as this source."""
+    """An argument that is given as Python source."""
 
 
 # Methods of operators that run in the kernel of a task.
 _KERNEL_METHODS = ("execute", "poke", "pre_execute", "post_execute", "choose_branch")
 
 
-class TaskType(type):
-    """The type of task classes. A class of the user that has `execute` derives from the operator's executable class."""
+class TaskType(ABCMeta):
+    """The metaclass of tasks. It gives a user's class with `execute` another base: the operator's executable class."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **keywords: Any) -> Any:
         method = next((each for each in _KERNEL_METHODS if each in namespace), None)
@@ -158,10 +177,10 @@ class AirflowTask(Operator, metaclass=TaskType):
     """A task of Airflow. A subclass writes the statements of its cell."""
 
     own: ClassVar[frozenset[str]] = frozenset()  # keywords that only this class has
-    shown_name: str = ""  # name for messages, if it differs from the name of the class
+    shown_name: str = ""  # name for messages; empty means the name of the class
     mappable: ClassVar[frozenset[str]] = frozenset()  # keywords that expand accepts
-    # The class from which a class of the user derives that overrides `execute`, as "module:name" in this package; it is
-    # not inherited.
+    # The base class that replaces this class if a class of the user overrides `execute`, as "module:name" in this
+    # package. The value is not inherited.
     executable: ClassVar[str] = ""
 
     def __init__(self, task_id: str | None = None, **given: Any) -> None:
@@ -172,6 +191,7 @@ class AirflowTask(Operator, metaclass=TaskType):
         given = self._with_defaults(given, group)
         _check_dag(given.pop("dag", None), given, who)
         callbacks = {name: given.pop(name) for name in sorted(CALLBACKS & given.keys())}
+        self.params = dict(given.pop("params", None) or {})
         options, self.arguments = read_task(given, self.own, who, build.warn)
         if options.get("retries") and "retry_delay" not in {**(here.dag.task_defaults if here.dag else {}), **options}:
             options["retry_delay"] = RETRY_DELAY
@@ -180,17 +200,20 @@ class AirflowTask(Operator, metaclass=TaskType):
         self.id = self._free_id(task_id, group, build)
         self.rule = str(options.get("trigger", here.dag.trigger_rule if here.dag else "all_success"))
         self.options = build.read_options(options, who)
+        self._scopes: list[Scope] = []
         self.pulls: set[str] = set()  # ids of tasks that its function or its templates pull from
         name = re.sub(r"\W", "_", self.id)
         self.result = f"{name}_result"
         self.mapping = group.mapping if group is not None else None
-        self._in_step: dict[str, None] = {}  # results of tasks of the same mapped group, of which it uses its element
+        self._in_step: dict[str, None] = {}  # results that it reads from its mapped group, one element each
         if self.mapping is not None and self.mapped:
             message = f"{self.id} is mapped, and its group {self.mapping.group_id} is mapped too"
             raise OperatorError(message, hint="map it outside of the group, or map the group over all combinations")
         self.map_names = {each: f"{name}_{each}" for each in self.mapped}
         self.prepare(build)
-        self.callbacks = self._written_callbacks(callbacks, build)
+        self.callbacks = written_callbacks(self, callbacks, build)
+        if self.params:
+            self.callbacks["params"] = written_params(self, self.params, build)
         if given.get("do_xcom_push", True) is False:
             self.result_names = ()
         if self.result_names:
@@ -232,7 +255,7 @@ class AirflowTask(Operator, metaclass=TaskType):
         """Return the lines of the cell."""
 
     def written(self, value: Any) -> str:
-        """Return an argument as source. Templates in it are rendered by the task; results of tasks are not."""
+        """Return an argument as source. The task renders the argument's templates, but no templates in results."""
         text: str = current_build().writer.expression(self._marked(value))
         return text
 
@@ -243,9 +266,21 @@ class AirflowTask(Operator, metaclass=TaskType):
         return self.unrendered(value)
 
     def unrendered(self, value: Any) -> str:
-        """Return an argument as source; templates in it are texts like others."""
+        """Return an argument as source; templates in it are not rendered."""
         text: str = current_build().writer.expression(self._marked(value, templates=False))
         return text
+
+    def assigned(self, call: str) -> list[str]:
+        """Return the lines that store the value of a call as the task's result."""
+        if not self.result_names:
+            return [call]
+        if not self.multiple_outputs:
+            return [f"{self.result} = {call}"]
+        return [
+            f"{self.result} = {call}",
+            f"for _key, _value in {self.result}.items():",
+            "    dag_run.ti.xcom_push(_key, _value)",
+        ]
 
     def _marked(self, value: Any, *, templates: bool = True) -> Any:
         """Replace templates, results of tasks and parameters by the source that evaluates to them."""
@@ -272,7 +307,7 @@ class AirflowTask(Operator, metaclass=TaskType):
         return value
 
     def _source_of(self, value: XComArg) -> str:
-        """Return the source of a result. Of a task in the same mapped group, it is that of the instance in step."""
+        """Return the source of a result; for a task in the same mapped group, of its result for the same element."""
         missing = self.rule != "all_success"
         others = [each for each in value.sources() if isinstance(each, AirflowTask)]
         if self.mapping is None or all(each.mapping is not self.mapping for each in others):
@@ -287,7 +322,7 @@ class AirflowTask(Operator, metaclass=TaskType):
         return text
 
     def uses(self, template: str) -> list[str]:
-        """Return source that shows the analysis which XComs a template pulls. Raise `OperatorError`."""
+        """Return the XCom pulls of a template as source that the analysis can read. Raise `OperatorError`."""
         try:
             pulls = read_template(template, what="the template").pulls
         except TemplateError as error:
@@ -321,7 +356,7 @@ class AirflowTask(Operator, metaclass=TaskType):
         return str(self.id)
 
     def xcom(self, key: str = RETURN_VALUE, *, may_be_missing: bool = False) -> str:
-        """Return the expression for an XCom of this task, in the cell of another task. Raise `OperatorError`."""
+        """Return the expression by which the cell of another task reads an XCom of this task. Raise `OperatorError`."""
         if key == RETURN_VALUE and self.result_names and not may_be_missing:
             return self.result
         if self.multiple_outputs and not may_be_missing:
@@ -343,14 +378,14 @@ class AirflowTask(Operator, metaclass=TaskType):
                 )
                 raise OperatorError(message, hint=f"write {task} >> {self.id}, or pull from a task directly above")
             if order.index(task) > order.index(self.task_id):
-                build.connect(task, self.task_id)  # its cell must be above this one
+                build.connect(task, self.task_id)  # the cell of `task` must be above this task's cell
         if self.mapping is not None:
             self._join_group(build, direct)
         lines = self.statements(build)
-        self.body = "\n".join(self._with_callbacks(lines, build) if self.callbacks else lines)
+        self.body = "\n".join(around(self, self.callbacks, lines, build) if self.callbacks else lines)
 
     def _join_group(self, build: Builder, direct: set[str]) -> None:
-        """Add the options of a task in a mapped group: its maps, and the task of the group that leads the others."""
+        """Add the options of a task in a mapped group: `map`, and as `in_step` the first task of the group."""
         assert self.mapping is not None
         mine = self.mapping
         inside = [each for each in build.tasks.values() if isinstance(each, AirflowTask) and each.mapping is mine]
@@ -370,39 +405,6 @@ class AirflowTask(Operator, metaclass=TaskType):
         if lead is not self:
             self.options["in_step"] = str(lead.id)
 
-    def _written_callbacks(self, given: Mapping[str, Any], build: Builder) -> dict[str, str]:
-        """Return the source of the functions to call when the task begins or ends. Raise `OperatorError`."""
-        written = {}
-        for name, value in given.items():
-            functions = [value] if callable(value) else list(value or ())
-            if any(not callable(each) for each in functions):
-                raise OperatorError(f"{name} of {self.shown_name} is not a function", hint=f"write {name}=report")
-            if functions and self.kind not in (None, "sensor"):
-                build.warn(f"{name} of {self.shown_name} has no effect", "call it in a task with a trigger rule below")
-            elif functions:
-                texts = [
-                    build.writer.definition(each) if isinstance(each, FunctionType) else build.writer.expression(each)
-                    for each in functions
-                ]
-                written[name] = f"[{', '.join(texts)}]"
-        ends_kernel = {"on_failure_callback", "on_retry_callback"} & written.keys() and self.options.get("timeout")
-        if ends_kernel and (self.kind != "sensor" or "timeout" in self.arguments):
-            message = f"the callbacks of {self.id} are not called if the timeout ends it"
-            build.warn(message, "raise an error in its function before, or write on_failure='…' in DAG(...)")
-        return written
-
-    def _with_callbacks(self, lines: list[str], build: Builder) -> list[str]:
-        """Return the lines of the cell so that the functions are called when it begins and ends."""
-        parts = [f"{name}={source}" for name, source in self.callbacks.items()]
-        head = f"with {build.writer.require('calling', 'nbdag.airflow')}(dag_run, {', '.join(parts)})"
-        if self.kind != "sensor" and not {"branch", "short_circuit"} & self.options.keys():
-            return [f"{head}:", *(f"    {line}" for line in lines)]
-        head += ".of_sensor()" if self.kind == "sensor" else ""
-        # The last line is an expression, whose value decides.
-        *before, value = lines
-        inside = [*before, f"_calls.value = {value}"]
-        return [f"{head} as _calls:", *(f"    {line}" for line in inside), "_calls.value"]
-
     # -- Airflow's other ways ------------------------------------------------------------------------------------------
 
     def set_upstream(self, tasks: Any, **_: Any) -> None:
@@ -419,18 +421,25 @@ class AirflowTask(Operator, metaclass=TaskType):
         return self
 
     def as_teardown(self, *, setups: Any = (), on_failure_fail_dagrun: bool = False, **_: Any) -> AirflowTask:
-        """Make this task a teardown task, for these setup tasks or those directly above."""
+        """Make this task the teardown of the given setup tasks, by default of the setup tasks directly upstream.
+
+        As in Airflow, the given tasks become setup tasks.
+        """
         self.is_teardown = True
         given = {"teardown_for": setups, "fail_run": on_failure_fail_dagrun}
         self.options |= current_build().read_options(given, type(self).__name__)
         for setup in setups if isinstance(setups, list | tuple | set) else [setups]:
+            if isinstance(setup, AirflowTask | XComArg):
+                setup.as_setup()
             _ = setup >> self
         return self
 
-    def __enter__(self) -> Any:
-        raise OperatorError("`with` a setup or teardown task is not supported", hint="write setup >> work >> teardown")
+    def __enter__(self) -> AirflowTask:
+        self._scopes.append(Scope(self))
+        return self
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        self._scopes.pop().close()
 
     @property
     def upstream_task_ids(self) -> set[str]:
@@ -474,26 +483,6 @@ class Partial:
     def expand_kwargs(self, kwargs: Any, **_: Any) -> AirflowTask:
         """Raise `OperatorError`."""
         raise OperatorError(f"expand_kwargs of {self._class.__name__} is not supported", hint="write expand(…)")
-
-
-def templates_in(value: Any) -> Iterator[str]:
-    """Yield the texts with templates among these values, including nested collections."""
-    if isinstance(value, Mapping):
-        for pair in value.items():
-            yield from templates_in(pair)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for each in value:
-            yield from templates_in(each)
-    elif is_template(value):
-        yield value
-
-
-def call_id(name: str) -> str:
-    """Return the id of a task that is made by calling a function, as Airflow numbers the calls."""
-    here = state()
-    prefix = here.groups[-1].prefix if here.groups else ""
-    taken = current_build().tasks
-    return free_id(f"{prefix}{name}", taken).removeprefix(prefix)
 
 
 def _check_dag(given: Any, keywords: dict[str, Any], who: str) -> None:

@@ -31,7 +31,7 @@ class EmptyOperator(AirflowTask):
 
 
 def _context_arguments(asked: list[str], everything: bool, given: set[str]) -> list[str]:
-    """Return the source of the arguments that the context gives: those asked for by name, and all for `**context`."""
+    """Return the source of the context's arguments: those that are asked for by name, and all for `**context`."""
     if not everything:
         return [f"{name}={_context_value(name)}" for name in asked]
     chosen = f" if name not in {tuple(sorted(given))!r}" if given else ""
@@ -144,15 +144,7 @@ class FunctionTask(AirflowTask):
         return found
 
     def statements(self, build: Builder) -> list[str]:
-        if not self.result_names:
-            return [self.call]
-        if not self.multiple_outputs:
-            return [f"{self.result} = {self.call}"]
-        return [
-            f"{self.result} = {self.call}",
-            f"for _key, _value in {self.result}.items():",
-            "    dag_run.ti.xcom_push(_key, _value)",
-        ]
+        return self.assigned(self.call)
 
 
 class PythonOperator(FunctionTask):
@@ -191,14 +183,18 @@ class ShortCircuitTask(FunctionTask):
     """A task that skips everything below it if its function returns something false."""
 
     def prepare(self, build: Builder) -> None:
-        rule = OnlyIf((True, None), "remove it; or write @task.branch, whose function returns the ids of what follows")
-        only_if(self.arguments, "ignore_downstream_trigger_rules", rule, self)
+        # If the task must not skip all descendants, it becomes a branch that may choose no task: this skips only the
+        # tasks directly downstream, and trigger rules decide about later tasks.
+        self._skips_all = self.arguments.get("ignore_downstream_trigger_rules") is not False
         super().prepare(build)
-        self.options |= build.read_options({"short_circuit": True}, type(self).__name__)
+        self.options |= build.read_options({"short_circuit" if self._skips_all else "branch": True}, self.shown_name)
         self.result_names = (self.result,)
 
     def statements(self, build: Builder) -> list[str]:
-        return [*super().statements(build), *self.result_names]
+        lines = super().statements(build)
+        if self._skips_all:
+            return [*lines, *self.result_names]
+        return [*lines, f"{sorted(self.downstream_task_ids)!r} if {self.result} else []"]
 
 
 class BranchPythonOperator(BranchTask, PythonOperator):
@@ -250,7 +246,6 @@ class BashOperator(AirflowTask):
         """Write the call that runs a command; `command` is its source."""
         given = self.arguments
         only_if(given, "output_encoding", OnlyIf(("utf-8", None), "remove it: output is UTF-8"), self)
-        only_if(given, "output_processor", OnlyIf((None,), "process the result in a @task below"), self)
         self.result_names = (self.result,)
         parts = ["dag_run", self.map_names.get("bash_command", command)]
         if "env" in self.mapped:
@@ -260,10 +255,13 @@ class BashOperator(AirflowTask):
         for name in ("append_env", "cwd", "skip_on_exit_code"):
             if name in given:
                 parts.append(f"{name}={self.written(given[name])}")
+        if (process := given.get("output_processor")) is not None:
+            name = build.writer.definition(process) if isinstance(process, FunctionType) else ""
+            parts.append(f"output_processor={name or build.writer.name(process)}")
         self.command = f"{build.writer.require('run_bash', 'nbdag.airflow')}({', '.join(parts)})"
 
     def statements(self, build: Builder) -> list[str]:
-        return [f"{self.result} = {self.command}"]
+        return self.assigned(self.command)
 
 
 class SQLExecuteQueryOperator(AirflowTask):
@@ -299,7 +297,7 @@ class SQLExecuteQueryOperator(AirflowTask):
         self.result_names = (self.result,)
 
     def statements(self, build: Builder) -> list[str]:
-        return [f"{self.result} = {self._call}"]
+        return self.assigned(self._call)
 
 
 class PapermillOperator(AirflowTask):
@@ -321,7 +319,7 @@ class PapermillOperator(AirflowTask):
         self.result_names = (self.result,)
 
     def statements(self, build: Builder) -> list[str]:
-        return [f"{self.result} = {self._call}"]
+        return self.assigned(self._call)
 
 
 class TriggerDagRunOperator(AirflowTask):
@@ -377,7 +375,6 @@ class SensorTask(AirflowTask):
     def prepare(self, build: Builder) -> None:
         given = self.arguments
         off = {
-            "soft_fail": "write trigger_rule='all_done' in the tasks that run in any case",
             "exponential_backoff": "write poke_interval",
             "silent_fail": "catch the error in the function",
             "never_fail": "catch the error in the function",
@@ -393,6 +390,8 @@ class SensorTask(AirflowTask):
             raise OperatorError(f"mode={given['mode']!r} is unknown", hint="write 'poke' or 'reschedule'")
         if given.get("mode") == "reschedule" or given.get("deferrable"):
             self.options["reschedule"] = True
+        if given.get("soft_fail"):
+            self.options["soft_fail"] = True
 
 
 class PythonSensor(SensorTask, FunctionTask):
@@ -434,10 +433,31 @@ class FileSensor(SensorTask):
         return [self._condition]
 
 
+class BashSensor(SensorTask):
+    """Wait until a command of bash ends with exit status 0."""
+
+    own = SensorTask.sensor_own | {"bash_command", "env", "output_encoding", "retry_exit_code"}
+
+    def prepare(self, build: Builder) -> None:
+        super().prepare(build)
+        given = self.arguments
+        only_if(given, "output_encoding", OnlyIf(("utf-8", None), "remove it: output is UTF-8"), self)
+        command = given.get("bash_command")
+        if not isinstance(command, str):
+            raise OperatorError(f"{self.id} has no bash_command", hint="write bash_command='test -e data.csv'")
+        parts = ["dag_run", repr(command), *(self.uses(command) if is_template(command) else ())]
+        names = [name for name in ("env", "retry_exit_code") if given.get(name) is not None]
+        parts += [f"{name}={self.written(given[name])}" for name in names]
+        self._condition = f"{build.writer.require('bash_succeeds', 'nbdag.airflow')}({', '.join(parts)})"
+
+    def statements(self, build: Builder) -> list[str]:
+        return [self._condition]
+
+
 def only_if(given: Mapping[str, Any], name: str, rule: OnlyIf, task: AirflowTask) -> None:
-    """Raise `OperatorError` for a keyword whose value would change something."""
+    """Raise `OperatorError` if a keyword has a value that `rule` does not allow."""
     if name in given and not any(given[name] is each or given[name] == each for each in rule.values):
-        raise OperatorError(f"{name}={given[name]!r} of {type(task).__name__} is not supported", hint=rule.instead)
+        raise OperatorError(f"{name}={given[name]!r} of {task.shown_name} is not supported", hint=rule.instead)
 
 
 def returns_mapping(function: Callable[..., Any]) -> bool:

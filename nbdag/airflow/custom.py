@@ -17,9 +17,9 @@ In a %%dag cell, the class makes a task. The task's cell makes the operator agai
     _operator = Greet(task_id='greet', name='{{ params.name }}')
     greet_result = _operator.execute(_begun(_operator, dag_run))
 
-So `__init__` runs in both places, and the results of other tasks have values only in the cell, where templates are
-rendered after `__init__`, as in Airflow. A subclass of `BaseSensorOperator` has `poke`, one of `BaseBranchOperator`
-has `choose_branch`.
+So `__init__` runs in the %%dag cell and in the task's cell. Only in the task's cell do results of other tasks have
+values; there, templates are rendered after `__init__`, as in Airflow. A subclass of `BaseSensorOperator` has `poke`,
+one of `BaseBranchOperator` has `choose_branch`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from ..errors import NbdagError
 from ..operators import OperatorError
 from ..operators.tasks import Builder, is_building
 from ..task_api.context import current
-from .base import AirflowTask, Partial, templates_in
+from ..templates import templates_in
+from .base import AirflowTask, Partial
 from .classic import SensorTask
 from .keywords import CUSTOM_KEYWORDS, is_task_keyword
 from .pipeline import state
@@ -46,14 +47,14 @@ _OWN_MODULES = (__name__, f"{__package__}.executables")
 
 
 class _Output(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to what is the standard output when the message comes: a kernel replaces the stream."""
+    """Writes to the current standard output, because a kernel replaces the stream."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stdout
         super().emit(record)
 
 
-# Set up when the module is imported, since a task that changes the settings of logging gets a warning.
+# This module configures the logger at import, because nbdag warns of a task that changes the settings of logging.
 _logger = logging.getLogger("airflow.task")
 if not _logger.handlers:
     _logger.addHandler(_Output())
@@ -63,7 +64,7 @@ if not _logger.handlers:
 
 
 def _explicit(made: type) -> set[str]:
-    """Return the arguments that `__init__` of an operator names, or of its bases, to which it passes the others."""
+    """Return the arguments that an operator's `__init__` names, and those of base classes that get its `**kwargs`."""
     found = set[str]()
     for each in made.__mro__:
         if each is BaseOperator or "__init__" not in vars(each):
@@ -101,7 +102,7 @@ class BaseOperator(metaclass=OperatorType):
     method: ClassVar[str] = "execute"  # the method that a subclass must have
     template_fields: ClassVar[Collection[str]] = ()  # attributes whose templates are rendered before `execute`
     rendered_later: ClassVar[Collection[str]] = ()  # attributes whose templates `execute` itself renders
-    template_ext: ClassVar[Collection[str]] = ()  # endings of files, whose text replaces the value of such an attribute
+    template_ext: ClassVar[Collection[str]] = ()  # such an attribute gets the text of the file with this ending
     task_class: ClassVar[type[CustomTask]]
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -169,7 +170,7 @@ class BaseBranchOperator(BaseOperator):
 
 
 def apply_defaults(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function itself: `default_args` fill arguments without this decorator, as in Airflow since 2.1."""
+    """Return the function itself. As in Airflow since 2.1, `default_args` fill arguments without this decorator."""
     return function
 
 
@@ -211,7 +212,7 @@ class CustomTask(AirflowTask):
                 build.warn(
                     f"on_kill of {self.shown_name} has no effect: the processes of a task end with it", "remove it"
                 )
-        if self._made.execute.__module__ == _OWN_MODULES[1]:  # it has another method, such as `pre_execute`
+        if self._made.execute.__module__ == _OWN_MODULES[1]:  # the user overrides only a method such as `pre_execute`
             self.result_names = (self.result,)
         self.arguments = self._given
         parts = [f"task_id={self.id!r}"]
@@ -220,7 +221,7 @@ class CustomTask(AirflowTask):
         uses = list(dict.fromkeys(use for text in self._texts for use in self.uses(text)))
         begun = build.writer.require("begun", "nbdag.airflow")
         self._create = f"_operator = {build.writer.name(self._made)}({', '.join(parts)})"
-        # The analysis sees what this method does; it does not look into the methods of this module.
+        # The user's own method is called, because the analysis does not look into the methods of this module.
         called = "execute" if self._made.execute.__module__ != __name__ else self._made.method
         self._call = f"_operator.{called}({begun}({', '.join(['_operator', 'dag_run', *uses])}))"
         if self._made.post_execute is not BaseOperator.post_execute:
@@ -228,12 +229,7 @@ class CustomTask(AirflowTask):
             self._call = f"{ended}(_operator, dag_run, {self._call})"
 
     def statements(self, build: Builder) -> list[str]:
-        if not self.result_names:
-            return [self._create, self._call]
-        lines = [self._create, f"{self.result} = {self._call}"]
-        if self.multiple_outputs:
-            lines += [f"for _key, _value in {self.result}.items():", "    dag_run.ti.xcom_push(_key, _value)"]
-        return lines
+        return [self._create, *self.assigned(self._call)]
 
 
 class CustomBranch(CustomTask):
@@ -309,7 +305,7 @@ def _defaults(made: type, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _methods(made: type[BaseOperator]) -> Iterator[FunctionType]:
-    """Yield the methods that the user has written, those of the class itself first."""
+    """Yield the methods that the user has written, first those of the class itself, then those of its bases."""
     seen = set[str]()
     for each in made.__mro__:
         if each.__module__ in _OWN_MODULES or each is object:

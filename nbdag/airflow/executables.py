@@ -6,8 +6,9 @@
             return super().execute(context)
 
 A class statement with `execute`, `pre_execute`, `post_execute` or `poke` gets the class of this module as its base
-(`base.AirflowTask.executable`). Its cell makes the operator and calls the method, as `custom` describes. As in other
-cells, values of templates in a command or in SQL are data, so these two attributes are texts with their templates.
+(`base.AirflowTask.executable`). Its cell makes the operator and calls the method, as `custom` describes. In a command
+or in SQL, values of templates are data. So `bash_command` and `sql` keep their templates until the operator's own
+`execute`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the cells of tasks call in their kernels: errors, commands of bash, conditions of sensors, and lookups."""
+"""What the cells of tasks use in their kernels: errors, commands of bash, conditions of sensors, and lookups."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ class AirflowFailException(Fail):
     """Raised by a task to fail without a retry."""
 
 
+Context = dict[str, Any]  # the annotation of `execute(self, context: Context)`
+
+
 class PokeReturnValue:
     """The answer of a sensor: whether it is done, and a value for later tasks."""
 
@@ -51,29 +54,46 @@ def poked(answer: Any) -> PokeReturnValue:
 
 
 class calling:  # used as a function
-    """Calls a task's functions with its context when the task begins, and when it ends in a way that they are for.
+    """Calls the callbacks of a task: some when the task begins, the others after the outcome that they are for.
 
-    An error of such a function is shown, and changes nothing.
+    An error in a callback is printed, and does not change the outcome. `params` are parameters of this task only. As in
+    Airflow, they override the pipeline's defaults, and values given for the run override them.
     """
 
-    def __init__(self, dag_run: DagRun, **functions: Sequence[Callable[[Any], Any]]) -> None:
+    def __init__(
+        self,
+        dag_run: DagRun,
+        *,
+        params: Mapping[str, Any] | None = None,
+        **functions: Sequence[Callable[[Any], Any]],
+    ) -> None:
+        self._params = params
         self.value: Any = None  # of a branch, short circuit or sensor
         self._dag_run = dag_run
         self._functions = functions
         self._is_sensor = False
 
     def of_sensor(self) -> Self:
-        """Return this object for a sensor, which succeeds once its value is true."""
+        """Mark the task as a sensor, which succeeds once its value is true, and return this object."""
         self._is_sensor = True
         return self
 
     def __enter__(self) -> Self:
+        if self._params is not None:
+            self._before = self._dag_run.replace_params({**self._dag_run.params, **self._params, **self._dag_run.conf})
         if self._dag_run.ti not in _begun_tasks:
             _begun_tasks.add(self._dag_run.ti)
             self._call("execute")
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            self._notify(error)
+        finally:
+            if self._params is not None:
+                self._dag_run.replace_params(self._before)
+
+    def _notify(self, error: BaseException | None) -> None:
         if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
             if self.value or not self._is_sensor:
                 self._call("success")
@@ -95,7 +115,7 @@ class calling:  # used as a function
                 print(f"on_{event}_callback {name} failed: {type(failure).__name__}: {failure}", file=sys.stderr)
 
 
-# The tasks that have begun in this kernel: the cell of a sensor runs again and again.
+# The tasks that have begun in this kernel. A sensor's cell runs repeatedly, but its task begins only once.
 _begun_tasks: WeakSet[TaskInstance] = WeakSet()
 
 
@@ -128,11 +148,13 @@ def run_bash(
     append_env: bool = False,
     cwd: str | None = None,
     skip_on_exit_code: int | Sequence[int] | None = bash_operator.SKIP,
-) -> str | None:
+    output_processor: Callable[[str], Any] | None = None,
+) -> Any:
     """Run a command, and return the last line of its output. Values of templates in it are passed as data.
 
-    The values of `env` are data, and no templates. Further positional arguments are ignored: they show the analysis
-    which values of other tasks the templates pull.
+    If `output_processor` is given, its result for this line is returned instead. The values of `env` are not templates.
+    Further positional arguments are ignored. Only the static analysis uses them: they name the values that the
+    templates pull from other tasks.
     """
     if command.endswith((".sh", ".bash")):  # as in Airflow, the name of a file whose text is the command
         command = Path(command).read_text(encoding="utf-8")
@@ -145,11 +167,33 @@ def run_bash(
         statement.text, statement.values, environment=environment, cwd=cwd, errexit=False, skips=skips
     )
     lines = output.splitlines()
-    return lines[-1] if lines else None
+    if output_processor is not None:
+        return output_processor(lines[-1] if lines else "")
+    return lines[-1] if lines else ""
+
+
+def bash_succeeds(
+    dag_run: DagRun, command: str, *_: Any, env: Mapping[str, Any] | None = None, retry_exit_code: int | None = None
+) -> bool:
+    """Return whether a command of bash ends with exit status 0.
+
+    If `retry_exit_code` is given, any status except this one and 0 fails the task without a retry, as in Airflow.
+    Further positional arguments are ignored, as in `run_bash`.
+    """
+    try:
+        run_bash(dag_run, command, env=env, skip_on_exit_code=None)
+    except bash_operator.ScriptError as error:
+        if retry_exit_code not in (None, error.status):
+            raise AirflowFailException(str(error)) from None
+        return False
+    return True
 
 
 def file_exists(path: str, *, connection: str | None = None, recursive: bool = False) -> bool:
-    """Return whether a file, or a file in a folder, matches a path, relative to that of a connection."""
+    """Return whether a path matches a file, or a folder that contains a file.
+
+    With a connection, a relative path begins at the `path` in the connection's extra fields.
+    """
     base = "" if connection is None else str(secrets.connection(connection).extra.get("path", ""))
     for name in glob.glob(str(Path(base) / path), recursive=recursive):  # noqa: PTH207  # the path may be absolute
         found = Path(name)
@@ -167,7 +211,7 @@ def run_sql(
     autocommit: bool = False,
     split: bool = True,
 ) -> list[tuple[Any, ...]] | None:
-    """Execute SQL in the database of a connection; return the rows of the last statement, or None if it has none.
+    """Execute SQL in the database of a connection; return the rows of the last statement, or None without rows.
 
     All texts of a list use one connection, and without `autocommit` one transaction. Values of templates and parameters
     are bound. Further positional arguments are ignored, as in `run_bash`.

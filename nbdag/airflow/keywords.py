@@ -1,7 +1,8 @@
-"""What each keyword of Airflow's DAG and operators becomes: an option of nbdag, nothing with a warning, or an error.
+"""Translate the keywords of Airflow's DAG and operators.
 
-Three tables for DAGs and three for operators cover every keyword of Airflow 3, and those of Airflow 2 that files still
-use. Options of nbdag are accepted by their own names as well. An unknown keyword is an error with the nearest spelling.
+Each keyword becomes an option of nbdag, is ignored, often with a warning, or is an error. Three tables for DAGs and
+three for operators cover every keyword of Airflow 3, and those of Airflow 2 that files still use. Options of nbdag are
+accepted by their own names as well. An unknown keyword is an error with the nearest spelling.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ TASK_EQUIVALENTS: Mapping[str, Equivalent] = {
     "doc_md": Equivalent("doc", first_line),
     "execution_timeout": Equivalent("timeout", seconds),
     "max_retry_delay": Equivalent("max_retry_delay", seconds),
+    "inlets": Equivalent("consumes", lambda given: names_of(given) or None),
     "outlets": Equivalent("produces", lambda given: names_of(given) or None),
     "pool": Equivalent("pool"),
     "pool_slots": Equivalent("slots"),
@@ -73,6 +75,7 @@ TASK_EQUIVALENTS: Mapping[str, Equivalent] = {
     "retries": Equivalent("retries"),
     "retry_delay": Equivalent("retry_delay", seconds),
     "retry_exponential_backoff": Equivalent("retry_backoff", _backoff),
+    "sla": Equivalent("deadline", lambda given: f"+{option_types.write_duration(seconds(given) or 0)}"),
     "trigger_rule": Equivalent("trigger", _rule),
     "wait_for_downstream": Equivalent("wait_for_downstream", bool),
 }
@@ -83,9 +86,7 @@ TASK_ONLY_IF: Mapping[str, OnlyIf] = {
     "ignore_first_depends_on_past": OnlyIf((True, None), "remove it: the first run never waits for an earlier one"),
     "max_active_tis_per_dag": OnlyIf((None,), "write pool='…', with a pool of that many slots"),
     "max_active_tis_per_dagrun": OnlyIf((None,), "write pool='…', with a pool of that many slots"),
-    "params": OnlyIf((None, {}), "write params={…} in DAG(...), or pass the values with op_kwargs"),
     "run_as_user": OnlyIf((None,), "remove it: every task runs as the user who started nbdag"),
-    "sla": OnlyIf((None,), "write execution_timeout=timedelta(…), which ends the task"),
     "task_concurrency": OnlyIf((None,), "write pool='…', with a pool of that many slots"),
     "wait_for_past_depends_before_skipping": OnlyIf((False, None), "remove it, or write depends_on_past=True"),
     "weight_rule": OnlyIf(("downstream", None), "write weight_rule='…' in DAG(...): it holds for all tasks"),
@@ -101,7 +102,6 @@ TASK_IGNORED: Mapping[str, str] = {
     "doc_yaml": "nbdag shows doc and doc_md only",
     "executor": "the option --executor of nbdag chooses the executor",
     "executor_config": "it configures an executor of Airflow",
-    "inlets": "lineage follows from outlets and from schedules",
     "map_index_template": "instances are numbered",
     "owner": "a pipeline has one owner, that of default_args",
     "queue": "it names workers of Airflow",
@@ -109,13 +109,13 @@ TASK_IGNORED: Mapping[str, str] = {
     "task_display_name": "the graph shows the task's id",
 }
 
-# Keywords without an effect in Airflow 3, or in nbdag in every case.
+# Keywords that are ignored without a warning, because they have no effect in Airflow 3, or never one in nbdag.
 TASK_SILENT = frozenset(
     {"allow_nested_operators", "do_xcom_push", "email", "logger_name", "multiple_outputs", "provide_context"}
     | {"start_date", "end_date", "ui_color", "ui_fgcolor"}
 )
 
-# Keywords of operators, which default_args may give, although other operators do not have them.
+# Keywords of some operators. As default_args they are allowed for all operators, also for those without them.
 OPERATORS_OWN = frozenset(
     {
         "append_env",
@@ -134,7 +134,7 @@ OPERATORS_OWN = frozenset(
     | {"split_statements", "sql", "templates_dict", "timeout", "trigger_dag_id", "wait_for_completion"}
 )
 
-# Arguments of the user's own operators, which default_args may give as well; `custom` adds them.
+# Arguments of the user's own operators, which default_args may contain as well; `custom` adds them.
 CUSTOM_KEYWORDS: set[str] = set()
 
 # -- DAGs --------------------------------------------------------------------------------------------------------------
@@ -154,12 +154,11 @@ DAG_EQUIVALENTS: Mapping[str, Equivalent] = {
 DAG_ONLY_IF: Mapping[str, OnlyIf] = {
     "allowed_run_types": OnlyIf((None,), "remove it: every pipeline can be run, triggered and backfilled"),
     "access_control": OnlyIf((None, {}), "remove it: nbdag does not manage users"),
-    "deadline": OnlyIf((None,), "write dagrun_timeout=timedelta(…), which ends the run"),
     "is_paused_upon_creation": OnlyIf((False, None), "remove it, and run `nbdag pause` after `nbdag deploy`"),
     "jinja_environment_kwargs": OnlyIf((None, {}), "remove it: templates have the default settings"),
     "max_consecutive_failed_dag_runs": OnlyIf((0, None), "remove it; `nbdag pause` pauses a pipeline"),
     "render_template_as_native_obj": OnlyIf((False, None), "pass values as op_kwargs, or read them from the context"),
-    "sla_miss_callback": OnlyIf((None, []), "write dagrun_timeout=timedelta(…), which ends the run"),
+    "sla_miss_callback": OnlyIf((None, []), "write on_deadline='…', with a URL of Apprise or module:function"),
     "template_searchpath": OnlyIf((None, []), "name scripts by their path from the notebook's folder"),
     "timetable": OnlyIf((None,), "write schedule='…' with a cron expression or an interval"),
     "user_defined_filters": OnlyIf((None, {}), "compute the value in a @task function"),
@@ -168,10 +167,10 @@ DAG_ONLY_IF: Mapping[str, OnlyIf] = {
 
 DAG_IGNORED: Mapping[str, str] = {
     "dag_display_name": "the pipeline is shown by its id",
-    "default_view": "it is about Airflow's page",
-    "orientation": "it is about Airflow's page",
+    "default_view": "it concerns Airflow's page",
+    "orientation": "it concerns Airflow's page",
     "template_undefined": "an unknown name in a template is always an error",
-    "owner_links": "it is about Airflow's page",
+    "owner_links": "it concerns Airflow's page",
 }
 
 DAG_SILENT = frozenset({"auto_register", "disable_bundle_versioning", "full_filepath", "rerun_with_latest_version"})
@@ -214,14 +213,14 @@ Warn = Callable[[str, str], None]  # arguments: message, hint
 class Reading(NamedTuple):
     """The keywords of one operator or DAG, sorted."""
 
-    options: dict[str, Any]  # field of TaskOptions or DagOptions → value, not yet checked
+    options: dict[str, Any]  # key: field of TaskOptions or DagOptions; value: not yet checked
     rest: dict[str, Any]  # the keywords that the caller itself understands
 
 
 def is_task_keyword(name: str) -> bool:
     """Return whether each operator has this keyword."""
     tables = (TASK_EQUIVALENTS, TASK_ONLY_IF, TASK_IGNORED, TASK_SILENT, _TASK_FIELDS, CALLBACKS)
-    return name in ("task_id", "dag", "task_group", "default_args") or any(name in table for table in tables)
+    return name in ("task_id", "dag", "task_group", "default_args", "params") or any(name in table for table in tables)
 
 
 def read_task(keywords: Mapping[str, Any], own: Iterable[str], who: str, warn: Warn) -> Reading:

@@ -8,6 +8,9 @@ from typing import Any
 from ..core.options import option_types
 from ..operators import OperatorError
 from ..operators.tasks import Builder
+from ..templates.context import Params as ParamsDict
+
+__all__ = ["DagParam", "Param", "ParamsDict", "assignment", "parameter_name"]
 
 _MISSING: Any = object()
 
@@ -48,14 +51,14 @@ def parameter_name(name: str) -> str:
 
 
 def assignment(name: str, given: Any, build: Builder) -> str:
-    """Return the line of the parameters cell for a param."""
+    """Return the line for a param in the parameters cell."""
     param = given if isinstance(given, Param) else Param(given)
     schema = dict(param.schema)
     annotation = _TYPES.get(schema["type"]) if isinstance(schema.get("type"), str) else None
     if annotation:
         del schema["type"]
     try:
-        # Without JSON, a description such as "> 0" would be a rule.
+        # Without this JSON before it, a description such as "> 0" would be read as a rule.
         rules = json.dumps(schema, ensure_ascii=False) if schema or param.description else ""
     except TypeError as error:
         raise OperatorError(

@@ -1,8 +1,8 @@
 """The pipeline of a %%dag cell in Airflow's words: `DAG`, `@dag`, `TaskGroup`, `Label`, `Param`, `chain`.
 
-A notebook is one pipeline, so a cell may make one DAG. Its options become those of the pipeline, as if they stood in
-the header of the cell; its params become the parameters of the notebook. Tasks that are made outside of the DAG belong
-to the pipeline as well, as do the tasks of other cells.
+A notebook is one pipeline, so a cell may make one DAG. The DAG's options become those of the pipeline, as if they were
+in the header of the cell; its params become the parameters of the notebook. Tasks outside of the DAG and tasks of other
+cells also belong to the pipeline.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .parameters import DagParam, assignment, parameter_name
 
 __all__ = ["DAG", "Label", "TaskGroup", "chain", "cross_downstream", "dag"]
 
-# Keyword of DAG with functions to call when a run ends → the option with their names.
+# Key: keyword of DAG with functions to call when a run ends; value: the option with their names.
 _CALLBACKS = {"on_failure_callback": "on_failure", "on_success_callback": "on_success"}
 _OWN = (
     "schedule",
@@ -178,7 +178,7 @@ def _listed(given: Any) -> list[Any]:
 
 
 def _callbacks(keyword: str, given: Any, build: Builder) -> list[str]:
-    """Return the recipients that stand for functions of the %%dag cell. Raise `OperatorError`."""
+    """Return the recipients that call functions of the %%dag cell. Raise `OperatorError`."""
     found = []
     for function in _listed(given):
         name = build.writer.definition(function) if isinstance(function, FunctionType) else ""
@@ -191,7 +191,7 @@ def _callbacks(keyword: str, given: Any, build: Builder) -> list[str]:
 
 
 def dag(given: Any = None, **options: Any) -> Any:
-    """Make a pipeline of a function: calling the function creates its tasks. Its arguments become parameters."""
+    """Make a pipeline of a function: a call creates the tasks. The function's arguments become parameters."""
     if callable(given):
         return dag()(given)
     if isinstance(given, str):
@@ -221,7 +221,7 @@ def dag(given: Any = None, **options: Any) -> Any:
 
 
 class MappedArgument(TaskOutput):
-    """An argument of a mapped group, as its tasks get it: each instance of a task has another element."""
+    """An argument of a mapped group, for use by its tasks: each instance of a task gets another element."""
 
     def __init__(self, mapping: GroupMapping, name: str) -> None:
         self.mapping = mapping
@@ -242,7 +242,7 @@ class MappedArgument(TaskOutput):
 
 
 class GroupMapping:
-    """The elements over which a group of tasks is mapped. Its tasks run in step: instance n follows instance n."""
+    """The elements over which a group is mapped. In the group, instance n follows instance n of each upstream task."""
 
     def __init__(self, group_id: str, values: Mapping[str, Any], keys: Iterable[str] = ()) -> None:
         self.group_id = group_id
@@ -259,7 +259,7 @@ class GroupMapping:
         write = current_build().writer.expression
         lists = {name: write(self._elements(value)) for name, value in self.values.items()}
         for name, value in self.values.items():
-            if isinstance(value, TaskOutput) and name != "expand_kwargs":  # the task may return a dictionary
+            if isinstance(value, TaskOutput) and name != "expand_kwargs":  # at run time, the result may be a dictionary
                 lists[name] = f"{lists[name]}.items() if isinstance({lists[name]}, dict) else {lists[name]}"
         if len(lists) == 1:
             return str(next(iter(lists.values())))
@@ -361,7 +361,7 @@ class TaskGroup(Node):
 
 
 def task_group(given: Any = None, **options: Any) -> Any:
-    """Make a group of a function: each call creates its tasks in a group, and returns what the function returns."""
+    """Make a group of a function: each call creates the tasks in a new group, and returns the function's result."""
     if callable(given):
         return _GroupFunction(given, options)
     if isinstance(given, str):
@@ -370,8 +370,16 @@ def task_group(given: Any = None, **options: Any) -> Any:
 
 
 def free_id(wanted: str, taken: Container[str]) -> str:
-    """Return an id, with a number at its end if it is taken, as Airflow counts calls of one function."""
+    """Return the wanted id; if it is taken, with a number at its end, as Airflow numbers calls of one function."""
     return next(id for id in (wanted, *(f"{wanted}__{n}" for n in range(1, 100_000))) if id not in taken)
+
+
+def call_id(name: str) -> str:
+    """Return the id of a task that a call of a function makes; repeated calls get numbers, as in Airflow."""
+    here = state()
+    prefix = here.groups[-1].prefix if here.groups else ""
+    taken = current_build().tasks
+    return free_id(f"{prefix}{name}", taken).removeprefix(prefix)
 
 
 class _GroupFunction:
@@ -433,13 +441,13 @@ class _GroupFunction:
 
 
 class Label(Node):
-    """The label of an edge in Airflow's graph: `a >> Label("no errors") >> b`. nbdag's graph does not show it."""
+    """The label of an edge in the graph: `a >> Label("no errors") >> b`."""
 
     def __init__(self, label: str = "") -> None:
         self.id = None
         self._before: list[str] = []
         self._after: list[str] = []
-        current_build().warn(f"the label {label!r} of an edge is not shown", "remove it, or write it into a doc_md")
+        self._text = " ".join(label.split())
 
     def first_ids(self) -> list[str]:
         return list(self._after)
@@ -450,12 +458,18 @@ class Label(Node):
     def follow(self, before: list[str]) -> None:
         super().follow(before)
         self._before += before
+        self._label_edges()
 
     def precede(self, after: list[str]) -> None:
         self._after += after
+        self._label_edges()
+
+    def _label_edges(self) -> None:
+        if self._text:
+            current_build().labels |= {(a, b): self._text for a in self._before for b in self._after}
 
 
 def cross_downstream(from_tasks: Iterable[Any], to_tasks: Any) -> None:
-    """Make each of the second tasks depend on each of the first."""
+    """Make each task in `to_tasks` depend on each task in `from_tasks`."""
     for task in from_tasks:
         _ = (task.task if isinstance(task, TaskOutput) else task) >> to_tasks

@@ -1,7 +1,7 @@
-"""What the code of a function says about its result and about XComs, before anything runs.
+"""Find out from a function's code, before it runs, which XComs it pulls and whether it returns a value.
 
-The analysis of the notebook finds the pulls of tasks as well, and makes edges of them. Here they are needed while the
-cells are written, to order the cells and to find an edge that would change the meaning of a trigger rule.
+The analysis of the notebook also finds the pulls, and makes edges of them. The pulls are needed earlier, while the
+cells are written: to order the cells, and to reject edges that would change what a trigger rule decides.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..operators import OperatorError
 from ..operators.tasks import Builder, current_build
-from .base import AirflowTask, XComArg, call_id
+from .base import AirflowTask, XComArg
 from .classic import (
     BashOperator,
     BranchTask,
@@ -18,10 +18,11 @@ from .classic import (
     ShortCircuitTask,
     returns_mapping,
 )
+from .pipeline import call_id
 
 __all__ = ["setup", "task", "teardown"]
 
-_ALL = 1_000  # decorators of a function that its copy omits, unless the function is wrapped by others
+_ALL = 1_000  # more decorators than any function has, so that its copy omits all of them
 
 
 class _Decorated(PythonOperator):
@@ -67,7 +68,7 @@ class _DecoratedBash(_Decorated, BashOperator):
         self.write_bash(build, self.call)
 
     def statements(self, build: Builder) -> list[str]:
-        return [f"{self.result} = {self.command}"]
+        return self.assigned(self.command)
 
 
 class TaskFunction:

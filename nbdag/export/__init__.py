@@ -1,7 +1,7 @@
 """Export a pipeline to other programs: a DAG file of Airflow (`airflow`), and a Python script without nbdag (`script`).
 
-Both write text from a `Dag` and touch no file. A feature without an equivalent raises `ExportError`, or a comment in
-the text reports it.
+Both write text from a `Dag` and touch no file. For a feature without an equivalent, they raise `ExportError` or write a
+comment.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""How a task of Airflow executes an attempt: by bash, in another Python, in a container, or in a pod of Kubernetes."""
+"""Airflow's operators that execute an attempt: in bash, in another Python, in a container, or in a Kubernetes pod."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..core.model.attempt_command import INDEX_VARIABLE, NOT_YET, SKIPPED
@@ -15,6 +16,21 @@ _OPTIONS = """\
     words += ["--conf", "{{ dag_run.conf | tojson }}"]"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The place where Airflow executes the attempts."""
+
+    operator: str  # a key of `OPERATORS`
+    notebook: str  # path of the notebook where the tasks run
+    storage: str  # folder or URL for values, notebooks and logs
+    version: str  # version of the notebook's code
+    python: str = "python"  # the Python that executes the attempts
+    image: str = ""  # image of the container, for operators that start one
+    command: str = ""  # the nbdag command that writes the DAG file
+    files: str = ""  # digest of the pinned files (%dag --with) in the storage; "" if there are none
+    environment: str = ""  # digest of the packages (%dag --requires) in the storage; "" if there are none
+
+
 class AttemptOperator:
     """One of Airflow's operators, and its arguments for an attempt. The base class is the BashOperator."""
 
@@ -23,35 +39,37 @@ class AttemptOperator:
         "airflow.providers.standard.operators.bash": {"BashOperator"},
         "shlex": set(),
     }
-    answers_are_text = False  # whether the result of a task is text in JSON, instead of its value
+    answers_are_text = False  # whether Airflow has a task's result as JSON text, not as the value
     environment = "env"  # the argument with the environment variables of a mapped instance
     needs_image = False
     needs_package = ""  # package of Airflow's provider, if the package apache-airflow does not contain it
     has_sensor = False  # whether a sensor can free its slot between two polls
     first_words = 'PYTHON, "-m", "nbdag", '
 
-    def constants(self, target: Any) -> list[str]:
-        """Return the lines of the constants that only this operator needs; `target` is an `airflow.Target`."""
+    def constants(self, target: Target) -> list[str]:
+        """Return the lines of the constants that only this operator needs."""
         return [f"PYTHON = {literal(target.python)}  # a Python with nbdag and the packages of the notebook"]
 
-    def helper(self) -> str:
+    def helper(self, target: Target) -> str:
         """Return the functions that the tasks call."""
+        pinned = (("--with-files", "PINNED_FILES", target.files), ("--environment", "ENVIRONMENT", target.environment))
+        pins = "".join(f'    words += ["{option}", {name}]\n' for option, name, digest in pinned if digest)
         return (
             "def attempt(task_id, *options):\n"
             '    """Return the command that executes one attempt of a task."""\n'
             f'    words = [{self.first_words}"attempt", NOTEBOOK, task_id, *options]\n'
-            f"{_OPTIONS}\n"
+            f"{_OPTIONS}\n{pins}"
             f"    return {self.returned}"
         )
 
     returned = "shlex.join(words)"
 
-    def default_args(self, target: Any) -> dict[str, Any]:
+    def default_args(self, target: Target) -> dict[str, Any]:
         """Return the arguments of all tasks."""
         return {"do_xcom_push": False}
 
     def arguments(self, task: str, options: Sequence[str], *, answers: bool) -> dict[str, Any]:
-        """Return the arguments that execute an attempt; `answers` tells whether other tasks use its result."""
+        """Return the arguments that execute an attempt; `answers` is whether other tasks use the result."""
         found: dict[str, Any] = {"bash_command": _attempt(task, options)}
         return found | ({"do_xcom_push": True, "output_processor": Code("json.loads")} if answers else {})
 
@@ -97,10 +115,10 @@ class ExternalPythonAttempt(AttemptOperator):
     first_words = '"-m", "nbdag", '
     returned = "words"
 
-    def helper(self) -> str:
+    def helper(self, target: Target) -> str:
         """Return the function that makes the command, and the function that executes it."""
         return (
-            f"{super().helper()}\n\n\n"
+            f"{super().helper(target)}\n\n\n"
             f'def execute(*words, {INDEX_VARIABLE}="-1"):\n'
             '    """Execute an attempt in the Python of the task, and return its result."""\n'
             "    import json\n"
@@ -118,7 +136,7 @@ class ExternalPythonAttempt(AttemptOperator):
             "        return json.load(result)"
         )
 
-    def default_args(self, target: Any) -> dict[str, Any]:
+    def default_args(self, target: Target) -> dict[str, Any]:
         """Return the arguments of all tasks: the Python, the function, and the exit code of a skipped task."""
         return {
             "python": Code("PYTHON"),
@@ -144,11 +162,11 @@ class DockerAttempt(AttemptOperator):
     first_words = '"python", "-m", "nbdag", '
     returned = "words"
 
-    def constants(self, target: Any) -> list[str]:
+    def constants(self, target: Target) -> list[str]:
         """Return the line with the image."""
         return [f"IMAGE = {literal(target.image)}  # has nbdag, the notebook and its packages"]
 
-    def default_args(self, target: Any) -> dict[str, Any]:
+    def default_args(self, target: Target) -> dict[str, Any]:
         """Return the arguments of all tasks."""
         found: dict[str, Any] = {"image": Code("IMAGE"), "skip_on_exit_code": SKIPPED, "auto_remove": "success"}
         if "://" not in target.storage:
@@ -156,7 +174,7 @@ class DockerAttempt(AttemptOperator):
         return found | {"mount_tmp_dir": False, "do_xcom_push": False}
 
     def arguments(self, task: str, options: Sequence[str], *, answers: bool) -> dict[str, Any]:
-        """Return the arguments that execute an attempt; Airflow takes the last line that is printed as its result."""
+        """Return the arguments that execute an attempt; for Airflow, the last printed line is the result."""
         return {"command": _attempt(task, options)} | ({"do_xcom_push": True} if answers else {})
 
 
@@ -171,14 +189,14 @@ class PodAttempt(AttemptOperator):
     first_words = ""
     returned = "words"
 
-    def constants(self, target: Any) -> list[str]:
-        """Return the line with the image, and a comment about a storage that is a folder."""
+    def constants(self, target: Target) -> list[str]:
+        """Return the line with the image, and a comment if the storage is a folder."""
         lines = [f"IMAGE = {literal(target.image)}  # has nbdag, the notebook and its packages"]
         if "://" not in target.storage:
             lines.append("# STORAGE is a folder: mount it into every pod (volumes and volume_mounts in default_args).")
         return lines
 
-    def default_args(self, target: Any) -> dict[str, Any]:
+    def default_args(self, target: Target) -> dict[str, Any]:
         """Return the arguments of all tasks."""
         words = ["python", "-m", "nbdag"]
         return {"image": Code("IMAGE"), "cmds": words, "skip_on_exit_code": SKIPPED, "do_xcom_push": False}

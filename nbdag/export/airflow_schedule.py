@@ -13,7 +13,7 @@ from .python_text import Code, call, duration
 
 
 class NoEqualError(Exception):
-    """Airflow has no equivalent; the text is a sentence with the next step."""
+    """Airflow has no equivalent; the message is a sentence with the next step."""
 
 
 def schedule(options: DagOptions) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
@@ -43,12 +43,12 @@ def _of_assets(options: DagOptions, table: Timetable) -> tuple[Any, tuple[str, .
         if name.startswith(DAG_PREFIX):
             other = name.removeprefix(DAG_PREFIX)
             raise NoEqualError(
-                f"--schedule 'after {other}' has no equivalent there; let a task of {other} declare --produces ASSET, "
-                "and write --schedule 'on ASSET'"
+                f"--schedule 'after {other}' has no equivalent in Airflow; let a task of {other} declare "
+                "--produces ASSET, and write --schedule 'on ASSET'"
             )
         if name.startswith(FILE_PREFIX):
             raise NoEqualError(
-                f"--schedule 'on {name}' has no equivalent there, because Airflow watches no files; let a task declare "
+                f"--schedule 'on {name}' has no equivalent, because Airflow watches no files; let a task declare "
                 "--produces ASSET, and write --schedule 'on ASSET'"
             )
     condition = _condition(table.condition)

@@ -10,7 +10,36 @@ from typing import Any
 
 WIDTH = 110  # longest line of a call that is written on one line
 _INDENT = "    "
+_STANDARD = ("datetime", "json", "shlex")  # the modules of the standard library that exported files may import
 _UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60))
+
+
+class Imports:
+    """The imports of a file while it is written."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, set[str]] = {}  # key: module; value: names, none for `import module`
+
+    def add(self, module: str, *names: str) -> None:
+        """Import names from a module, or without names the module itself."""
+        self._names.setdefault(module, set()).update(names)
+
+    def duration(self, seconds: float) -> Code:
+        """Return the `timedelta` of a duration, which it imports."""
+        self.add("datetime", "timedelta")
+        return duration(seconds)
+
+    def lines(self) -> list[str]:
+        """Return the lines in the order of isort: first those of the standard library."""
+        found: list[str] = []
+        for standard in (True, False):
+            group = [module for module in sorted(self._names) if (module in _STANDARD) is standard]
+            lines = [f"import {module}" for module in group if not self._names[module]]
+            for module in group:
+                if names := sorted(self._names[module], key=_import_order):
+                    lines.append(f"from {module} import {', '.join(names)}")
+            found += ["", *lines] if found and lines else lines
+        return found
 
 
 class Code(str):
@@ -60,13 +89,18 @@ def indented(text: str, level: int = 1) -> str:
 
 
 def identifier(text: str, taken: Collection[str]) -> str:
-    """Return a name for a variable that is similar to a text and differs from the names that are taken."""
+    """Return a variable name that is similar to a text and is not in `taken`."""
     name = re.sub(r"\W", "_", text)
     if not name.isidentifier() or keyword.iskeyword(name) or hasattr(builtins, name):
         name = f"task_{name}"
     while name in taken:
         name += "_"
     return name
+
+
+def _import_order(name: str) -> tuple[bool, bool, str]:
+    """Return the key by which isort sorts names: constants, then classes, then functions."""
+    return not name.isupper(), not name[0].isupper(), name
 
 
 def _text(value: str) -> str:

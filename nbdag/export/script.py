@@ -1,12 +1,13 @@
 """Write a pipeline as a Python script that runs without nbdag's scheduler, store and kernels.
 
 The script has the code of the cells in the order of the tasks, in one namespace: parameters, setup, and each task below
-a line with its name. What an option of a task adds becomes plain Python: --check ends the script, --when is an `if`, a
-mapped task is a function that is called for each element, a sensor is a loop. A branch fills the set `skipped`, which
-the tasks below it check. As the script ends at the first error, each task above a task has succeeded or was skipped.
+a line with its name. The options of a task become plain Python: --check ends the script, --when is an `if`, a mapped
+task is a function that is called for each element, a sensor is a loop. A branch fills the set `skipped`, which the
+tasks below it check. The script ends at the first error, so each task above a running task has succeeded or was
+skipped.
 
-IPython's magics are translated as IPython translates them, and then need IPython. Cells in another language (operators
-such as bash and sql) call functions of nbdag; a comment above each such cell says so.
+Magics are translated as IPython does; the script then needs IPython. Cells in another language (operators such as bash
+and sql) call functions of nbdag; a comment above each such cell says so.
 """
 
 from __future__ import annotations
@@ -18,18 +19,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ..core.cells.source import Python, SyntaxProblem, expanded_names, parse_line, to_python
+from ..core.cells.source import Python, SyntaxProblem, to_python
 from ..core.model.dag import Cell, CellKind, Dag, Task
-from ..core.options.option_types import write_duration
+from ..core.options.option_types import write_duration, write_resource
 from ..core.options.options import TaskOptions
 from . import ExportError
 from .python_text import WIDTH, identifier, literal
+from .script_analysis import (
+    attributes_of_run,
+    bound_names,
+    code_of_magics,
+    is_skip,
+    names_in,
+    top_level_nodes,
+    uses_nbdag,
+)
 from .script_code import CellCode, code_of, without_future
 
 # Options of tasks without an effect in a script.
 _NO_EFFECT = (
-    "retries", "timeout", "pool", "slots", "priority", "cache", "deadline", "produces", "depends_on_past",
-    "wait_for_downstream", "reschedule", "fail_run",
+    "retries", "timeout", "pool", "slots", "resources", "priority", "cache", "deadline", "produces", "consumes",
+    "depends_on_past", "metric",
+    "wait_for_downstream", "reschedule", "soft_fail", "fail_run",
 )  # fmt: skip
 _ALWAYS_RUN = frozenset({"none_failed", "all_done", "always", "all_done_setup_success"})
 _NEVER_RUN = frozenset({"all_failed", "one_failed"})
@@ -42,10 +53,10 @@ _OF_RUN = {
     "data_interval_start": "⟦datetime⟧.datetime.now(⟦datetime⟧.timezone.utc)",
     "data_interval_end": "⟦datetime⟧.datetime.now(⟦datetime⟧.timezone.utc)",
 }
-# Modules that the script's own code uses. In the end, a module whose name the notebook gives to something else is
-# imported by another name.
+# Modules that the script's own code uses. If the notebook gives a module's name to something else, the finished script
+# imports the module by another name.
 _MODULES = ("argparse", "ast", "copy", "datetime", "itertools", "json", "pathlib", "sys", "time", "types")
-# A name of the script's own while the script is written. In the end, a name that the notebook also uses is changed.
+# Names of the script's own are marked until the script is finished: then those that the notebook also uses change.
 _OWN = re.compile(
     rf"⟦(each|show|skipped|not_chosen|parameters|PARAMETERS|TEXTS|results|deadline|run_\w+|{'|'.join(_MODULES)})⟧"
 )
@@ -59,7 +70,7 @@ def ⟦show⟧(value):
 '''
 _NOT_CHOSEN = '''\
 def ⟦not_chosen⟧(choice, follows):
-    """Return the tasks after a branch that it did not choose. `follows` has the tasks that follow each choice."""
+    """Return the tasks that a branch leaves out. `follows` has the tasks that follow each choice."""
     names = [choice] if isinstance(choice, str) else choice or []
     chosen = {task for name in names for task in follows[name]}
     return {task for tasks in follows.values() for task in tasks} - chosen
@@ -102,6 +113,7 @@ class _Script:
     helpers: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     needs_ipython: bool = False
+    displays: bool = False  # whether the code calls `display`, which only a kernel has without an import
     future: bool = False  # whether a cell has `from __future__ import annotations`
     of_run: set[str] = field(default_factory=set)  # attributes of `dag_run` that the code uses
     library: list[str] = field(default_factory=list)  # tasks and cells that call functions of the package nbdag
@@ -123,13 +135,15 @@ class _Script:
         ]
         if self.needs_ipython:
             imports.append("from IPython.core.interactiveshell import InteractiveShell")
+        if self.displays:
+            imports.append("from IPython.display import display")
         head = [self._docstring(), *(["from __future__ import annotations"] if self.future else [])]
         head += ["\n".join(imports)] if imports else []
         text = "\n\n".join([*head, body]).rstrip("\n") + "\n"
         return _OWN.sub(lambda match: self._own_name(match[1]), text)
 
     def _own_name(self, name: str) -> str:
-        """Return the name in the script of a module or another name of the script's own."""
+        """Return the name that the finished script uses for a module or a name of the script's own."""
         return name if name in _MODULES and name not in self._bound else identifier(name, self._words)
 
     @cached_property
@@ -139,10 +153,12 @@ class _Script:
 
     @cached_property
     def _bound(self) -> frozenset[str]:
-        """The names to which the notebook gives a value; `import time` gives the name of a module its usual value."""
+        """The names to which the notebook gives a value; imports such as `import time` do not count."""
         variables = {name for task in self.dag.tasks.values() for name, _ in task.options.map}
         found = [to_python(cell.code) for cell in self.dag.cells if cell.kind is not CellKind.PROSE]
-        return frozenset(variables).union(*(_bound_names(each.tree) for each in found if isinstance(each, Python)))
+        return frozenset(variables).union(
+            *(bound_names(each.tree, by_star=_MODULES) for each in found if isinstance(each, Python))
+        )
 
     def _docstring(self) -> str:
         about = self.dag.options.description or f"The pipeline {self.dag.id}"
@@ -155,9 +171,16 @@ class _Script:
             paragraphs.append(
                 f"Parameters, such as {', '.join(list(self.dag.parameters)[:3])}, are set by -p NAME VALUE."
             )
-        needs = [*(["IPython"] if self.needs_ipython else []), *(["nbdag"] if self.library else [])]
+        needs = [*(["IPython"] if self.needs_ipython or self.displays else []), *(["nbdag"] if self.library else [])]
         if needs:
-            paragraphs.append(f"Besides the packages of the notebook, it needs the packages {' and '.join(needs)}.")
+            words = "packages" if len(needs) > 1 else "package"
+            paragraphs.append(f"Besides the packages of the notebook, it needs the {words} {' and '.join(needs)}.")
+        if self.dag.options.requires:
+            packages = " ".join(self.dag.options.requires)
+            paragraphs.append(f"Before you run it, install the packages of %dag --requires: {packages}.")
+        if self.dag.options.with_:
+            files = " ".join(self.dag.options.with_)
+            paragraphs.append(f"Copy the files of %dag --with ({files}) beside it, and run it in that folder.")
         if self.dag.options.schedule:
             paragraphs.append(f"The schedule of the notebook is {self.dag.options.schedule} ({self.dag.options.tz}).")
         text = "\n\n".join(
@@ -225,7 +248,7 @@ class _Script:
 
     def _code(self, cell: Cell, *, wrap: bool = True) -> CellCode:
         """Return the code of a cell, and record what it needs."""
-        where = f"task {cell.task}" if cell.task else f"cell {cell.in_file + 1}"
+        where = f"task {cell.task}" if cell.task else cell.label
         python = to_python(cell.code)
         assert not isinstance(python, SyntaxProblem)  # the caller has rejected notebooks with errors
         code = code_of(cell.code, cell.source)
@@ -233,9 +256,11 @@ class _Script:
         text, future = without_future(code.text)
         self.future |= future
         tree = ast.parse(code.text)
-        parts = [tree, *_code_of_magics(tree)]
+        parts = [tree, *code_of_magics(tree)]
         self._check_code(parts, where)
-        if any(map(_uses_nbdag, parts)):
+        names = (node for part in parts for node in ast.walk(part) if isinstance(node, ast.Name))
+        self.displays |= any(each.id == "display" for each in names)
+        if any(map(uses_nbdag, parts)):
             self.library.append(where)
         code = CellCode(text, needs_ipython=code.needs_ipython)
         if wrap and python.shown and code.shows:
@@ -245,11 +270,11 @@ class _Script:
 
     def _check_code(self, parts: Sequence[ast.AST], where: str) -> None:
         """Refuse code that a script cannot run; `parts` are the syntax trees of the cell and of its magics."""
-        if any(isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) for node in _top_level(parts[0])):
+        if any(isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) for node in top_level_nodes(parts[0])):
             self.refused.append(f"{where} has await at its top level; write asyncio.run(…) there")
-        if any(isinstance(node, ast.Raise) and _is_skip(node.exc) for part in parts for node in ast.walk(part)):
+        if any(isinstance(node, ast.Raise) and is_skip(node.exc) for part in parts for node in ast.walk(part)):
             self.refused.append(f"{where} raises Skip, which only nbdag handles; use the option --when")
-        for name in (name for part in parts for name in _attributes_of_run(part)):
+        for name in (name for part in parts for name in attributes_of_run(part)):
             if name in _OF_RUN:
                 self.of_run.add(name)
             elif name == "params":
@@ -298,6 +323,8 @@ class _Script:
             if value == getattr(default, name) or (name == "timeout" and task.polls):
                 continue
             written = write_duration(value) if name == "timeout" else value
+            if name == "resources":
+                value = tuple(map(write_resource, value))
             shown = "" if value is True else f" {' '.join(value) if isinstance(value, tuple) else written}"
             ignored.append(f"--{name.replace('_', '-')}{shown}")
         if ignored:
@@ -341,7 +368,7 @@ class _Script:
         if options.branch or (options.short_circuit and not options.when):
             flag = "--branch" if options.branch else "--short-circuit"
             self.refused.append(f"task {task.id} combines {flag} with --map; let another task make the choice")
-        if options.when and (read := sorted(_names(options.when).intersection(variables))):
+        if options.when and (read := sorted(names_in(options.when).intersection(variables))):
             self.refused.append(
                 f"task {task.id} has --map, and its --when reads the element {read[0]}; write the condition in the cell"
             )
@@ -355,7 +382,7 @@ class _Script:
         values = [f"({expression})" if "," in expression or " for " in expression else expression
                   for _, expression in options.map]  # fmt: skip
         if len(values) == 1:
-            # A loop of statements, unlike a comprehension, would change the variable of the notebook with this name.
+            # Unlike this comprehension, a `for` statement would change the notebook's variable of this name.
             each = variables[0] if names else "⟦each⟧"
             elements, given = values[0], each
         else:
@@ -400,7 +427,7 @@ class _Script:
         return rule in _NEVER_RUN or rule == "all_skipped" or bool(set(above) & set(found))
 
     def _guarded(self, task: Task, code: CellCode) -> str:
-        """Return the code below the condition under which the task runs."""
+        """Return the code; if the task may be skipped, in an `if` statement."""
         options, rule = task.options, task.options.trigger
         above = [
             name for name in self.dag.upstream[task.id] if name in self._skippable and not self._ignored(task, name)
@@ -423,12 +450,12 @@ class _Script:
         return f"{text}\nelse:\n    ⟦skipped⟧ |= {{{', '.join(map(literal, sorted(ended)))}}}" if below else text
 
     def _cuts(self, other: str, task: str) -> bool:
-        """Return whether a task above may skip a task whatever the trigger rule."""
+        """Return whether the task `other` may skip `task` regardless of the trigger rule."""
         options = self.dag.tasks[other].options
         return options.short_circuit or (options.branch and task in self.dag.downstream[other])
 
     def _ignored(self, task: Task, other: str) -> bool:
-        """Return whether a branch chooses between two tasks of which one only reads variables of the other."""
+        """Return whether `task` only reads variables of `other`, and a branch directly above `task` leads to both."""
         if not self.dag.only_inferred(task.id, {other}):
             return False
         branches = [name for name in self.dag.upstream[task.id] if self.dag.tasks[name].options.branch]
@@ -453,94 +480,3 @@ class _Script:
                         f"{last}; use another name in {last}, because a script has one namespace"
                     )
             writer.update(dict.fromkeys((*task.writes, *task.changes), name))
-
-
-def _top_level(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes outside of functions, classes and lambdas."""
-    for node in ast.iter_child_nodes(tree):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield node
-            yield from _top_level(node)
-
-
-def _bound_names(tree: ast.AST) -> Iterator[str]:
-    """Yield the names that code binds anywhere, except those that it binds by `import name`.
-
-    `from module import *` may bind each of `_MODULES`.
-    """
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name):
-                yield name
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield name
-            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                yield name
-            case ast.ImportFrom(names=names):
-                for each in names:
-                    yield from _MODULES if each.name == "*" else (each.asname or each.name,)
-            case ast.Import(names=names):
-                yield from (each.asname for each in names if each.asname not in (None, each.name))
-
-
-def _names(expression: str) -> set[str]:
-    """Return the names that an expression uses."""
-    return {node.id for node in ast.walk(ast.parse(expression, mode="eval")) if isinstance(node, ast.Name)}
-
-
-def _code_of_magics(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield the Python code in the texts of magics and shell lines, such as `%time f()` and `!echo {x}`."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(
-                func=ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython")), attr=method), args=arguments
-            ):
-                texts = [each.value for each in arguments if isinstance(each, ast.Constant)]
-                for text in (text for text in texts if isinstance(text, str)):
-                    if method in ("system", "getoutput"):
-                        yield from expanded_names(text)
-                    elif (found := parse_line(text, node.lineno)) is not None:
-                        yield found
-
-
-def _attributes_of_run(tree: ast.AST) -> Iterator[str]:
-    """Yield the attribute of each use of `dag_run`, or "" for a use as a whole."""
-    within: set[int] = set()  # ids of the nodes of `dag_run` of which an attribute is used
-    for node in ast.walk(tree):  # each node before its children
-        match node:
-            case ast.Attribute(value=ast.Name(id="dag_run") as run, attr=name):
-                within.add(id(run))
-                yield name
-            case ast.Name(id="dag_run") if id(node) not in within:
-                yield ""
-
-
-def _is_skip(raised: ast.expr | None) -> bool:
-    """Return whether `raise` with this expression skips the task."""
-    match raised:
-        case ast.Call(func=kind):
-            return _is_skip(kind)
-        case ast.Name(id="Skip") | ast.Attribute(value=ast.Name(id="nbdag"), attr="Skip"):
-            return True
-    return False
-
-
-def _uses_nbdag(tree: ast.AST) -> bool:
-    """Return whether the code imports the package nbdag or uses it by this name."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(id="nbdag"):
-                return True
-            case ast.Call(func=ast.Name(id="__import__"), args=[ast.Constant(value=str(module)), *_]):
-                if _of_nbdag(module):
-                    return True
-            case ast.Import(names=names):
-                if any(_of_nbdag(each.name) for each in names):
-                    return True
-            case ast.ImportFrom(module=str(module)) if _of_nbdag(module):
-                return True
-    return False
-
-
-def _of_nbdag(module: str) -> bool:
-    return module.partition(".")[0] == "nbdag"

@@ -72,7 +72,7 @@ class CellCode:
         return body[-1] if body and isinstance(body[-1], ast.Expr) else None
 
     def _span(self) -> tuple[int, int]:
-        """Return where the last statement begins and ends; it is an expression, perhaps in parentheses."""
+        """Return where the last statement, an expression that may be in parentheses, begins and ends."""
         start = end = (1, 0)
         depth, begins = 0, True
         for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
@@ -87,7 +87,7 @@ class CellCode:
         return self._offset(*start), self._offset(*end)
 
     def _offset(self, line: int, column: int) -> int:
-        """Return the position of a line, from 1, and a column, from 0."""
+        """Return the position in the text for a line, from 1, and a column, from 0."""
         return sum(len(each) + 1 for each in self.text.split("\n")[: line - 1]) + column
 
 

@@ -2,7 +2,7 @@
 
 `python` returns the body unchanged, `sensor` polls until its last expression is true, `bash` runs a script, `sql` runs
 statements. Each operator is one module of this package. A new one needs few lines. For example, the operator `shout`
-prints its body several times, as its own option sets:
+prints its body as often as its own option `times` says:
 
     from nbdag.operators import Operator, kinds, option
 
@@ -18,13 +18,13 @@ An entry point in the package's metadata makes the operator available to every c
     [project.entry-points."nbdag.operators"]
     shout = "mypackage.operators:Shout"
 
-Then `%%task a --operator shout --times 2` is valid. The options in `own_options` belong to this operator alone: the
-parser of headers, `%%task?`, completion, the cache key and the keywords of `%%dag` know them; another operator's option
-in a header is an error. A program that reads and runs notebooks may call `nbdag.operators.register("shout")(Shout)`
-instead. In a `%%dag` cell, the class also creates tasks: `Shout("hello", "good morning", times=2)`. For this, the class
-need not be installed; the notebook itself may define it. Module `tasks` implements the creation of tasks,
-`registry` finds operators by name, `value_writer` writes values into their cells, `calls` writes a body in another
-language as one call.
+Then `%%task a --operator shout --times 2` is valid. Only this operator has the options in `own_options`. They work in
+headers, in `%%task?`, in completion, in the cache key, and as keywords in `%%dag` cells. A header with another
+operator's option is an error. A program that reads and runs notebooks may call
+`nbdag.operators.register("shout")(Shout)` instead. In a `%%dag` cell, the class creates tasks:
+`Shout("hello", "good morning", times=2)`. For this, the class need not be installed; the notebook itself may define it.
+Module `tasks` implements the creation of tasks, `registry` finds operators by name, `value_writer` writes values of the
+`%%dag` cell as source, `calls` writes a body in another language as one call.
 
 Rules for an operator: Line n of the returned source corresponds to line n of the body, so that tracebacks show the
 user's lines. The source is Python with IPython's extensions and is analysed like any cell: other tasks may provide the

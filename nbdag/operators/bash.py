@@ -4,17 +4,17 @@
     curl -fsS "$url" -o "data/$day.csv"
     wc -l "${files[@]}"
 
-The shell gets values of the notebook as variables, never as a part of its text. `$name` or `${name}` is a read of
-`name` if parameters, setup or tasks set that name; write it in double quotes, as in any script. A text is passed
+Values of the notebook are variables of the shell, and never become part of the script's text. `$name` or `${name}`
+reads `name` if parameters, setup or tasks set that name; write it in double quotes, as in any script. A text is passed
 unchanged, a list as a bash array, any other value as JSON (dates as ISO texts). To format a number, compute a text in a
 Python cell. Names that the script sets before it uses them, and variables such as PATH and HOME, are variables of the
 shell. Programs that the script starts see all of these variables except arrays.
 
-A value is data for bash itself, but not for another language in the script: in `python -c "print('$name')"` or
-`awk "/$name/"`, bash pastes the value into that program's code, where a quote in it ends a text and what follows is
-executed. Write such code in single quotes, and let it read the value: `os.environ["name"]` in Python, `ENVIRON["name"]`
-in awk, `$ENV{name}` in perl, `process.env.name` in node, `"$name"` in `sh -c`. `nbdag check` warns where a value stands
-in quotes inside such code.
+For bash itself a value is only data, but not for code of another language in the script: in
+`python -c "print('$name')"` or `awk "/$name/"`, bash pastes the value into that program's code. There, a quote in the
+value ends a text, and the rest of the value is executed. Write such code in single quotes, and let it read the value:
+`os.environ["name"]` in Python, `ENVIRON["name"]` in awk, `$ENV{name}` in perl, `process.env.name` in node, `"$name"` in
+`sh -c`. `nbdag check` warns about a value in quotes inside such code.
 
 The script runs in bash under `set -e`, so it ends at the first command that fails (`set +e` turns this off). Output
 appears without delay. As in Airflow, exit status 99 skips the task, and any other status except 0 fails it. With
@@ -47,7 +47,7 @@ from .tasks import Operator
 SKIP = 99  # exit status of a script that skips the task
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _READ = re.compile(rf"(?<![\\$])\$(?:(?P<plain>{_NAME})|\{{[#!]?(?P<braced>{_NAME}))")
-# Finds the variables that a script sets, and the assigned text, which may read the same variable.
+# Finds each assignment: the variable that is set, and the assigned text, which may read the same variable.
 _ASSIGNED = re.compile(
     rf"(?:^|(?<=[\s;&|(`]))(?P<name>{_NAME})(?:\[[^\]\n]*\])?\+?="
     r"""(?P<value>(?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s;&|"'\\])*)"""
@@ -57,13 +57,13 @@ _ASSIGNED = re.compile(
 )
 _SHELL_VARIABLES = frozenset({"BASH_ENV", "HOME", "IFS", "LANG", "PATH", "PWD", "SHELL", "TMPDIR", "USER"})
 _ALWAYS = frozenset({"dag_run"})  # names that exist in every kernel
-# Code of another language in double quotes, in which bash replaces variables.
+# Code of another language in double quotes, so that bash replaces variables in it.
 _CODE = re.compile(
     r"""(?<![\w./-])(?:[\w./-]*/)?(?P<program>python|perl|ruby|node|g?awk|sh|bash)[\d.]*"""
     r"""(?P<options>(?:\s+-[\w-]+)*)\s+"(?P<code>(?:[^"\\]|\\.)*)\"""",
     re.DOTALL,
 )
-# How code of another language reads a variable of the environment.
+# Expressions that read a variable of the environment; key: language.
 _ENVIRONMENT = {
     "python": 'os.environ["%s"]',
     "perl": "$ENV{%s}",
@@ -141,8 +141,9 @@ class Bash(Operator):
         return made if out else f"{made};"  # `;` prevents the display of the result
 
     def body_warnings(self, body: str) -> Iterator[BodyWarning]:
-        """Yield a warning for each `{name}`, which bash does not replace, for each misspelt `$name`, and for each value
-        in a text of another language.
+        """Yield a warning for each `{name}`, each misspelt `$name`, and each value in code of another language.
+
+        Bash does not replace `{name}`.
         """
         known = sorted(known_names() or ())
         own = _own(body)
@@ -165,7 +166,7 @@ class Bash(Operator):
 
 
 def reads(script: str, known: Collection[str] | None) -> list[Read]:
-    """Return, for each name that a cell sets and the script reads as `$name`, the first place of the read."""
+    """Return the script's first read of each `$name` that cells of the notebook set."""
     names = {*(known or ()), *_ALWAYS} - _SHELL_VARIABLES
     own = _own(script)
     found: dict[str, Read] = {}
@@ -178,7 +179,7 @@ def reads(script: str, known: Collection[str] | None) -> list[Read]:
 
 
 def _own(script: str) -> dict[str, int]:
-    """Return the variables that a script sets, each with the position from which the script's own value is used."""
+    """Return the variables that a script sets, each with the position from which it has the script's value."""
     found: dict[str, int] = {}
     for match in _ASSIGNED.finditer(script):
         if match["name"]:
@@ -289,8 +290,8 @@ def run_script(
 def shell_variables(values: Mapping[str, Any]) -> tuple[str, dict[bytes, bytes]]:
     """Return the environment variables for these values, and shell text that creates arrays from them.
 
-    The shell text has no line break and contains no value. Environment variables cannot be arrays, so each element is a
-    separate variable, which the shell text moves into the array.
+    The shell text has no line break and contains no value. Environment variables cannot be arrays, so each element gets
+    a variable of its own; the shell text moves these variables into the array.
     """
     variables: dict[bytes, bytes] = {}
     arrays = ""

@@ -1,16 +1,16 @@
 """Translate the tasks that the code of a %%dag cell creates into cells.
 
 Each built cell has a header and the text given to the operator, as if a user had written the cell, so other code need
-not distinguish built tasks. Code may also set the options of the pipeline (`declare`) and parameters (`parameters`),
-which become a cell with %dag and one with %%params. Cells are in the order in which their tasks were created, but below
-the cells of their upstream tasks, because a name is read from the nearest writer above. The call that causes an error
-raises an `OperatorError`, so the traceback shows the line of the %%dag cell.
+not distinguish built tasks. Code may also set the options of the pipeline (`declare`), which become a cell with %dag,
+and parameters (`parameters`), which become a cell with %%params. Tasks keep the order of their creation, but each is
+moved below its upstream tasks, because a name is read from the nearest task above that sets it. The call that causes an
+error raises an `OperatorError`, so the traceback shows the line of the %%dag cell.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +22,8 @@ from ..core.cells.header import Header, HeaderError, flag_for_airflow, format, p
 from ..core.dataflow.topological_order import run_order
 from ..core.model.dag import Edge
 from ..core.options import option_types
-from ..core.options.options import OPTIONS, Option, TaskOptions
+from ..core.options.declaration import Option
+from ..core.options.options import OPTIONS, TaskOptions
 from ..secrets.lookup import looked_up_in
 from .base import OperatorError
 from .bodies.value_writer import ValueWriter
@@ -52,6 +53,7 @@ class Build:
         self.lines: dict[str, int] = {}  # key: task; value: line of the %%dag cell that created the task
         # Key: (upstream task, downstream task); value: line of the %%dag cell.
         self.edges: dict[tuple[str, str], int] = {}
+        self.labels: dict[tuple[str, str], str] = {}  # texts of some edges, for --edge-label
         self.parameters: dict[str, str] = {}  # key: parameter; value: assignment, such as `x: int = 3`
         self.warnings: list[BuildWarning] = []
         self.state: dict[str, Any] = {}  # storage for a library of operators while the cell runs
@@ -126,12 +128,17 @@ class Build:
             after.get(task, []).append(before)
         for id in self._order():
             with self.at(id):
-                cells.append(RawCell(_cell(self.tasks[id], after[id]), built=self.lines[id]))
+                cells.append(RawCell(_cell(self.tasks[id], after[id], self.labels), built=self.lines[id]))
         # Edges to tasks that the user wrote become a cell with %edges, because the headers of these tasks cannot be
         # changed.
         extra = {pair: line for pair, line in self.edges.items() if pair[1] not in self.tasks}
         if extra:
             cells.append(RawCell(format(Header(kind="edges", edges=tuple(extra))), built=min(extra.values())))
+        for (before, task), line in extra.items():
+            if label := self.labels.get((before, task)):
+                message = f"the label {label!r} is not drawn, because {task} is the task of another cell"
+                option = f"--edge-label {option_types.quote(f'{before}={label}')}"
+                self.warnings.append(BuildWarning(line, message, f"write {option} in the header of {task}"))
         for cell in cells:
             self._reject_secret(cell)
         return cells
@@ -239,21 +246,24 @@ def building(namespace: dict[str, Any], code: str) -> Iterator[Build]:
         set_build(before)
 
 
-def _cell(task: Operator, after: Iterable[str]) -> str:
+def _cell(task: Operator, after: Sequence[str], labels: Mapping[tuple[str, str], str]) -> str:
     """Return the text of the cell for a task."""
     options: dict[str, Any] = {**task.options}
-    if names := tuple(after):
+    labelled = tuple((name, labels[name, str(task.id)]) for name in after if (name, str(task.id)) in labels)
+    if names := tuple(name for name in after if name not in dict(labelled)):
         options["after"] = names
+    if labelled:
+        options["edge_label"] = (*options.get("edge_label", ()), *labelled)
     kind, body, is_source = _kind(task)
     if kind != "python":
         options["operator"] = kind
     if is_source:
-        options.pop("operator_options", None)  # removed, because the translated source already contains these options
+        options.pop("operator_options", None)  # the translated source already contains these options
     return f"{format(Header(kind='task', name=task.id, options=options))}\n{body}"
 
 
 def _kind(task: Operator) -> tuple[str, str, bool]:
-    """Return the operator and the body of the cell for a task, and whether the body is translated already.
+    """Return the operator and the body for a task's cell, and whether the body is already translated to Python.
 
     If every process can find the task's class, the cell names the class as its operator. Otherwise the body is
     translated here, because the class may exist only in this notebook.
@@ -272,7 +282,7 @@ def _kind(task: Operator) -> tuple[str, str, bool]:
 
 
 def _line(places: Iterable[tuple[FrameType, int]], namespace: dict[str, Any]) -> int | None:
-    """Return the line of the innermost frame that is in the %%dag cell.
+    """Return the line that is executing in the innermost frame of the %%dag cell, or None if there is no such frame.
 
     `places` are frames with their lines, outermost first.
     """

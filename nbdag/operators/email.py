@@ -4,9 +4,9 @@
     The model of {day} is trained. Its accuracy is {accuracy:.1%}.
 
 `{name}` and `{name:format}` are values of the notebook, in the body, --subject and --to. --to accepts addresses and
-URLs of apprise. Addresses need --connection, a connection with the host and login of an SMTP server. URLs of apprise,
-such as slack://… or mailto://…, send to any service that apprise supports. The message is sent whenever the cell runs,
-also in the notebook.
+URLs of apprise. For addresses, --connection names the host and login of an SMTP server. URLs of apprise, such as
+slack://… or mailto://…, send to any service that apprise supports. The message is sent whenever the cell runs, also in
+the notebook.
 """
 
 from __future__ import annotations

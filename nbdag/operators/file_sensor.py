@@ -5,7 +5,7 @@
     s3://lake/orders/{day}/_SUCCESS
 
 Each line is a path or a pattern (`*`, `?`, `[ab]`, `**` for folders); all lines must match. A relative path begins at
-the notebook's folder, as in any cell. fsspec finds paths with `://`. `{name}` is a value of the notebook, which is
+the notebook's folder, as in any cell. fsspec searches paths with `://`. `{name}` is a value of the notebook, which is
 matched literally: a `*` in the value is not a pattern. With `--out NAME`, NAME is the sorted list of the found paths.
 """
 

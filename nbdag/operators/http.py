@@ -7,9 +7,9 @@
     {"limit": 100, "ids": ids}
 
 The first line is the method and the URL, then come headers. Below an empty line is the body of the request: a Python
-expression. A dict, list or number is sent as JSON, a text or bytes unchanged. `{name}` is a value of the notebook. In
-the URL, the value is percent-encoded, unless it is the host or begins the URL, as in `{base}/orders`. In a header, the
-value must be part of one line.
+expression. A dict, list or number is sent as JSON, a text or bytes unchanged. `{name}` is a value of the notebook. A
+value that begins the URL, as in `{base}/orders`, or is part of the host, is inserted unchanged. Elsewhere in the URL, a
+value is percent-encoded. In a header, a value must not contain a line break.
 
 After a response with status 429 or 5xx, the request is repeated: after the time in the response's header Retry-After,
 or else after 1, 2, 4 … seconds. After a lost connection, the request is repeated if its method may be repeated (GET,
@@ -322,9 +322,9 @@ def _backoff(tries: int) -> float:
 
 
 def _retry_after(text: str, now: datetime) -> float | None:
-    """Return the seconds to wait that a Retry-After header asks for, in seconds or as a date.
+    """Return the seconds to wait, from a Retry-After header with seconds or a date.
 
-    Return None if it contains neither.
+    Return None if the header contains neither.
     """
     if re.fullmatch(r"\d{1,9}", text.strip()):
         return float(text)

@@ -5,12 +5,12 @@ In a `%%dag` cell, `Python` also accepts a function and its arguments, as Airflo
     scores = [Python(f"train_{n}", train, features.output, depth=n) for n in (2, 4, 8)]
     Python("best", max, [each.output for each in scores])
 
-The task `train_2` calls the function and assigns the result to `train_2_result`, or to the names in `out` (the result
-is unpacked into several names). An argument may be another task, or its `output`: the function gets the value of that
-result, and the task depends on the other task. As in Airflow, templates in texts among the arguments are rendered
-(`day="{{ ds }}"`), and a function with parameters named as in Airflow's context gets these values: `def load(ds,
-params, ti)`. With `**context` it gets all values. A keyword with the name of an option of `%%task` sets the option; use
-`op_kwargs={"timeout": 3}` to pass such a keyword to the function.
+The task `train_2` calls the function and assigns the result to `train_2_result`, or to the names in `out`; several
+names get the elements of the result. An argument may be another task, or its `output`: the function gets the value of
+that result, and the task depends on the other task. As in Airflow, templates in texts among the arguments are rendered
+(`day="{{ ds }}"`), and a function with parameters named as in Airflow's context gets these values:
+`def load(ds, params, ti)`. With `**context` it gets all values. A keyword with the name of an option of `%%task` sets
+the option; use `op_kwargs={"timeout": 3}` to pass such a keyword to the function.
 """
 
 from __future__ import annotations
@@ -91,11 +91,10 @@ class Python(Operator):
 def context_arguments(
     function: Callable[..., Any], args: Iterable[Any], keywords: Mapping[str, Any]
 ) -> tuple[list[str], bool]:
-    """Return the names of Airflow's context that a call must add, and whether it must add all: the function has
-    parameters of these names that the user does not pass.
+    """Return the names of Airflow's context that a call must add, and whether it must add all of them.
 
-    All names are added if the function has a parameter `**context`, or any `**` parameter and is defined in the
-    notebook.
+    The names are those of the function's parameters to which the user passes no value. All names are added if the
+    function has a parameter `**context`, or if the notebook defines the function with any `**` parameter.
     """
     try:
         parameters = inspect.signature(function).parameters
@@ -132,7 +131,7 @@ def _argument(value: Any, what: str) -> str:
 
 
 class _Rendered(TaskOutput):
-    """An argument that is written as this source."""
+    """An argument that is given as Python source."""
 
     def __init__(self, source: str) -> None:
         self.name = source
@@ -141,7 +140,7 @@ class _Rendered(TaskOutput):
 def _marked(value: Any, what: str) -> Any:
     """Replace each text with a template by the source that renders it.
 
-    Each text is rendered alone, because the results of other tasks beside it are data and no templates.
+    Each text is rendered alone, because results of other tasks beside it are data, which must not be rendered.
     """
     if type(value) is dict:
         return {key: _marked(each, f"{what}[{key!r}]") for key, each in value.items()}

@@ -9,9 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from ..core.options import operator_options
+from ..core.options.declaration import Option
 from ..core.options.operator_options import OperatorHelp
 from ..core.options.option_types import nearest
-from ..core.options.options import OPTIONS, Option, TaskOptions
+from ..core.options.options import OPTIONS, TaskOptions
 from ..errors import error
 from .base import BodyWarning, OperatorError, known_names_set
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 GROUP = "nbdag.operators"
-# These operators are listed here, because a search through all installed packages is slower than reading a notebook.
+# Listed here, because searching all installed packages takes longer than reading a notebook.
 BUILT_IN = {
     "bash": "nbdag.operators.bash:Bash",
     "email": "nbdag.operators.email:Email",
@@ -34,7 +35,7 @@ BUILT_IN = {
     "sql-sensor": "nbdag.operators.sql_sensor:SqlSensor",
     "trigger": "nbdag.operators.trigger:Trigger",
 }
-# Names that a %%dag cell can use without an import; value: module and attribute.
+# Key: name that a %%dag cell can use without an import; value: module and attribute.
 OFFERED = {**{value.partition(":")[2]: value for value in BUILT_IN.values()}}
 OFFERED |= {name: f"nbdag.operators.tasks:{name}" for name in ("Operator", "chain")}
 
@@ -92,8 +93,9 @@ def names() -> tuple[str, ...]:
 
 
 def name_of(operator: type) -> str | None:
-    """Return the name under which every process finds this operator class, or None if only this notebook or program
-    defines it.
+    """Return the name under which every process finds this operator class.
+
+    Return None if only this notebook or program defines the class.
     """
     where = f"{operator.__module__}:{operator.__qualname__}"
     known = {value: name for name, value in BUILT_IN.items()}
@@ -137,8 +139,9 @@ def find(name: str) -> OperatorProtocol:
 
 
 def options_of(name: str) -> tuple[Option, ...]:
-    """Return the options that only this operator declares, or no options if the operator is unknown or cannot be
-    loaded.
+    """Return the options that only this operator declares.
+
+    Return no options if the operator is unknown or cannot be loaded.
     """
     try:
         return tuple(getattr(find(name), "own_options", ()))
@@ -206,7 +209,7 @@ def _instance(operator: object) -> OperatorProtocol:
         return cast(OperatorProtocol, operator)
     from .tasks import set_build
 
-    build = set_build(None)  # inside a %%dag cell, creating an operator without an id would be reported as a mistake
+    build = set_build(None)  # otherwise, in a %%dag cell, creating an operator without an id is an error
     try:
         return cast(OperatorProtocol, operator())
     finally:

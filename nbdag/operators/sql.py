@@ -3,9 +3,9 @@
     %%task top --operator sql --out top
     SELECT customer, sum(amount) AS total FROM orders WHERE day >= :since GROUP BY customer
 
-Without --connection, DuckDB runs the statements in memory. A table with the name of a notebook's variable is then that
-data frame: the cell above reads `orders`, so the task follows the task that sets `orders`. With --connection, the
-statements run in another database. Its value is the name of a connection (`nbdag connections list`), a URL of
+Without --connection, DuckDB runs the statements in memory. A table can then be a data frame, given by the name of its
+variable: this example reads `orders`, so its task follows the task that sets `orders`. With --connection, the
+statements run in another database. --connection is the name of a connection (`nbdag connections list`), a URL of
 SQLAlchemy, or a variable with an engine or a connection. With a URL that begins with duckdb:, tables can be data frames
 as well.
 
@@ -137,7 +137,7 @@ def sql_call(function: str, body: str, given: Mapping[str, Any]) -> str:
 def run(*pieces: Piece, connection: Any = None, split: bool = True, autocommit: bool = False) -> Any:
     """Execute the statements.
 
-    Return the rows of the last statement that returns rows as a data frame, or None if no statement does.
+    Return a data frame with the rows of the last statement that returns rows, or None if no statement does.
     """
     result = execute(*pieces, connection=connection, split=split, autocommit=autocommit)
     if result is None:
@@ -257,7 +257,7 @@ def _in_duckdb(
 
 
 def _duckdb_file(url: str) -> tuple[str, dict[str, Any]]:
-    """Return the path of DuckDB's file in a URL, or :memory:, and the settings in the query of the URL."""
+    """Return the file's path in a URL of DuckDB, or :memory:, and the settings in the query of the URL."""
     match = _DUCKDB.fullmatch(url)
     if match is None:
         path = url.removeprefix("duckdb:").lstrip("/").partition("?")[0]

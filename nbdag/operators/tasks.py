@@ -18,7 +18,8 @@ from typing import Any, ClassVar, Protocol
 
 from ..core.cells.header import Header
 from ..core.options import option_types
-from ..core.options.options import Option, TaskOptions
+from ..core.options.declaration import Option
+from ..core.options.options import TaskOptions
 from .base import OperatorError
 
 
@@ -29,8 +30,9 @@ class Builder(Protocol):
     tasks: dict[str, Operator]
     header: Header | None  # the options of the pipeline, if the code declares them
     edges: dict[tuple[str, str], int]  # key: (upstream task, downstream task); value: line of the %%dag cell
+    labels: dict[tuple[str, str], str]  # key: (upstream task, downstream task); value: text beside the edge
     parameters: dict[str, str]  # key: parameter of the pipeline; value: assignment, such as `x: int = 3`
-    state: dict[str, Any]  # storage for a library of operators while the cell runs
+    state: dict[str, Any]  # key: library of operators, such as "airflow"; value: its data while the cell runs
 
     def add(self, task: Operator) -> None:
         """Add a task."""
@@ -74,11 +76,11 @@ class Node:
         return _connected([self], others, self)
 
     def first_ids(self) -> list[str]:
-        """Return the ids of the tasks that become downstream if a task is connected before this node."""
+        """Return the ids of this node's tasks that get an upstream task if a task is connected before the node."""
         return [] if self.id is None else [self.id]
 
     def last_ids(self) -> list[str]:
-        """Return the ids of the tasks that become upstream if a task is connected after this node."""
+        """Return the ids of this node's tasks that get a downstream task if a task is connected after the node."""
         return self.first_ids()
 
     def follow(self, before: list[str]) -> None:
@@ -88,7 +90,7 @@ class Node:
                 current_build().connect(task, own)
 
     def precede(self, after: list[str]) -> None:
-        """Called when tasks were made to depend on this node."""
+        """Called after tasks were made to depend on this node."""
 
 
 class ExistingTask(Node):
@@ -225,7 +227,7 @@ def task_ids(given: Any) -> list[str]:
 
 
 def tasks_in(values: Any) -> Iterator[Operator]:
-    """Yield the tasks among these values, including nested collections; an output stands for its task."""
+    """Yield the tasks in these values and in nested collections; for an output, yield its task."""
     if isinstance(values, Operator):
         yield values
     elif isinstance(values, TaskOutput):

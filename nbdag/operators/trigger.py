@@ -1,4 +1,4 @@
-"""The operator `trigger`: a task that asks the scheduler for a run of another pipeline, and waits for it or not.
+"""The operator `trigger`: a task that asks the scheduler to run another pipeline, and may wait for that run.
 
     %%task reports --operator trigger --wait
     monthly_reports
@@ -7,8 +7,8 @@
 The first line is the id of a deployed pipeline, with `{name}` for a value of this notebook; below it are parameters.
 The scheduler executes the run, so the run continues if this task is cancelled. With --wait, the task polls every --poke
 until the run has succeeded, and fails if the run fails. Between two polls the task has no slot and no process, as with
---reschedule: the run may need the only slot. A retry of this task triggers a new run. With `--out NAME`, NAME is the
-id of the run. To run a pipeline within this task instead, use the operator `notebook`.
+--reschedule, because the run may need the only slot. A retry of this task triggers a new run. With `--out NAME`, NAME
+is the id of the run. To run a pipeline within this task instead, use the operator `notebook`.
 """
 
 from __future__ import annotations

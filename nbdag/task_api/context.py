@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any, Self
 from .. import secrets
 from ..core.options.option_types import nearest
 from ..errors import NbdagError, error
-from ..templates import is_template, macros
+from ..templates import is_template, macros, templates_in
 from ..templates.context import NAMES as CONTEXT_NAMES
 from ..templates.context import context_of
+from .asset_facts import InletEvents, OutletEvents, TriggeringEvents
 
 if TYPE_CHECKING:
     from ..templates.rendering import Slot
@@ -84,7 +85,7 @@ class TaskInstance:
         self.run_id = run_id
         self.map_index = map_index
         self.try_number = try_number
-        self.max_tries = max_tries  # the last try that is followed by another one if it fails
+        self.max_tries = max_tries  # number of the last try that is retried if it fails
         self._found: Found = found or (lambda task, key: None)
         self._tasks = tuple(tasks)
         self._pushed: dict[str, Any] = {}
@@ -178,8 +179,8 @@ class DagRun:
     def of(cls, context: Mapping[str, Any], **more: Any) -> Self:
         """Create the object from the context of a job. Dates may be ISO texts, and missing values get defaults.
 
-        `more` are fields of this class that a job does not have. If `more` contains `params`, later changes of that
-        mapping are visible.
+        `more` has fields of this class that a job's context lacks. If `more` contains `params`, this object shows later
+        changes of that mapping.
         """
         names = [each.name for each in fields(cls)]
         known = {name: context[name] for name in names if context.get(name) is not None}
@@ -250,6 +251,9 @@ class DagRun:
             dag=SimpleNamespace(dag_id=self.dag_id, owner=self.owner),
             variable=secrets.variable,
             connection=secrets.connection,
+            inlet_events=InletEvents(),
+            outlet_events=OutletEvents(),
+            triggering_asset_events=TriggeringEvents(self.asset_events),
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -258,13 +262,19 @@ class DagRun:
             raise AttributeError(f"dag_run has no {name!r}")
         return self.context[name]
 
+    def replace_params(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Replace the parameters, and return the earlier ones."""
+        before = self.params
+        object.__setattr__(self, "params", MappingProxyType(dict(params)))
+        return before
+
     def render(self, value: Any, *uses: Any, what: str = "the template") -> Any:
         """Return a text, or a collection of texts, in which all templates are rendered.
 
         `uses` are the values that the templates pull from other tasks. They are not used here. They exist for the
         analysis, which reads code but no templates.
         """
-        if not _has_template(value):
+        if next(templates_in(value), None) is None:
             return value
         from ..templates.rendering import render_nested
 
@@ -274,7 +284,7 @@ class DagRun:
         return made
 
     def pieces(self, text: str, *, what: str, marks: Mapping[str, str] | None = None) -> list[str | Slot]:
-        """Return a text in pieces, with a `Slot` for each value of a template. Record the rendered text for display.
+        """Split a text into plain parts and a `Slot` for each template's value; record the rendered text for display.
 
         In the recorded text, each key of `marks` is replaced by its value.
         """
@@ -308,11 +318,3 @@ def set_current(run: DagRun | None, *, in_thread: bool = False) -> None:
         _of_thread.run = run
     else:
         _now = run
-
-
-def _has_template(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(_has_template(each) for each in value.values())
-    if isinstance(value, list | tuple | set | frozenset):
-        return any(_has_template(each) for each in value)
-    return is_template(value)

@@ -1,12 +1,12 @@
 """`nbdag.state`: small facts that a task keeps for its next try, or for its next run.
 
-    cursor = nbdag.state.get("cursor", 0)      # what the last try of this task in this run has left
-    nbdag.state["cursor"] = cursor + 100       # stored at once, so that a try that is killed leaves it too
+    cursor = nbdag.state.get("cursor", 0)      # as the last try of this task in this run left it
+    nbdag.state["cursor"] = cursor + 100       # stored at once, so that even a killed try leaves it
     nbdag.state.across_runs["seen"] = newest   # the next run of this pipeline finds it
 
-Values are JSON: numbers, texts, lists, dicts, true, false and null. A large value belongs into a file, whose path can
-be kept here. Each instance of a mapped task has separate facts. `nbdag gc` deletes the facts of a run with the run,
-and keeps facts across runs. If two runs write the same fact at once, the later one wins. In a live notebook the facts
+Values are JSON: numbers, texts, lists, dicts, true, false and null. Store a large value in a file, and keep the file's
+path here. Each instance of a mapped task has separate facts. `nbdag gc` deletes the facts of a run with the run, and
+keeps facts across runs. If two runs write the same fact at once, the later one wins. In a live notebook the facts
 last as long as the kernel, and all cells share them.
 """
 
@@ -21,7 +21,7 @@ from .. import secrets
 from ..errors import NbdagError, error
 from ..writing import write_atomically
 
-MAX_BYTES = 1_000_000  # of all facts of a task
+MAX_BYTES = 1_000_000  # maximum size of all facts of a task
 
 
 @error

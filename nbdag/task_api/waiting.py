@@ -33,7 +33,7 @@ Condition = str | Path | datetime | Callable[[], Any]
 class Postponed(NbdagError):
     """The attempt ends now, and the task goes on later.
 
-    `wake` is the time of the next poll, in seconds since the epoch; None: when a person has answered `question`.
+    `wake` is the time of the next poll, in seconds since the epoch; None: the task waits for an answer to `question`.
     """
 
     def __init__(self, message: str, wake: float | None, question: str | None = None) -> None:
@@ -54,10 +54,10 @@ class Waiter:
     """How this process waits: a task's kernel postpones the attempt, and a live notebook sleeps."""
 
     def __init__(self) -> None:
-        self.logical_date: datetime | None = None  # of the run whose attempt this process executes; None: none
+        self.logical_date: datetime | None = None  # logical date of the run of this attempt; None: live notebook
 
     def wait(self, name: str, seconds: float, wake: float | None) -> None:
-        """Wait until `wake`, or for some seconds."""
+        """Wait for `seconds`, or until `wake` if that is earlier. In a task's kernel, raise `Postponed`."""
         at = time.time() + seconds if wake is None else wake
         if self.logical_date is not None:
             raise Postponed(f"waits for {name}", at)
@@ -104,7 +104,7 @@ def _parsed(condition: Condition | None, dag: str | None) -> tuple[str, Callable
         return str(condition), path.exists, None
     if callable(condition):
         return getattr(condition, "__name__", "a condition"), condition, None
-    raise WaitError(f"got a {type(condition).__name__}; pass a path, a URL, a date, a function, or dag='churn'")
+    raise WaitError(f"got {condition!r:.80}; pass a path, a URL, a date, a function, or dag='churn'")
 
 
 def _answers(url: str) -> bool:
@@ -116,6 +116,6 @@ def _answers(url: str) -> bool:
 
 
 def _has_succeeded(dag: str) -> bool:
-    runs = import_module(f"{__package__}.runs")  # a kernel that waits for no pipeline does not import the database
+    runs = import_module("nbdag.runs")  # a kernel that waits for no pipeline does not import the database
     since = 0.0 if the_waiter.logical_date is None else the_waiter.logical_date.timestamp()
-    return any(run.created >= since for run in runs.list_runs(dag, "success"))
+    return bool(runs.has_succeeded(dag, since))

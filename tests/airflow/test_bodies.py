@@ -1,4 +1,4 @@
-"""What Airflow's code in the body of a %%dag cell becomes: cells, warnings and errors. No kernel runs."""
+"""The results of Airflow's code in the body of a %%dag cell: cells, warnings and errors. No kernel runs."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ DAGS = [
     ("'etl', default_args={'bash_command': 'ls'}, is_paused_upon_creation=False, doc_md='# Title\\nmore'",
      "%dag etl --description Title"),
     ("'etl', start_date='2026-01-01'", "%dag etl --start-date 2026-01-01"),
+    ("'etl', deadline='+2h', on_deadline='team:ask'", "%dag etl --deadline +2h --on-deadline team:ask"),
     ("'etl', schedule=[Asset('s3://a'), Dataset('b')]", "%dag etl --schedule 'on s3://a and b'"),
     ("'etl', schedule=Asset(name='a', uri='file:a.csv')", "%dag etl --schedule 'on file:a.csv'"),
     ("'etl', schedule=(Asset('a') | Asset('b')) & Asset('c')", "%dag etl --schedule 'on (a or b) and c'"),
@@ -98,11 +99,14 @@ TASKS = [
     ("with DAG('d', default_args={'retries': 3, 'op_kwargs': {'x': 5}}):\n    def f(x): print(x)\n"
      "    PythonOperator(task_id='a', python_callable=f, retries=0)", ["%%task a --retries 0\nf(x=5)"]),
     ("a = EmptyOperator(task_id='a')\na.doc_md = '''\n# What it does\n'''", ["%%task a --doc 'What it does'\npass"]),
+    ("EmptyOperator(task_id='a', sla=timedelta(hours=1, minutes=30))", ["%%task a --deadline +1h30m\npass"]),
     # order
     ("a, b, c, d = (DummyOperator(task_id=i) for i in 'abcd')\ncross_downstream([a, b], [c, d])\na.set_downstream([b])",
      ["%%task a\npass", "%%task b --after a\npass", "%%task c --after a b\npass", "%%task d --after a b\npass"]),
     ("a, b, c = (EmptyOperator(task_id=i) for i in 'abc')\nc << Label('x') << [a, b]",
-     ["%%task a\npass", "%%task b\npass", "%%task c --after a b\npass"]),
+     ["%%task a\npass", "%%task b\npass", "%%task c --edge-label a=x b=x\npass"]),
+    ("a, b, c, d = (EmptyOperator(task_id=i) for i in 'abcd')\na >> Label('no\\nerrors') >> b\nchain([b, c], Label(''), d)",
+     ["%%task a\npass", "%%task b --edge-label 'a=no errors'\npass", "%%task c\npass", "%%task d --after b c\npass"]),
     ("a = EmptyOperator(task_id='a')\nwith TaskGroup('g') as g:\n    b = EmptyOperator(task_id='b')\n"
      "    c = EmptyOperator(task_id='c')\n    b >> c\nd = EmptyOperator(task_id='d')\na >> g >> d",
      ["%%task a\npass", "%%task g.b --after a\npass", "%%task g.c --after g.b\npass", "%%task d --after g.c\npass"]),
@@ -190,7 +194,7 @@ REFUSED = [
     ("DAG('a')\nDAG('b')", 2, "a second DAG, b; a notebook is one pipeline", "a separate notebook"),
     ("DAG('a', schedule='@dayly')", 1, "@dayly", ""),
     ("DAG('a', schedule=[1])", 1, "schedule is a list, which is not supported", "cron expression"),
-    ("DAG('a', sla_miss_callback=print)", 1, "sla_miss_callback=print of DAG is not supported", "dagrun_timeout"),
+    ("DAG('a', sla_miss_callback=print)", 1, "sla_miss_callback=print of DAG is not supported", "on_deadline="),
     ("DAG('a', user_defined_macros={'x': 1})", 1, "user_defined_macros", "@task"),
     ("DAG('a', catch_up=True)", 1, "unknown keyword catch_up for DAG", "did you mean catchup?"),
     ("DAG('a', default_args={'retris': 2})", 1, "unknown keyword retris for default_args", "did you mean retries?"),
@@ -199,12 +203,12 @@ REFUSED = [
     ("DAG('a', timetable=CronTriggerTimetable('0 1 * * *'))", 1, "timetable=", "write schedule="),
     ("DAG('a', allowed_run_types=['manual'])", 1, "allowed_run_types=['manual'] of DAG", "every pipeline can be run"),
     ("TriggerDagRunOperator(task_id='a', trigger_dag_id='b', allowed_states=['failed'])", 1, "allowed_states=['failed']", "trigger rule"),
-    ("@task.bash(output_processor=print)\ndef f(): return 'ls'\nf()", 3, "output_processor=", "process the result"),
     ("@task.bash(output_encoding='latin-1')\ndef f(): return 'ls'\nf()", 3, "output_encoding='latin-1'", "UTF-8"),
     ("@task.sensor(templates_exts=['.sql'])\ndef f(): return True\nf()", 3, "templates_exts=['.sql']", "read the file"),
     ("\nEmptyOperator()", 2, "a EmptyOperator needs a task_id", "task_id='load'"),
     ("EmptyOperator(task_id='a', task_idd=1)", 1, "unknown keyword task_idd for EmptyOperator", ""),
-    ("EmptyOperator(task_id='a', sla=timedelta(hours=1))", 1, "sla=", "execution_timeout"),
+    ("EmptyOperator(task_id='a', sla='soon')", 1, "sla='soon' has a wrong type for EmptyOperator", ""),
+    ("DAG('a', deadline=5)", 1, "deadline", ""),
     ("EmptyOperator(task_id='a', outlets=[5])", 1, "5 is no asset", "write Asset('s3://lake/orders')"),
     ("EmptyOperator(task_id='a', outlets=[Asset('a b')])", 1, "'a b' is not the name of an asset", "without blanks"),
     ("DAG('a', schedule=[Asset('a'), 5])", 1, "schedule is a list, which is not supported", "[Asset('orders')]"),
@@ -223,7 +227,27 @@ REFUSED = [
     ("def f(x): ...\nPythonOperator(task_id='a', python_callable=f, op_args=['{{ dss }}'])", 2, "unknown name 'dss'", "did you mean ds?"),
     ("BashOperator(task_id='a', bash_command='{{ ds')", 1, "the template", ""),
     ("BashOperator(task_id='a')", 1, "a has no bash_command", "bash_command='ls -l'"),
-    ("FileSensor(task_id='a', filepath='x', soft_fail=True)", 1, "soft_fail=True of FileSensor is not supported", "all_done"),
+    ("def f(task_state_store=None): ...\nPythonOperator(task_id='a', python_callable=f)", 2, "f asks for task_state_store",
+     "write nbdag.state"),
+    ("@task.short_circuit(templates_exts=['.sql'])\ndef f(): return True\nf()", 3,
+     "templates_exts=['.sql'] of @task.short_circuit", "read the file"),
+    ("EmptyOperator(task_id='a', params={'x': Param(1, minimum=0)})", 1, "the param x of a has a schema",
+     "write it in params of DAG(...)"),
+    ("TriggerDagRunOperator(task_id='a', trigger_dag_id='b', params={'x': 1})", 1,
+     "params of TriggerDagRunOperator is not supported", "write it in params of DAG(...)"),
+    ("with EmptyOperator(task_id='a'): pass", 1, "`with` needs a setup or a teardown task, and a is neither",
+     "as_teardown(setups=start())"),
+    ("DayOfWeekSensor(task_id='a', week_day='Mon')", 1, "'Mon' of a is not a day of the week", "week_day='Monday'"),
+    ("DayOfWeekSensor(task_id='a')", 1, "a has no week_day", "week_day='Monday'"),
+    ("TimeSensor(task_id='a', target_time='6:00')", 1, "the target_time of a is not a time", "time(6, 30)"),
+    ("DateTimeSensor(task_id='a')", 1, "the target_time of a is not a date", "datetime(2026, 1, 31, 6)"),
+    ("TimeDeltaSensor(task_id='a', delta='1h')", 1, "the delta of a is not a duration", "timedelta(hours=1)"),
+    ("BashSensor(task_id='a')", 1, "a has no bash_command", "test -e data.csv"),
+    ("BranchDayOfWeekOperator(task_id='a', week_day='Monday')", 1, "a has no follow_task_ids_if_false", "='train'"),
+    ("BranchDateTimeOperator(task_id='a', follow_task_ids_if_true='b', follow_task_ids_if_false='c')", 1,
+     "a has no times to compare with", "target_lower=time(8)"),
+    ("FileSensor(task_id='a', filepath='x', never_fail=True)", 1, "never_fail=True of FileSensor is not supported",
+     "catch the error"),
     ("@task.virtualenv\ndef f(): ...", 1, "@task.virtualenv is not supported", "write @task"),
     ("@task\ndef f(): return [1]\nfor x in f(): print(x)", 3, "the result of f has no value when %%dag runs", "expand"),
     ("@task\ndef f(): return 1\nif f(): pass", 3, "the result of f has no value when %%dag runs", ""),
@@ -279,14 +303,12 @@ def test_callbacks_of_a_dag_become_recipients(build):
     assert made.warnings == []
 
 
-def test_outlets_are_produced(build):
+def test_outlets_are_produced_and_inlets_consumed(build):
     cells, made = build(
         f"{NAMES}\nEmptyOperator(task_id='a', outlets=[Asset('s3://a'), Dataset('b')], inlets=[Asset('c')])"
     )
-    assert cells[0].source == "%%task a --produces s3://a b\npass"
-    assert [each.message for each in made.warnings] == [
-        "inlets of EmptyOperator has no effect: lineage follows from outlets and from schedules"
-    ]
+    assert cells[0].source == "%%task a --produces s3://a b --consumes c\npass"
+    assert made.warnings == []
 
 
 @pytest.mark.parametrize(("body", "line", "message", "hint"), REFUSED)
@@ -305,10 +327,9 @@ WARNINGS = [
     ("EmptyOperator(task_id='a', executor_config={'x': 1})", "executor_config of EmptyOperator has no effect"),
     ("DAG('a', template_undefined=print)", "template_undefined of DAG has no effect: an unknown name"),
     ("DAG('a', orientation='LR')", "orientation of DAG has no effect"),
-    ("Label('why')", "the label 'why' of an edge is not shown"),
     (
         "EmptyOperator(task_id='a', on_failure_callback=print, execution_timeout=timedelta(1))",
-        "the callbacks of a are not called if the timeout ends it",
+        "the callbacks of a are not called if a timeout ends the task",
     ),
     (
         "TriggerDagRunOperator(task_id='a', trigger_dag_id='b', on_success_callback=print)",
@@ -319,6 +340,7 @@ WARNINGS = [
         "on_kill of A has no effect",
     ),
     ("DAG('a').test()", "dag.test() has no effect here"),
+    ("EmptyOperator(task_id='a') >> Label('yes') >> 'b'", "the label 'yes' is not drawn, because b is the task of"),
     ("TaskGroup('g', tooltip='t')", "the text 't' of a TaskGroup is not shown"),
 ]
 

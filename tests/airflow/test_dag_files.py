@@ -15,12 +15,11 @@ import pytest
 from airflow_files import DAG_FILES, SETTINGS, as_cell
 
 import nbdag
+from nbdag.building import read_built
 from nbdag.errors import NbdagError
 from nbdag.home import Home
 
 EXPECTED = json.loads(Path(__file__).with_name("expected.json").read_text(encoding="utf-8"))
-
-pytestmark = pytest.mark.timeout(600)
 
 
 def write(folder: Path, *cells: str) -> Path:
@@ -37,15 +36,17 @@ def xcoms_of(run: nbdag.Run, task: Any, home: Home) -> dict[str, Any]:
     return {name.removeprefix("ti.") if name.startswith("ti.") else "return_value": values[name] for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAG_FILES)
 def test_a_dag_file_ends_as_under_airflow(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in SETTINGS.items():
         monkeypatch.setenv(variable, value)
     path = write(tmp_path, as_cell(DAG_FILES[name]))
-    dag = nbdag.read(path)
+    built = read_built(path)  # builds the tasks once for the check and the run
+    dag = built.dag
     assert [each for each in dag.problems if each.code != "NB117"] == []
     home = Home(tmp_path / "home")
-    run = nbdag.run(path, jobs=2, home=home)
+    run = nbdag.runs.run(path, jobs=2, home=home, built=built)
     expected = EXPECTED[name]
     assert run.dag == expected["dag"]
     states = {task.id if task.map_index < 0 else f"{task.id}[{task.map_index}]": task for task in run}
@@ -98,6 +99,12 @@ NO_TASK = "from airflow import DAG\nDAG('x')"
             "NB107",
             1,
             "begin the cell of the DAG with %%dag, and write nbdag.airflow instead of airflow",
+        ),
+        (
+            ["x = 1", "%dag\nfrom nbdag.airflow import DAG\nDAG('x')"],
+            "NB107",
+            2,
+            "begin the cell of the DAG with %%dag",
         ),
         (["x = 1", f"%%dag\n{NO_TASK}"], "NB114", 2, "write nbdag.airflow instead of airflow"),
     ],
@@ -153,6 +160,7 @@ with DAG("providers", params={"least": 2, "name": "it's"}):
 """
 
 
+@pytest.mark.slow
 def test_operators_of_providers_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path / "home")
     monkeypatch.setenv("AIRFLOW_CONN_LOCAL", f"sqlite:///{tmp_path}/data.db")

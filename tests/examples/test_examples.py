@@ -2,144 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import json
+import os
 import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import joblib
 import nbformat
 import pytest
-from example_results import PARAMETERS, RESULTS, printed, printed_in, printing
-from jupyter_client.provisioning import KernelProvisionerFactory
-from nbclient import NotebookClient
+from example_results import RESULTS, RunExample, printed_in, printing
+from patience import LONG
+from warm import WarmCommands
 
 import nbdag
 from nbdag import graphs
 from nbdag.cli import main
 from nbdag.core.model.dag import CellKind
-from nbdag.home import Home
+from nbdag.runs import list_runs
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 README = ROOT / "README.md"
 LARGEST_PICTURE = 150_000  # bytes
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.slow
 
 
-@contextlib.contextmanager
-def copy_of_the_examples(root: Path) -> Iterator[Path]:
-    """Copy the examples into a new folder in `root`; make it the working directory, and `root/home` the home."""
-    copy = root / "notebooks"
-    copy.mkdir()
-    for path in NOTEBOOKS.glob("*.ipynb"):
-        shutil.copy(path, copy)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(copy)
-        patch.setenv("NBDAG_HOME", str(root / "home"))
-        patch.setenv("OPENBLAS_NUM_THREADS", "1")  # on small matrices the threads only wait for each other
-        yield copy
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Yield a new folder with a copy of the examples, as the working directory."""
-    with copy_of_the_examples(tmp_path) as copy:
-        yield copy
-
-
-@dataclass(frozen=True)
-class Finished:
-    """An example that was run in a folder of its own."""
-
-    folder: Path
-    home: Home
-    results: dict[str, str]  # name → repr
-
-
-@pytest.fixture(scope="session")
-def run_example(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], Finished]:
-    """Return a function that runs an example headlessly, or else top to bottom, once for all tests."""
-
-    @cache
-    def run(name: str, headless: bool) -> Finished:
-        root = tmp_path_factory.mktemp(name)
-        with copy_of_the_examples(root) as copy:
-            path = copy / f"{name}.ipynb"
-            if headless:
-                results = headlessly(path, RESULTS[name], PARAMETERS.get(name))
-            else:
-                results = plainly(path, RESULTS[name])
-        return Finished(copy, Home(root / "home"), results)
-
-    return run
-
-
-def plainly(path: Path, names: tuple[str, ...]) -> dict[str, str]:
-    """Run a notebook top to bottom in one kernel, as Run All does; return the reprs of these names."""
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(printing(names)))
-    with pytest.MonkeyPatch.context() as patch:
-        if path.stem != "ml_pipeline":  # the others fork their kernel, which takes a second less
-            patch.setattr(KernelProvisionerFactory.instance(), "default_provisioner_name", "nbdag-fork")
-        NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
-    return printed(notebook.cells[-1].outputs)
-
-
-def headlessly(path: Path, names: tuple[str, ...], parameters: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Run a notebook headlessly, with one more task that prints the names; return their reprs."""
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(f"%%task results\n{printing(names)}"))
-    extended = path.with_name(f"{path.stem}_printing.ipynb")
-    nbformat.write(notebook, extended)
-    run = nbdag.run(extended, parameters=parameters, jobs=2)
-    assert run.state == "success", [task.error for task in run]
-    report = nbformat.read(run.notebook, as_version=4)
-    return printed(report.cells[-1].outputs)
-
-
-# The other two also run in the tests below, so they are compared in the slow tests only.
-COMPARED = [
-    pytest.param(name, marks=pytest.mark.slow) if name in ("quickstart", "tuning", "cluster") else name
-    for name in RESULTS
-]
-
-
-@pytest.mark.parametrize("name", COMPARED)
-def test_an_example_has_the_same_results_headlessly_and_top_to_bottom(
-    name: str, run_example: Callable[[str, bool], Finished]
+@pytest.mark.parametrize("name", RESULTS)
+def test_an_example_has_the_same_results_top_to_bottom_headlessly_and_as_a_script(
+    name: str, folder: Path, run_example: RunExample, scripts: WarmCommands
 ) -> None:
     plain = run_example(name, False).results
-    assert set(plain) == set(RESULTS[name])
     assert run_example(name, True).results == plain
-
-
-# A script cannot pull values as Airflow does (ti.xcom_pull), so from_airflow is refused.
-SCRIPTS = [
-    name if name in ("validation_gate", "hyperparameters") else pytest.param(name, marks=pytest.mark.slow)
-    for name in RESULTS
-    if name != "from_airflow"
-]
-
-
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_an_exported_script_leaves_the_values_of_the_example(
-    name: str, folder: Path, run_example: Callable[[str, bool], Finished]
-) -> None:
-    script = folder / "script.py"
-    script.write_text(f"{nbdag.runs.export_script(folder / f'{name}.ipynb')}\n{printing(RESULTS[name])}\n")
-    done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, check=False)
+    if name == "from_airflow":
+        return  # a script cannot pull values as Airflow does (ti.xcom_pull), so the export is refused
+    script = nbdag.runs.export_script(NOTEBOOKS / f"{name}.ipynb")
+    (folder / "script.py").write_text(f"{script}\n{printing(RESULTS[name])}\n")
+    done = scripts([], cwd=folder, env=os.environ, timeout=LONG)
     assert done.returncode == 0, done.stderr
-    assert printed_in(done.stdout) == run_example(name, False).results
+    assert printed_in(done.stdout) == plain
 
 
 def test_every_example_has_results_to_compare() -> None:
@@ -172,7 +74,7 @@ class TestTheModelPipeline:
         assert "validate" in dag.ancestors("deploy")
         assert "deploy" in dag.upstream["use"]
 
-    def test_saves_a_model_that_works(self, run_example: Callable[[str, bool], Finished]) -> None:
+    def test_saves_a_model_that_works(self, run_example: RunExample) -> None:
         from sklearn.datasets import load_breast_cancer
 
         folder = run_example("ml_pipeline", True).folder
@@ -210,16 +112,14 @@ def test_the_gate_deploys_the_first_model_and_then_only_a_better_one(folder: Pat
     assert deployed.read_text() != weak
 
 
-def test_the_quickstart_records_a_run(run_example: Callable[[str, bool], Finished]) -> None:
-    from nbdag.runs import list_runs
-
+def test_the_quickstart_records_a_run(run_example: RunExample) -> None:
     (run,) = list_runs(home=run_example("quickstart", False).home)
     assert run.dag == "diabetes"
     assert run.state == "success"
     assert run.parameters == {"folds": 3}
 
 
-def test_no_report_shows_the_secrets_of_the_example(run_example: Callable[[str, bool], Finished]) -> None:
+def test_no_report_shows_the_secrets_of_the_example(run_example: RunExample) -> None:
     home = run_example("secrets", True).home
     reports = [path.read_text(encoding="utf-8") for path in (home.root / "runs").rglob("*.ipynb")]
     outputs = json.dumps([cell.get("outputs") for each in reports for cell in json.loads(each)["cells"]])
@@ -227,8 +127,9 @@ def test_no_report_shows_the_secrets_of_the_example(run_example: Callable[[str, 
     assert "blue-whale" not in outputs and "turtle" not in outputs
 
 
-def test_parameters_decide_the_tasks_of_the_tuning(folder: Path) -> None:
-    assert len(nbdag.read(folder / "tuning.ipynb").tasks) == 3 * 2 + 3
+def test_parameters_decide_the_tasks_of_the_tuning(folder: Path, run_example: RunExample) -> None:
+    (default,) = list_runs(home=run_example("tuning", True).home)
+    assert len([task for task in default if task.id != "results"]) == 3 * 2 + 3
     run = nbdag.run(folder / "tuning.ipynb", parameters={"depths": [3], "leaves": [1, 20]})
     assert run.state == "success", [task.error for task in run]
     assert [task.id for task in run] == ["load", "depth_3_leaf_1", "depth_3_leaf_20", "best", "model"]
@@ -296,6 +197,7 @@ def test_prose_has_short_lines(path: Path) -> None:
 
 def test_prose_mentions_only_commands_that_exist() -> None:
     known = {command for section in main.sections.values() for command in section}
+    known.add("load")  # only a notebook has this command
     mentioned = set()
     for path in (README, *NOTEBOOKS.glob("*.ipynb")):
         mentioned |= set(re.findall(r"(?:`|\$ |%)nbdag ([a-z]+)\b", path.read_text(encoding="utf-8")))

@@ -22,7 +22,8 @@ from nbdag import runs
 from nbdag.core.model.dag import Dag
 from nbdag.errors import NbdagError
 from nbdag.export import ExportError
-from nbdag.export.airflow import Target, airflow_file
+from nbdag.export.airflow import airflow_file
+from nbdag.export.airflow_operators import Target
 from nbdag.home import StoragePasswordError
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -100,6 +101,11 @@ def test_a_path_that_airflow_would_render_is_refused(dag_of: DagOf) -> None:
             'CronTriggerTimetable("30 6 * * *", timezone="UTC")',
         ),
         (["%dag --weight-rule absolute", "%%task a\n1"], '"weight_rule": "absolute",'),
+        (["%dag --cache", "%%task a\n1"], "# --cache has no equivalent in Airflow: the tasks are"),
+        (
+            ["%%task a --map x='[1]'\ny = x", "%%task b --map y=y --in-step a\ny"],
+            "# --in-step a has no equivalent in Airflow: all instances wait for all of that task\n    b__elements = ",
+        ),
         (["%dag --end-date 2027-01-01", "%%task a\n1"], 'end_date=pendulum.datetime(2027, 1, 1, tz="UTC")'),
         (["%%task class\n1", "%%task json\n1"], "task_class = "),
         (["%%task a --doc 'a \"quoted\" {text}'\n1"], "doc_md='a \"quoted\" {text}'"),
@@ -109,6 +115,28 @@ def test_single_options(cells: list[str], text: str, dag_of: DagOf) -> None:
     file = airflow_file(dag_of(*cells), BASH)
     ast.parse(file)
     assert text in file
+
+
+@pytest.mark.parametrize("operator", ["bash", "external-python", "docker", "kubernetes-pod"])
+def test_files_and_packages_are_passed_to_each_attempt(operator: str, dag_of: DagOf) -> None:
+    cells = ("%dag --with lib/ --requires six==1.16", "%%task a\n1")
+    text = airflow_file(dag_of(*cells), replace(BASH, operator=operator, files="f00", environment="e00"))
+    ast.parse(text)
+    assert 'PINNED_FILES = "f00"  # %dag --with lib/\n' in text
+    assert 'ENVIRONMENT = "e00"  # %dag --requires six==1.16\n' in text
+    assert '    words += ["--with-files", PINNED_FILES]\n    words += ["--environment", ENVIRONMENT]\n' in text
+    again = "# uv makes the environment again in each container, unless NBDAG_CACHE is a mounted folder."
+    assert (again in text) is (operator in ("docker", "kubernetes-pod"))
+    assert "PINNED_FILES" not in (plain := airflow_file(dag_of("%%task a\n1"), BASH)) and "ENVIRONMENT" not in plain
+
+
+def test_a_refused_export_stores_nothing(tmp_path: Path) -> None:
+    cells = map(nbformat.v4.new_code_cell, ("%dag --with q.sql", "%%task a --approve 'Go?'\n1"))
+    nbformat.write(nbformat.v4.new_notebook(cells=list(cells)), tmp_path / "nb.ipynb")
+    (tmp_path / "q.sql").write_text("select 1")
+    with pytest.raises(ExportError):
+        runs.export_airflow(tmp_path / "nb.ipynb", storage=str(tmp_path / "shared"))
+    assert not (tmp_path / "shared").exists()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +170,17 @@ def test_the_storage_of_the_file_is_absolute_and_contains_no_password(
 
 
 def test_tasks_do_not_replace_the_names_that_the_file_uses(dag_of: DagOf) -> None:
-    names = ("STORAGE", "NOTEBOOK", "PYTHON", "CODE_VERSION", "Asset", "BashOperator", "timedelta", "TaskGroup")
+    names = (
+        "STORAGE",
+        "NOTEBOOK",
+        "PYTHON",
+        "CODE_VERSION",
+        "Asset",
+        "BashOperator",
+        "timedelta",
+        "TaskGroup",
+        "MARGIN",
+    )
     tree = ast.parse(airflow_file(dag_of(*(f"%%task {name} --timeout 5m\n1" for name in names), "%%task g.a\n1"), BASH))
     block = next(node for node in tree.body if isinstance(node, ast.With))
     bound = {node.id for node in ast.walk(block) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}

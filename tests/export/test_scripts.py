@@ -136,6 +136,14 @@ def test_magics_are_translated_by_ipython(dag_of: DagOf, tmp_path: Path) -> None
     assert done.stdout.splitlines()[-1] == "2 ['one', 'two']"
 
 
+def test_a_script_imports_display_only_if_it_uses_it(dag_of: DagOf, tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(script_file(dag_of("%%task a\nx = 1\ndisplay(x)"), "nbdag export script nb.ipynb"))
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+    assert "IPython" not in script_file(dag_of("%%task a\nx = 1"), "nbdag export script nb.ipynb")
+
+
 def test_options_without_an_effect_are_reported_with_their_place(dag_of: DagOf) -> None:
     text = script_file(
         dag_of("%%task a --retries 2 --pool gpu --timeout 5m\nx = 1", "%%task b --operator bash\necho $x"),
@@ -143,7 +151,13 @@ def test_options_without_an_effect_are_reported_with_their_place(dag_of: DagOf) 
     )
     assert "# Without an effect in a script: --retries 2, --timeout 5m, --pool gpu\nx = 1" in text
     assert "# It calls functions of the package nbdag." in text
-    assert "it needs the packages nbdag" in text
+    assert "it needs the package nbdag." in text
+
+
+def test_a_script_names_the_packages_and_files_that_it_needs(dag_of: DagOf) -> None:
+    text = script_file(dag_of("%dag x --with lib/ *.sql --requires pandas==3.1", "%%task a\nx = 1"), "nbdag export")
+    assert "Before you run it, install the packages of %dag --requires: pandas==3.1." in text
+    assert "Copy the files of %dag --with (lib/ *.sql) beside it, and run it in that folder." in text
 
 
 def test_a_script_of_plain_python_needs_only_the_packages_of_the_notebook(dag_of: DagOf) -> None:

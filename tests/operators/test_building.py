@@ -1,4 +1,4 @@
-"""What the body of a `%%dag` cell comes to: cells, such as a person could have written."""
+"""The body of a `%%dag` cell becomes cells, such as a person could have written."""
 
 import collections
 import datetime

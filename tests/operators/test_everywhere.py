@@ -20,8 +20,6 @@ from .conftest import WebServer
 sys.path.insert(0, str(Path(__file__).parents[1] / "surfaces"))
 from kernel import Kernel
 
-pytestmark = pytest.mark.timeout(600)
-
 CELLS = (
     "%load_ext nbdag\n%dag many",
     "url = ''\nleast = 2",
@@ -67,6 +65,7 @@ def test_many_operators_run_in_the_live_notebook(web: WebServer, environment: di
     assert request.path.endswith("&task=rates")
 
 
+@pytest.mark.slow
 def test_many_operators_run_by_papermills_engine(web: WebServer, environment: dict[str, str], tmp_path: Path) -> None:
     made = [nbformat.v4.new_code_cell(source) for source in CELLS]
     made[1].metadata["tags"] = ["parameters"]

@@ -87,6 +87,7 @@ def nbdag(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.
     return command
 
 
+@pytest.mark.slow
 def test_a_run_executes_it_with_its_options_and_in_dag(nbdag: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     done = nbdag("run", "greet.ipynb", "--json")
     assert done.returncode == 0, done.stderr

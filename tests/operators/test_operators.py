@@ -116,7 +116,7 @@ def test_a_sensor_without_a_final_expression_is_rejected(body, line):
 
 
 def test_the_docstring_s_example_is_an_operator(capsys):
-    example = operators.__doc__.split("own option sets:", 1)[1].split("An entry point", 1)[0]
+    example = operators.__doc__.split("own option `times` says:", 1)[1].split("An entry point", 1)[0]
     names = {}
     exec(textwrap.dedent(example), names)
     operators.register("shout")(names["Shout"])

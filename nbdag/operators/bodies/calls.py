@@ -1,14 +1,14 @@
 '''Write a body in another language as one Python call, and read its arguments when the task runs.
 
-The call has the text of the body as literals, on the same lines, and the values that the text reads between them:
+The arguments are the texts of the body, on the same lines, and between them the values that the body reads:
 
     __import__("nbdag.operators.sql", fromlist=["run"]).run("""SELECT *
     FROM orders WHERE day = :day""", ("day", day))
 
 So the analysis sees an ordinary read of `day`, and the value never becomes part of the text. There are two kinds of
 reads. A *named* value remains a name in the text (`$day` in bash, `:day` in SQL), and the shell or the database gets
-the value separately. A *field* `{day:%Y-%m-%d}` is replaced by the formatted value, which the operator escapes as its
-position requires.'''
+the value separately. A *field* `{day:%Y-%m-%d}` is replaced by the formatted value. The operator escapes this value as
+its position requires.'''
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _TEMPLATED = re.compile(_TEMPLATE, re.DOTALL)
 _FIELD = re.compile(rf"(?P<template>{_TEMPLATE})|(?<!\\)\{{(?P<field>[^\W\d][^{{}}\n]*)\}}", re.DOTALL)
 
 
-# How a text reads a variable of the notebook, for operators that do not use {name}.
+# How a text reads a variable of the notebook, if not by {name}. Key: name of the text in messages; value: the syntax.
 _VARIABLES = {"the script": "$%s", "the SQL": ":%s"}
 
 
@@ -63,7 +63,7 @@ class Source(str):
 
 
 def write_pieces(text: str, reads: Iterable[Read], *, what: str) -> list[str]:
-    """Return the sources of a text's pieces, on the lines of the text. `what` names the text in errors of templates.
+    """Return the pieces of a text as sources, on the same lines. `what` names the text in errors of templates.
 
     A template may pull values of other tasks. Each pull becomes a piece without a name, which exists only for the
     analysis. Raise `OperatorError` for an invalid template.
@@ -78,7 +78,7 @@ def write_pieces(text: str, reads: Iterable[Read], *, what: str) -> list[str]:
 
 
 def pulls(text: str, what: str) -> list[Read]:
-    """Return the pulls of a text's templates, at the start of their lines. Raise `OperatorError`."""
+    """Return the pulls in a text's templates, each at the start of the template's line. Raise `OperatorError`."""
     if not is_template(text):
         return []
     # Imported here because it imports Jinja, and most texts have no template.
@@ -133,7 +133,7 @@ def is_field(text: str) -> bool:
 
 
 def without_templates(text: str) -> str:
-    """Return the text with blanks in place of its templates, so that positions and lines stay equal."""
+    """Return the text with blanks in place of its templates; positions and lines do not change."""
     if not is_template(text):
         return text
     return _TEMPLATED.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), text)
@@ -178,7 +178,7 @@ def render_literals(source: str, *, first_line: int = 1) -> str:
 
 
 def named(pieces: Iterable[Piece], *, what: str) -> tuple[list[str | Slot], dict[str, Any]]:
-    """Return the rendered text, with a `Slot` for each value of a template, and its named values."""
+    """Return the rendered text, with a `Slot` for each value of a template, and the named values of the pieces."""
     text, values = "", {}
     for piece in pieces:
         if isinstance(piece, str):
@@ -195,8 +195,7 @@ def filled(
 
     `escape(value, before)` returns the text to insert for a value after the text `before`.
     """
-    # Placeholders replace the values of fields until the text is rendered, so that a value is never rendered as a
-    # template.
+    # Until the text is rendered, placeholders stand for the values of fields. So no value is rendered as a template.
     mark = secrets.token_hex(8)
     text, values, marks = "", list[str](), dict[str, str]()
     for piece in pieces:

@@ -1,6 +1,6 @@
 """Find the source of functions that a %%dag cell defines, at the top level of the cell or inside other functions.
 
-A function is found by its name and the line of its first decorator, and copied as a top-level definition.
+A function is found by its name and the line of its first decorator. Its copy is a definition at the top level.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def find_function(tree: ast.Module, function: FunctionType) -> FunctionSource | 
 
 
 def find_lambda(tree: ast.Module, function: FunctionType) -> ast.Lambda | None:
-    """Return a lambda of a cell's syntax tree, or None if it is not there."""
+    """Return a lambda of a cell's syntax tree, or None if the tree does not contain the lambda."""
     wanted = function.__code__
     for node in ast.walk(tree):
         if isinstance(node, ast.Lambda) and node.lineno == wanted.co_firstlineno:
@@ -86,7 +86,7 @@ def source_text(statement: ast.stmt, lines: Sequence[str]) -> str:
     first, last = first_line(statement), statement.end_lineno or statement.lineno
     copied, indent = list(lines[first - 1 : last]), statement.col_offset
     if indent:
-        # Lines inside a multi-line string must not be unindented.
+        # The lines of a multi-line string must keep their indentation.
         texts = (each for each in ast.walk(statement) if isinstance(each, ast.Constant | ast.JoinedStr))
         moved = any((each.end_lineno or 0) > each.lineno for each in texts)
         if moved or any(line.strip() and line[:indent].strip() for line in copied):

@@ -1,8 +1,8 @@
 """Render the templates in a body, in the task's kernel, before the operator uses the text.
 
-An operator passes each text that the user wrote to `rendered_pieces` or `rendered`: the body, and options that are
-texts. The value of a template is separated from the text as a `Slot`. Values of the notebook are never rendered, so a
-value that contains `{{ }}` does not change.
+An operator calls `rendered_pieces` or `rendered` for each text of the user: the body, and options that are texts. Each
+value of a template is a `Slot`, separate from the text. Values of the notebook are never rendered, even if they contain
+`{{ }}`.
 """
 
 from __future__ import annotations
@@ -25,5 +25,5 @@ def rendered_pieces(text: str, what: str, marks: Mapping[str, str] | None = None
 
 
 def rendered(text: str, what: str) -> str:
-    """Return a text of the user with its templates replaced, for places where values need no quoting."""
+    """Return a text of the user with its templates replaced, for uses in which values need no quoting."""
     return "".join(map(str, rendered_pieces(text, what)))

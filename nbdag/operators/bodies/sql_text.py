@@ -25,7 +25,7 @@ _OPERAND = re.compile(
 )
 _TABLE = rf'(?P<table>{_NAME}|"[^"]+")(?![\w.("])'
 _FROM = re.compile(rf"\b(?:FROM|JOIN|SUMMARIZE|DESCRIBE|PIVOT|UNPIVOT|COPY|INTO)\s+{_TABLE}", re.IGNORECASE)
-# Words that may follow the name of a table and are not an alias of the table.
+# Words that may follow the name of a table without being its alias.
 _CLAUSE = r"WHERE|JOIN|ON|USING|GROUP|ORDER|LEFT|RIGHT|FULL|INNER|CROSS|NATURAL|SELECT|LIMIT|UNION|QUALIFY"
 _NEXT = re.compile(rf"\s*(?:(?:AS\s+)?(?!(?:{_CLAUSE})\b){_NAME}\s*)?,\s*{_TABLE}", re.IGNORECASE)
 _DEFINED = re.compile(
@@ -45,7 +45,7 @@ class Statement:
 
 
 def blanked(text: str, *, quoted_names: bool = True) -> str:
-    """Return the text with blanks in place of strings and comments, and of quoted names unless these are needed."""
+    """Return the text with blanks in place of strings, comments and, if `quoted_names`, quoted names."""
 
     def blank(match: re.Match[str]) -> str:
         found = match.group()
@@ -125,9 +125,10 @@ def _unused_names(name: str, count: int, taken: Collection[str]) -> list[str]:
 
 
 def _no_rows(before: str) -> str:
-    """Return a query without rows, to follow `x IN (`. With NULL instead, NOT IN would be true for no row.
+    """Return a query without rows, which replaces an empty list after `x IN (`.
 
-    The query selects the operand left of IN, if that is one word, because its column must have the operand's type.
+    With NULL in its place, NOT IN would be true for no row. The column of the query must have the type of `x`, so the
+    query selects `x` if this is one word.
     """
     operand = _OPERAND.search(before)
     return f"SELECT {operand['operand'] if operand else 'NULL'} WHERE 1 = 0"

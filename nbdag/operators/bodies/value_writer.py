@@ -4,11 +4,11 @@ A task runs in a separate kernel, without the variables of the %%dag cell. So a 
 written as source: numbers, texts and collections as literals, functions and classes by name. Names that setup sets also
 exist in the task's kernel. Names that the %%dag cell itself defines, imports or sets are copied, with their
 dependencies, into a setup cell above the tasks: if possible as a literal of the final value, otherwise as the statement
-that binds the name. If the cell binds the name in a loop or more than once, or changes its value, no single statement
-can be copied: an error with advice is raised. Statements inside a `with` block count as statements of the cell.
+that binds the name. If the cell binds the name in a loop or more than once, or changes the value, there is no such
+statement, and an error with advice is raised. Statements inside a `with` block count as statements of the cell.
 
-`definition` copies a function wherever the cell defines it, also inside another function, and without the decorators
-that made a task of it.
+`definition` also copies a function that is defined inside another function, and omits the decorators that made a task
+of it.
 
 A secret or a connection is written as its lookup by name.
 """
@@ -46,9 +46,10 @@ _COPYABLE = (
     ast.If,
     ast.Try,
 )
+_FUTURE = "from __future__ import annotations"
 _PLAIN = (bool, int, str, bytes, type(None), type(...))
-# (line, column, name): position of a statement; name of the literal that is written for it, or "" for the statement
-# itself.
+# (line, column, name): position of a statement; the name for which a literal is written instead of the statement, or ""
+# for the statement itself.
 _Position = tuple[int, int, str]
 
 
@@ -67,7 +68,7 @@ class ValueWriter:
         self._wanted: dict[str, str] = {}  # key: name; value: the function that needs the name
         # Key: name; value: the copied function of that name.
         self._definitions: dict[str, tuple[FunctionSource, FunctionType]] = {}
-        # Key: name; value: the statement that imports the name, for a library of operators.
+        # Key: name from a library of operators; value: the statement that imports it.
         self._imports: dict[str, str] = {}
         for n, statement in enumerate(self._statements):
             alone = ast.Module([statement], [])
@@ -107,9 +108,7 @@ class ValueWriter:
         return self.name(value)
 
     def name(self, value: Any) -> str:
-        """Return an expression, often only a name, that evaluates to this function, class or other object in a task's
-        kernel.
-        """
+        """Return the expression, often only a name, for a function, class or other object in a task's kernel."""
         label = getattr(value, "__name__", "")
         names = [label, *self._namespace] if isinstance(label, str) else list(self._namespace)
         # Names that the %%dag cell binds are tried last, because they may be loop variables.
@@ -156,7 +155,7 @@ class ValueWriter:
         return name
 
     def require(self, name: str, module: str) -> str:
-        """Import a name into the setup cell, under a name that begins with _, which is returned."""
+        """Import a name into the setup cell, and return its new name, which begins with _."""
         self._imports[f"_{name}"] = f"from {module} import {name} as _{name}"
         return f"_{name}"
 
@@ -176,7 +175,7 @@ class ValueWriter:
         return f"({ast.unparse(made)})"
 
     def cells(self, made_at: Collection[int]) -> Iterator[tuple[str, int]]:
-        """Yield the source of the setup cell and the line of its first statement, if tasks need any names.
+        """Yield the setup cell, if tasks need any names: its source, and the line of its first statement.
 
         `made_at` are the lines that create tasks. Raise `OperatorError`.
         """
@@ -203,18 +202,21 @@ class ValueWriter:
                 texts[statement.lineno, statement.col_offset, ""] = self._text(statement)
                 ahead += [(each, wanted_by) for each in self._reads[number] if each in self._bound and each != name]
         if texts:
-            yield "\n".join(texts[key] for key in sorted(texts)), max(1, min(texts)[0])
+            # Without this import, Python would evaluate the annotations. Some contain names that only a type checker
+            # imports.
+            future = [_FUTURE] if any(map(_is_future, self._tree.body)) else []
+            yield "\n".join([*future, *(texts[key] for key in sorted(texts))]), max(1, min(texts)[0])
 
     def _needs(
         self, source: FunctionSource, function: FunctionType, texts: dict[_Position, str]
     ) -> Iterator[tuple[str, str]]:
-        """Yield the names of the cell that a copied function reads; write the variables of functions around it."""
+        """Yield the cell's names that a copied function reads, and write the variables of its enclosing functions."""
         closure = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         for name, cell in closure.items():
             try:
                 value = cell.cell_contents
             except ValueError:
-                continue  # the variable is never set: the copy fails as the original function would
+                continue  # the variable is not set: the copy fails, as the original function would
             if isinstance(value, FunctionType) and self.definition(value) == name:
                 continue
             try:
@@ -224,7 +226,7 @@ class ValueWriter:
                 raise OperatorError(message, hint=f"pass {name} as an argument", line=source.line) from None
             others = [text for (*_, other), text in texts.items() if other == name]
             if name in self._bound or name in self._before or any(text != written for text in others):
-                message = f"{source.name} reads {name} of the function around it, and there are others"
+                message = f"{source.name} reads {name} of the enclosing function, but {name} has other values, too"
                 raise OperatorError(message, hint=f"pass {name} as an argument", line=source.line)
             if written != f"{name} = {name}":
                 texts[0, 0, name] = written
@@ -233,9 +235,7 @@ class ValueWriter:
                 yield name, source.name
 
     def _written(self, name: str, number: int) -> str | None:
-        """Return an assignment that sets the name to its value as a literal, or None if the value cannot be written as
-        a literal.
-        """
+        """Return an assignment of the name's value as a literal, or None if the value cannot be a literal."""
         if not isinstance(self._statements[number], ast.Assign | ast.AnnAssign):
             return None
         try:
@@ -277,7 +277,7 @@ class ValueWriter:
 
     def _text(self, statement: ast.stmt) -> str:
         last = statement.end_lineno or statement.lineno
-        # Lines that contain another statement too cannot be copied, so the syntax tree is unparsed instead.
+        # If a line also contains another statement, it cannot be copied; the syntax tree is unparsed instead.
         shared = any(
             other is not statement and other.lineno <= last and (other.end_lineno or 0) >= first_line(statement)
             for other in self._statements
@@ -292,6 +292,13 @@ class ValueWriter:
             return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
         inside = f"{{{', '.join(sorted(items))}}}" if items else ""
         return f"frozenset({inside})" if isinstance(value, frozenset) else inside or "set()"
+
+
+def _is_future(statement: ast.stmt) -> bool:
+    """Return whether a statement is `from __future__ import annotations`."""
+    if not isinstance(statement, ast.ImportFrom) or statement.module != "__future__":
+        return False
+    return any(each.name == "annotations" for each in statement.names)
 
 
 def _is_at(statement: ast.stmt, lines: Collection[int]) -> bool:
@@ -327,7 +334,7 @@ def _unwritable(value: Any) -> OperatorError:
 
 
 def _imported(value: Any) -> str:
-    """Return an expression like `datetime.date(2026, 1, 31)` in which the module is imported, too."""
+    """Return an expression like `datetime.date(2026, 1, 31)` that also imports the module."""
     module = type(value).__module__.partition(".")[0]
     text = repr(value)
     text = re.sub(rf"\b{module}\.", f"__import__({module!r}).", text) if f"{module}." in text else text
