@@ -39,8 +39,8 @@ class DagEngine:
 
         parameters: Mapping[str, Any] = nb.metadata.get("papermill", {}).get("parameters") or {}
         with tempfile.TemporaryDirectory(prefix="nbdag-") as folder:
-            # The run needs a local file without the cell of parameters that papermill has added. Papermill's input may
-            # also be a bucket or standard input. So the notebook is written to a new file here.
+            # Write the notebook to a new local file, without the parameters cell that papermill has added. The run
+            # needs a file, but papermill's input may also be a bucket or standard input.
             source = Path(folder) / f"{_stem(input_path)}.ipynb"
             source.write_text(json.dumps(_source(nb, kernel_name)), encoding="utf-8")
             run = runs.run(

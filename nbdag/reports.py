@@ -31,13 +31,14 @@ from .core.model.cell_tags import (
     built_line,
     metadata_of,
     nbdag_metadata,
+    remove_text_lines,
     tags_of,
 )
 from .core.model.dag import CellKind, Dag
 from .core.model.secret_names import masked, masked_assignments
 from .core.model.states import TaskState, combined_state
 from .core.model.text import task_label
-from .writing import write_atomically
+from .writing import to_json, write_atomically
 
 _STYLE = 'style="color:red; font-family:Helvetica Neue, Helvetica, Arial, sans-serif; font-size:2em;"'
 _WIDGETS = "application/vnd.jupyter.widget-state+json"
@@ -69,7 +70,7 @@ def write(notebook: Mapping[str, Any], path: str | Path, *, private: bool = True
 
     Only the owner can read a `private` report.
     """
-    write_atomically(Path(path), (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode(), private=private)
+    write_atomically(Path(path), f"{to_json(notebook, indent=1)}\n".encode(), private=private)
 
 
 def report(
@@ -90,11 +91,12 @@ def report(
     """
     nb: dict[str, Any] = json.loads(source)
     cells: list[dict[str, Any]] = nb["cells"]
+    remove_text_lines(cells)
     for cell in cells:
         cell["metadata"] = metadata_of(cell)
         if cell["cell_type"] == "code":
             cell["execution_count"] = None
-            # What a %%dag cell printed when its tasks were built is already an output in `source`.
+            # `source` already has the output that a %%dag cell printed when its tasks were built.
             cell["outputs"] = cell.get("outputs", []) if built_line(cell) == 0 else []
     for index, output in (displays or {}).items():
         cells[index]["outputs"] = [*cells[index]["outputs"], dict(output)]
@@ -157,9 +159,7 @@ def _fill_task(cell: dict[str, Any], task: str, outcomes: Sequence[TaskOutcome],
 
 
 def _apply_updates(cells: Sequence[dict[str, Any]], attempts: Iterable[_Attempt]) -> None:
-    """If a task updated a display of another task with `update_display`, update that display in the report, as a
-    notebook would.
-    """
+    """Update displays in the report, as a notebook would, if another task updated them with `update_display`."""
     updates = {name: new for attempt in attempts for name, new in attempt.updates.items()}
     for cell in cells:
         for number, output in enumerate(cell.get("outputs", ())):

@@ -157,14 +157,14 @@ def _task(cell: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _error(output: Mapping[str, Any]) -> str:
-    """Return the first line of an error. `reports` names the error of a task without a traceback TaskFailed."""
+    """Return the first line of an error. TaskFailed, the name for an error without a traceback, is left out."""
     name, text = str(output.get("ename") or ""), str(output.get("evalue") or "").strip()
     sentence = text if name == "TaskFailed" else ": ".join(part for part in (name, text) if part)
     return (sentence.splitlines() or [""])[0][:300]
 
 
 def _parameters(notebook: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the values that were set for the run, as text. The report has masked the secrets among them."""
+    """Return the values that were set for the run, as text. Secrets are already masked in the report."""
     timing = notebook.get("metadata", {}).get("papermill") or {}
     found = timing.get("parameters") if isinstance(timing, Mapping) else None
     return [(str(name), json.dumps(value, ensure_ascii=False, default=str)) for name, value in (found or {}).items()]

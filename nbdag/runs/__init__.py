@@ -4,15 +4,16 @@ The surfaces are the command line, the magics, the widget and the papermill engi
 one function of this module and shows the result. Nothing outside this package imports its modules directly.
 
     create, execute    run  plan_run  trigger  resume  backfill  schedule  run_child  trigger_child (from a task)
+                       has_succeeded  events_for_task (from a task)
                        attempt (one task, for another scheduler)
     export             export_airflow  export_script
     deploy             deploy  remove  pause  unpause  list_dags  find_dag  next_ticks  live_scheduler
     lists              page_of_runs  page_of_dags  dag_entry
-    ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs  load
-                       remember_files  list_assets  asset_events  waits_for  lineage
-                       questions  report_html  ChangeWatcher  metrics  dag_badge
+    ask                list_runs  find_run  list_attempts  logs  why  why_not_started  owner  follow  watch_runs
+                       load  load_task  remember_files  list_assets  asset_events  waits_for  lineage  compare_runs
+                       metric_history  questions  report_html  ChangeWatcher  metrics  dag_badge
     change             answer  emit_asset  clear  edited_since  mark  cancel  list_pools  set_pool  delete_pool
-    migrate            suggest
+    notebooks          check  suggest  import_pipeline  rehearse  rehearsal_page
     maintain           list_connections  test_connections
                        gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
 
@@ -31,27 +32,40 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..building import read
     from ..core.model.events import Event
+    from ..rehearse.findings import FINDING_KINDS, Rehearsal, UnknownKindError
+    from ..rehearse.page import rehearsal_page
     from ..store.rows import AttemptRow, SchedulerRow
     from .actions.approve import NoQuestionError, NotApproverError, Question, answer, questions
     from .actions.assets import AssetExtraError, AssetNameError, emit_asset
     from .actions.backfill import REPROCESS, Backfill, BackfillError, BackfillRunningError, BackfillTick, backfill
     from .actions.cancel import RunEndedError, cancel
-    from .actions.child import ChildRunError, NoSchedulerError, run_child, trigger_child
+    from .actions.child import (
+        ChildRunError,
+        NoPipelineError,
+        NoSchedulerError,
+        events_for_task,
+        has_succeeded,
+        run_child,
+        trigger_child,
+    )
     from .actions.clear import MARKS, Cleared, NothingToClearError, clear, edited_since, mark
     from .actions.database import migrate_db
     from .actions.deploy import deploy, pause, remove, trigger, unpause
     from .actions.doctor import doctor, stop_servers
-    from .actions.export import (
+    from .actions.gc import GRACE, Cleaned, clean_db, gc
+    from .actions.notebooks.check import CheckedNotebook, NewerTextError, NotRepairedError, check
+    from .actions.notebooks.export import (
         ContainerStorageError,
         ImageMissingError,
         UnknownAirflowOperatorError,
         export_airflow,
         export_script,
     )
-    from .actions.gc import GRACE, Cleaned, clean_db, gc
+    from .actions.notebooks.import_pipeline import import_pipeline
+    from .actions.notebooks.suggest import SuggestedNotebook, suggest
     from .actions.pools import DefaultPoolError, PoolNameError, PoolSizeError, UnknownPoolError, delete_pool, set_pool
+    from .actions.rehearsal.rehearse import rehearse
     from .actions.resume import RunOwnedError, RunSucceededError, requeue, resume
-    from .actions.suggest import SuggestedNotebook, suggest
     from .creation.partial_runs import NoStoredValueError
     from .creation.plan import Planned, PoolTooSmallError, plan_run
     from .creation.prepare import (
@@ -68,13 +82,7 @@ if TYPE_CHECKING:
         choose,
         plain_parameters,
     )
-    from .execution.attempt import (
-        FinishedAttempt,
-        MapIndexError,
-        MissingElementError,
-        NotebookVersionError,
-        attempt,
-    )
+    from .execution.attempt import FinishedAttempt, MapIndexError, MissingElementError, NotebookVersionError, attempt
     from .execution.daemon import Line, SchedulerRunningError, schedule
     from .execution.foreground import JobsError, PreviousRunError, run
     from .queries.assets import (
@@ -85,6 +93,7 @@ if TYPE_CHECKING:
         asset_events,
         lineage,
         list_assets,
+        unknown_sources,
         waits_for,
     )
     from .queries.connections import KnownConnection, TestedConnection, list_connections, test_connections
@@ -110,10 +119,18 @@ if TYPE_CHECKING:
         pinned_notebook,
     )
     from .queries.files.report_page import NoReportError, report_html, report_notebook
-    from .queries.files.values import load
+    from .queries.files.values import LoadedTask, load, load_task
     from .queries.monitoring.badge import dag_badge
     from .queries.monitoring.calendar import Calendar, CalendarDay, calendar
     from .queries.monitoring.changes import Change, ChangeWatcher
+    from .queries.monitoring.comparison import (
+        ComparedRuns,
+        DifferentDagsError,
+        NoEarlierRunError,
+        compare_runs,
+        outputs_by_task,
+        parameter_changes,
+    )
     from .queries.monitoring.health import Finding, health
     from .queries.monitoring.listings import (
         CursorError,
@@ -126,9 +143,10 @@ if TYPE_CHECKING:
         page_of_dags,
         page_of_runs,
     )
+    from .queries.monitoring.metric_history import MetricHistory, MetricSeries, metric_history
     from .queries.monitoring.metrics import Metrics, metrics
     from .queries.monitoring.overview import OverdueDag, Overview, SchedulerProcess, overview
-    from .queries.pinned import PinnedNotebookMissingError, read_once
+    from .queries.pinned import PinnedNotebookMissingError
     from .queries.pools import Pool, list_pools
     from .queries.records import (
         AmbiguousInstanceError,
@@ -158,10 +176,13 @@ if TYPE_CHECKING:
         stored_outputs,
         watch_runs,
     )
+    from .queries.stored_views import MANY_TASKS, read_view, store_view
     from .queries.why import Why, why, why_not_started
 
 __all__ = [
+    "FINDING_KINDS",
     "GRACE",
+    "MANY_TASKS",
     "MARKS",
     "REPROCESS",
     "AmbiguousInstanceError",
@@ -179,9 +200,11 @@ __all__ = [
     "CalendarDay",
     "Change",
     "ChangeWatcher",
+    "CheckedNotebook",
     "ChildRunError",
     "Cleaned",
     "Cleared",
+    "ComparedRuns",
     "ContainerStorageError",
     "CursorError",
     "DagEntry",
@@ -189,6 +212,7 @@ __all__ = [
     "DatabaseHealth",
     "DefaultPoolError",
     "Deployed",
+    "DifferentDagsError",
     "EmptySelectionError",
     "Event",
     "FailedWriterError",
@@ -201,17 +225,24 @@ __all__ = [
     "KnownConnection",
     "Line",
     "Lineage",
+    "LoadedTask",
     "LogFile",
     "MapIndexError",
+    "MetricHistory",
+    "MetricSeries",
     "Metrics",
     "MissingElementError",
+    "NewerTextError",
+    "NoEarlierRunError",
     "NoLogError",
+    "NoPipelineError",
     "NoQuestionError",
     "NoReportError",
     "NoSchedulerError",
     "NoStoredValueError",
     "NotApproverError",
     "NotDeployedError",
+    "NotRepairedError",
     "NotebookProblemsError",
     "NotebookVersionError",
     "NothingToClearError",
@@ -230,6 +261,7 @@ __all__ = [
     "PoolTooSmallError",
     "PreviousRunError",
     "Question",
+    "Rehearsal",
     "Run",
     "RunBusyError",
     "RunDetails",
@@ -250,6 +282,7 @@ __all__ = [
     "UnknownAirflowOperatorError",
     "UnknownAssetError",
     "UnknownInstanceError",
+    "UnknownKindError",
     "UnknownParameterError",
     "UnknownPoolError",
     "UnknownRunError",
@@ -265,10 +298,12 @@ __all__ = [
     "backfill",
     "calendar",
     "cancel",
+    "check",
     "check_db",
     "choose",
     "clean_db",
     "clear",
+    "compare_runs",
     "dag_badge",
     "dag_entry",
     "delete_pool",
@@ -277,6 +312,7 @@ __all__ = [
     "doctor",
     "edited_since",
     "emit_asset",
+    "events_for_task",
     "export_airflow",
     "export_script",
     "find_dag",
@@ -285,7 +321,9 @@ __all__ = [
     "find_version",
     "follow",
     "gc",
+    "has_succeeded",
     "health",
+    "import_pipeline",
     "latest_that_fit",
     "lineage",
     "list_assets",
@@ -297,22 +335,28 @@ __all__ = [
     "list_versions",
     "live_scheduler",
     "load",
+    "load_task",
     "logs",
     "mark",
+    "metric_history",
     "metrics",
     "migrate_db",
     "next_ticks",
+    "outputs_by_task",
     "overview",
     "owner",
     "page_of_dags",
     "page_of_runs",
+    "parameter_changes",
     "pause",
     "pinned_notebook",
     "plain_parameters",
     "plan_run",
     "questions",
     "read",
-    "read_once",
+    "read_view",
+    "rehearsal_page",
+    "rehearse",
     "remember_files",
     "remove",
     "rendered",
@@ -328,11 +372,13 @@ __all__ = [
     "schedule",
     "set_pool",
     "stop_servers",
+    "store_view",
     "stored_outputs",
     "suggest",
     "test_connections",
     "trigger",
     "trigger_child",
+    "unknown_sources",
     "unpause",
     "waits_for",
     "watch_runs",
@@ -353,21 +399,33 @@ _MODULES = {
         "list_attempts list_runs logs owner rendered rendered_in stored_outputs watch_runs"
     ),
     ".queries.files.report_page": "NoReportError report_html report_notebook",
-    ".queries.pinned": "PinnedNotebookMissingError read_once",
-    ".queries.files.values": "load",
-    ".actions.suggest": "SuggestedNotebook suggest",
+    ".queries.pinned": "PinnedNotebookMissingError",
+    ".queries.stored_views": "MANY_TASKS read_view store_view",
+    ".queries.files.values": "LoadedTask load load_task",
+    ".actions.notebooks.check": "CheckedNotebook NewerTextError NotRepairedError check",
+    ".actions.notebooks.import_pipeline": "import_pipeline",
+    ".actions.notebooks.suggest": "SuggestedNotebook suggest",
+    "..rehearse.findings": "FINDING_KINDS Rehearsal UnknownKindError",
+    "..rehearse.page": "rehearsal_page",
+    ".actions.rehearsal.rehearse": "rehearse",
     ".queries.why": "Why why why_not_started",
     ".queries.deployments": (
         "Deployed NotDeployedError Tick deployed_paths find_dag list_dags live_scheduler next_ticks"
     ),
     ".queries.pools": "Pool list_pools",
-    ".queries.assets": ("Asset AssetVersion Lineage UnknownAssetError asset_events lineage list_assets waits_for"),
+    ".queries.assets": (
+        "Asset AssetVersion Lineage UnknownAssetError asset_events lineage list_assets unknown_sources waits_for"
+    ),
     ".queries.monitoring.badge": "dag_badge",
     ".queries.monitoring.metrics": "Metrics metrics",
+    ".queries.monitoring.metric_history": "MetricHistory MetricSeries metric_history",
     ".queries.monitoring.changes": "Change ChangeWatcher",
     ".queries.connections": "KnownConnection TestedConnection list_connections test_connections",
     ".queries.database": "DatabaseHealth check_db",
     ".queries.file_order": "remember_files",
+    ".queries.monitoring.comparison": (
+        "ComparedRuns DifferentDagsError NoEarlierRunError compare_runs outputs_by_task parameter_changes"
+    ),
     ".queries.monitoring.health": "Finding health",
     ".queries.monitoring.listings": (
         "CursorError DagEntry DagPage RunEntry RunPage dag_entry latest_that_fit page_of_dags page_of_runs"
@@ -392,12 +450,14 @@ _MODULES = {
     ".actions.approve": "NoQuestionError NotApproverError Question answer questions",
     ".actions.assets": "AssetExtraError AssetNameError emit_asset",
     ".actions.backfill": "REPROCESS Backfill BackfillError BackfillRunningError BackfillTick backfill",
-    ".actions.child": "ChildRunError NoSchedulerError run_child trigger_child",
+    ".actions.child": (
+        "ChildRunError NoPipelineError NoSchedulerError events_for_task has_succeeded run_child trigger_child"
+    ),
     ".actions.clear": "MARKS Cleared NothingToClearError clear edited_since mark",
     ".actions.cancel": "RunEndedError cancel",
     ".actions.resume": "RunOwnedError RunSucceededError requeue resume",
     ".actions.pools": "DefaultPoolError PoolNameError PoolSizeError UnknownPoolError delete_pool set_pool",
-    ".actions.export": (
+    ".actions.notebooks.export": (
         "ContainerStorageError ImageMissingError UnknownAirflowOperatorError export_airflow export_script"
     ),
     ".actions.gc": "GRACE Cleaned clean_db gc",

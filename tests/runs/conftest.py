@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import LONG
 
 import nbdag.executors.local
 from nbdag import runs
@@ -74,6 +75,6 @@ def scheduler() -> Callable[..., AbstractContextManager[None]]:
                 yield
             finally:
                 daemons[0].ask_to_end()
-                thread.join(60)
+                thread.join(LONG)
 
     return begin

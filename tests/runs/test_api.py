@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from patience import LONG
 
 import nbdag
 from nbdag import runs
@@ -25,6 +26,9 @@ VERBS = {
     "check": "read",
     "show": "read",
     "suggest": "suggest",
+    "import": "import_pipeline",
+    "rehearse": "rehearse",
+    "compare": "compare_runs",
     "export airflow": "export_airflow",
     "export script": "export_script",
     "attempt": "attempt",
@@ -47,6 +51,7 @@ VERBS = {
     "cancel": "cancel",
     "clear": "clear",
     "mark": "mark",
+    "metrics": "metric_history",
     "resume": "resume",
     "assets list": "list_assets",
     "assets events": "asset_events",
@@ -76,7 +81,8 @@ def commands() -> list[str]:
 
 
 def test_every_command_has_its_verb() -> None:
-    assert set(commands()) == {*VERBS, "ui", "up"}  # these two start a server of the page
+    of_servers, of_texts = {"ui", "up"}, {"explain", "ci"}  # these use no notebook and no run
+    assert set(commands()) == {*VERBS, *of_servers, *of_texts}
     assert [verb for verb in VERBS.values() if verb not in runs.__all__] == []
 
 
@@ -96,7 +102,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     assert set(runs.__all__) <= set(dir(runs))
 
 
-def test_each_verb_works_from_plain_python(write: Callable[..., Path], home: Home, tmp_path: Path) -> None:
+def test_each_verb_works_from_plain_python(
+    write: Callable[..., Path], home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write("%dag churn --schedule @daily", "%%params\nn = 1", "%%task a --out x\nx = n", "%%task b\ny = x + 1")
     assert list(runs.read(path).tasks) == ["a", "b"]
     assert [each.task for each in runs.plan_run(path, home=home)] == ["a", "b"]
@@ -108,6 +116,7 @@ def test_each_verb_works_from_plain_python(write: Callable[..., Path], home: Hom
     run = runs.run(path, parameters={"n": 2}, home=home)
     assert run.value("x") == 2
     assert runs.load("churn", task="b", home=home) == {"x": 2}
+    assert [(each.name, each.same) for each in runs.parameter_changes(run, run)] == [("n", True)]
     assert runs.find_run(run.id, home=home) == run
     assert [each.id for each in runs.list_runs("churn", home=home)] == [run.id]
     assert [each.task for each in runs.list_attempts(run.id, "churn", home=home)] == ["a", "b"]
@@ -122,6 +131,8 @@ def test_each_verb_works_from_plain_python(write: Callable[..., Path], home: Hom
     assert runs.resume(run).state is RunState.SUCCESS
     assert runs.mark("failed", run, ["b"]).tasks == ("b",)
     assert runs.cancel(run).state is RunState.CANCELLED
+    ends = [each.state for each in runs.run_events(run.id, "churn", home=home) if each.kind == "ended"]
+    assert ends == [RunState.SUCCESS, RunState.SUCCESS, RunState.CANCELLED], "a continued run keeps its earlier ends"
 
     assert runs.deploy(path, home=home).version == 1
     assert [each.id for each in runs.list_dags(home=home)] == [runs.find_dag("churn", home=home).id] == ["churn"]
@@ -137,8 +148,17 @@ def test_each_verb_works_from_plain_python(write: Callable[..., Path], home: Hom
     assert [each.state for each in filled.runs] == [RunState.SUCCESS]
     assert [each.asset for each in runs.asset_events(home=home)] == ["dag:churn"] * 4
     assert runs.emit_asset("orders", {"rows": 1}, home=home) == ()
+    monkeypatch.setenv("NBDAG_HOME", str(home.root))
+    assert [each.extra for each in runs.events_for_task("orders")] == [{"rows": 1}]
     assert [each.name for each in runs.list_assets(home=home)] == ["dag:churn", "orders"]
+    assert [each.asset for each in runs.asset_events("after churn", home=home)] == ["dag:churn"] * 4
     assert runs.waits_for("churn", home=home) == ()
+    later = write(
+        "%dag later --schedule 'on orders and lake/x and file:y or after chorn'", "%%task a\n1", name="later.ipynb"
+    )
+    runs.deploy(later, home=home)
+    assert runs.unknown_sources("later", home=home) == (("lake/x", None), ("after chorn", "after churn"))
+    runs.remove("later", home=home)
     assert runs.lineage(home=home).assets == ("orders",)
     runs.remove("churn", home=home)
     assert runs.list_dags(home=home) == []
@@ -224,12 +244,12 @@ def test_schedule_executes_a_triggered_run(
     thread = threading.Thread(target=lambda: runs.schedule(jobs=1, home=home))
     thread.start()
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + LONG
         for _ in runs.follow(run):
             assert time.monotonic() < end
     finally:
         daemons[0].ask_to_end()
-        thread.join(60)
+        thread.join(LONG)
     assert runs.find_run(run.id, home=home).state is RunState.SUCCESS
 
 

@@ -85,6 +85,7 @@ def test_what_has_been_read_is_not_built_again(write: Write, home: Home) -> None
     assert builds() == 1
 
 
+@pytest.mark.slow
 def test_a_part_of_it_runs_with_the_values_of_an_earlier_run(write: Write, home: Home) -> None:
     Path("ready").touch()
     path = write(*SWEEP)
@@ -93,6 +94,7 @@ def test_a_part_of_it_runs_with_the_values_of_an_earlier_run(write: Write, home:
     assert states(done) == {"best": "success", "report": "success"}
 
 
+@pytest.mark.slow
 def test_what_was_cleared_or_resumed_is_not_built_again(write: Write, home: Home) -> None:
     path = write(*SWEEP)
     failed = nbdag.run(path, home=home)
@@ -152,6 +154,7 @@ def scheduler(home: Home, in_process: Any) -> Any:
     store.close()
 
 
+@pytest.mark.slow
 def test_what_is_deployed_is_the_source_and_each_run_builds(write: Write, home: Home, scheduler: Any) -> None:
     Path("ready").touch()
     path = write(*SWEEP)
@@ -171,6 +174,7 @@ def test_what_is_deployed_is_the_source_and_each_run_builds(write: Write, home: 
     assert (deployed.changed, deployed.version) == ("", 1)  # what was built is no version of its own
 
 
+@pytest.mark.slow
 def test_a_build_that_takes_its_time_holds_nobody_up(write: Write, home: Home, scheduler: Any) -> None:
     waits = "import time\nfrom pathlib import Path\nwhile n and not Path('go').exists(): time.sleep(0.05)"
     slow = write("%%params\nn = 0", f"%%dag slow\n{waits}\nPython('a', '1')", name="slow.ipynb")
@@ -185,6 +189,7 @@ def test_a_build_that_takes_its_time_holds_nobody_up(write: Write, home: Home, s
     assert scheduler.wait(first).state is RunState.SUCCESS
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_built_fails_with_the_reason(write: Write, home: Home, scheduler: Any) -> None:
     Path("tell.py").write_text("def told(what): open('told', 'a').write(what['message'])")
     cells = (*SWEEP[:3], SWEEP[3].replace("--schedule", "--on-failure tell:told --schedule"), SWEEP[4])
@@ -203,8 +208,9 @@ def test_a_run_that_cannot_be_built_fails_with_the_reason(write: Write, home: Ho
     assert builds() == 3
 
 
+@pytest.mark.slow
 def test_what_is_recorded_of_a_run_that_cannot_be_built_is_one_line(write: Write, home: Home, scheduler: Any) -> None:
-    code = "for name in ('a', 'b') if n else (): Python(name, f'{name}1 = not_there')\nPython('c', '1')"
+    code = "for name in ('a', 'b') if n else (): Python(name, f'{name}1 = {name}_missing')\nPython('c', '1')"
     runs.deploy(write("%%params\nn = 0", f"%%dag many\n{code}"), home=home)
     scheduler.start()
     failed = scheduler.wait(runs.trigger("many", parameters={"n": 1}, home=home))
@@ -213,6 +219,7 @@ def test_what_is_recorded_of_a_run_that_cannot_be_built_is_one_line(write: Write
     assert "and 1 more problem; `nbdag check " in failed.error
 
 
+@pytest.mark.slow
 def test_a_build_that_failed_on_the_disk_is_retried_and_reported_once(
     write: Write, home: Home, scheduler: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +247,7 @@ def test_a_build_that_failed_on_the_disk_is_retried_and_reported_once(
     assert len(said) == 1
 
 
+@pytest.mark.slow
 def test_without_a_scheduler_a_triggered_run_is_built_where_it_is_driven(write: Write, home: Home) -> None:
     Path("ready").touch()
     runs.deploy(write(*SWEEP), home=home)
@@ -248,6 +256,7 @@ def test_without_a_scheduler_a_triggered_run_is_built_where_it_is_driven(write: 
     assert (done.state, list(states(done))) == (RunState.SUCCESS, ["extract", "fit_0", "best", "report"])
 
 
+@pytest.mark.slow
 def test_a_process_that_builds_many_runs_sends_heartbeats(
     write: Write, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +278,7 @@ def test_a_process_that_builds_many_runs_sends_heartbeats(
     assert resume(made, home=home).state is RunState.SUCCESS
 
 
+@pytest.mark.slow
 def test_a_backfill_builds_once_for_all_its_runs(write: Write, home: Home) -> None:
     Path("ready").touch()
     runs.deploy(write(*SWEEP), home=home)
@@ -280,6 +290,7 @@ def test_a_backfill_builds_once_for_all_its_runs(write: Write, home: Home) -> No
     assert builds() == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cleared_to_what_is_deployed_takes_its_new_shape(write: Write, home: Home) -> None:
     Path("ready").touch()
     runs.deploy(write(*SWEEP), home=home)

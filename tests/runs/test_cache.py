@@ -47,6 +47,7 @@ def changed(cells: tuple[str, ...], at: str, to: str) -> list[str]:
     return [to if cell == at else cell for cell in cells]
 
 
+@pytest.mark.slow
 def test_unchanged_tasks_are_reused_and_shown_as_cached(write: Write, home: Home, ran: Callable) -> None:
     path = write(*CELLS)
     first = nbdag.run(path, home=home)
@@ -121,6 +122,7 @@ def test_what_a_change_makes_run(
     assert sorted(task for task in ran if task != "show") == expected
 
 
+@pytest.mark.slow
 def test_a_parameter_counts_where_it_is_read(write: Write, home: Home, ran: Callable) -> None:
     path = write(*CELLS)
     nbdag.run(path, home=home)
@@ -132,6 +134,7 @@ def test_a_parameter_counts_where_it_is_read(write: Write, home: Home, ran: Call
     assert ran() == ["show"]
 
 
+@pytest.mark.slow
 def test_a_module_of_the_users_counts_and_what_it_imports(
     write: Write, home: Home, tmp_path: Path, ran: Callable
 ) -> None:
@@ -160,6 +163,7 @@ def test_a_task_whose_modules_are_unknown_runs_and_check_reports_it(write: Write
     assert ran() == ["a", "a"]
 
 
+@pytest.mark.slow
 def test_what_asks_for_the_date_runs_for_each_date_and_each_run_asks_for_itself(
     write: Write, home: Home, ran: Callable
 ) -> None:
@@ -174,6 +178,7 @@ def test_what_asks_for_the_date_runs_for_each_date_and_each_run_asks_for_itself(
     assert ran() == ["dated", "dated", "fetch", "fetch", "named"]
 
 
+@pytest.mark.slow
 def test_each_instance_of_a_mapped_task_for_itself(write: Write, home: Home, ran: Callable) -> None:
     cells = (
         "%%params\nxs = [1, 2]",
@@ -188,6 +193,7 @@ def test_each_instance_of_a_mapped_task_for_itself(write: Write, home: Home, ran
     assert run.value("y") == [4, 9]
 
 
+@pytest.mark.slow
 def test_no_cache_runs_tasks_again(write: Write, home: Home, ran: Callable) -> None:
     path = write(*CELLS)
     first = nbdag.run(path, home=home)
@@ -210,6 +216,7 @@ def test_no_cache_runs_tasks_again(write: Write, home: Home, ran: Callable) -> N
     assert ran() == ["show", "train"]
 
 
+@pytest.mark.slow
 def test_values_outlive_the_run_that_made_them_and_without_them_the_task_runs(
     write: Write, home: Home, ran: Callable
 ) -> None:

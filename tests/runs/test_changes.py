@@ -1,4 +1,4 @@
-"""What a watcher of a home reports, whoever has changed it, and however long ago."""
+"""A watcher of a home reports each change, by whatever process and however long ago."""
 
 from __future__ import annotations
 

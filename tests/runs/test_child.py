@@ -102,6 +102,7 @@ class TestATrigger:
         assert runs.trigger_child(("child",), parameters={}) != first
         assert [each.state for each in runs.list_runs("child", home=home)] == [RunState.QUEUED] * 2
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("parent", PARENTS)
     def test_that_waits_leaves_its_slot_to_the_run(
         self, parent: str, write: Write, home: Home, scheduler: Callable[..., AbstractContextManager[None]]

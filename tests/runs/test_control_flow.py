@@ -220,7 +220,10 @@ def test_tasks_in_step_run_instance_by_instance(write: Write, home: Home) -> Non
     assert shown == expected | {"load[2]": "failed", "clean[2]": "upstream_failed"}
     assert run.value("found") == [11, 22]
     (reasons,) = (each.reasons for each in why(run, "clean[2]", home=home))
-    assert reasons == ("could not run, because an upstream task failed: load[2] failed",)
+    assert reasons == (
+        "could not run, because an upstream task failed: load[2] failed",
+        "needs load[2], which failed first: ValueError: three",
+    )
     # A cleared instance runs again with its own element, and a cleared task gets its instances again.
     assert runs.clear(run, ["clean[1]"], home=home).tasks == ("clean[1]",)
     again = runs.resume(run, home=home)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import nbdag
 from nbdag import runs
 from nbdag.core.dataflow.file_order import conflicts_of_run
@@ -20,13 +22,12 @@ def told(run: runs.Run) -> list[str]:
     return [note.message for note in run.warnings if note.code == "NB470"]
 
 
+@pytest.mark.slow
 def test_a_run_reports_a_file_that_an_unordered_task_reads(
     write: Callable[..., Path], home: Home, tmp_path: Path
 ) -> None:
     (tmp_path / "best.joblib").write_text("old")
-    path = write(
-        SETUP, TRAIN, PUBLISH, "%%task shell\n!echo 1 > made.txt", "%%task look\nos.path.getsize('best.joblib')"
-    )
+    path = write(SETUP, TRAIN, PUBLISH, "%%task shell\n!echo 1 > made.txt")
     run = nbdag.run(path, jobs=1, home=home)
     assert run.state.value == "success"
     sentence = "publish reads best.joblib, which train writes, and nothing orders these tasks"
@@ -43,6 +44,7 @@ def test_a_run_reports_a_file_that_an_unordered_task_reads(
     assert not told(nbdag.run(ordered, jobs=1, home=home))
 
 
+@pytest.mark.slow
 def test_a_run_knows_the_files_of_programs_and_of_failed_tasks(write: Callable[..., Path], home: Home) -> None:
     path = write(
         SETUP,

@@ -165,7 +165,10 @@ def test_why_a_task_stands_where_it_stands(write: Write, home: Home) -> None:
 
     assert said("a") == "succeeded (try 1)"
     assert said("c") == "failed (try 1): ZeroDivisionError: division by zero"
-    assert said("d") == "could not run, because an upstream task failed: c failed"
+    assert said("d") == (
+        "could not run, because an upstream task failed: c failed; "
+        "needs c, which failed first: ZeroDivisionError: division by zero"
+    )
     runs.set_pool("gpu", 0, home=home)
     clear(run)
     assert why(run, "d")[0].state is TaskState.NONE

@@ -1,4 +1,4 @@
-"""Where state lives, and that no id leads out of it."""
+"""The folder of the state, which no id leads out of."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nbdag.home import Home, UnsafeIdError, find, without_secrets
 from nbdag.notebooks import read_text
 from nbdag.reports import report, write
 from nbdag.values import ValueStore
-from nbdag.writing import write_atomically
+from nbdag.writing import make_private_folder, write_atomically
 
 
 def test_state_is_stored_in_nbdag_home(tmp_path: Path) -> None:
@@ -131,3 +131,10 @@ def test_a_home_is_private_whatever_the_umask(tmp_path: Path, mask: int) -> None
 )
 def test_a_database_is_shown_without_its_passwords(url: str, shown: str) -> None:
     assert without_secrets(url) == shown
+
+
+def test_a_folder_in_a_file_system_without_new_folders_is_an_error() -> None:
+    if not Path("/proc/self").exists():
+        pytest.skip("this system has no /proc")
+    with pytest.raises(OSError, match="nope"):
+        make_private_folder(Path("/proc/nope/below"))

@@ -1,4 +1,4 @@
-"""What has moved among a DAG's latest runs, whoever moved it."""
+"""The changes among a DAG's latest runs, by whatever process."""
 
 from __future__ import annotations
 

@@ -6,18 +6,21 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import patience
 import pytest
 
 import nbdag
+import nbdag.store
 from nbdag import runs
 from nbdag.core.model.states import RunState
 from nbdag.home import Home
 from nbdag.page_urls import run_url, task_url
-from nbdag.runs.execution.notify import send
+from nbdag.runs.execution.notify import Notifier, send
 
 pytestmark = pytest.mark.usefixtures("in_process")
 Write = Callable[..., Path]
@@ -64,6 +67,7 @@ def test_an_unknown_function_of_the_notebook_is_the_reason(tmp_path: Path) -> No
     assert why == "no setup cell defines the function tel"
 
 
+@pytest.mark.slow
 def test_one_that_fails_is_a_note_and_the_run_succeeds(write: Write, home: Home) -> None:
     run = nbdag.run(write("%dag churn --on-success nosuchmodule:f", "%%task a\nx = 1"), home=home)
     assert run.state is RunState.SUCCESS
@@ -112,11 +116,12 @@ def service() -> Iterator[Heard]:
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "cell", "title", "message"),
     [
         ("--on-success", "%%task a\nx = 1", "churn: run {} succeeded", "churn: run {} succeeded"),
-        ("--on-failure", "%%task a\n1 / 0", "churn: run {} failed", "a failed"),
+        ("--attach html --on-failure", "%%task a\n1 / 0", "churn: run {} failed", "a failed"),
         (
             "--on-retry", "%%task a --retries 1 --retry-delay 0s\n1 / 0",
             "a of churn failed (try 1) and is retried", "run {}",
@@ -131,15 +136,21 @@ def test_a_service_is_notified_by_its_url(
         (title.format(run.id), message.format(run.id))
     ]
     assert runs.find_run(run.id, home=home).warnings == ()
+    attached = service.words[0]["attachments"]
+    assert [(each["filename"], each["mimetype"]) for each in attached] == (
+        [("churn-report.html", "text/html")] if "--attach" in option else []
+    )
+    assert all("ZeroDivisionError" in base64.b64decode(each["base64"]).decode() for each in attached)
 
 
+@pytest.mark.slow
 def test_a_service_that_refuses_is_a_note_without_its_password(write: Write, home: Home, service: Heard) -> None:
     service.status = 500
     run = nbdag.run(write(f"%dag churn --on-success {service.url}", "%%task a\nx = 1"), home=home)
     assert run.state is RunState.SUCCESS
     (note,) = runs.find_run(run.id, home=home).warnings
     assert (note.code, note.name) == ("NB415", "json")
-    assert note.message == "json was not notified of the success: apprise could not deliver it"
+    assert note.message == "json was not notified of the success: apprise could not deliver the notification"
 
 
 READER = (
@@ -151,6 +162,7 @@ READER = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("attach", "found"), [("--attach html", "True"), ("", "")])
 def test_a_function_may_read_the_report_and_the_link(
     write: Write, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attach: str, found: str
@@ -165,14 +177,6 @@ def test_a_function_may_read_the_report_and_the_link(
     assert run.warnings == ()
 
 
-def test_the_report_is_attached_for_a_service(write: Write, home: Home, service: Heard) -> None:
-    nbdag.run(write(f"%dag churn --on-failure {service.url} --attach html", "%%task a\n1 / 0"), home=home)
-    (heard,) = service.words
-    (attached,) = heard["attachments"]
-    assert (attached["filename"], attached["mimetype"]) == ("churn-report.html", "text/html")
-    assert "ZeroDivisionError" in base64.b64decode(attached["base64"]).decode()
-
-
 def test_a_question_has_a_link_to_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
     for base in ("http://localhost:8888/nbdag", "http://localhost:8888/nbdag/"):
         monkeypatch.setenv("NBDAG_URL", base)
@@ -182,3 +186,15 @@ def test_a_question_has_a_link_to_its_task(monkeypatch: pytest.MonkeyPatch) -> N
     for base in ("", "javascript:alert(1)", "localhost:8888"):
         monkeypatch.setenv("NBDAG_URL", base)
         assert (task_url("a", "r", "t"), run_url("a", "r")) == ("", "")
+
+
+def test_a_tracking_server_that_does_not_answer_delays_no_notification(home: Home) -> None:
+    silent, sent = threading.Event(), threading.Event()
+    with closing(nbdag.store.open(home)) as store, closing(Notifier(store, home)) as notifier:
+        for _ in range(8):
+            notifier._submit(silent.wait)
+        notifier._submit(sent.set)
+        try:
+            assert sent.wait(patience.LONG)
+        finally:
+            silent.set()

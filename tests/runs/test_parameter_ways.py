@@ -135,6 +135,7 @@ def test_values_arrive_unchanged(way: str, write: Callable[..., Path], home: Hom
     assert run.value("seen") == expected(given)
 
 
+@pytest.mark.slow
 def test_values_arrive_through_the_database_and_the_code_of_dag(write: Callable[..., Path], home: Home) -> None:
     body = "%%dag d\nPython(f'{mode.name}_{day.year}_{place.suffix[1:]}_{len(colours)}_{pair[0]}', 'z = 1')"
     path = write(CELL, "%load_ext nbdag", SEEN, body, name="d.ipynb")

@@ -7,11 +7,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import nbdag
 from nbdag import runs
 from nbdag.home import Home
 
 
+@pytest.mark.slow
 def test_a_notebook_goes_through_real_kernels_and_can_be_looked_into(write: Callable[..., Path], home: Home) -> None:
     path = write(
         "%%params\nn = 2",
@@ -64,6 +67,7 @@ def test_a_failed_task_shows_its_own_lines_wherever_it_is_looked_at(write: Calla
         ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_traceback_names_the_cell_of_the_file_or_the_task_that_code_has_made(
     write: Callable[..., Path], home: Home
 ) -> None:

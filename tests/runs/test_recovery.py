@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,44 +18,85 @@ import nbdag
 import nbdag.store
 from nbdag import runs
 from nbdag.core.model.states import RunState
+from nbdag.errors import NbdagError
+from nbdag.executors import Choice
 from nbdag.home import Home
 from nbdag.processes.identity import Process, is_alive, this_process
+from nbdag.runs.execution.recovery import Leftovers
 from nbdag.scheduler.dead_runs import HEARTBEAT_TIMEOUT, fail_dead_runs
 from nbdag.store.database import StoreReadOnlyError
 from nbdag.store.rows import NewInstance, NewRun, SchedulerRow
 
+# Forks a process for each line, which executes a run whose first task never ends.
 HANGS = """
-import pathlib, sys
-import nbdag, nbdag.executors.local
+import importlib, os, pathlib, pkgutil, signal, sys
+import nbdag, nbdag.executors.local, nbdag.runs, nbdag.scheduler, nbdag.store.store
+
+from nbdag.executors import Executor
 from nbdag.home import Home
 
-class Hangs:
-    def __init__(self, slots): self.slots = slots or 2
+class Hangs(Executor):
+    slots = 2
+    def __init__(self, slots): pass
     def start(self, on_result): pass
-    def submit(self, job): print("begun", flush=True)
+    def submit(self, job): print(os.getpid(), flush=True)
     def cancel(self, key): pass
     def stop(self): pass
+    def terminate_leftovers(self, notebook, mark): pass
 
 nbdag.executors.local.LocalExecutor = Hangs
-nbdag.run(sys.argv[1], home=Home(pathlib.Path(sys.argv[2])))
+for module in pkgutil.walk_packages(nbdag.runs.__path__, "nbdag.runs."):
+    importlib.import_module(module.name)
+for line in sys.stdin:
+    path, root = line.rstrip().split("\\t")
+    child = os.fork()
+    if not child:
+        nbdag.run(path, home=Home(pathlib.Path(root)))
+        os._exit(1)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
 """
 
 
+@pytest.fixture(scope="module")
+def hanging() -> Iterator[tuple[Callable[[Path, Home], int], Callable[[int], None]]]:
+    """Yield a function that executes a run in another process until a task runs, and one that kills the process."""
+    words = [sys.executable, "-c", HANGS]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdin is not None and parent.stdout is not None
+        given, said = parent.stdin, parent.stdout
+
+        def start(path: Path, home: Home) -> int:
+            given.write(f"{path}\t{home.root}\n")
+            given.flush()
+            return int(said.readline())
+
+        def kill(pid: int) -> None:
+            os.kill(pid, signal.SIGKILL)
+            assert said.readline() == "ended\n"
+
+        yield start, kill
+        given.close()
+
+
 @pytest.fixture
-def killed(write: Callable[..., Path], home: Home, tmp_path: Path) -> int:
+def killed(
+    hanging: tuple[Callable[[Path, Home], int], Callable[[int], None]],
+    write: Callable[..., Path],
+    home: Home,
+    tmp_path: Path,
+) -> int:
     """The process of a run, killed while the first of two tasks was running."""
     (tmp_path / "tell.py").write_text("def told(what): open('told', 'a').write(what['message'] + '\\n')")
     dag = "%dag churn --on-failure tell:told --on-success tell:told"
-    path = write(dag, "%%task a\nx = 1", "%%task b --after a\npass")
-    command = [sys.executable, "-c", HANGS, str(path), str(home.root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        assert runs.find_run(home=home).orphaned is None
-        process.send_signal(signal.SIGKILL)
-    return process.pid
+    start, kill = hanging
+    pid = start(write(dag, "%%task a\nx = 1", "%%task b --after a\npass"), home)
+    assert runs.find_run(home=home).orphaned is None
+    kill(pid)
+    return pid
 
 
+@pytest.mark.slow
 def test_questions_report_an_orphaned_run_and_change_nothing(killed: int, home: Home, tmp_path: Path) -> None:
     run = runs.find_run(home=home)
     assert run.state is RunState.RUNNING
@@ -75,6 +118,7 @@ def test_questions_report_an_orphaned_run_and_change_nothing(killed: int, home: 
     assert not (tmp_path / "told").exists()
 
 
+@pytest.mark.slow
 def test_following_an_orphaned_run_ends_with_its_explanation(killed: int, home: Home) -> None:
     events = list(runs.follow("latest", home=home))
     assert [(event.task, event.state.value) for event in events] == [
@@ -86,6 +130,7 @@ def test_following_an_orphaned_run_ends_with_its_explanation(killed: int, home: 
     assert runs.find_run(home=home).state is RunState.RUNNING
 
 
+@pytest.mark.slow
 def test_doctor_records_an_orphaned_run_as_failed_and_notifies_once(killed: int, home: Home, tmp_path: Path) -> None:
     found = [each for each in runs.doctor(home) if each.what == "recovery"]
     run = runs.find_run(home=home)
@@ -98,17 +143,20 @@ def test_doctor_records_an_orphaned_run_as_failed_and_notifies_once(killed: int,
     assert (tmp_path / "told").read_text() == f"{run.error}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_resume_continues_an_orphaned_run(killed: int, home: Home) -> None:
     assert runs.resume(home=home).state is RunState.SUCCESS
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_the_next_run_records_an_orphaned_run_as_failed(killed: int, home: Home, write: Callable[..., Path]) -> None:
     nbdag.run(write("%%task a\nx = 1", name="other.ipynb"), home=home)
     assert [run.state.value for run in runs.list_runs(home=home)] == ["success", "failed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "act",
     [
@@ -123,6 +171,7 @@ def test_an_action_recovers_the_run_that_it_changes(home: Home, act: Callable[[H
     assert [run.state for run in runs.list_runs(home=home) if run.orphaned or run.state is RunState.RUNNING] == []
 
 
+@pytest.mark.slow
 def test_an_orphaned_run_is_not_cancelled_but_failed(killed: int, home: Home) -> None:
     with pytest.raises(runs.RunEndedError, match="has already ended \\(failed\\)"):
         runs.cancel("latest", home=home)
@@ -209,9 +258,40 @@ def test_a_process_is_dead_if_it_is_missing_here_or_silent_elsewhere(
     row = store.create_run(new, [NewInstance(task="a", position=0)])
     if asked:
         store.request_cancel(row.id, 1000.0)
-    fail_dead_runs(store, 1000.0 + silent)
+    fail_dead_runs(store, 1000.0 + silent, home, lambda *attempt: None)
     assert store.run(row.id).state is state
     store.close()
+
+
+def test_the_processes_of_a_dead_scheduler_are_killed_on_the_hosts_of_its_executor(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[object] = []
+
+    def create(choice: Choice, slots: int) -> Any:
+        if choice.options["address"] == "tcp://gone:1":
+            raise NbdagError("nothing answers")
+        return SimpleNamespace(
+            terminate_leftovers=lambda *attempt: done.append((choice.options["address"], *attempt)),
+            stop=lambda: done.append("stopped"),
+        )
+
+    monkeypatch.setattr("nbdag.executors.create", create)
+    monkeypatch.setattr("nbdag.runs.execution.recovery.terminate_leftovers", lambda *attempt: done.append(attempt))
+    row = SchedulerRow(id="s", host="h", pid=1, birth="0", started=0.0, heartbeat=0.0)
+    own = Choice("dask", {"address": "tcp://own:1"})
+    attempt = (Path("1.ipynb"), "mark")
+    leftovers = Leftovers((own, create(own, 1)))
+    leftovers.terminate(row, *attempt)
+    for address in ("own", "other", "other", "gone", "gone"):
+        leftovers.terminate(replace(row, executor={"name": "dask", "address": f"tcp://{address}:1"}), *attempt)
+    leftovers.close()
+    assert done == [
+        attempt, ("tcp://own:1", *attempt), ("tcp://other:1", *attempt), ("tcp://other:1", *attempt), "stopped"
+    ]  # fmt: skip
+    assert [each.message for each in caplog.records] == [
+        "processes of an earlier attempt may still run: nothing answers"
+    ]
 
 
 def test_a_process_differs_from_a_later_process_with_its_pid() -> None:

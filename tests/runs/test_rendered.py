@@ -15,6 +15,7 @@ from nbdag.frontend.history import History
 from nbdag.home import Home
 
 
+@pytest.mark.slow
 def test_rendered_texts_are_kept_with_masked_secrets(
     write: Callable[..., Path], home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

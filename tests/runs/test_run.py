@@ -159,6 +159,8 @@ def test_ctrl_c_ends_what_runs_and_records_the_run_as_cancelled(write: Write, ho
     run = runs.find_run(home=home)
     assert run.state is RunState.CANCELLED
     assert [task.state.value for task in run] == ["failed", "skipped"]
+    assert run.task_counts == {"cancelled": 1, "skipped": 1}
+    assert runs.run_details(run.id, run.dag, home=home).entry.tasks == run.task_counts
     assert run["a"].error == "the attempt was terminated: the run was cancelled" and run["a"].ended is not None
     assert why(run, "b")[0].reasons == ("did not start: the run was cancelled",)
     assert why_not_started(run) == {("b", -1): "the run was cancelled"}
@@ -236,6 +238,7 @@ def test_a_run_as_json_has_the_promised_shape(write: Write, home: Home) -> None:
         "id", "map_index", "state", "tries", "started", "ended", "duration", "outputs", "warnings", "notebook", "error",
         "cached",
         "host",
+        "metrics",
         "chosen",
     }  # fmt: skip
     (output,) = task["outputs"]

@@ -12,6 +12,7 @@ import pytest
 from patience import LONG
 
 import nbdag
+from nbdag import runs
 from nbdag.home import Home
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -29,6 +30,7 @@ def program(source: str, home: Home) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_function_of_a_run_uses_the_names_of_the_run(write: Write, home: Home) -> None:
     nbdag.run(write("%%task a --out scale\nfactor = 2\ndef scale(x):\n    return x * factor\n"), home=home)
     printed = program(
@@ -43,6 +45,7 @@ def test_a_function_of_a_run_uses_the_names_of_the_run(write: Write, home: Home)
     assert printed == "20 20\nset() 100"
 
 
+@pytest.mark.slow
 def test_objects_of_one_task_have_one_class(write: Write, home: Home) -> None:
     nbdag.run(write("%%task a --out one two C\nclass C:\n    pass\none = C()\ntwo = C()\n"), home=home)
     printed = program(
@@ -54,3 +57,13 @@ def test_objects_of_one_task_have_one_class(write: Write, home: Home) -> None:
         home,
     )
     assert printed == "True False"
+
+
+def test_a_failed_task_is_loaded_with_what_its_cell_needs(write: Write, home: Home) -> None:
+    cells = ("%%params\nn = 2", "%%task rows\nrows = [1, n]", "%%task total\ntotal = rows[n + 5]")
+    run = nbdag.run(write(*cells), parameters={"n": 3}, home=home)
+    loaded = runs.load_task(run.dag, task="total", home=home)
+    assert (loaded.run, loaded.task.id, loaded.task.state.value) == (run.id, "total", "failed")
+    assert (loaded.inputs, loaded.outputs, loaded.missing) == ({"rows": [1, 3]}, {}, ())
+    assert loaded.parameters == {"n": 3}
+    assert list(loaded.sources) == ["rows"]

@@ -13,6 +13,7 @@ from patience import until
 from nbdag import runs
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.home import Home
+from nbdag.task_api.asset_facts import InletEvents
 
 DEPLOY = (
     "%%task train\naccuracy = 0.914",
@@ -58,6 +59,7 @@ def test_a_person_decides_whether_a_task_runs(
         runs.answer(run, "deploy", True)
 
 
+@pytest.mark.slow
 def test_only_approvers_may_answer_and_a_question_times_out(write: Callable[..., Path], home: Home) -> None:
     path = write("%%task deploy --approve 'Ship?' --approvers ann, bob --approve-timeout 3s\nx = 1")
     thread, ended = executed(path, home)
@@ -85,7 +87,7 @@ def test_a_task_waits_for_a_file_without_a_process(write: Callable[..., Path], h
     assert ended[0]["load"].tries == 1
 
 
-def test_facts_outlive_a_try_and_a_run(write: Callable[..., Path], home: Home) -> None:
+def test_facts_outlive_a_try_and_a_run(write: Callable[..., Path], home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(
         "%%task load --retries 1 --retry-delay 0s --out seen\n"
         "import nbdag\n"
@@ -95,7 +97,21 @@ def test_facts_outlive_a_try_and_a_run(write: Callable[..., Path], home: Home) -
         "if not seen[0]: raise ValueError('first try')"
     )
     assert runs.run(path, home=home).value("seen") == ({"cursor": 1}, {"runs": 1})
-    assert runs.run(path, home=home).value("seen") == ({"cursor": 1}, {"runs": 3})
+    run = runs.run(path, home=home)
+    assert run.value("seen") == ({"cursor": 1}, {"runs": 3})
+    # As `wait_for(dag=…)` asks in a task of another pipeline.
+    monkeypatch.setenv("NBDAG_HOME", str(home.root))
+    assert runs.has_succeeded(run.dag, run.created)
+    assert not runs.has_succeeded(run.dag, run.created + 1)
+
+
+def test_a_task_gets_the_events_of_an_asset_with_airflows_names(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBDAG_HOME", str(home.root))
+    for rows in (1, 2):
+        runs.emit_asset("s3://lake/orders", extra={"rows": rows}, home=home)
+    events = InletEvents()
+    assert [each.extra for each in events["s3://lake/orders"]] == [{"rows": 1}, {"rows": 2}]
+    assert events["s3://lake/others"] == runs.events_for_task("s3://lake/others") == []
 
 
 @pytest.mark.parametrize(
@@ -103,8 +119,9 @@ def test_facts_outlive_a_try_and_a_run(write: Callable[..., Path], home: Home) -
     [
         ("nbdag.state['x'] = object()", "nbdag.state cannot keep 'x': Object of type object is not JSON serializable"),
         ("nbdag.state['x'] = 'y' * 2_000_000", "more than 1 MB; write a file and keep its path"),
+        ("nbdag.wait_for(dag='chrun')", "no pipeline 'chrun' to wait for: it is not deployed, and it has not run"),
         ("nbdag.wait_for()", "wait_for needs one condition"),
-        ("nbdag.wait_for(3)", "wait_for got a int; pass a path"),
+        ("nbdag.wait_for(3)", "wait_for got 3; pass a path"),
         ("nbdag.wait_for('x', poll='soon')", "wait_for got poll='soon', which is not a duration"),
         ("from datetime import datetime\nnbdag.wait_for(datetime(2030, 1, 1))", "which has no time zone"),
     ],
@@ -135,6 +152,7 @@ def test_a_task_that_is_cleared_or_cancelled_while_it_waits_ends_its_attempt(
         runs.answer(again.run, "deploy", True, home=home)
 
 
+@pytest.mark.slow
 def test_a_timeout_limits_the_wait_and_each_poll_may_use_files(write: Callable[..., Path], home: Home) -> None:
     path = write(
         "%%task load --timeout 4s\nimport nbdag\nopen('config.json').read()\nnbdag.wait_for('orders.csv', poll='1s')"

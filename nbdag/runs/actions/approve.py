@@ -26,7 +26,7 @@ from .clear import Cleared, change_run, is_wanted, wanted_instances
 
 @error
 class NoQuestionError(NbdagError):
-    """No task of these asks for approval."""
+    """None of these tasks asks for approval."""
 
     dag: str
     run: str
@@ -58,7 +58,7 @@ class Question:
     text: str
     asked: datetime
     url: str  # where the page shows the question; "" if the page's address is unknown
-    until: datetime | None  # the task fails if nobody has answered by then; None: it waits for ever
+    until: datetime | None  # the task fails if nobody has answered by then; None: no time limit
 
     def to_dict(self) -> dict[str, Any]:
         """Return the question as `approve -o json` prints it."""
@@ -95,7 +95,7 @@ def answer(
     dag: str | None = None,
     home: Home | None = None,
 ) -> Cleared:
-    """Answer the question of a task: yes runs it, no skips it. Return the run, as `clear` does.
+    """Answer the question of a task: yes runs the task, no skips the task. Return the run, as `clear` does.
 
     `by` is the name of the person; None: the user of this process. Raise `NoQuestionError` or `NotApproverError`.
     """

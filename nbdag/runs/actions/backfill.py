@@ -1,9 +1,9 @@
 """`backfill`: create runs for past ticks of a schedule.
 
-Each tick between two dates gets a run if it has none. With `reprocess`, ticks whose latest run failed, or has ended,
-get another run. Ticks outside the schedule's start and end dates are ignored. Earlier runs are kept. A DAG can have one
-backfill at a time, with a separate limit on running runs. A live scheduler executes the runs; without a live scheduler,
-this process executes them.
+Each tick between two dates gets a run if it has none. With `reprocess`, a tick also gets a run if its latest run has
+failed, or has ended. Ticks outside the schedule's start and end dates are ignored. Earlier runs are kept. A DAG can
+have one backfill at a time, with a separate limit on running runs. A live scheduler executes the runs; without a live
+scheduler, this process executes them.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def backfill(
         if dry_run or not wanted:
             return Backfill(dag=dag, ticks=tuple(ticks))
         lent = {each.date: planner.borrowed(each.date) for each in wanted}
-        fail_orphans(store, here)  # because of an orphaned run, an earlier backfill would stay unfinished
+        fail_orphans(store, here)  # otherwise an orphaned run would keep an earlier backfill unfinished
         rows = store.backfills.create(
             dag,
             [planner.new(each, lent[each.date]) for each in wanted],
@@ -208,7 +208,7 @@ class _Planner:
         return found
 
     def borrowed(self, date: datetime) -> tuple[Mapping[str, int], tuple[Note, ...]]:
-        """Return, by task, the runs whose values a partial run for this tick borrows, and notes about these runs."""
+        """Return the runs (key: task) from which a partial run for this tick borrows values, and notes about them."""
         if not self.choice.partial:
             return {}, ()
         earlier = self.earlier.get(date.timestamp(), [])

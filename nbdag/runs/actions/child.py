@@ -1,7 +1,8 @@
-"""Start runs of other notebooks from a task: the code that the operators `notebook` and `trigger` call.
+"""Start and find runs of other notebooks from a task.
 
-A task calls these functions in its kernel. They use the home of the task's run, whatever the working directory of the
-kernel is. A child run is an ordinary run: it has its own report, tasks and values, and `nbdag runs` lists it.
+The operators `notebook` and `trigger`, and `wait_for`, call these functions in the kernel of a task. The functions use
+the home of the task's run, not that of the kernel's working directory. A child run is an ordinary run: it has its own
+report, tasks and values, and `nbdag runs` lists it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from ...core.cells.header import Header
 from ...core.cells.header import format as format_header
 from ...core.model import text
 from ...core.model.states import RUN_FINISHED, RunState, TaskState
+from ...core.options.option_types import nearest
 from ...errors import NbdagError, error
 from ...home import Home, find, the_home
 from ...operators.bodies.calls import Piece, filled
@@ -28,14 +31,30 @@ from ...task_api.context import DagRun, current
 from ...task_api.waiting import Postponed
 from ..creation.prepare import plain_parameters
 from ..execution.foreground import run
-from ..queries.deployments import live_scheduler, open_store_and_dag
+from ..queries.assets import AssetVersion, UnknownAssetError, asset_events
+from ..queries.deployments import list_dags, live_scheduler, open_store_and_dag
 from ..queries.pinned import pinned_text
 from ..queries.records import Run
-from ..queries.runs import UnknownRunError, find_run
+from ..queries.runs import UnknownRunError, find_run, list_runs
 from .deploy import trigger
 
 NO_TASK = "NB107"
 _POLL = 0.2  # seconds between two checks of a run that a scheduler executes
+
+
+@error
+class NoPipelineError(NbdagError):
+    """A task waits for a run of a pipeline that does not exist."""
+
+    dag: str
+    known: tuple[str, ...]
+    template = "no pipeline {dag!r} to wait for: it is not deployed, and it has not run{hint}"
+
+    @property
+    def hint(self) -> str:
+        """A deployed pipeline with a similar name."""
+        near = nearest(self.dag, self.known)
+        return f"; did you mean {near!r}?" if near else ""
 
 
 @error
@@ -82,14 +101,14 @@ class NoSchedulerError(NbdagError):
 def run_child(
     pipeline: tuple[Piece, ...], *, out: tuple[str, ...] = (), jobs: int | None = None, parameters: Mapping[str, Any]
 ) -> Any:
-    """Run a notebook, or a deployed pipeline, wait until it ends, and return its values of the names in `out`.
+    """Run a notebook or a deployed pipeline until it ends, and return the run's values of the names in `out`.
 
-    The result is one value, a tuple of several, or None without names. Raise `ChildRunError` if the run does not
-    succeed.
+    For one name, the result is its value; for several names, a tuple; for no name, None. Raise `ChildRunError` if the
+    run does not succeed.
     """
     home = _home()
     name = filled(pipeline, what="the notebook")
-    if name.endswith(".ipynb"):
+    if notebooks.is_notebook(name):
         path = Path(name).expanduser()
         made = run(path, parameters=parameters, jobs=jobs, home=home, built=_with_a_task(path, out))
     else:
@@ -102,12 +121,11 @@ def run_child(
 def trigger_child(
     pipeline: tuple[Piece, ...], *, wait: bool = False, poke: float = 60.0, parameters: Mapping[str, Any]
 ) -> str:
-    """Trigger a run of a deployed pipeline and return its id; with `wait`, once it has succeeded.
+    """Trigger a run of a deployed pipeline and return the run's id; with `wait`, wait until the run has succeeded.
 
-    An attempt triggers only one run: another call in the same attempt uses the run of the first call. While the run is
-    not finished, `wait` ends the attempt until the next poll, in `poke` seconds, by raising `Postponed`: the run may
-    need the task's slot. Raise `ChildRunError` if the run does not succeed, and `NoSchedulerError` if no process
-    executes it.
+    An attempt triggers only one run: another call in the same attempt uses the run of the first call. With `wait`, an
+    unfinished run raises `Postponed`. This ends the attempt until the next poll, in `poke` seconds, because the run may
+    need the task's slot. Raise `ChildRunError` if the run fails, and `NoSchedulerError` if no process executes it.
     """
     home, dag = _home(), filled(pipeline, what="the pipeline")
     attempt = current()
@@ -136,8 +154,28 @@ def trigger_child(
     return made.id
 
 
+def has_succeeded(dag: str, since: float) -> bool:
+    """Return whether a run that a pipeline created at or after a time has succeeded. Raise `NoPipelineError`."""
+    home = _home()
+    if any(each.created >= since for each in list_runs(dag, RunState.SUCCESS, tasks=(), details=False, home=home)):
+        return True
+    if not list_runs(dag, limit=1, tasks=(), details=False, home=home):
+        known = tuple(each.id for each in list_dags(home=home))
+        if dag not in known:
+            raise NoPipelineError(dag, known)
+    return False
+
+
+def events_for_task(asset: str) -> list[AssetVersion]:
+    """Return all events of an asset, the oldest first."""
+    try:
+        return asset_events(asset, limit=None, home=_home())[::-1]
+    except UnknownAssetError:
+        return []
+
+
 def _home() -> Home | None:
-    """Return the home of the task's run, or None in the live notebook, which uses the home of its folder."""
+    """Return the home of the task's run; None in the live notebook, for the home of the working directory."""
     root = current().home
     return None if root is None else find(environ={**os.environ, "NBDAG_HOME": root})
 
@@ -152,13 +190,14 @@ def _name_for(of: DagRun) -> str:
 def _run_deployed(dag: str, parameters: Mapping[str, Any], jobs: int | None, home: Home | None) -> Run:
     """Execute the deployed version of a pipeline in this process.
 
-    A scheduler does not take part, because this task may hold the last of its slots.
+    No scheduler executes this run, because this task may hold the last slot of the scheduler.
     """
     here = the_home(home)
     with open_store_and_dag(here, dag) as (_, row):
         source = pinned_text(here, row.digest, row.path)
     built = build(source, name=row.path, cwd=Path(row.cwd), parameters=plain_parameters(parameters))
-    return run(row.path, parameters=parameters, jobs=jobs, cwd=row.cwd, home=here, built=built)
+    version = replace(built, deployed=True)
+    return run(row.path, parameters=parameters, jobs=jobs, cwd=row.cwd, home=here, built=version)
 
 
 def _with_a_task(path: Path, out: tuple[str, ...]) -> BuiltNotebook | None:

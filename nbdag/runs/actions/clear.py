@@ -2,8 +2,8 @@
 
 Clearing resets finished tasks to the state `none`. Earlier attempts are kept, and the count of retries restarts at
 zero. A running task is terminated first (`restarting`). A run that has ended is queued again, with its pinned notebook
-or with the deployed version, and waits for a scheduler or for `resume`. Marking sets a task's state without an attempt;
-tasks that the task has blocked can then run. If the run is running, its owner continues with the changed states.
+or with the deployed version, and waits for a scheduler or for `resume`. Marking sets the state of a task without an
+attempt, so tasks that waited for this task can run. If the run is running, its owner uses the changed states.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ... import notebooks
@@ -25,6 +26,7 @@ from ...errors import NbdagError, error
 from ...home import Home
 from ...scheduler import new_instance
 from ...scheduler.run_step import given_up
+from ...storage.pinned_files import pack
 from ...store.rows import Change, InstanceRow, NewInstance, RunRow
 from ..creation.build import pin_built
 from ..creation.prepare import record_parameters
@@ -65,8 +67,8 @@ class Cleared:
     run: Run
     tasks: tuple[str, ...]  # the changed tasks (`train`, or `train[3]` for an instance), in notebook order
     restarting: tuple[str, ...] = ()  # tasks among `tasks` that were running, and are terminated first
-    again: tuple[str, ...] = ()  # further tasks, downstream of marked tasks, that were cleared to run again
-    queued_again: bool = False  # whether the run had ended, so that it was queued again
+    again: tuple[str, ...] = ()  # tasks downstream of marked tasks; these tasks were cleared
+    queued_again: bool = False  # whether the run was queued again, because it had ended
     owner: str = ""  # describes the process that owns the run; "" if no process owns it
     edited: str = ""  # one sentence if cells of these tasks were edited after the run's notebook was pinned; else ""
 
@@ -97,7 +99,7 @@ def clear(
 
     `upstream` and `downstream` add all tasks upstream and downstream of the named tasks. `only_failed` limits the
     selection to tasks that failed, or could not run because an upstream task failed. `deployed` switches the run to the
-    version of the notebook that is deployed now. `dry_run` changes nothing.
+    deployed version of the notebook. With `dry_run`, nothing is changed.
     """
     selection = Selection(tasks, upstream, downstream, _FAILED if only_failed else None)
 
@@ -107,7 +109,7 @@ def clear(
             digest, dag = pin_built(here, source, row.path, row.cwd, row.parameters, row.kernel)
             before = pinned_dag(here, row.digest, row.path).parameters
             lost = {name: value for name, value in row.parameters.items() if name in before or name in dag.parameters}
-            # Checked again, because the parameters were checked by the rules of the run's previous notebook.
+            # Check the parameters again, because the deployed notebook may have other rules than the previous one.
             record_parameters(dag, lost)
             change, chosen = clearing(store, dag, replace(row, digest=digest), selection)
             return replace(change, built=dag.built), chosen
@@ -118,10 +120,10 @@ def clear(
 
 
 def edited_since(run: Run, tasks: Iterable[str] = ()) -> str:
-    """Return one sentence about edits of the notebook that a run does not execute, or "" if nothing was edited.
+    """Return one sentence about edits of the notebook since it was pinned for a run; "" if nothing was edited.
 
-    A run executes its pinned notebook. Only edits in the cells of these tasks (default: all tasks that did not
-    succeed), in setup and in parameters cells count.
+    Only edits in setup cells, in parameters cells and in the cells of `tasks` count (default: all tasks that did not
+    succeed).
     """
     if run.source is None:
         return ""
@@ -136,17 +138,30 @@ def edited_since(run: Run, tasks: Iterable[str] = ()) -> str:
         return ""
     gone = {source for source in before if source not in now}
     edited = [
-        task for task in dict.fromkeys(names) if task in dag.tasks and dag.cells[dag.tasks[task].cell].source in gone
+        task
+        for task in dict.fromkeys(names)
+        if task in dag.tasks and any(cell.source in gone for cell in dag.cells_of(task))
     ]
     shared = any(cell.source in gone for cell in dag.cells if cell.kind in (CellKind.SETUP, CellKind.PARAMETERS))
-    if not (edited or shared):
+    pinned_anew = _files_changed(dag, run.source.parent)
+    if not (edited or shared or pinned_anew):
         return ""
     first = next((task for task in dag.tasks if task in (edited or names)), "")
-    what = [*edited, *(["setup"] if shared else [])]
+    what = [*edited, *(["setup"] if shared else []), *(["a pinned file"] if pinned_anew else [])]
     return (
         f"run {run.id} executes the version of the notebook with which it was created, but {text.join_names(what)} "
         f"was edited since; to execute the new code: `nbdag run {run.source}{f' --from {first}' if first else ''}`"
     )
+
+
+def _files_changed(dag: Dag, folder: Path) -> bool:
+    """Return whether the files that are pinned with a version differ from those in the notebook's folder."""
+    if not dag.pinned_files:
+        return False
+    try:
+        return pack(folder, dag.options.with_)[0] != dag.pinned_files
+    except NbdagError:  # a file is missing now
+        return True
 
 
 def _code(content: bytes, name: str) -> set[str]:
@@ -247,7 +262,7 @@ def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple
 def _marking(
     store: Store, dag: Dag, row: RunRow, tasks: Sequence[str], to: TaskState
 ) -> tuple[Change, list[InstanceRow], list[InstanceRow]]:
-    """Return the change that marks tasks, the current rows of these tasks, and those of the tasks that run again."""
+    """Return (the change that marks tasks, current rows of the marked tasks, current rows of the cleared tasks)."""
     instances = store.instances([row.id])[row.id]
     wanted = wanted_instances(row, dag, instances, tasks)
     chosen = [each for each in instances if is_wanted(each, wanted) and each.state is not to]
@@ -269,7 +284,7 @@ def _marking(
 def _given_up(
     store: Store, row: RunRow, chosen: Iterable[InstanceRow], at: float, why: str
 ) -> list[tuple[InstanceRow, Result]]:
-    """Return the outcomes of attempts that wait for their next poll, and that a change of their task ends."""
+    """Return the outcomes of the attempts that end because their tasks are changed while they wait for a poll."""
     waiting = [each for each in chosen if each.state is TaskState.UP_FOR_RESCHEDULE]
     if not waiting:
         return []
@@ -299,9 +314,11 @@ def _cleared(each: InstanceRow) -> InstanceRow:
 def _queued_again(row: RunRow) -> RunRow:
     if row.state not in RUN_FINISHED:
         return row
+    end = {name: getattr(row, name) for name in ("started", "ended", "error", "cancel_asked")}
     return replace(
         row,
         state=move(row.state, RunState.QUEUED, by_user=True),
+        earlier=(*(row.earlier or ()), {"state": row.state.value, **end}),
         started=None,
         ended=None,
         error=None,
@@ -360,7 +377,7 @@ def change_run(
     *,
     dry_run: bool = False,
 ) -> Cleared:
-    """Change a run by `step`, which is repeated if another process saves first. Raise `RunBusyError`."""
+    """Change a run by `step`; call `step` again if another process has saved first. Raise `RunBusyError`."""
     here = home_of(run, home)
     with open_recovered_store(here) as store:
         if store is None:

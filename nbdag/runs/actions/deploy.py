@@ -8,18 +8,20 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any
 
+from ... import environments, notebooks
 from ... import store as stores
 from ...building import BuiltNotebook
 from ...core.schedule.assets import located
 from ...core.schedule.timetable import Timetable
 from ...home import Home, the_home
 from ...scheduler import instances_of, new_run, next_date, timetable_of
+from ...storage import pinned_files
 from ...store.rows import DagRow
 from ..creation.build import pin_built
 from ..creation.plan import pool_notes
-from ..creation.prepare import digest_of, new_name, plain_parameters, prepare, record_parameters
+from ..creation.prepare import Prepared, digest_of, new_name, plain_parameters, prepare, record_parameters
 from ..queries.deployments import Deployed, open_store_and_dag, read_deployments
-from ..queries.pinned import pin, pinned_dag
+from ..queries.pinned import pin, pin_archive, pinned_dag
 from ..queries.records import Run
 from ..queries.runs import read_runs
 
@@ -33,13 +35,14 @@ def deploy(
 ) -> Deployed:
     """Pin the current version of a notebook and activate its schedule. Another deployment adds another version.
 
-    The notebook is pinned as the user wrote it: each run builds the tasks of the %%dag cell again, and `deploy` builds
-    them only to check them. For `built`, see `run`. An `NbdagError` is raised if the notebook could not run. An
-    unchanged schedule continues from its last tick, and a paused DAG stays paused.
+    The notebook is pinned as the user wrote it. Each run builds the tasks of the %%dag cell again; `deploy` builds them
+    only to check them. For `built`, see `run`. An `NbdagError` is raised if the notebook could not run. An unchanged
+    schedule continues from its last tick, and a paused DAG stays paused.
     """
     here = the_home(home)
     prepared = prepare(notebook, cwd=cwd, built=built)
-    digest = digest_of(prepared.source)
+    source = pin_all(here, prepared)
+    digest = digest_of(source)
     dag, options = prepared.dag, prepared.dag.options
     timetable = Timetable.of(options)
     now = datetime.now(UTC)
@@ -47,11 +50,12 @@ def deploy(
     try:
         for _ in pool_notes(store.pools(), prepared):
             pass  # the loop raises an error if a pool is too small; notes about missing pools are not shown here
-        pin(here, digest, prepared.source)
+        pin(here, digest, source, prepared.path.name, len(dag.tasks))
         before = store.deployments.get(dag.id)
         row = DagRow(
             id=dag.id,
             digest=digest,
+            source=digest_of(prepared.file),
             path=str(prepared.path),
             cwd=str(prepared.cwd),
             deployed=now.timestamp(),
@@ -70,11 +74,12 @@ def deploy(
             description=options.description,
         )
         needs = () if timetable.condition is None else timetable.condition.located(row.cwd).assets
-        produces = {
-            task.id: [located(asset, row.cwd) for asset in task.options.produces] for task in dag.tasks.values()
-        }
-        store.deployments.put(_live(row, before, now), now.timestamp(), needs=needs, produces=produces)
-        return read_deployments(store, [dag.id])[0]
+        produces, reads = (
+            {task.id: [located(asset, row.cwd) for asset in getattr(task.options, name)] for task in dag.tasks.values()}
+            for name in ("produces", "consumes")
+        )
+        store.deployments.put(_live(row, before, now), now.timestamp(), needs=needs, produces=produces, reads=reads)
+        return replace(read_deployments(store, [dag.id])[0], is_first=before is None)
     finally:
         store.close()
 
@@ -121,7 +126,7 @@ def trigger(
     `name` is the id of the run (default: an id from the current time).
     `logical_date` is the time that the run is for (default: now), and determines the run's data interval. A date
     without a time zone is in the schedule's zone. With `cache=False`, tasks with --cache are executed even if
-    unchanged. A parameter that the parameters cell does not set is an error, unless `allow_unknown` is set.
+    unchanged. Without `allow_unknown`, a parameter that the parameters cell does not set is an error.
     """
     here = the_home(home)
     with open_store_and_dag(here, dag, to_change=True) as (store, row):
@@ -141,6 +146,21 @@ def trigger(
         new = new_run(row, name=name or new_name(now), kind="manual", at=now, date=end, start=start)
         made = replace(new, parameters=values, notes=notes, cache=cache)
         return read_runs(store, here, [store.create_run(made, instances_of(notebook))])[0]
+
+
+def pin_all(home: Home, prepared: Prepared) -> bytes:
+    """Pin the files of %dag --with and the packages of --requires. Return the notebook with a record of the pins.
+
+    Raises `PinError`, or the errors of `environments.locked`.
+    """
+    options, pins = prepared.dag.options, {}
+    if options.with_:
+        pins["files"], archive = pinned_files.pack(prepared.cwd, options.with_)
+        pin_archive(home, pins["files"], archive)
+    if options.requires:
+        pins["packages"] = environments.locked(options.requires, prepared.cwd)
+        environments.ensure(pins["packages"])  # so the first run does not wait for the environment
+    return notebooks.with_pins(prepared.source, pins, name=prepared.path.name)
 
 
 def _live(row: DagRow, before: DagRow | None, now: datetime) -> DagRow:

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 from ... import executors
 from ...core.model.text import join_names, plural
+from ...core.options.option_types import write_resource
+from ...core.planning.resources import rounded
 from ...errors import NbdagError
 from ...executors import Choice
+from ...executors.host_resources import offered_here
 from ...home import Home, the_home
 from ..execution.recovery import recover
 from ..queries.monitoring.health import Finding, health
@@ -27,6 +30,7 @@ def doctor(home: Home | None = None, *, executor: Choice | None = None) -> Itera
         recovered = []
     yield from health(home)
     yield from recovered
+    yield _resources()
     if executor is not None:
         yield from _hosts(executor, home)
 
@@ -40,6 +44,18 @@ def stop_servers() -> None:
             server_registry.stop(server.key)
 
 
+def _resources() -> Finding:
+    """Return what this host offers to tasks with --resources."""
+    try:
+        offered = offered_here()
+    except NbdagError as error:
+        return Finding(what="resources", level="problem", said=str(error))
+    shown = [write_resource((name, rounded(name, amount))) for name, amount in offered.items()]
+    return Finding(
+        what="resources", level="ok", said=f"{', '.join(shown)}; NBDAG_RESOURCES declares others, such as gpu=1"
+    )
+
+
 def _hosts(executor: Choice, home: Home | None) -> Iterator[Finding]:
     """Check the hosts of a cluster: versions, slots, load, and access to the storage."""
     try:
@@ -48,6 +64,9 @@ def _hosts(executor: Choice, home: Home | None) -> Iterator[Finding]:
     except NbdagError as error:
         yield Finding(what="cluster", level="problem", said=str(error))
         return
+    if found is None and executor.name != "local":
+        said = f"{executor.name} without an address: each run starts a cluster on this machine"
+        yield Finding(what="cluster", level="ok", said=said)
     if found == []:
         yield Finding(what="cluster", level="problem", said="the cluster has no worker; start some with `dask worker`")
     for host in found or ():

@@ -7,6 +7,8 @@ oldest running attempt, are kept too: a running attempt may have stored a file t
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence, Set
@@ -15,17 +17,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ... import environments
 from ...core.model.text import join_names
 from ...home import Home, the_home, without_secrets
 from ...storage import StoredFile, files_at
 from ...storage.folders import KEPT
 from ...storage.owners import other_owners
+from ...storage.pinned_files import FOLDER
+from ...storage.remote import USED
 from ..execution.recovery import open_recovered_store
+from ..queries.pinned import PinnedNotebookMissingError, pinned_text
 
 if TYPE_CHECKING:
     from ...store.rows import RunRow
     from ...store.store import Store
 
+_PINNED = re.compile(rb'"files":\s*"([0-9a-f]+)"')  # finds the digest of pinned files in a pinned notebook
 GRACE = 3600.0  # age in seconds below which a file is never deleted
 
 
@@ -38,6 +45,9 @@ class Cleaned:
     newest: datetime | None = None  # end of the run that ended last
     values: int = 0  # number of value files
     notebooks: int = 0  # number of pinned notebooks
+    files: int = 0  # number of archives of pinned files
+    environments: int = 0  # number of environments of --requires, of all projects of the user
+    views: int = 0  # number of stored views of pinned notebooks, such as the layout of a graph
     folders: int = 0  # number of run folders, which hold the report and the notebooks and logs of attempts
     bytes: int = 0  # total size of these files
     kept: str = ""  # sentence that says why no file of the storage was deleted; "" if the files were checked
@@ -70,15 +80,18 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
         deleted = [] if keep is None else _delete_records(store, keep, dry_run)
         oldest_start = store.maintenance.earliest_running()
         values, notebooks, runs = store.maintenance.files_in_use(without={row.id for row in deleted})
-    # Values of the storage are described there; reading the descriptions does not download the values.
+    # The storage has a description of each value; only these descriptions are read.
     values = ValueStore(here.remote_values or str(here.values)).in_use(values)
     newest = min(time.time(), oldest_start or time.time()) - GRACE
     kept = _why_kept(here)
     if kept and here.remote is None:
         return Cleaned(**_about(deleted), kept=kept)
+    archives = _pinned_files_in_use(here, notebooks)
     unneeded = {
+        "files": [path for path in (here.files / FOLDER).glob("*") if path.name.partition(".")[0] not in archives],
         "values": [path for path in _files(here.values, 2) if path.name.partition(".")[0] not in values],
         "notebooks": [path for path in _files(here.files / "notebooks", 1) if path.stem not in notebooks],
+        "views": [path for path in _files(here.files / "views", 1) if path.name.partition(".")[0] not in notebooks],
         "folders": [path for path in _folders(here.files / "runs") if (path.parent.name, path.name) not in runs],
     }
     counts: dict[str, Any] = {}
@@ -93,14 +106,15 @@ def gc(keep: float | None = None, *, dry_run: bool = False, home: Home | None = 
             else:
                 counts[kind] -= 1
     if here.remote is not None:
-        stored = {} if kept else _unneeded_in_storage(here.remote, values, notebooks, runs, newest)
+        stored = {} if kept else _unneeded_in_storage(here.remote, values, notebooks, archives, runs, newest)
         # The home has copies of some of these files, which are not counted twice.
         counts = {kind: len({_unit(each.name) for each in found}) for kind, found in stored.items()}
         stored["copies"] = [each for each in files_at(here.remote).files("folders") if each.modified < newest - KEPT]
         size = sum(each.size for found in stored.values() for each in found)
         if not dry_run:
             files_at(here.remote).delete(each.name for found in stored.values() for each in found)
-    return Cleaned(**_about(deleted), bytes=size, kept=kept, **counts)
+    unused = environments.prune(dry_run=dry_run)
+    return Cleaned(**_about(deleted), bytes=size, kept=kept, environments=unused, **counts)
 
 
 def _why_kept(home: Home) -> str:
@@ -116,20 +130,22 @@ def _why_kept(home: Home) -> str:
 
 
 def _unneeded_in_storage(
-    url: str, values: Set[str], notebooks: Set[str], runs: Set[tuple[str, str]], newest: float
+    url: str, values: Set[str], notebooks: Set[str], archives: Set[str], runs: Set[tuple[str, str]], newest: float
 ) -> dict[str, list[StoredFile]]:
     """Return the files in the storage that no run needs and that are older than `newest`, by the kind of file."""
 
     def is_needed(name: str) -> bool:
         kind, _, rest = name.partition("/")
         if kind == "values":
-            return rest.rpartition("/")[2] in values
+            return _unit(rest).rpartition("/")[2] in values
+        if kind == FOLDER:
+            return rest.removesuffix(".tar") in archives
         if kind == "notebooks":
             return rest.removesuffix(".ipynb") in notebooks
         return tuple(rest.split("/")[:2]) in runs
 
     found: dict[str, list[StoredFile]] = {}
-    for kind, folder in (("values", "values"), ("notebooks", "notebooks"), ("folders", "runs")):
+    for kind, folder in (("values", "values"), ("notebooks", "notebooks"), ("files", FOLDER), ("folders", "runs")):
         files = [each for each in files_at(url).files(folder) if not is_needed(each.name)]
         # A run's folder is kept as a whole, so that its files disappear together.
         fresh = {_unit(each.name) for each in files if each.modified >= newest}
@@ -138,8 +154,8 @@ def _unneeded_in_storage(
 
 
 def _unit(name: str) -> str:
-    """Return what is deleted together with a file in the storage: the folder of its run, or only the file."""
-    return "/".join(name.split("/")[:3])
+    """Return what is deleted together with a file: the run's folder, the value of a record of use, or only the file."""
+    return "/".join(name.split("/")[:3]).removesuffix(USED)
 
 
 def _delete_records(store: Store, keep: float, dry_run: bool) -> list[RunRow]:
@@ -156,6 +172,17 @@ def _about(rows: Sequence[RunRow]) -> dict[str, Any]:
     ended = [datetime.fromtimestamp(row.ended, UTC) for row in rows if row.ended is not None]
     found = {"runs": tuple(row.name for row in rows)}
     return {**found, "oldest": min(ended), "newest": max(ended)} if ended else found
+
+
+def _pinned_files_in_use(home: Home, notebooks: Set[str]) -> set[str]:
+    """Return the digests of the pinned files that these pinned notebooks use."""
+    found: set[str] = set()
+    for digest in notebooks:
+        # A notebook that is missing pins nothing. If the storage does not answer, nothing is deleted.
+        with contextlib.suppress(PinnedNotebookMissingError):
+            # The text is searched, because a notebook that a later nbdag cannot read still pins its files.
+            found.update(map(bytes.decode, _PINNED.findall(pinned_text(home, digest, digest))))
+    return found
 
 
 def _files(root: Path, depth: int) -> Iterator[Path]:
@@ -184,8 +211,7 @@ def _size(path: Path) -> int:
 def _remove(path: Path, newest: float) -> bool:
     """Delete a file or folder, unless it was used after `newest`; return whether it was deleted.
 
-    The file is renamed first. So a task that needs the value at the same time either finds the whole file, or stores
-    the value again.
+    The file is renamed first. So a task that needs the value meanwhile finds the whole file, or stores the value again.
     """
     aside = path.with_name(f".{path.name}.gone")
     try:

@@ -16,6 +16,7 @@ from ...errors import NbdagError, error
 from ...executors import Choice
 from ...home import Home
 from ...secrets.parameters import check_available
+from ...storage.owners import has_files
 from ..execution.foreground import execute_runs
 from ..execution.recovery import recover
 from ..queries.liveness import owner_of
@@ -55,8 +56,22 @@ class RunSucceededError(NbdagError):
         return text.run_selector(self.run, self.dag)
 
 
+@error
+class RunElsewhereError(NbdagError):
+    """The files of a run are in another home than this process uses."""
+
+    run: str
+    folder: str
+    template = (
+        "the values of run {run} are not in {folder}; continue the run on the host that created it, or give all hosts "
+        "that share this database the same NBDAG_HOME or NBDAG_STORAGE"
+    )
+
+
 def requeue(run: Run | str, *, dag: str | None = None, home: Home | None = None) -> tuple[Run, str]:
-    """Reset what did not succeed in a run that no other process owns, so that a scheduler or `resume` continues it.
+    """Reset the unsuccessful tasks of a run that no other process owns, so that the run can continue.
+
+    A scheduler or `resume` continues the run.
 
     Return the run, and a description of the scheduler that executes it; "" if no scheduler is alive.
     """
@@ -103,6 +118,8 @@ def resume(
             raise UnknownRunError(id_of(run), dag, here.root)
         recover(store, here)
         row = find_row(store, here, id_of(run), run.dag if isinstance(run, Run) else dag)
+        if not has_files(here, row.files):
+            raise RunElsewhereError(row.name, str(here.remote or here.files))
         _prepare_to_continue(store, here, row)
         execute_runs(store, here, [store.run(row.id)], jobs=jobs, kernels=kernels, executor=executor, on_event=on_event)
         return read_runs(store, here, [store.run(row.id)])[0]

@@ -1,9 +1,9 @@
 """Build the tasks of a run before it starts.
 
 A deployment pins the notebook as the user wrote it, before any tasks are built. For a triggered or scheduled run, the
-process that owns the run executes the `%%dag` cell of that notebook with the run's parameters. It pins the built
-notebook, and records its digest and tasks. If building fails, the run fails with the reason. A scheduler builds in
-threads, because a `%%dag` cell may take long and other runs should not wait.
+process that owns the run executes the `%%dag` cell of that notebook with the run's parameters. Then it pins the
+built notebook, and records the notebook's digest and tasks. If building fails, the run fails with the reason. A
+scheduler builds in threads, because a `%%dag` cell may take long and other runs should not wait.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def pin_built(
     if built.text == source:
         return digest, built.dag
     new = digest_of(built.text)
-    pin(home, new, built.text)
+    pin(home, new, built.text, Path(path).name, len(built.dag.tasks))
     return new, built.dag
 
 
@@ -87,7 +87,7 @@ class Builder:
         self._trouble: dict[int, tuple[str, float]] = {}
 
     def is_ready(self, row: RunRow) -> bool:
-        """Return whether the run's tasks are built. If not, start building them; `done` is called at the end."""
+        """Return whether the run's tasks are built. If not, start building them, and call `done` at the end."""
         try:
             if row.cancel_asked is not None or not self._read(row).unbuilt:
                 return True

@@ -1,8 +1,8 @@
 """Find the values that a partial run borrows for the tasks that it does not execute.
 
-Each value comes from the latest run in which the task that writes it succeeded or was skipped, or from the run that the
-user names. If a value is missing, an error is raised. A note warns if the task's code has changed since that run, or if
-that run had other parameters.
+The user can name the run that lends the values. By default, each value comes from the latest run in which its task
+succeeded or was skipped. If a value is missing, an error is raised. A note warns if the task's code has changed since
+that run, or if that run had other parameters.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class NoStoredValueError(NbdagError):
 class Borrowed:
     """The earlier runs whose values a partial run uses."""
 
-    runs: Mapping[str, RunRow]  # key: task that is not executed; value: the run whose values of this task are used
+    runs: Mapping[str, RunRow]  # key: task that is not executed; value: the run that lends the task's values
     notes: tuple[Note, ...]  # differences between these runs and the current notebook
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ...building import BuiltNotebook
 from ...core.model.job import Note
 from ...core.planning.pools import DEFAULT_POOLS, INFINITE
+from ...core.planning.resources import Offers
 from ...errors import NbdagError, error
+from ...executors.host_resources import ADVICE
 from ...home import Home, the_home
 from ..queries.pinned import run_dag
 from ..queries.runs import UnknownRunError, find_row, open_store
@@ -33,6 +35,16 @@ class PoolTooSmallError(NbdagError):
         "{task} needs {slots} slots of pool {pool}, which has only {size}, so the task could never run; lower its "
         "--slots, or enlarge the pool with `nbdag pools set {pool} {slots}`"
     )
+
+
+@error
+class ResourcesMissingError(NbdagError):
+    """A task needs resources that no host offers."""
+
+    task: str
+    lacks: str
+    template = "{task} {lacks}, so the task could never run; {advice}"
+    advice = ADVICE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,3 +150,18 @@ def pool_notes(sizes: Mapping[str, int], prepared: Prepared) -> Iterator[Note]:
             name=pool,
             message=f"unknown pool {pool}, so its tasks run one at a time; `nbdag pools set {pool} N` creates it",
         )
+
+
+def resource_notes(offers: Offers | None, prepared: Prepared, *, may_grow: bool) -> Iterator[Note]:
+    """Yield a note for each task that no host of a cluster can execute now.
+
+    Raise `ResourcesMissingError` unless other hosts may join the cluster (`may_grow`).
+    """
+    for name in prepared.choice.tasks if offers is not None else ():
+        assert offers is not None
+        lacks = offers.why_never(prepared.dag.tasks[name].options.resources)
+        if lacks and not may_grow:
+            raise ResourcesMissingError(name, lacks)
+        if lacks:
+            message = f"task {name} {lacks}; it starts when a worker with these resources joins the cluster"
+            yield Note(code="NB417", name=name, message=message)

@@ -10,13 +10,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
 
-from ... import notebooks
+from ... import environments, notebooks
 from ...building import BuiltNotebook, build, secret_parameters
 from ...core.cells import parameter_types
 from ...core.model.dag import Dag, Problem
@@ -195,7 +195,8 @@ class Prepared:
 
     path: Path  # absolute path of the notebook
     dag: Dag
-    source: bytes  # the notebook file as it was read
+    file: bytes  # the notebook file as it was read
+    source: bytes  # the file without the record of another version's pins
     text: bytes  # the notebook after its %%dag cell has built tasks; a run pins this text
     digest: str  # digest of `text`
     parameters: Mapping[str, Any]
@@ -240,12 +241,17 @@ def prepare(
         raise NotebookProblemsError(Path(notebook), tuple(dag.errors))
     recorded, notes = record_parameters(dag, parameters or {}, allow_unknown=allow_unknown, stays_here=True)
     kernel_installed(kernel_name or dag.kernel_name)
+    source, text = built.source, built.text
+    if not built.deployed:  # a downloaded notebook may contain the record of another version
+        source, text = (notebooks.with_pins(each, {}, name=path.name) for each in (source, text))
+        dag = replace(dag, pinned_files="", packages="")
     return Prepared(
         path=path,
         dag=dag,
-        source=built.source,
-        text=built.text,
-        digest=digest_of(built.text),
+        file=built.source,
+        source=source,
+        text=text,
+        digest=digest_of(text),
         parameters=recorded,
         choice=choose(dag, only=only, upto=upto, from_=from_),
         notes=notes,
@@ -253,6 +259,19 @@ def prepare(
         cwd=folder,
         kernel=kernel_name,
     )
+
+
+def with_environment(prepared: Prepared) -> Prepared:
+    """Resolve the packages of %dag --requires. In a deployed version, they are resolved already.
+
+    Raises the errors of `environments.locked`.
+    """
+    requires = prepared.dag.options.requires
+    if not requires or prepared.dag.packages:
+        return prepared
+    packages = environments.locked(requires, prepared.cwd)
+    text = notebooks.with_pins(prepared.text, {"packages": packages}, name=prepared.path.name)
+    return replace(prepared, text=text, digest=digest_of(text), dag=replace(prepared.dag, packages=packages))
 
 
 def digest_of(text: bytes) -> str:
@@ -268,11 +287,11 @@ def plain_parameters(said: Mapping[str, Any]) -> dict[str, Any]:
 def record_parameters(
     dag: Dag, said: Mapping[str, Any], *, allow_unknown: bool = False, stays_here: bool = False
 ) -> tuple[dict[str, Any], tuple[Note, ...]]:
-    """Return the parameters in the form that a run records (secrets by name), and notes about parameters that are
-    probably mistakes.
+    """Return the parameters as a run records them, and notes about parameters that are probably mistakes.
 
-    With `stays_here`, this process executes the run, so a secret may be given as a value. Raises `ParameterRuleError`,
-    `ParameterTypeError`, `SecretParameterError`, and `UnknownParameterError` unless unknown parameters are allowed.
+    A secret is recorded by its name. With `stays_here`, this process executes the run, so a secret may be a value.
+    Raises `ParameterRuleError`, `ParameterTypeError`, `SecretParameterError`, and, without `allow_unknown`,
+    `UnknownParameterError`.
     """
     plain = plain_parameters(said)
     for name in plain:

@@ -1,13 +1,13 @@
 """Execute one attempt of a task, for another program that plans the run, such as Airflow.
 
-The other program decides which task starts when. No database is needed: an attempt finds the values and outcomes of the
-tasks above in the storage (a folder, or an fsspec URL), and leaves its own there.
+The other program decides which task starts when. No database is needed: an attempt reads the values and outcomes of
+upstream tasks from the storage (a folder, or an fsspec URL), and writes its own values and outcome there.
 
     runs/DAG/RUN/tasks/TASK[.INDEX]/TRY.ipynb     the attempt's notebook
     runs/DAG/RUN/tasks/TASK[.INDEX]/outcome.json  the outcome of the task's latest attempt
 
-An outcome is written before the attempt starts (state `running`) and after it has ended. So no task reads values of an
-attempt that is running again, and an abandoned attempt cannot overwrite its successor's outcome.
+An outcome is written before the attempt starts (state `running`) and after it has ended. So no task reads old values of
+a task that is running again, and an abandoned attempt cannot overwrite the outcome of a later one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import hashlib
+import os
 import re
 import signal
 import threading
@@ -29,20 +30,20 @@ from types import FrameType
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ... import building
+from ... import building, environments, notebooks
 from ...core.cells.code_version import code_version
 from ...core.model.attempt_command import INDEX_VARIABLE
 from ...core.model.dag import Dag
-from ...core.model.job import CANCELLED, Job, Key, Outcome, Result
+from ...core.model.job import TIMED_OUT, Job, Key, Outcome, Result
 from ...core.model.states import TaskState
 from ...core.planning.assemble import StoredOutputs, assemble
 from ...core.planning.recorded_outcomes import skipped_tasks
-from ...core.planning.retries import why_not_retried
+from ...core.planning.retries import judged
 from ...core.schedule.timetable import Timetable
 from ...errors import NbdagError, error
 from ...executors import Executor
 from ...home import Home, absolute, storage_place, the_home
-from ...storage import cache_root, files_at
+from ...storage import files_at
 from ...storage.owners import ATTEMPTS
 from ..creation.prepare import (
     FolderMissingError,
@@ -52,6 +53,7 @@ from ..creation.prepare import (
     plain_parameters,
     record_parameters,
 )
+from .exported_pins import place_of, stored_packages
 from .foreground import executor_ready
 
 _POLL = 0.2  # seconds between two reads of the log
@@ -98,7 +100,7 @@ class FinishedAttempt:
 
     state: TaskState  # success, failed, skipped or, for a sensor that polled once, up_for_reschedule
     error: str | None = None  # why the attempt failed or was skipped
-    # What the program needs to know, as JSON: with `elements`, a list with the environment variable of each instance;
+    # Result for the program, as JSON: with `elements`, a list with the environment variable of each instance;
     # for a branch, the tasks that follow; for a short circuit, whether its condition is true; else None.
     answer: Any = None
     notebook: Path | None = None  # None if no notebook was executed
@@ -125,6 +127,8 @@ def attempt(
     logical_date: datetime | None = None,
     parameters: Mapping[str, Any] | None = None,
     version: str | None = None,
+    with_files: str | None = None,
+    environment: str | None = None,
     poll_once: bool = False,
     cwd: str | PurePath | None = None,
     kernel_name: str | None = None,
@@ -136,13 +140,17 @@ def attempt(
     """Execute one attempt of a task, wait until it has ended, and return its outcome.
 
     `run` identifies the run; all attempts of a run need the same home, or the same `storage` on all hosts. For a mapped
-    task, `elements=True` evaluates --map, and then `map_index` selects the instance. `max_tries` is the number of the
-    last try that another try may follow: after a failure that must not be retried (--check, --retry-on), later tries
-    with the same `max_tries` fail without running the cell. `logical_date` is the date of the run (default: now). The
-    data interval of a run whose id begins with `scheduled__` or `backfill__` begins at the previous tick. With
-    `version`, the code must have this version, which `nbdag export airflow` writes. With `poll_once`, a sensor with
-    --reschedule polls once and may end with `up_for_reschedule`; otherwise the function waits between polls.
-    `on_output` receives the output of the cell while it runs. `kernels` is "warm" or "fresh".
+    task, `elements=True` evaluates --map, and then `map_index` selects the instance. `max_tries` is the last
+    try that a retry may follow (default: the task's retries). After a failure that must not be retried (--check,
+    --retry-on), later tries with the same `max_tries` fail without running the cell. `logical_date` is the date of the
+    run (default: now). The data interval of a run whose id begins with `scheduled__` or `backfill__` begins at the
+    previous tick. With `version`, the code must have this version. `with_files` is the digest of the pinned files (%dag
+    --with), and `environment` is the digest of exact package versions (%dag --requires). Without them, the attempt uses
+    the files beside the notebook, and package versions that are resolved on this host. `nbdag export airflow` copies
+    the files and the package list into the storage, and writes the digests and the version into its file.
+
+    With `poll_once`, a sensor with --reschedule polls once and may end with `up_for_reschedule`; otherwise the function
+    waits between polls. `on_output` receives the output of the cell while it runs. `kernels` is "warm" or "fresh".
 
     A failed attempt raises no exception. Ctrl-C and SIGTERM kill its processes. If the attempt cannot start, an
     `NbdagError` is raised.
@@ -151,10 +159,21 @@ def attempt(
     folder = path.parent if cwd is None else absolute(cwd)
     if not folder.is_dir():
         raise FolderMissingError(Path(folder))
-    built = building.read_built(
-        notebook, parameters=plain_parameters(parameters or {}), cwd=folder, kernel_name=kernel_name
-    )
-    dag = built.dag
+    here = the_home(home)
+    chosen = storage_place(storage, absolute(".")) if storage else here.storage
+    place = here if chosen is None else place_of(chosen)
+    pins = {"files": with_files} if with_files else {}
+    if environment:
+        pins["packages"] = stored_packages(place, environment)
+    # A downloaded notebook may contain the record of another version, which is replaced.
+    source = notebooks.with_pins(notebooks.read_file(notebook), pins, name=path.name)
+    dag = building.build(
+        source,
+        name=os.fspath(notebook),
+        parameters=plain_parameters(parameters or {}),
+        cwd=folder,
+        kernel_name=kernel_name,
+    ).dag
     if dag.errors:
         raise NotebookProblemsError(Path(notebook), tuple(dag.errors))
     found = code_version(dag)
@@ -165,10 +184,9 @@ def attempt(
     _check_index(dag, task, map_index, elements)
     recorded, _ = record_parameters(dag, parameters or {}, stays_here=True)
     kernel_installed(kernel_name or dag.kernel_name)
-    here = the_home(home)
-    chosen = storage_place(storage, absolute(".")) if storage else here.storage
-    place = here if chosen is None else _place(chosen)
     place.make()
+    if dag.options.requires and not dag.packages:
+        dag = replace(dag, packages=environments.locked(dag.options.requires, folder))
     key = Key(dag=dag.id, run=_safe_name(run), task=task, map_index=map_index, try_number=try_number)
     return _Execution(
         dag=dag,
@@ -192,8 +210,8 @@ class _Execution:
     """One attempt, checked and ready to be executed."""
 
     dag: Dag
-    home: Home  # the place of the run's files
-    env_home: str  # path of the home beside which the file .env is
+    home: Home  # the home with the run's files
+    env_home: str  # path of a home; the file .env is beside this home
     key: Key
     max_tries: int
     parameters: Mapping[str, Any]
@@ -209,7 +227,7 @@ class _Execution:
 
     @cached_property
     def _skipped(self) -> frozenset[str]:
-        """The tasks above that were skipped, and the task itself if a branch or short circuit above skips it."""
+        """The skipped upstream tasks, and also the task itself if an upstream branch or short circuit skips it."""
         return skipped_tasks(self.dag, self.key.task, self._outcomes)
 
     def execute(self) -> FinishedAttempt:
@@ -220,16 +238,18 @@ class _Execution:
             return self._finished(skipped)
         before = self._read(self.key.task, self.key.map_index)
         if before is not None and self._is_final(before):
-            return FinishedAttempt(state=TaskState.FAILED, error=f"{before.outcome.error} (not retried)")
+            error = before.outcome.error or ""
+            error = error if "(not retried: " in error else f"{error} (not retried)"
+            return FinishedAttempt(state=TaskState.FAILED, error=error)
         job = self._job()
         with executor_ready("local", 1, self.home, owner=ATTEMPTS) as executor:
             if before is not None and before.outcome.state is TaskState.RUNNING:
-                # The program that planned the run has given the earlier attempt up, but its processes may be alive.
+                # The other program has abandoned the earlier attempt, but the attempt's processes may be alive.
                 earlier = replace(self.key, try_number=before.try_number)
                 executor.terminate_leftovers(self.home.attempt(earlier), self.home.mark(earlier))
             self._write(Outcome(state=TaskState.RUNNING))
             result = self._result(executor, job)
-        outcome = self._with_refusal(result)
+        outcome: Outcome = judged(self.dag.tasks[self.key.task].options, result)
         after = self._stored(self.key.task, self.key.map_index)
         if after is not None and after.try_number > self.key.try_number:
             return FinishedAttempt(
@@ -239,7 +259,7 @@ class _Execution:
         return replace(self._finished(outcome), notebook=Path(job.path))
 
     def _is_final(self, before: _Record) -> bool:
-        """Return whether an earlier try of the same series of tries failed and must not be retried."""
+        """Return whether an earlier try with the same `max_tries` failed and must not be retried."""
         return (
             before.outcome.state is TaskState.FAILED
             and before.outcome.final
@@ -307,16 +327,9 @@ class _Execution:
                     return _failed(result, "the task asks a person (--approve), which needs the scheduler of nbdag")
                 wake = result.ended + self.dag.tasks[self.key.task].options.poke if result.wake is None else result.wake
                 if timeout is not None and wake >= started + timeout:
-                    return _failed(result, f"timed out after {timeout:g} s of waiting")
+                    late = replace(result, kinds=TIMED_OUT)
+                    return _failed(late, f"timed out after {timeout:g} s of waiting")
                 time.sleep(max(0.0, wake - time.time()))
-
-    def _with_refusal(self, result: Result) -> Outcome:
-        options = self.dag.tasks[self.key.task].options
-        if result.state is TaskState.FAILED and not result.final and result.error != CANCELLED:
-            refused = why_not_retried(options, result.kinds, result.retry)
-            if refused:
-                return replace(result, final=True, error=f"{result.error} (not retried: {refused})")
-        return result
 
     def _finished(self, outcome: Outcome) -> FinishedAttempt:
         return FinishedAttempt(state=outcome.state, error=outcome.error, answer=self._answer(outcome))
@@ -358,14 +371,14 @@ class _Execution:
         return self.home.attempt(replace(self.key, task=task, map_index=map_index)).with_name("outcome.json")
 
     def _read(self, task: str, map_index: int) -> _Record | None:
-        """Return the outcome of an instance; it is read from the storage once."""
+        """Return the outcome of an instance. It is read from the storage only once."""
         place = (task, map_index)
         if place not in self.records:
             self.records[place] = self._stored(task, map_index)
         return self.records[place]
 
     def _stored(self, task: str, map_index: int) -> _Record | None:
-        """Return the outcome of an instance that the storage has now."""
+        """Read the current outcome of an instance from the storage."""
         import msgspec  # imported here because only this command needs it
 
         path = self._path(task, map_index)
@@ -391,7 +404,7 @@ class _Execution:
 
 
 class _Log:
-    """Passes the growing text log of an attempt on."""
+    """Passes on the text log of an attempt while the log grows."""
 
     def __init__(self, path: Path, on_output: Callable[[str], None]) -> None:
         self._path = path
@@ -400,7 +413,7 @@ class _Log:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def pass_on(self) -> None:
-        """Pass the text on that was written since the last call."""
+        """Pass on the text that was written since the last call."""
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
             file.seek(self._position)
             data = file.read()
@@ -409,13 +422,8 @@ class _Log:
                 self._on_output(text)
 
 
-def _place(storage: str) -> Home:
-    """Return a home without a database for the files of a run: the folder, or this host's copy of the URL's files."""
-    return Home(cache_root(storage), storage=storage) if "://" in storage else Home(Path(storage))
-
-
 def _waited_for(results: SimpleQueue[Result], log: _Log) -> Result:
-    """Return the next result, and pass the output on until then."""
+    """Wait for the next result and return it; pass on the output while waiting."""
     while True:
         try:
             result = results.get(timeout=_POLL)
@@ -483,7 +491,7 @@ def _context(dag: Dag, run: str, key: Key, logical_date: datetime) -> dict[str, 
 
 
 def _safe_name(run: str) -> str:
-    """Return a name for the run's folder; it differs from those of all other runs."""
+    """Return the name of a run's folder, which differs from the names of all other runs' folders."""
     name = _SAFE.sub("-", run)[:200]
     if name == run and not run.startswith((".", "-")):
         return run

@@ -1,7 +1,7 @@
 """`nbdag scheduler`: execute every run that is due, triggered or waiting, until it is asked to stop.
 
-The daemon uses the same `Scheduler` as `nbdag run`, but with a `DueRuns`, which finds the next runs. Database and disk
-errors are reported and retried; no attempt is lost, because each is recorded before it starts. After the first SIGTERM
+The daemon uses the same `Scheduler` as `nbdag run`, and a `DueRuns` finds the next runs. After a database or disk
+error, the operation is retried; no attempt is lost, because each is recorded before it starts. After the first SIGTERM
 (or Ctrl-C), running tasks finish and no task starts. A second signal terminates the running tasks, and the next
 scheduler executes them again.
 """
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from ...core.model.text import join_names, plural
 from ...core.options.option_types import write_duration
 from ...core.planning.deadlines import MissedDeadline
 from ...errors import NbdagError, error
-from ...executors import Choice, Executor
+from ...executors import Choice, Executor, choice_of
 from ...home import Home, the_home
 from ...processes.identity import Process, is_alive
 from ...scheduler import (
@@ -42,12 +42,13 @@ from ...scheduler import (
     reset_attempts,
 )
 from ...storage import local_copy
+from ...storage.owners import has_files
 from ...store.rows import DagRow, RunRow, SchedulerRow
 from ..creation.build import Builder
 from ..queries.pinned import pinned_dag
 from .foreground import executor_ready
 from .notify import Notifier, combine_listeners
-from .recovery import fail_orphans
+from .recovery import Leftovers, fail_orphans
 from .report import Reports
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ if TYPE_CHECKING:
 
 POLL = 0.05  # seconds between two reads of SQLite's change counter, so a triggered run starts at most this late
 RETRY_DELAY = 1.0  # seconds after which a failed database operation is retried
-SLOW_TURN = 2.0  # a turn of the loop that takes more seconds is logged
-CLOCK_TOLERANCE = 60.0  # a change of the clock is logged if it is set back by more seconds
+SLOW_TURN = 2.0  # logged if a turn of the loop takes more than these seconds
+CLOCK_TOLERANCE = 60.0  # logged if the clock was set back by more than these seconds
 # Seconds without a saved heartbeat after which tasks are terminated, because other schedulers take over after 30 s.
 RELEASE_AFTER = 20.0
 _UNREPORTED = (TaskState.NONE, TaskState.SCHEDULED)
@@ -114,7 +115,8 @@ def schedule(
     store = stores.open(here)
     try:
         with executor_ready(executor, jobs, here) as ready:
-            Daemon(store, here, ready, kernels=kernels, on_line=on_line or (lambda line: None)).serve()
+            said = on_line or (lambda line: None)
+            Daemon(store, here, ready, kernels=kernels, on_line=said, choice=choice_of(executor)).serve()
     finally:
         store.close()
 
@@ -131,10 +133,12 @@ class Daemon:
         kernels: str = "warm",
         on_line: Callable[[Line], None] = lambda line: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        choice: Choice | None = None,
     ) -> None:
         self._store = store
         self._home = home
         self._executor = executor
+        self._leftovers = Leftovers((choice or Choice(), executor))
         self._on_line = on_line
         self._clock = clock
         self._read = lru_cache(maxsize=256)(lambda digest, path: pinned_dag(home, digest, path))
@@ -165,6 +169,7 @@ class Daemon:
             on_error=self._fail_run,
             is_ready=self._is_ready,
             poll_interval=POLL,
+            choice=choice,
         )
         # Difference between wall clock and monotonic clock at the last turn, in seconds.
         self._offset: float | None = None
@@ -174,7 +179,7 @@ class Daemon:
         self._checked: float | None = None  # monotonic time of the last check of other processes
         self._answered = time.monotonic()  # monotonic time of the database's last response
         self._released = False  # whether attempts were terminated because other schedulers may have taken them over
-        self._foreign: set[int] = set()  # runs whose pinned notebook is not in this home
+        self._foreign: set[int] = set()  # runs whose files are not in this home
         self._silent: dict[
             str, tuple[float, int]
         ] = {}  # key: another scheduler; value: (its last heartbeat, number of checks since that heartbeat)
@@ -206,9 +211,8 @@ class Daemon:
                 self._notifier.close()
                 # Errors are ignored, because the next scheduler records results that cannot be saved now.
                 with contextlib.suppress(NbdagError):
-                    again = reset_attempts(
-                        self._store, self._home, self._executor, self._scheduler.id, self._clock().timestamp(), why
-                    )
+                    at, kill = self._clock().timestamp(), self._executor.terminate_leftovers
+                    again = reset_attempts(self._store, self._home, kill, self._scheduler.id, at, why)
                     if again:
                         self._say(f"terminated all tasks: the next scheduler executes {join_names(again)} again")
             self._say("the scheduler has ended")
@@ -240,7 +244,7 @@ class Daemon:
         wake = self._scheduler.tick(now)
         took = time.monotonic() - began
         if took > SLOW_TURN:
-            self._say(f"the database is slow: this turn took {took:.1f} s")
+            self._say(f"the database is slow: this step took {took:.1f} s")
         self._answered = time.monotonic()
         if self._stops and (self._stops > 1 or not self._scheduler.busy):
             return True
@@ -290,7 +294,7 @@ class Daemon:
             reset_attempts(
                 self._store,
                 self._home,
-                self._executor,
+                self._executor.terminate_leftovers,
                 self._scheduler.id,
                 now.timestamp(),
                 "the task's scheduler lost the connection to the database",
@@ -308,19 +312,28 @@ class Daemon:
         self._say(f"the run cannot be executed: {error}", row.dag, row.name)
 
     def _is_ready(self, row: RunRow) -> bool:
-        """Return whether this scheduler can execute the run: its pinned notebook must be in this home."""
-        notebook = local_copy(self._home, self._home.notebook(row.digest))
-        if self._store.is_sqlite or notebook.exists():
+        """Return whether this scheduler can execute the run: the run's files must be in this home."""
+        why = self._reason_to_leave_alone(row)
+        if not why:
             return self._builder.is_ready(row)
         if row.id not in self._foreign:
             self._foreign.add(row.id)
             self._say(
-                f"the run's notebook is not at {notebook}, so another scheduler must execute the run: give all "
-                "schedulers of one database the same NBDAG_HOME or NBDAG_STORAGE",
+                f"{why}, so another scheduler must execute the run; to avoid this, give all schedulers that share this "
+                "database the same NBDAG_HOME or NBDAG_STORAGE",
                 row.dag,
                 row.name,
             )
         return False
+
+    def _reason_to_leave_alone(self, row: RunRow) -> str:
+        """Return why a scheduler with another home must execute the run, or ""."""
+        if not has_files(self._home, row.files):
+            return f"the run's values are not in {self._home.remote or self._home.files}"
+        notebook = local_copy(self._home, self._home.notebook(row.digest))
+        if self._store.is_sqlite or notebook.exists():
+            return ""
+        return f"the run's notebook is not at {notebook}"
 
     def _report_missed(self, row: RunRow, dag: Dag, missed: Sequence[MissedDeadline]) -> None:
         """Report the missed deadlines of a queued run."""
@@ -342,7 +355,7 @@ class Daemon:
             return
         self._checked = time.monotonic()
         at = now.timestamp()
-        for run in fail_orphans(self._store, self._home, self._notifier):
+        for run in fail_orphans(self._store, self._home, self._notifier, self._leftovers):
             self._say(
                 "the process that executed the run has ended, so the run is recorded as failed", run.dag, run.name
             )
@@ -350,10 +363,12 @@ class Daemon:
             if other.id == self._scheduler.id or not self._has_ended(other):
                 continue
             why = f"the task's scheduler (process {other.pid}) has ended; the task is executed again"
-            again = reset_attempts(self._store, self._home, self._executor, other.id, at, why)
+            kill = partial(self._leftovers.terminate, other)
+            again = reset_attempts(self._store, self._home, kill, other.id, at, why)
             self._scheduler.refresh()
             tasks = f"{join_names(again)} will be executed again" if again else "no task was running"
             self._say(f"the scheduler of process {other.pid} has ended: {tasks}")
+        self._leftovers.close()
 
     def _has_ended(self, other: SchedulerRow) -> bool:
         if is_alive(Process(other.host, other.pid, other.birth)) is False:

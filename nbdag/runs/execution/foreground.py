@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from ... import executors
+from ... import environments, executors
 from ... import store as stores
 from ...building import BuiltNotebook
+from ...core.cells.imports import imports
 from ...core.model import text
 from ...core.model.dag import Dag
 from ...core.model.events import Event
@@ -31,8 +32,8 @@ from ...storage.owners import record_owner
 from ...store.rows import Change, NewRun, RunRow
 from ..creation.build import build_run
 from ..creation.partial_runs import Borrowed
-from ..creation.plan import borrow_values, pool_notes
-from ..creation.prepare import Prepared, new_name, prepare
+from ..creation.plan import borrow_values, pool_notes, resource_notes
+from ..creation.prepare import Prepared, new_name, prepare, with_environment
 from ..queries.pinned import pin, run_dag
 from ..queries.records import Run
 from ..queries.runs import RunBusyError, read_runs
@@ -112,7 +113,7 @@ def run(
 ) -> Run:
     """Run a notebook, wait until the run ends, and return it.
 
-    A parameter that the parameters cell does not set is an error, unless `allow_unknown` is set. All tasks are
+    Without `allow_unknown`, a parameter that the parameters cell does not set is an error. All tasks are
     executed, or only the tasks that `only`, `upto` and `from_` select. The values of other tasks come from earlier
     runs, or from run `values_from`. `jobs` is the number of tasks at once (default: the number of cores). `output` is a
     second path for the report; `overwrite` allows replacing a file there that is not a report. `kernels` is "warm" or
@@ -141,14 +142,32 @@ def run(
             kernel_name=kernel_name,
             built=built,
         )
+        prepared = with_environment(prepared)
+        if prepared.dag.packages and ready.host:
+            environments.ensure(prepared.dag.packages)
+        ready.check_hosts(() if prepared.dag.packages else imports(prepared.dag))
         store = stores.open(here)
         try:
             now = datetime.now(UTC)
             fail_orphans(store, here)
             borrowed = borrow_values(store, here, prepared, values_from)
-            prepared = replace(prepared, notes=(*prepared.notes, *pool_notes(store.pools(), prepared)))
-            pin(here, prepared.digest, prepared.text)
-            return _execute_new(store, here, ready, prepared, borrowed, now, kernels, fail_fast, cache, on_event)
+            lacking = resource_notes(ready.offers, prepared, may_grow=ready.may_grow)
+            notes = (*pool_notes(store.pools(), prepared), *lacking)
+            prepared = replace(prepared, notes=(*prepared.notes, *notes))
+            pin(here, prepared.digest, prepared.text, prepared.path.name, len(prepared.dag.tasks))
+            return _execute_new(
+                store,
+                here,
+                ready,
+                executors.choice_of(executor),
+                prepared,
+                borrowed,
+                now,
+                kernels,
+                fail_fast,
+                cache,
+                on_event,
+            )
         finally:
             store.close()
 
@@ -179,6 +198,7 @@ def execute_runs(
             kernels=kernels,
             on_event=on_event,
             on_saved=combine_listeners(reports.on_change, notifier.on_change),
+            choice=executors.choice_of(executor),
         )
         with stopped_by_signals(scheduler) as caught:
             scheduler.register()
@@ -232,6 +252,7 @@ def _execute_new(
     store: Store,
     home: Home,
     executor: Executor,
+    choice: Choice,
     prepared: Prepared,
     borrowed: Borrowed,
     now: datetime,
@@ -253,6 +274,7 @@ def _execute_new(
         kernels=kernels,
         on_event=on_event,
         on_saved=combine_listeners(reporter.on_change, notifier.on_change),
+        choice=choice,
     )
     with stopped_by_signals(scheduler) as caught:
         scheduler.register()

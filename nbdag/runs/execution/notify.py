@@ -1,12 +1,14 @@
 """Notify the recipients of a DAG: a run ended, a task is retried or asks for approval, or a deadline was missed.
 
+Ended runs are also logged to MLflow (`mlflow_log`).
+
 `%dag --on-failure`, `--on-success`, `--on-retry`, `--on-approval` and `--on-deadline` name the recipients. A recipient
 is an apprise URL, a `module:function`, or `:function`, a function of the notebook's setup. The function is called with
 a mapping that has the keys `event`, `dag`, `run_id`, `state`, `task`, `title`, `message`, `url` and `report`. For a
 recipient `:function`, the setup is executed again, and the mapping also has the names of a task's context (`ds`,
 `params`, `dag_run`, …) and the `reason`. A separate thread starts one process per notification, in the run's folder.
-Tasks do not wait for a notification; it has a time limit and cannot change the run. A failed notification is recorded
-as a note on the run.
+Tasks do not wait for this process; it has a time limit and cannot change the run. A failed notification is recorded as
+a note on the run.
 
 If the address of the page is known (`page_urls`), the message ends with a link, which is also `url`. With
 `--attach html`, the report so far is attached as an HTML page; `report` is the path of its file, which is deleted after
@@ -17,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -38,12 +39,15 @@ from ...page_urls import run_url, task_url
 from ...scheduler import OwnedRun
 from ...store.rows import RunRow
 from ..queries.pinned import run_dag
+from ..queries.runs import read_runs
+from . import mlflow_log
 from .report import report_notebook
+from .side_process import call_module
 
 if TYPE_CHECKING:
     from ...store.store import Store
 
-LIMIT = 30.0  # time limit for one notification, in seconds
+LIMIT = 120.0  # time limit for one notification, in seconds; on a busy machine, the imports of a setup take long
 _MAX_REPORT = 20_000_000  # bytes; many mail servers reject a larger attachment
 Message = Mapping[str, Any]
 Setup = Mapping[str, Any]  # see `_setup_of`
@@ -57,20 +61,22 @@ class Notifier:
         self._store = store
         self._home = home
         self._limit = limit
-        self._pool: ThreadPoolExecutor | None = None
+        # Key: function to call; value: its threads. So an MLflow server that does not answer delays no notification.
+        self._pools: dict[Callable[..., None], ThreadPoolExecutor] = {}
         self._retries: dict[
             int, set[tuple[str, int, int]]
         ] = {}  # key: run number; value: retries and questions that were notified, as (task, map index, try number)
 
     def on_change(self, run: OwnedRun) -> None:
         """Notify about the changes of a run since the last call."""
+        if run.finished and mlflow_log.is_wanted():
+            self._submit(self._log_to_mlflow, run.row, run.dag)
         options = run.dag.options
         if not any(getattr(options, name) for name in _RECIPIENTS):
             return
         for recipient, message in self._messages(run):
-            self._pool = self._pool or ThreadPoolExecutor(4, thread_name_prefix="nbdag-notify")
             setup = _setup_of(run) if recipient.startswith(":") else None
-            self._pool.submit(self._send, run.row, run.dag, recipient, message, setup)
+            self._submit(self._send, run.row, run.dag, recipient, message, setup)
 
     def has_ended(self, run: RunRow) -> None:
         """Notify about a run that was recorded as failed because its owner had died."""
@@ -79,9 +85,29 @@ class Notifier:
             self.on_change(OwnedRun.of(run, run_dag(self._home, run), (), (), {}))
 
     def close(self) -> None:
-        """Wait until all notifications are sent, or have reached their time limits."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        """Wait until all notifications are sent and all runs are logged, or have reached their time limits."""
+        for pool in self._pools.values():
+            pool.shutdown()
+
+    def _submit(self, call: Callable[..., None], *arguments: Any) -> None:
+        if call not in self._pools:
+            self._pools[call] = ThreadPoolExecutor(4, thread_name_prefix="nbdag-notify")
+        self._pools[call].submit(call, *arguments)
+
+    def _log_to_mlflow(self, row: RunRow, dag: Dag) -> None:
+        with contextlib.suppress(NbdagError):
+            report = self._report(row, dag)
+            (run,) = read_runs(self._store, self._home, [row])
+            entry = mlflow_log.entry_of(run, row, dag, database=self._store.where, report=report)
+            if why := mlflow_log.log_run(entry, cwd=row.cwd):
+                text = f"the run was not logged to MLflow: {why}"
+                self._store.add_note(row.id, Note(code="NB418", name="mlflow", message=text), once=True)
+
+    def _report(self, row: RunRow, dag: Dag) -> dict[str, Any] | None:
+        """Return the report of a run so far, or None if it cannot be read."""
+        with contextlib.suppress(NbdagError, OSError):
+            return report_notebook(self._store, self._home, self._store.run(row.id), dag)
+        return None
 
     def _messages(self, run: OwnedRun) -> Iterator[tuple[str, Message]]:
         row, options = run.row, run.dag.options
@@ -128,11 +154,8 @@ class Notifier:
         yield from ((each, what) for each in recipients)
 
     def _send(self, run: RunRow, dag: Dag, recipient: str, message: Message, setup: Setup | None) -> None:
-        report = None
-        if dag.options.attach:
-            # Without its report, the notification is still worth sending.
-            with contextlib.suppress(NbdagError, OSError):
-                report = report_notebook(self._store, self._home, self._store.run(run.id), dag)
+        # Without its report, the notification is still worth sending.
+        report = self._report(run, dag) if dag.options.attach else None
         why = send(recipient, message, cwd=run.cwd, limit=self._limit, report=report, setup=setup)
         if why:
             # Show only the scheme, because a URL may contain a password.
@@ -145,9 +168,9 @@ class Notifier:
 
 
 def _setup_of(run: OwnedRun) -> Setup:
-    """Return what a process needs to call a function of the notebook: cells to execute, and the context of the run.
+    """Return what a process needs to call a function of the notebook: the cells to execute, and the run's context.
 
-    The task of the context is one that failed, if there is any.
+    The context describes a failed task, or the first task if none failed.
     """
     row, cells = run.row, run.dag.cells
     failed = (each for each in run.instances.values() if each.state is TaskState.FAILED)
@@ -185,20 +208,8 @@ def send(
 
     Return why it failed, or "" if it was sent.
     """
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", __name__],
-            input=json.dumps({"recipient": recipient, "message": dict(message), "report": report, "setup": setup}),
-            cwd=cwd, capture_output=True, text=True, encoding="utf-8", timeout=limit, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"sending took more than {limit:g} s"
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
-    if done.returncode == 0:
-        return ""
-    lines = done.stderr.strip().splitlines()
-    return lines[-1][:300] if lines else f"exit code {done.returncode}"
+    given = {"recipient": recipient, "message": dict(message), "report": report, "setup": setup}
+    return call_module(__name__, given, cwd=cwd, limit=limit)
 
 
 def combine_listeners(*listeners: Callable[[OwnedRun], None]) -> Callable[[OwnedRun], None]:
@@ -226,7 +237,7 @@ def _main() -> None:
 
 
 def _attach(report: Mapping[str, Any], message: Message, folder: Path) -> dict[str, str]:
-    """Write the HTML page of a report into this folder; return what changes in the message."""
+    """Write the HTML page of a report into this folder; return the changed items of the message."""
     from ...html_report import to_html
 
     page = to_html(report, folder=Path.cwd()).encode()
@@ -275,7 +286,7 @@ def _deliver(recipient: str, message: Message) -> None:
         sys.exit("apprise does not know this kind of URL")
     attach = {"attach": message["report"]} if message["report"] else {}
     if not service.notify(title=message["title"], body=message["message"], **attach):
-        sys.exit("apprise could not deliver it")
+        sys.exit("apprise could not deliver the notification")
 
 
 if __name__ == "__main__":

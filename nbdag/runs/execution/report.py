@@ -174,8 +174,9 @@ def _task_outcome(home: Home, row: RunRow, instance: InstanceRow, attempt: Attem
 
 
 def _notebook(home: Home, key: Key, *, has_ended: bool) -> Path:
-    """Return the path of an attempt's notebook. The notebook of another host is downloaded when the attempt has ended;
-    if the storage does not respond, the report lacks its outputs.
+    """Return the path of an attempt's notebook; if the attempt has ended on another host, download the notebook.
+
+    If the storage does not respond, the report lacks the notebook's outputs.
     """
     path = home.attempt(key)
     if has_ended:

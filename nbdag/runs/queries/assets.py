@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.options.option_types import nearest
-from ...core.schedule.assets import DAG_PREFIX, located
+from ...core.schedule.assets import DAG_PREFIX, FILE_PREFIX, label, located, named
 from ...errors import NbdagError, error
 from ...home import Home, the_home
 from ...scheduler import condition_of
@@ -19,15 +19,19 @@ from .runs import open_store
 
 @error
 class UnknownAssetError(NbdagError):
-    """No event, task or schedule has this asset."""
+    """No event, task or schedule names this asset."""
 
     asset: str
     known: tuple[str, ...]
-    template = "unknown asset {asset!r}; {hint}"
+    template = "unknown asset {text!r}; {hint}"
+
+    @property
+    def text(self) -> str:
+        return label(self.asset)
 
     @property
     def hint(self) -> str:
-        near = nearest(self.asset, self.known)
+        near = nearest(self.text, [label(each) for each in self.known])
         return f"did you mean {near}?" if near else "`nbdag assets list` shows the assets"
 
 
@@ -68,6 +72,7 @@ class Asset:
     latest: datetime | None  # time of the newest version
     producers: tuple[tuple[str, str], ...]  # tasks that produce the asset, each as (pipeline, task)
     consumers: tuple[str, ...]  # pipelines whose schedules need the asset
+    readers: tuple[tuple[str, str], ...]  # tasks that read the asset, each as (pipeline, task)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the asset as `assets list -o json` prints it."""
@@ -77,6 +82,7 @@ class Asset:
             "latest": None if self.latest is None else self.latest.isoformat(),
             "producers": [{"dag": dag, "task": task} for dag, task in self.producers],
             "consumers": list(self.consumers),
+            "readers": [{"dag": dag, "task": task} for dag, task in self.readers],
         }
 
 
@@ -95,7 +101,7 @@ class Lineage:
 
 
 def list_assets(*, home: Home | None = None) -> list[Asset]:
-    """Return all assets that have an event, or that a deployed pipeline produces or needs, sorted by name."""
+    """Return all assets that have an event, or that a deployed pipeline produces, needs or reads, sorted by name."""
     with open_store(the_home(home)) as store:
         return [] if store is None else [
             Asset(
@@ -104,6 +110,7 @@ def list_assets(*, home: Home | None = None) -> list[Asset]:
                 latest=None if each.latest is None else datetime.fromtimestamp(each.latest.at, UTC),
                 producers=each.producers,
                 consumers=each.consumers,
+                readers=each.readers,
             )
             for each in store.assets.all()
         ]  # fmt: skip
@@ -112,9 +119,9 @@ def list_assets(*, home: Home | None = None) -> list[Asset]:
 def asset_events(asset: str | None = None, *, limit: int | None = 20, home: Home | None = None) -> list[AssetVersion]:
     """Return the newest events of an asset, or of all assets. Raise `UnknownAssetError`.
 
-    The path of an asset `file:PATH` is relative to the current folder.
+    The path of an asset `file:PATH` is relative to the current folder. `after churn` is the asset `dag:churn`.
     """
-    asset = None if asset is None else located(asset, str(Path.cwd()))
+    asset = None if asset is None else located(named(asset), str(Path.cwd()))
     with open_store(the_home(home)) as store:
         found = [] if store is None else store.assets.events(asset, limit)
         if not found and asset is not None:
@@ -136,8 +143,24 @@ def asset_events(asset: str | None = None, *, limit: int | None = 20, home: Home
     ]
 
 
+def unknown_sources(dag: str, *, home: Home | None = None) -> tuple[tuple[str, str | None], ...]:
+    """Return the assets in a pipeline's schedule that no deployed pipeline produces, each with the most similar name.
+
+    Files, and assets that have an event, are left out, because they come from elsewhere.
+    """
+    with open_store_and_dag(home, dag) as (store, row):
+        condition = condition_of(row)
+        if condition is None:
+            return ()
+        produced = {each.name for each in store.assets.all() if each.producers or each.events}
+        produced |= {f"{DAG_PREFIX}{each.id}" for each in store.deployments.all()}
+        names = [each for each in condition.assets if each not in produced and not each.startswith(FILE_PREFIX)]
+        known = sorted(label(each) for each in produced - {f"{DAG_PREFIX}{row.id}"})
+        return tuple((label(each), nearest(label(each), known)) for each in names)
+
+
 def waits_for(dag: str, *, home: Home | None = None) -> tuple[str, ...]:
-    """Return the assets for whose new events the schedule of a deployed pipeline still waits."""
+    """Return the assets for which the schedule of a deployed pipeline still needs a new event."""
     with open_store_and_dag(home, dag) as (store, row):
         condition = condition_of(row)
         if condition is None:
@@ -150,15 +173,16 @@ def lineage(*, home: Home | None = None) -> Lineage:
     """Return the graph of all deployed pipelines and the assets between them."""
     edges, names, dags = [], [], set[str]()
     for each in list_assets(home=home):
-        # The asset `dag:ID` represents the runs of a pipeline, so the node of the pipeline is used for it.
+        # The asset `dag:ID` represents the runs of a pipeline, so the pipeline's node stands for this asset.
         node = each.name
         if not node.startswith(DAG_PREFIX):
             names.append(node)
-        elif not each.consumers:
+        elif not each.consumers and not each.readers:
             continue
         else:
             dags.add(node.removeprefix(DAG_PREFIX))
         edges += [(DAG_PREFIX + dag, node) for dag in dict.fromkeys(dag for dag, _ in each.producers)]
-        edges += [(node, DAG_PREFIX + dag) for dag in each.consumers]
-        dags.update(each.consumers, (dag for dag, _ in each.producers))
+        users = dict.fromkeys((*each.consumers, *(dag for dag, _ in each.readers)))
+        edges += [(node, DAG_PREFIX + dag) for dag in users]
+        dags.update(users, (dag for dag, _ in each.producers))
     return Lineage(dags=tuple(sorted(dags)), assets=tuple(names), edges=tuple(edges))

@@ -6,15 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
+from ... import notebooks
 from ...core.model.states import RunState
 from ...core.options.option_types import nearest
 from ...errors import NbdagError, error
 from ...home import Home, the_home
+from ...notebooks import NotebookError
 from ...scheduler import timetable_of
 from ...store.rows import DagRow, SchedulerRow
 from .liveness import live_schedulers
@@ -34,7 +37,10 @@ class NotDeployedError(NbdagError):
 
     @property
     def hint(self) -> str:
-        if self.dag.endswith(".ipynb"):
+        if notebooks.is_notebook(self.dag):
+            stem = notebooks.stem_of(Path(self.dag).name)
+            if stem in self.deployed:
+                return f"pass the id of its DAG: {stem}"
             return f"deploy it with `nbdag deploy {self.dag}`, then pass the id of its DAG"
         near = nearest(self.dag, self.deployed)
         return (
@@ -63,8 +69,9 @@ class Deployed:
     owner: str | None = None
     tags: tuple[str, ...] = ()
     description: str | None = None
-    # How the notebook's file differs from the pinned version: "" (not at all), "changed" or "gone" (deleted).
+    # Difference between the notebook's file and the pinned version: "" (none), "changed" or "gone" (file deleted).
     changed: Literal["", "changed", "gone"] = ""
+    is_first: bool = False  # whether the DAG was not deployed before this call of `deploy`
 
     def to_dict(self) -> dict[str, Any]:
         """Return the deployment as `list -o json` prints it."""
@@ -178,15 +185,26 @@ def deployments_of(store: Store, rows: Sequence[DagRow]) -> list[Deployed]:
                 owner=row.owner,
                 tags=row.tags or (),
                 description=row.description,
-                changed=_changed(path, row.digest),
+                changed=_changed(path, row.source or row.digest),
             )
         )
     return found
 
 
-def _changed(path: Path, pinned: str) -> Literal["", "changed", "gone"]:
+def _changed(path: Path, deployed: str) -> Literal["", "changed", "gone"]:
     try:
-        digest = sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return "gone"
-    return "" if digest == pinned else "changed"
+        saved = path.stat()
+        digest = _digest(path, saved.st_mtime_ns, saved.st_size) if notebooks.is_text(path) else _read_digest(path)
+    except (NotebookError, OSError):
+        return "changed" if path.is_file() else "gone"
+    return "" if digest == deployed else "changed"
+
+
+@lru_cache(maxsize=1_000)
+def _digest(path: Path, changed: int, size: int) -> str:
+    """Return the digest of a converted text notebook, from the cache if its time and size are unchanged."""
+    return _read_digest(path)
+
+
+def _read_digest(path: Path) -> str:
+    return sha256(notebooks.read_file(path)).hexdigest()

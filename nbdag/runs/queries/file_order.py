@@ -1,4 +1,4 @@
-"""Find pairs of tasks that used the same file in earlier runs in no defined order."""
+"""Find pairs of tasks that used the same file in earlier runs, although nothing orders the tasks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _LATEST = 5  # number of latest runs that are read
 def remember_files(dag: Dag, *, home: Home | None = None) -> Dag:
     """Return a DAG with the file conflicts of its latest runs, as warnings and edges to draw.
 
-    For each task, only the newest run in which the task had its current code counts. A home that cannot be read is
-    ignored, because the caller checks the notebook, not the home.
+    For each task, only the newest run with the task's current code counts. A home that cannot be read is ignored,
+    because the caller checks the notebook, not the home.
     """
     here = the_home(home)
     if len(dag.tasks) < 2 or not here.exists:

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ...core.model import text
+from ...core.planning.resources import Offers
 from ...scheduler import is_dead
 from ...store.rows import RunRow, SchedulerRow
 
@@ -58,12 +59,28 @@ def jobs_of(store: Store, run: RunRow) -> tuple[int, int] | None:
     Return None if this is unknown.
     """
     owned = {row.id: by for row, by in store.owned_runs()}
+    owners = _owners(store, run)
     if run.scheduler is not None:
-        mine = owned.get(run.id)
-        owners = [] if mine is None or is_dead(mine, time.time()) else [mine]
         busy = [each for each in store.active_instances() if each.number == run.id]
     else:
-        owners, busy = live_schedulers(store), [each for each in store.active_instances() if each.number not in owned]
+        busy = [each for each in store.active_instances() if each.number not in owned]
     if not owners or any(each.jobs is None for each in owners):
         return None
     return sum(each.jobs or 0 for each in owners), len(busy)
+
+
+def offers_of_owners(store: Store, run: RunRow) -> Offers | None:
+    """Return the resources of the hosts that execute a run; None if they have no limits or no process owns the run."""
+    offers = [Offers.of(each.offers) for each in _owners(store, run)]
+    known = [each for each in offers if each is not None]
+    if not known or len(known) < len(offers):
+        return None
+    return Offers(tuple(host for each in known for host in each.hosts), any(each.may_grow for each in known))
+
+
+def _owners(store: Store, run: RunRow) -> list[SchedulerRow]:
+    """Return the live processes that execute the tasks of a run."""
+    if run.scheduler is None:
+        return live_schedulers(store)
+    mine = next((by for row, by in store.owned_runs() if row.id == run.id), None)
+    return [] if mine is None or is_dead(mine, time.time()) else [mine]

@@ -1,4 +1,4 @@
-"""Load the values of one task. Values that shared objects when they were stored share them again.
+"""Load the values of one task. If two stored values shared an object, the loaded values share it, too.
 
 Loading a value may define functions and classes of the notebook. In a notebook's kernel, they are defined in the
 notebook's namespace, as in a task's kernel. In any other process, they are defined in a separate namespace, so that the

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,7 +12,9 @@ from ...core.model.dag import Dag
 from ...errors import NbdagError, error
 from ...home import Home
 from ...storage import local_copy, upload_copy
+from ...storage.pinned_files import archive_path
 from ...store.rows import RunRow
+from .stored_views import MANY_TASKS, read_view, store_view
 
 _KEPT = 32  # number of analysed notebooks that are kept
 
@@ -21,12 +25,32 @@ class PinnedNotebookMissingError(NbdagError):
 
     run: str
     path: Path
-    template = "the pinned notebook of {run} is missing at {path}; run the notebook again"
+    template = (
+        "the pinned notebook of {run} is missing at {path}; deploy or run the notebook here, or give all hosts that "
+        "share this database the same NBDAG_HOME or NBDAG_STORAGE"
+    )
 
 
-def pin(home: Home, digest: str, text: bytes) -> None:
-    """Store a notebook under its digest, also in the storage for other hosts."""
+def pin(home: Home, digest: str, text: bytes, name: str, tasks: int) -> None:
+    """Store a notebook under its digest, also in the storage for other hosts. Store its analysis if it has many tasks.
+
+    `name` is the name of the notebook's file, and `tasks` the number of its tasks.
+    """
     upload_copy(home, home.pin(digest, text))
+    if tasks >= MANY_TASKS:
+        # Errors are ignored, because without a stored analysis each reader analyses the notebook itself.
+        with contextlib.suppress(NbdagError, OSError):
+            store_view(home, digest, _analysis(name), notebook_dag(home, digest, text, name), Dag)
+
+
+def pin_archive(home: Home, digest: str, archive: bytes) -> None:
+    """Store the archive of pinned files under its digest, also in the storage for other hosts."""
+    path = archive_path(home.files, digest)
+    try:
+        os.utime(path)  # `nbdag gc` keeps files that were used recently
+    except OSError:
+        home.write(path, archive)
+    upload_copy(home, path)
 
 
 def pinned_text(home: Home, digest: str, name: str) -> bytes:
@@ -46,15 +70,21 @@ def run_text(home: Home, row: RunRow) -> bytes:
 def pinned_dag(home: Home, digest: str, path: str) -> Dag:
     """Return the DAG of a pinned notebook; `path` is the notebook's original file."""
     name = Path(path).name
-    return read_once(pinned_text(home, digest, name), name)
+    return notebook_dag(home, digest, pinned_text(home, digest, name), name)
 
 
 def run_dag(home: Home, row: RunRow) -> Dag:
     """Return the DAG of a run's pinned notebook."""
-    return read_once(run_text(home, row), Path(row.path).name)
+    return notebook_dag(home, row.digest, run_text(home, row), Path(row.path).name)
 
 
 @lru_cache(maxsize=_KEPT)
-def read_once(text: bytes, name: str) -> Dag:
-    """Return the DAG of a notebook, whose file has this name. A server reads the same notebook again and again."""
-    return notebooks.read_text(text, name=name)
+def notebook_dag(home: Home, digest: str, text: bytes, name: str) -> Dag:
+    """Return the DAG of a pinned notebook; `name` is its file's name. Cached, because a server often reads a DAG."""
+    stored = read_view(home, digest, _analysis(name), Dag)
+    return notebooks.read_text(text, name=name) if stored is None else stored
+
+
+def _analysis(name: str) -> str:
+    """Return the name of a notebook's stored analysis. It includes the file's name, which determines the DAG's id."""
+    return f"{name}\nanalysis"

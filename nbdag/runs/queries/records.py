@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ...core.model import text
+from ...core.model.dag import Dag
 from ...core.model.job import Note, StoredOutput
+from ...core.model.metrics import Metric, json_number
 from ...core.model.secret_names import masked
 from ...core.model.states import RunState, TaskState
 from ...errors import NbdagError, error
@@ -119,6 +121,7 @@ class TaskRun:
     started: float | None  # start of the last attempt, in seconds since the epoch
     ended: float | None
     outputs: tuple[StoredOutput, ...] = ()
+    metrics: tuple[Metric, ...] = ()  # the numbers among the outputs; those of --metric come first
     warnings: tuple[Note, ...] = ()
     notebook: Path | None = None  # path of the last attempt's notebook; None before the first attempt
     # Why the last attempt failed or was skipped: one sentence, or the last line of the traceback.
@@ -148,6 +151,7 @@ class TaskRun:
                 {"name": output.name, "type": output.type, "bytes": output.bytes, "summary": output.summary}
                 for output in self.outputs
             ],
+            "metrics": {each.name: json_number(each.value) for each in self.metrics},
             "warnings": [_note(note) for note in self.warnings],
             "notebook": None if self.notebook is None else str(self.notebook),
             "error": self.error,
@@ -183,6 +187,25 @@ class Run:
         """Return the seconds from start to end, or None if the run has not ended."""
         return None if self.started is None or self.ended is None else self.ended - self.started
 
+    @property
+    def task_counts(self) -> Counter[str]:
+        """Return the number of task instances by state.
+
+        Instances that the cancellation of this run ended are counted as "cancelled".
+        """
+        return Counter(
+            "cancelled" if self.has_cancelled(task.state, task.ended) else task.state.value for task in self.tasks
+        )
+
+    def has_cancelled(self, state: TaskState, ended: float | None) -> bool:
+        """Return whether this run's cancellation ended an attempt that has this state and ended at this time.
+
+        Cancelling a run ends the run first, and its active attempts then fail.
+        """
+        if state is not TaskState.FAILED or self.state is not RunState.CANCELLED:
+            return False
+        return ended is None or self.ended is None or ended >= self.ended
+
     def __getitem__(self, which: str | tuple[str, int]) -> TaskRun:
         task, index = which if isinstance(which, tuple) else (which, None)
         if index is None and (part := re.fullmatch(r"(.+)\[(\d+)\]", task)):
@@ -203,7 +226,7 @@ class Run:
 
     def __repr__(self) -> str:
         """Return a readable summary in one line."""
-        tasks = ", ".join(f"{n} {state}" for state, n in Counter(task.state.value for task in self.tasks).items())
+        tasks = ", ".join(f"{n} {state}" for state, n in self.task_counts.items())
         return f"<Run {self.id} of {self.dag}: {self.state.value} ({tasks})>"
 
     def value(self, name: str) -> Any:
@@ -224,6 +247,13 @@ class Run:
         value = ValueLoader(self.home, self.id, last)
         loaded = [value(output.digest, name) for output in found[last]]
         return loaded if any(task.id == last and task.map_index >= 0 for task in self.tasks) else loaded[0]
+
+    def pinned_dag(self) -> Dag | None:
+        """Return the DAG of the notebook version that the run uses, or None if its file is missing."""
+        try:
+            return pinned_dag(self.home, self.digest, str(self.source or self.id))
+        except NbdagError:
+            return None
 
     def _missing_value(self, name: str) -> NbdagError:
         stored = {output.name for task in self.tasks for output in task.outputs}

@@ -1,4 +1,4 @@
-"""What a run's own page shows: how the run was created, its parameters, and warnings about the run as a whole."""
+"""The details on the page of a run: how the run was created, its parameters, and warnings about the whole run."""
 
 from __future__ import annotations
 

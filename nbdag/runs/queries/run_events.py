@@ -1,4 +1,4 @@
-"""What happened in a run, in the order of time, as its records tell it."""
+"""The events of a run in the order of time, from the records of the run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class RunEvent:
     """One event of a run or of one of its tasks."""
 
     at: float
-    # Events of the run: created, started, ended, cancel (was requested). Events of a task: attempt (started), outcome
-    # (of an attempt), question (of --approve), answer, warning.
+    # Events of the run: created, started, ended; cancel: somebody asked to cancel it. Events of a task: attempt (one
+    # has started), outcome (one has ended), question (--approve asks a person), answer (of the person), warning.
     kind: EventKind
     state: RunState | TaskState | None = None
     task: str = ""  # "" if the event is about the whole run
@@ -56,12 +56,22 @@ def run_events(run: str, dag: str, *, home: Home | None = None) -> list[RunEvent
 
 def _of_run(row: RunRow) -> list[RunEvent]:
     found = [RunEvent(at=row.created, kind="created", state=RunState.QUEUED, text=row.kind)]
-    if row.started is not None:
-        found.append(RunEvent(at=row.started, kind="started", state=RunState.RUNNING))
-    if row.cancel_asked is not None:
-        found.append(RunEvent(at=row.cancel_asked, kind="cancel"))
-    if row.ended is not None:
-        found.append(RunEvent(at=row.ended, kind="ended", state=row.state, text=row.error or ""))
+    for each in row.earlier or ():
+        found += _of_part(each["started"], each["ended"], each["cancel_asked"], RunState(each["state"]), each["error"])
+    return found + _of_part(row.started, row.ended, row.cancel_asked, row.state, row.error)
+
+
+def _of_part(
+    started: float | None, ended: float | None, cancel_asked: float | None, state: RunState, error: str | None
+) -> list[RunEvent]:
+    """Return the events of a run between the time at which it was queued or continued, and its end."""
+    found = []
+    if started is not None:
+        found.append(RunEvent(at=started, kind="started", state=RunState.RUNNING))
+    if cancel_asked is not None:
+        found.append(RunEvent(at=cancel_asked, kind="cancel"))
+    if ended is not None:
+        found.append(RunEvent(at=ended, kind="ended", state=state, text=error or ""))
     return found
 
 

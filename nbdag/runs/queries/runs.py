@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ... import notebooks
 from ... import store as stores
 from ...core.model.cell_tags import RENDERED, nbdag_metadata
 from ...core.model.events import Event
@@ -41,11 +42,15 @@ class UnknownRunError(NbdagError):
     run: str
     dag: str | None
     where: Path
+    same_dag: str = ""  # id of a DAG, if `run` is this id or the name of the DAG's notebook
 
     def __str__(self) -> str:
         of_dag = f" of {self.dag}" if self.dag else ""
         if self.run == "latest":
             return f"no run{of_dag} in {self.where} yet; create one with `nbdag run NOTEBOOK`"
+        if self.same_dag:
+            hint = f"for the latest run of {self.same_dag}, write `latest --dag {self.same_dag}`"
+            return f"{self.run!r} is not the id of a run; {hint}"
         return f"unknown run {self.run!r}{of_dag} in {self.where}; `nbdag runs` lists the runs"
 
 
@@ -199,7 +204,7 @@ def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> It
 
 
 def watch_runs(dag: Callable[[], str], *, limit: int, home: Home) -> Generator[list[Run]]:
-    """Yield the latest runs of a DAG, then at each `next` the runs that have changed since, oldest first.
+    """Yield the latest runs of a DAG; each later `next` yields the runs that have changed meanwhile, oldest first.
 
     While the database does not change, a `next` is cheap. Orphaned runs are searched every few seconds.
     """
@@ -227,7 +232,7 @@ def watch_runs(dag: Callable[[], str], *, limit: int, home: Home) -> Generator[l
 def list_attempts(
     run: str, dag: str, *, tasks: Collection[str] | None = None, details: bool = True, home: Home | None = None
 ) -> list[AttemptRow]:
-    """Return every attempt of a run, or with `tasks` of these tasks, by start time.
+    """Return the attempts of a run by start time; with `tasks`, only the attempts of these tasks.
 
     Without `details`, the attempts lack outputs and notes.
     """
@@ -305,7 +310,8 @@ def find_row(store: Store, home: Home, run: str, dag: str | None) -> RunRow:
         raise UnknownRunError(run, dag, home.root)
     found = store.runs(dag=dag, limit=1) if run == "latest" else store.named(run, dag)
     if not found:
-        raise UnknownRunError(run, dag, home.root)
+        name = notebooks.stem_of(Path(run).name)
+        raise UnknownRunError(run, dag, home.root, name if name in store.dags() else "")
     if len(found) > 1:
         raise AmbiguousRunError(run, tuple((row.dag, row.name) for row in found))
     return found[0]
@@ -376,9 +382,8 @@ def _light_task(row: RunRow, each: TaskStateRow) -> TaskRun:
 
 
 def _is_by_hand(row: RunRow, state: TaskState, outcome: TaskState) -> bool:
-    """Return whether a user has set the state of a task, whose last attempt had this outcome."""
-    # The state of the task and not of the attempt: a mapped task without elements is skipped, although its attempt
-    # succeeded.
+    """Return whether a user has set the state of a task; `outcome` is the state of the task's last attempt."""
+    # Ignore skipped tasks, because a mapped task without elements is skipped although its attempt succeeded.
     differs = state is not outcome and outcome in FINISHED and state in FINISHED and state is not TaskState.SKIPPED
     return differs and row.state is not RunState.CANCELLED
 
@@ -419,6 +424,7 @@ def _task(home: Home, row: RunRow, instance: InstanceRow, attempt: AttemptRow | 
         started=attempt.started,
         ended=attempt.ended,
         outputs=attempt.outputs,
+        metrics=attempt.metrics,
         warnings=attempt.notes,
         notebook=home.attempt(key),
         error=None if by_hand else error_of(row, attempt),

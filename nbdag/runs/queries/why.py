@@ -1,6 +1,6 @@
 """`why`: explain the state of a task: its unmet conditions, or its outcome.
 
-`core.planning.explain` words the conditions; this module finds those that hold, and adds outcomes.
+This module finds the conditions that are unmet, and adds outcomes; `core.planning.explain` has the texts of conditions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ...home import Home
 from ...scheduler.due_runs import DEFAULT_BACKFILL_LIMIT, DEFAULT_RUN_LIMIT
 from ...scheduler.planning_views import planning_instance, previous_states, run_view
 from ...store.rows import AttemptRow, InstanceRow, RunRow
-from .liveness import dead_owners, describe_orphan, jobs_of, owner_of
+from .liveness import dead_owners, describe_orphan, jobs_of, offers_of_owners, owner_of
 from .pinned import run_dag
 from .records import Run, TaskNotInRunError
 from .runs import WAS_CANCELLED, UnknownRunError, error_of, find_row, home_of, id_of, open_store
@@ -61,7 +61,7 @@ def why(run: Run | str, task: str, *, dag: str | None = None, home: Home | None 
 
 
 def why_not_started(run: Run) -> dict[tuple[str, int], str]:
-    """Return, by task and map index, why tasks ended without an attempt."""
+    """Return why tasks ended without an attempt (key: task and map index; value: the reason)."""
     with open_store(run.home) as store:
         if store is None:
             return {}
@@ -154,11 +154,22 @@ class _Explainer:
         moves = self._plan([anew if other is each else other for other in self.instances]).moves
         for move in moves:
             if (move.task, move.map_index, move.state) == (each.task, each.map_index, each.state):
-                return [f"{state_phrase(each.state)}: {move.reason}"]
+                return [f"{state_phrase(each.state)}: {move.reason}", *self._first_failure(each)]
         if each.state is TaskState.SKIPPED and self.row.state is RunState.CANCELLED:
             return [f"did not start: {WAS_CANCELLED}"]
         reason = f": {self.row.error}" if self.row.error else ", because a user marked it"
         return [f"{state_phrase(each.state)}{reason}"]
+
+    def _first_failure(self, each: InstanceRow) -> list[str]:
+        """Return the error of the upstream task that failed first, if the task did not run because of a failure."""
+        above = self.dag.ancestors(each.task) if each.state is TaskState.UPSTREAM_FAILED else ()
+        failed = [other for other in self.instances if other.task in above and other.state is TaskState.FAILED]
+        known = [(self.attempts[other.id], other) for other in failed if other.id in self.attempts]
+        if not known:
+            return []
+        attempt, first = min(known, key=lambda pair: pair[0].ended or 0)
+        error = error_of(self.row, attempt) or "unknown error"
+        return [f"needs {task_label(first.task, first.map_index)}, which failed first: {error}"]
 
     def _has_no_element(self, each: InstanceRow) -> bool:
         task = self.dag.tasks.get(each.task)
@@ -212,13 +223,14 @@ class _Explainer:
         active = [
             Claim(
                 dag_id=one.dag, run_id=one.run, task=one.task, map_index=one.map_index, weight=0, logical_date=None,
-                position=0, pool=one.pool, slots=one.slots,
+                position=0, pool=one.pool, slots=one.slots, resources=tuple(one.resources.items()),
             )
             for one in self.store.active_instances()
         ]  # fmt: skip
         pools = {**implicit_pools([self.dag]), **self.store.pools()}
         jobs, busy = jobs_of(self.store, self.row) or (_NO_LIMIT, 0)
-        assigned = assign_slots(ready, active, pools=pools, jobs=jobs, busy=busy, explain=True)
+        offers = offers_of_owners(self.store, self.row)
+        assigned = assign_slots(ready, active, pools=pools, jobs=jobs, busy=busy, offers=offers, explain=True)
         return list(assigned.waiting.get(mine.key, ()))
 
     def _plan(self, instances: Sequence[InstanceRow]) -> Plan:

@@ -1,4 +1,4 @@
-"""Parts of logs, which may be larger than a page can hold."""
+"""Read logs in parts, because a log may be larger than a page can hold."""
 
 from __future__ import annotations
 

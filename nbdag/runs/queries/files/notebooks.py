@@ -1,4 +1,4 @@
-"""Notebooks that the home has pinned: of a deployment, of a run, or of a recorded version."""
+"""Find pinned notebooks: of a deployment, of a run, or of a recorded version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ....core.model.dag import Dag
 from ....errors import NbdagError, error
 from ....home import Home, the_home
 from ..deployments import NotDeployedError
-from ..pinned import pinned_text, read_once
+from ..pinned import notebook_dag, pinned_text
 from ..runs import UnknownRunError, find_row, open_store
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @error
 class UnknownVersionError(NbdagError):
-    """The DAG has no such version."""
+    """The DAG has no version with this number or digest."""
 
     dag: str
     version: str
@@ -40,11 +40,16 @@ class UnknownVersionError(NbdagError):
 class PinnedNotebook:
     """A notebook as it was when it was pinned."""
 
-    dag: Dag
     digest: str
     path: Path  # the notebook's file when it was pinned
     text: bytes
+    home: Home
     run: str = ""  # id of the run that was asked for; "" if none was
+
+    @property
+    def dag(self) -> Dag:
+        """Return the notebook's DAG. It is computed only here, because a large notebook takes a second."""
+        return notebook_dag(self.home, self.digest, self.text, self.path.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +67,7 @@ class Version:
 def pinned_notebook(
     dag: str, *, run: str | None = None, version: str | None = None, home: Home | None = None
 ) -> PinnedNotebook:
-    """Return the notebook of a run, a recorded version (its digest or number), or else the deployed notebook.
+    """Return the notebook of a run, or of a version (its number or digest); by default, the deployed notebook.
 
     If the DAG is not deployed, return the notebook of its newest run.
     """
@@ -72,7 +77,7 @@ def pinned_notebook(
             raise NotDeployedError(dag, ()) if run is None else UnknownRunError(run, dag, here.root)
         digest, path, name = _which(store, here, dag, run, version)
     text = pinned_text(here, digest, run or dag)
-    return PinnedNotebook(dag=read_once(text, Path(path).name), digest=digest, path=Path(path), text=text, run=name)
+    return PinnedNotebook(digest=digest, path=Path(path), text=text, home=here, run=name)
 
 
 def list_versions(dag: str, *, home: Home | None = None) -> list[Version]:

@@ -30,8 +30,8 @@ def report_html(
 ) -> str:
     """Return the report of a run as one HTML page, which needs no network and no other file.
 
-    `code` is "shown", "folded" or "hidden": how the page shows the source of the cells. The report of a run that has
-    not ended shows the tasks that have. Scripts in outputs are kept: a server must forbid them by a
+    `code` is "shown", "folded" or "hidden": how the page shows the source of the cells. The report of an unfinished run
+    shows only the tasks that have ended. Scripts in outputs are kept, so a server must forbid them by a
     Content-Security-Policy. Raise `NoReportError`.
     """
     if code not in CODES:

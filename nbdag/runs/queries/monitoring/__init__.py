@@ -1,1 +1,1 @@
-"""Queries for those who watch: lists, changes, calendars, schedulers, numbers, badges, and this machine's health."""
+"""Queries for monitoring: lists, changes, calendars, schedulers, numbers, badges, and this machine's health."""

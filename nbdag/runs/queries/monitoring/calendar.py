@@ -15,7 +15,7 @@ from ....scheduler import timetable_of
 from ..deployments import NotDeployedError
 from ..runs import open_store
 
-_MOST_TICKS = 10_000  # maximum number of ticks that are planned, for a schedule with a tick in each minute
+_MOST_TICKS = 10_000  # maximum number of planned ticks; a schedule may have a tick in each minute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

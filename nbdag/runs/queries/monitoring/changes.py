@@ -1,8 +1,8 @@
 """Watch everything that a page shows: runs, deployments, schedulers, pools and assets.
 
 While no process writes to the database, a poll costs one cheap query. After a write, the revisions of unfinished and of
-the latest runs are compared. Older runs change seldom, so they are compared every few seconds. Nothing is missed,
-whatever the time between two polls: a poll reports every difference from what the last one has seen.
+the latest runs are compared. Older runs change seldom, so they are compared only every few seconds. Nothing is missed,
+whatever the time between two polls, because each poll compares with the state at the last one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Change:
 
 
 class ChangeWatcher:
-    """Reports what has changed since the last poll. The first poll reports nothing: it is the beginning."""
+    """Reports what has changed since the last poll. The first poll only records the state, and reports nothing."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -50,13 +50,13 @@ class ChangeWatcher:
         self._others: Hashable = None  # pools and live schedulers
         self._newest_event: int | None = None
         self._slow = float("-inf")  # monotonic time of the last slow comparison
-        self._unread = False  # whether the database has changed since then
+        self._unread = False  # whether the database has changed since the last slow comparison
 
     def poll(self) -> list[Change]:
-        """Return what has changed. Raise an error of the database; the next poll then reports what this one has not."""
+        """Return what has changed. If the database raises an error, the next poll reports these changes."""
         if self._store is None:
             if not self._home.exists:
-                self._began, self._newest_event = True, 0  # everything in a home that is made later is new
+                self._began, self._newest_event = True, 0  # if a home is created later, everything in it is new
                 return []
             self._store = stores.open(self._home, read_only=True)
             self._store.listen()
@@ -80,7 +80,7 @@ class ChangeWatcher:
         if not (written or is_slow):
             return []
         every_run = is_slow and (written or self._unread)
-        # All of these are read before anything is remembered, so an error of the database loses no change.
+        # All records are read before this object is updated. So no change is lost if the database fails.
         orphans = frozenset(dead_owners(store)) if is_slow else self._orphans
         marks = store.changed.runs(None if every_run else _LATEST)
         dags = store.changed.deployments()

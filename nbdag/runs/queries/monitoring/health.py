@@ -14,6 +14,7 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
+from .... import page_urls
 from ....core.model.text import plural
 from ....errors import NbdagError
 from ....home import Home, the_home, without_secrets
@@ -48,6 +49,7 @@ def health(home: Home | None = None) -> Iterator[Finding]:
     yield _fork_server()
     yield _graphviz()
     yield _front_end()
+    yield from _page_address()
     try:
         here = the_home(home)
     except NbdagError as error:
@@ -57,6 +59,16 @@ def health(home: Home | None = None) -> Iterator[Finding]:
     if here.exists:
         yield from _store(here)
         yield from _schedule(here)
+
+
+def _page_address() -> Iterator[Finding]:
+    address = os.environ.get(page_urls.VARIABLE, "")
+    if address and not page_urls.run_url("dag", "run"):
+        said = (
+            f"{page_urls.VARIABLE} is {address!r}, which is not an address, so notices have no links to the page; "
+            "set it to an address such as https://hub.example.org/user/ada/nbdag/, or unset it"
+        )
+        yield Finding(what="page", level="problem", said=said)
 
 
 def _packages() -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """Pages of deployed DAGs and of runs, for lists that are longer than a screen.
 
-A page ends with a cursor, which begins the next page. A cursor names the last entry of its page, so entries that are
-added or removed meanwhile shift no page.
+A cursor names the last entry of a page. The next page begins after this entry, so entries that are added or removed
+meanwhile shift no page.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ....core.model.states import RUN_FINISHED, RunState, TaskState
+from ....core.model.states import RUN_FINISHED, RunState
 from ....errors import NbdagError, error
 from ....home import Home, the_home
 from ....store.rows import RunRow
@@ -56,7 +56,7 @@ class RunEntry:
     only: tuple[str, ...] | None  # the selected tasks of a partial run; None: all tasks
     error: str | None  # why the run failed or was cancelled, or why it is orphaned
     digest: str  # digest of the pinned notebook
-    tasks: Mapping[TaskState, int]  # number of task instances by state
+    tasks: Mapping[str, int]  # number of task instances by state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,7 @@ def page_of_dags(
 
 
 def latest_that_fit(dag: str, *, limit: int, most: int, home: Home | None = None) -> list[Run]:
-    """Return the newest runs of a DAG, newest first, as long as they have at most `most` task instances together.
+    """Return the newest runs of a DAG, newest first, with at most `most` task instances in total.
 
     The newest run is always included. The records of tasks lack outputs and warnings.
     """
@@ -183,7 +183,7 @@ def dag_entry(dag: str, *, home: Home | None = None) -> DagEntry:
         )
 
 
-def run_entries(store: Store, rows: Sequence[RunRow], counts: Mapping[int, Mapping[TaskState, int]]) -> list[RunEntry]:
+def run_entries(store: Store, rows: Sequence[RunRow], counts: Mapping[int, Mapping[str, int]]) -> list[RunEntry]:
     may_be_orphaned = any(row.scheduler is not None and row.state not in RUN_FINISHED for row in rows)
     dead = dead_owners(store) if may_be_orphaned else {}
     return [

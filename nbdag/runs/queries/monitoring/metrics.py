@@ -13,7 +13,7 @@ from ..runs import open_store
 from .overview import LATE
 
 if TYPE_CHECKING:
-    from ....store.metrics import RunNumbers
+    from ....store.monitoring import RunNumbers
 
 _WAITING = (TaskState.SCHEDULED, TaskState.QUEUED)
 

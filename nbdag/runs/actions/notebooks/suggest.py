@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ... import notebooks
-from ...migrate import measure as measuring
-from ...migrate.suggest import Suggestion
-from ...migrate.suggest import suggest as propose
-from ...migrate.tagged_copy import tagged_copy
-from ..creation.prepare import kernel_installed
+from .... import notebooks
+from ....core.model.cell_tags import remove_text_lines
+from ....migrate import measure as measuring
+from ....migrate.suggest import Suggestion
+from ....migrate.suggest import suggest as propose
+from ....migrate.tagged_copy import tagged_copy
+from ...creation.prepare import kernel_installed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +22,11 @@ class SuggestedNotebook:
 
     suggestion: Suggestion
     notebook: bytes  # the copy with tagged cells
-    durations: dict[str, float] | None = None  # seconds of each task in a run of the notebook, if it was measured
+    durations: dict[str, float] | None = None  # seconds that each task took; None if the notebook was not measured
 
     @property
     def slowest_path(self) -> tuple[float, tuple[str, ...]]:
-        """Return the seconds of a run in parallel without overhead, and the tasks that determine them."""
+        """Return the seconds of a parallel run without overhead, and the tasks on its slowest path."""
         seconds, tasks = measuring.longest_path(self.suggestion, self.durations or {})
         return seconds, tuple(tasks)
 
@@ -39,18 +40,17 @@ def suggest(
     """Propose tasks for a notebook without tags; the file itself stays as it is.
 
     With `measure`, the notebook runs once from top to bottom in one kernel; `report` is called after each cell with the
-    number of cells that ran and of all cells.
+    number of executed cells and the number of all cells.
 
     Raise `NotebookError` for a file that is no notebook, `AlreadyTaggedError`, `NothingToSuggestError`, and,
     with `measure`, `KernelMissingError` and `MeasuredCellFailedError`.
     """
     name = os.fspath(path)
     text = notebooks.read_file(path)
-    if Path(path).suffix in (".py", ".md"):
-        raise notebooks.NotebookError(name, "is a text file", f"make it a notebook first: jupytext --to ipynb {name}")
     content = notebooks.parse(text, name=name)
-    raw, metadata = notebooks.read_raw(text, name=name)
-    executed = [cell.get("execution_count") if isinstance(cell, dict) else None for cell in content["cells"]]
+    raw, metadata = notebooks.read_raw(text, name=name)  # raises an error for an invalid cell
+    remove_text_lines(content["cells"])  # in the copy, the cells have other line numbers
+    executed = [cell.get("execution_count") for cell in content["cells"]]
     found = propose(raw, name=name, executed=executed, language=notebooks.kernel_of(metadata)[1])
     seconds = None
     if measure:

@@ -7,16 +7,17 @@ import shlex
 import sys
 from pathlib import Path, PurePath
 
-from ... import building
-from ...building import BuiltNotebook
-from ...core.cells.code_version import code_version
-from ...core.options.option_types import nearest
-from ...errors import NbdagError, error
-from ...export.airflow import Target, airflow_file
-from ...export.airflow_operators import OPERATORS
-from ...export.script import script_file
-from ...home import absolute, storage_place, the_home
-from ..creation.prepare import NotebookProblemsError
+from .... import building
+from ....building import BuiltNotebook
+from ....core.cells.code_version import code_version
+from ....core.options.option_types import nearest
+from ....errors import NbdagError, error
+from ....export.airflow import airflow_file
+from ....export.airflow_operators import OPERATORS, Target
+from ....export.script import script_file
+from ....home import absolute, storage_place, the_home
+from ...creation.prepare import NotebookProblemsError
+from ...execution.exported_pins import place_of, read_pins
 
 
 @error
@@ -70,9 +71,12 @@ def export_airflow(
 
     Each task of the file calls `nbdag attempt` in `operator`: bash, external-python, kubernetes-pod or docker.
     `storage` is the folder or URL for values, notebooks and logs (default: NBDAG_STORAGE, else the folder of the runs).
-    `python` is the Python of the tasks (default: this one), `image` the image of their containers. `notebook_there` is
-    the path of the notebook where the tasks run (default: the path here). `command` is the command that the file names
-    as its origin. Raises `ExportError` for what has no equivalent in Airflow.
+    `python` is the Python of the tasks (default: this one). `image` is the image of the tasks' containers.
+    `notebook_there` is the path of the notebook where the tasks run (default: the path here). The file names `command`
+    as the command that created it. The files of %dag --with and the exact versions of %dag --requires are copied into
+    the storage.
+
+    Raises `ExportError` for what has no equivalent in Airflow, and `StorageError` if the storage cannot be written.
     """
     found = OPERATORS.get(operator)
     if found is None:
@@ -85,6 +89,7 @@ def export_airflow(
         raise ContainerStorageError(operator)
     built = _read(notebook)
     path = absolute(notebook)
+    pins = read_pins(built.dag.options, path.parent)
     target = Target(
         operator=operator,
         notebook=notebook_there or str(path),
@@ -93,8 +98,12 @@ def export_airflow(
         python=python or sys.executable,
         image=image or "",
         command=command or f"nbdag export airflow {shlex.quote(os.fspath(notebook))}",
+        files=pins.files,
+        environment=pins.environment,
     )
-    return airflow_file(built.dag, target)
+    text = airflow_file(built.dag, target)
+    pins.store(place_of(target.storage))
+    return text
 
 
 def export_script(notebook: str | PurePath, *, command: str | None = None) -> str:
