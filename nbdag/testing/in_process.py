@@ -25,8 +25,10 @@ from typing import Any
 
 from ..core.cells.kernel_values import KernelCode
 from ..core.model.job import CANCELLED, KERNEL_DIED, PUSHED, TIMED_OUT, Job, Key, Outcome, Result
+from ..core.model.metrics import metrics_of
 from ..core.model.states import TaskState
 from ..errors import Fail, NbdagError, Skip
+from ..executors import Executor
 from ..kernels.runtime.expressions import check, choice, elements, error_kinds, is_true, when_holds
 from ..secrets.parameters import resolved
 from ..task_api.context import DagRun, PulledValues, set_current
@@ -38,7 +40,7 @@ class _Terminated(BaseException):
     """Raised in the code of an attempt that was cancelled or has timed out."""
 
 
-_SLOTS = 2  # number of attempts at once, if the caller leaves it to the executor
+_SLOTS = 2  # default number of attempts that run at once
 
 
 @dataclass(eq=False, slots=True)
@@ -50,26 +52,29 @@ class _Submission:
     thread: int | None = None  # id of the thread that executes the attempt's code; None if the code is not running
 
 
-class InProcessExecutor:
+class InProcessExecutor(Executor):
     """Executes up to `slots` attempts at once, in threads of this process.
 
     It supports one result per job, `cancel`, `stop`, slots, timeouts, `--when`, `--check`, `--map`, `nbdag.Skip` and
     `nbdag.Fail`, as every executor does. It does not support:
 
     - isolation: attempts share this process's modules, environment, working directory and standard streams
-    - interruption of a single call, such as a long `time.sleep`: a termination takes effect when the call returns
+    - pinned files: attempts use the files of the working directory as they are
+    - interruption of a single call, such as a long `time.sleep`: an attempt is terminated when the call returns
     - termination of subprocesses: they outlive their attempt, and `terminate_leftovers` does nothing
     - IPython: magics, sensors, and the line numbers of definitions are not supported
     - the attempt's notebook: only a text log with one line is written
-    - warnings about undeclared changes, and omission of values that cannot be stored and that no task reads
+    - warnings about undeclared changes
     """
+
+    slots: int = _SLOTS
 
     def __init__(self, slots: int | None = None) -> None:
         self.slots = _SLOTS if slots is None else slots
         self._on_result: Callable[[Result], None] = lambda result: None
         self._lock = threading.Lock()
         self._waiting: deque[_Submission] = deque()
-        self._attempts: dict[Key, _Submission] = {}  # all attempts without a result, also those that wait for a slot
+        self._attempts: dict[Key, _Submission] = {}  # attempts without a result, including those that wait for a slot
         self._threads: set[threading.Thread] = set()
         self._stopping = False
 
@@ -135,7 +140,8 @@ class InProcessExecutor:
             outcome = Outcome(state=TaskState.SKIPPED, error=str(skip))
         except BaseException as error:
             message = str(error) if isinstance(error, NbdagError) else f"{type(error).__name__}: {error}"
-            kinds = error_kinds(error, job.task.options.retry_on)
+            asked = job.task.options.retry_on or job.task.options.soft_fail
+            kinds = error_kinds(error, job.task.options.retry_on) if asked else ()
             retry = _wants_retry(job, error)
             outcome = Outcome(
                 state=TaskState.FAILED, error=message, final=isinstance(error, Fail), kinds=kinds, retry=retry
@@ -203,7 +209,10 @@ class InProcessExecutor:
             namespace=names,
             origins=origins,
         )
-        return Outcome(state=TaskState.SUCCESS, outputs=saved.outputs, chosen=chosen, short_circuit=short)
+        metrics, _ = metrics_of(names | pushed, options.metric, [each.name for each in saved.outputs])
+        return Outcome(
+            state=TaskState.SUCCESS, outputs=saved.outputs, metrics=metrics, chosen=chosen, short_circuit=short
+        )
 
     @contextmanager
     def _interruptible(self, attempt: _Submission) -> Iterator[None]:
