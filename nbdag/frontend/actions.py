@@ -7,13 +7,16 @@ line of its output is shown as a notice.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from .. import runs
 from ..core.model.states import RUN_FINISHED
@@ -40,6 +43,26 @@ class UnknownFileError(NbdagError):
     template = "unknown notebook file; save the notebook, or use `nbdag run NOTEBOOK` in a terminal"
 
 
+def run_arguments(notebook: Path, option: str, task: str) -> list[str]:
+    """Return the command line of a run. `option` selects tasks by their relation to `task`; "" selects all."""
+    return ["run", str(notebook), *([option, task] if option else []), "--no-progress"]
+
+
+@contextmanager
+def parameter_arguments(values: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Yield the arguments that set these parameters.
+
+    The arguments name a file that only this user can read. Every user can read the arguments of a process.
+    """
+    if not values:
+        yield []
+        return
+    with tempfile.TemporaryDirectory(prefix="nbdag-") as folder:
+        file = Path(folder) / "parameters.json"
+        file.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
+        yield ["--parameters_file", str(file)]
+
+
 class Actions:
     """The actions on one notebook and its runs."""
 
@@ -64,7 +87,7 @@ class Actions:
         """Perform the action, or start a process that performs it."""
         action, task, run = request["action"], request["task"], request["run"]
         if action in RUN_OPTIONS:
-            self._run(RUN_OPTIONS[action], task)
+            self._run(RUN_OPTIONS[action], task, request.get("parameters", {}))
         elif action in _CLEAR_OPTIONS:
             self._clear(run, task, _CLEAR_OPTIONS[action])
         elif action == "cancel":
@@ -73,11 +96,10 @@ class Actions:
             done = runs.deploy(self._notebook(), home=self._home())
             self._notify("info", f"{done.id} is deployed; `nbdag scheduler` executes its scheduled runs")
 
-    def _run(self, option: str, task: str) -> None:
+    def _run(self, option: str, task: str, parameters: Mapping[str, Any]) -> None:
         before = self._run_ids()
-        selection = [option, task] if option else []
-        arguments = ["run", str(self._notebook()), *selection, "--no-progress"]
-        self._start_process(arguments, lambda: bool(self._run_ids() - before))
+        arguments = run_arguments(self._notebook(), option, task)
+        self._start_process(arguments, lambda: bool(self._run_ids() - before), parameters)
 
     def _clear(self, run: str, task: str, options: Mapping[str, bool]) -> None:
         home, dag = self._home(), self._dag()
@@ -88,17 +110,20 @@ class Actions:
             arguments = ["resume", cleared.run.id, "--dag", dag]
             self._start_process(arguments, lambda: runs.find_run(cleared.run.id, dag, home=home).state in RUN_FINISHED)
 
-    def _start_process(self, arguments: list[str], has_begun: Callable[[], bool]) -> None:
+    def _start_process(
+        self, arguments: list[str], has_begun: Callable[[], bool], parameters: Mapping[str, Any] | None = None
+    ) -> None:
         """Start an nbdag process, and send a notice if it fails before the run has started."""
 
         def wait() -> None:
             environment = {name: value for name, value in os.environ.items() if name not in KERNEL_VARIABLES}
             environment |= {"NBDAG_HOME": str(self._home().root), "NO_COLOR": "1"}
             # A new session, so that interrupting the kernel does not interrupt the run.
-            done = subprocess.run(
-                [sys.executable, "-m", "nbdag", *arguments],
-                env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True,
-            )  # fmt: skip
+            with parameter_arguments(parameters or {}) as more:
+                done = subprocess.run(
+                    [sys.executable, "-m", "nbdag", *arguments, *more],
+                    env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True,
+                )  # fmt: skip
             if done.returncode and not has_begun():
                 lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
                 text = plain_text(lines[-1]) if lines else f"the run ended with exit code {done.returncode}"

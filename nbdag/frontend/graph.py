@@ -1,9 +1,10 @@
 """The graph of a notebook with its layout, for a front end that draws it.
 
-The layout is the one with the largest text in the space of the view: with or without room for the labels of edges,
-left to right or top to bottom. A graph that fits at a scale of `LEGIBLE` is shown as a whole; a larger one is scrolled.
-Each box is wide enough for the longest text of any state, so that a change of state never changes the layout. A
-long chain of tasks, each with exactly one upstream and one downstream task, can be drawn as one box.
+Several layouts are tried: with or without labels of edges, from left to right or from top to bottom, with unconnected
+parts in one row or in several. The first layout that fits the view at the scale `LEGIBLE` is used. If none does, the
+layout that fits at the largest scale is used. Each box has room for the longest text of any state, so a change of state
+never changes the layout. A long chain of tasks, each with exactly one upstream and one downstream task, can be drawn as
+one box.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from ..graphs.labels import CROWDED, NAME, carried, edge_label, edge_tooltip, sh
 from ..graphs.layout import Layout, Point, lay_out
 from ..graphs.marks import Mark
 from ..graphs.svg import PAGE, line_path, tip_path
+from ..graphs.wrap import wrap
+from ..linting.explanations import texts_of
 from .messages import Direction, Line, Node, Picture
 
-DROPPED = ("NB310", "NB311")  # codes of the problems that `dropped_cells` reports about untagged cells
+DROPPED = ("NB310", "NB311")  # codes of the problems that `check_untagged_cells` reports about untagged cells
 MIN_CHAIN = 3  # smallest number of tasks of a chain that is drawn as one box
 LEGIBLE = 0.85  # smallest scale at which the name of a task, 13 points high, has at least 11 pixels
 SPACE = (PAGE, 560.0)  # width and height of a view in a notebook, in pixels
@@ -41,7 +44,7 @@ def picture(
 ) -> Picture:
     """Return the graph with its layout. `direction` is LR, TB, or auto for the direction that fits the space.
 
-    `space` is the width and the height of the view in pixels; by default those of a view in a notebook.
+    `space` is the width and the height of the view in pixels; the default is `SPACE`.
     Each group in `folded` is drawn as one box. With `collapsed`, each long chain is also drawn as one box.
     """
     members: dict[str, tuple[str, ...]] = {task: (task,) for task in dag.tasks}
@@ -60,8 +63,10 @@ def picture(
         drawn = fold(drawn, boxes)
     chosen, layout = _arrange(drawn, direction, space or SPACE)
     crowded = len(drawn.edges) > CROWDED
-    texts = {} if crowded else {(edge.source, edge.target): edge_label(edge) for edge in drawn.edges}
-    labels_at = place_labels(layout, texts)
+    labelled = (edge for edge in drawn.edges if edge.label or not crowded)
+    texts = {(edge.source, edge.target): edge_label(edge) for edge in labelled}
+    given = {(edge.source, edge.target) for edge in drawn.edges if edge.label}
+    labels_at = place_labels(layout, texts, over_lines=given)
     return {
         "dag": dag.id,
         "notebook": "" if notebook is None else str(notebook),
@@ -82,8 +87,11 @@ def picture(
             if edge.source in drawn.tasks and edge.target in drawn.tasks
         ],
         "order": list(dag.order if len(dag.order) == len(dag.tasks) else dag.tasks),
+        "parameters": list(dag.parameters),
         "problems": [problem_line(problem) for problem in dag.problems],
+        "explanations": texts_of(dag.problems),
         "dropped": sorted({each.place.cell for each in dag.problems if each.code in DROPPED and each.place}),
+        "unbuilt": dag.unbuilt,
     }
 
 
@@ -124,12 +132,19 @@ def _arrange(dag: Dag, direction: str, space: tuple[float, float]) -> tuple[Dire
     for labels in (True, False) if len(dag.edges) <= CROWDED else (False,):
         for each in directions:
             layout = lay_out(dot(dag, marks, direction=each, labels=labels, tooltips=False))
-            scale = min(space[0] / max(layout.width, 1.0), space[1] / max(layout.height, 1.0))
+            if _scale(layout, space) >= LEGIBLE:
+                return each, layout
+            layout = wrap(layout, space)
+            scale = _scale(layout, space)
             if scale >= LEGIBLE:
                 return each, layout
             found.append((scale, each, layout))
     _, chosen, layout = max(found, key=lambda each: each[0])
     return chosen, layout
+
+
+def _scale(layout: Layout, space: tuple[float, float]) -> float:
+    return min(space[0] / max(layout.width, 1.0), space[1] / max(layout.height, 1.0))
 
 
 def _node(task: Task, layout: Layout, members: Sequence[str], label: str, *, group: bool) -> Node:
@@ -178,5 +193,5 @@ def reasons(edge: Edge) -> list[str]:
     if edge.files:
         found.insert(0, f"nothing orders these tasks: add --after {edge.source} to %%task {edge.target}")
     if edge.declared:
-        found.insert(0, "declared by --after, %edges or --teardown-for")
+        found.insert(0, "declared by --after, --edge-label, %edges or --teardown-for")
     return found

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..core.model.job import Key
+from ..core.model.metrics import MetricPoint, json_number
 from ..home import Home
 from ..runs import (
     Run,
@@ -15,6 +16,7 @@ from ..runs import (
     list_attempts,
     list_runs,
     logs,
+    metric_history,
     pinned_notebook,
     rendered_in,
     stored_outputs,
@@ -27,12 +29,14 @@ from .messages import (
     Bar,
     GridMessage,
     GridRun,
+    MetricsMessage,
     PastDuration,
     RunMessage,
     TaskDetails,
     TimelineMessage,
     ValueList,
 )
+from .messages import MetricPoint as Point
 from .status import attempt_state, run_statuses, run_summary
 
 LATEST = 20  # number of runs that the front end lists
@@ -69,6 +73,11 @@ class History:
         details["attempts"] = self.attempts(found.id, name)
         details["durations"] = self.durations(name)
         return details
+
+    def source(self, run: str, name: str) -> str | None:
+        """Return the text that the cell of a task had in a run, or None if the run has no such task."""
+        notebook = pinned_notebook(self.dag, run=run, home=self.home).dag
+        return notebook.cells[notebook.tasks[name].cell].source if name in notebook.tasks else None
 
     def values(self, run: str) -> ValueList:
         """Return the values that the tasks of a run have stored."""
@@ -159,6 +168,30 @@ class History:
         ]
         return {"kind": "grid", "runs": columns[::-1]}
 
+    def metrics(self, limit: int = LATEST) -> MetricsMessage:
+        """Return the metrics of the latest runs."""
+        found = metric_history(self.dag, limit, home=self.home)
+        return {
+            "kind": "metrics",
+            "runs": [{"id": run.id, "state": run.state, "created": run.created} for run in found.runs],
+            "series": [
+                {
+                    "task": each.task,
+                    "name": each.name,
+                    "marked": each.marked,
+                    "points": [_point(each.points.get(run.id)) for run in found.runs],
+                }
+                for each in found.series
+            ],
+        }
+
     def _find(self, run: str, tasks: Collection[str] | None = None) -> Run:
         """Return a run with all of its tasks, or with these."""
         return find_run(run, self.dag, tasks=tasks, details=False, home=self.home)
+
+
+def _point(point: MetricPoint | None) -> Point | None:
+    if point is None:
+        return None
+    value, lowest, highest = map(json_number, (point.value, point.lowest, point.highest))
+    return {"value": value, "lowest": lowest, "highest": highest, "count": point.count}

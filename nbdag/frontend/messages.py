@@ -1,9 +1,9 @@
-"""Every message between Python and the front end, defined once; `notebooks.messages` has those about notebooks.
+"""Every message between Python and the front end, defined once.
 
-`ui/messages.py` generates TypeScript from these classes, so both sides are checked against one definition.
-Every value is plain JSON. Instants are seconds since the epoch and durations are seconds; cells count from
-0 and lines from 1. The front end sends a `Request` and receives a `Message`. The run id "" means the live
-session.
+`notebooks.messages` and `compare.messages` have those about notebooks and comparisons. `ui/messages.py` generates
+TypeScript from these classes, so both sides are checked against one definition. Every value is plain JSON. Instants
+are seconds since the epoch and durations are seconds; cells count from 0 and lines from 1. The front end sends a
+`Request` and receives a `Message`. The run id "" means the live session.
 """
 
 from __future__ import annotations
@@ -101,9 +101,12 @@ class Picture(TypedDict):
     nodes: list[Node]
     lines: list[Line]
     order: list[str]  # ids of all tasks, in run order
+    parameters: list[str]  # names of the parameters
     problems: list[str]
+    explanations: dict[str, str]  # by problem code; plain text with examples
     # Indexes of untagged cells that a headless run does not execute although tasks need their effects.
     dropped: list[int]
+    unbuilt: NotRequired[bool]  # whether a %%dag cell creates further tasks when a run starts
 
 
 class InitialState(TypedDict):
@@ -211,89 +214,6 @@ class ValueList(TypedDict):
     items: list[ListedValue]
 
 
-# The open notebook: what JupyterLab's page posts and receives while a person edits.
-
-
-class LineDifference(TypedDict):
-    """A line of a cell."""
-
-    sign: Literal[" ", "-", "+"]  # kept, removed or added
-    text: str
-
-
-class CellDifference(TypedDict):
-    """A cell of two notebooks, and what changed. Cells count from 0, without those that %%dag built."""
-
-    kind: Literal["same", "moved", "changed", "added", "removed"]
-    type: str  # code, markdown or raw
-    before: int | None  # index in the old notebook
-    after: int | None  # index in the new notebook
-    lines: list[LineDifference]
-
-
-class TaskDifference(TypedDict):
-    """A task that differs between two versions of a notebook."""
-
-    task: str
-    kind: Literal["added", "removed", "changed"]
-    changed: list[str]  # what changed: code, options, upstream
-
-
-class NotebookDifference(TypedDict):
-    """The difference between two notebooks."""
-
-    same: bool  # whether all cells are equal
-    cells: list[CellDifference]  # all cells of both notebooks, in the order of the new one
-    tasks: list[TaskDifference]
-
-
-class StoredValue(TypedDict):
-    """A stored output of a task; for a mapped task, those of all instances."""
-
-    type: str
-    bytes: int
-    summary: str
-
-
-class ComparedValue(TypedDict):
-    """An output of a task in two runs."""
-
-    name: str
-    run: StoredValue | None  # None: this run did not store the value
-    other: StoredValue | None
-    same: bool  # whether both runs stored the same bytes
-
-
-class ComparedTask(TypedDict):
-    """A task in two runs."""
-
-    task: str
-    run: TaskStatus | None  # None: the task has not run, or this run does not have it
-    other: TaskStatus | None
-    values: list[ComparedValue]
-
-
-class ParameterDifference(TypedDict):
-    """A parameter that at least one of two runs sets; secrets are masked."""
-
-    name: str
-    run: Any
-    other: Any
-    set: bool  # whether the run sets the parameter, rather than using its default
-    other_set: bool
-    same: bool
-
-
-class RunComparison(TypedDict):
-    """Two runs of one pipeline."""
-
-    run: RunSummary
-    other: RunSummary
-    parameters: list[ParameterDifference]
-    notebook: NotebookDifference  # changes from the notebook of the other run to the notebook of this run
-    tasks: list[ComparedTask]
-
-
 # Requests: from the front end to Python.
 
 
@@ -376,6 +296,24 @@ class GridRequest(TypedDict):
     kind: Literal["grid"]
 
 
+class MetricsRequest(TypedDict):
+    """Ask for the metrics of the latest runs."""
+
+    kind: Literal["metrics"]
+
+
+class ParametersRequest(TypedDict):
+    """Ask for the parameters of the notebook."""
+
+    kind: Literal["parameters"]
+
+
+class StaleRequest(TypedDict):
+    """Ask which cells must run again in the notebook's kernel so that no task is stale."""
+
+    kind: Literal["stale"]
+
+
 class ActionRequest(TypedDict):
     """Ask for an action, such as a run or a cancellation."""
 
@@ -383,6 +321,7 @@ class ActionRequest(TypedDict):
     action: Action
     task: str
     run: str
+    parameters: NotRequired[dict[str, Any]]  # for a new run: values that differ from the defaults in the notebook
 
 
 # Messages: from Python to the front end.
@@ -437,6 +376,7 @@ class TaskDetails(TypedDict):
     outputs: list[Value]
     attempts: list[Attempt]
     durations: list[PastDuration]  # durations of the task in the latest runs, oldest first
+    changed: NotRequired[bool]  # whether the text of the task's cell has changed since the run
 
 
 class AttemptMessage(TypedDict):
@@ -478,6 +418,69 @@ class GridMessage(TypedDict):
     runs: list[GridRun]  # the latest runs, oldest first
 
 
+class MetricRun(TypedDict):
+    """A run of a chart of metrics."""
+
+    id: str
+    state: RunState
+    created: float
+
+
+class MetricPoint(TypedDict):
+    """A metric of a task in a run. NaN and infinities are the texts "NaN", "Infinity" and "-Infinity"."""
+
+    value: float | str  # for a mapped task, the mean of its instances
+    lowest: float | str
+    highest: float | str
+    count: int  # number of values: more than one for the instances of a mapped task
+
+
+class MetricSeries(TypedDict):
+    """A metric of a task over several runs."""
+
+    task: str
+    name: str
+    marked: bool  # whether --metric names it; if not, it is an output that happens to be one number
+    points: list[MetricPoint | None]  # one for each run; None: the run lacks the metric
+
+
+class MetricsMessage(TypedDict):
+    """The metrics of the latest runs."""
+
+    kind: Literal["metrics"]
+    runs: list[MetricRun]  # oldest first
+    series: list[MetricSeries]  # those of --metric first
+
+
+class ParametersMessage(TypedDict):
+    """The parameters of the notebook."""
+
+    kind: Literal["parameters"]
+    parameters: dict[str, Any]  # one JSON Schema for all parameters
+
+
+class CellPlace(TypedDict):
+    """A cell of the notebook."""
+
+    index: int
+    id: str  # "" if the cell has no id
+
+
+class StaleMessage(TypedDict):
+    """The cells to run again so that no task is stale."""
+
+    kind: Literal["stale"]
+    cells: list[CellPlace]  # in the order in which to run them
+
+
+class PlaceMessage(TypedDict):
+    """A line of a cell to which the page scrolls, because the user continues there."""
+
+    kind: Literal["place"]
+    cell: int
+    line: int
+
+
 class NoticeMessage(TypedDict):
     """One sentence for the user."""
 
@@ -488,9 +491,10 @@ class NoticeMessage(TypedDict):
 
 Request = (
     HelloRequest | SavedRequest | EditedRequest | LayoutRequest | RunRequest | TaskRequest | AttemptRequest
-    | ValueRequest | TimelineRequest | GridRequest | ActionRequest
+    | ValueRequest | TimelineRequest | GridRequest | MetricsRequest | ParametersRequest | StaleRequest
+    | ActionRequest
 )  # fmt: skip
 Message = (
     ChangeMessage | ResetMessage | PictureMessage | RunMessage | TaskDetails | AttemptMessage | ValueMessage
-    | TimelineMessage | GridMessage | NoticeMessage
+    | TimelineMessage | GridMessage | MetricsMessage | ParametersMessage | StaleMessage | PlaceMessage | NoticeMessage
 )  # fmt: skip

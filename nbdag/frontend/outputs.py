@@ -19,8 +19,8 @@ from ..core.model.cell_tags import HELPER, TASK, tags_of
 from .messages import DisplayOutput, MimeType
 
 MAX_LOG = 40_000  # maximum number of characters to show from the end of a log
-_MAX_BYTES = 4  # maximum size of a character in UTF-8
-MAX_STREAM = 100_000  # maximum number of characters of a stream's text to show, from its end
+_MAX_BYTES = 4  # maximum number of bytes of a character in UTF-8
+MAX_STREAM = 100_000  # maximum number of characters to show from the end of a stream's text
 MAX_OUTPUT = 2_000_000  # maximum number of characters of an output; longer outputs are not shown
 _BASE64_IMAGES: tuple[MimeType, ...] = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _RICHEST_FIRST: tuple[MimeType, ...] = (
@@ -48,7 +48,7 @@ def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
 
 
 def _joined(outputs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the outputs with consecutive texts of one stream as one output. Of a long text, the end is kept."""
+    """Join consecutive texts of the same stream into one output. Only the end of a long text is kept."""
     found: list[Mapping[str, Any]] = []
     for (kind, name), group in groupby(outputs, lambda each: (each.get("output_type"), each.get("name"))):
         if kind != "stream":
@@ -97,7 +97,7 @@ def log_tail(path: Path) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return the text without ANSI codes. Of a line that was overwritten, only the last version is kept."""
+    """Return the text without ANSI codes. If a line was overwritten, only its last version is kept."""
     lines = _ANSI.sub("", text).replace("\r\n", "\n").split("\n")
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
 

@@ -1,6 +1,6 @@
 """The process that loads one stored value and prints its MIME bundle as JSON; `preview` starts it.
 
-Loading a value executes code of the user: it imports modules and rebuilds objects. So it never happens in the server.
+Loading a value executes code of the user: it imports modules and rebuilds objects. So the server never loads one.
 The request is JSON on the standard input. What the user's code prints goes to the standard error.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ..core.model.states import FINISHED, RUN_FINISHED, STATE_PRECEDENCE, RunState, TaskState
+from ..core.model.states import FINISHED, RUN_FINISHED, STATE_PRECEDENCE, TaskState
 from ..graphs.marks import CANCELLED, STALE, Mark
 from ..runs import Run, TaskRun
 from .messages import DisplayState, RunSummary, TaskStatus
@@ -64,15 +64,17 @@ def changed_statuses(before: Mapping[str, TaskStatus], now: Mapping[str, TaskSta
     return changed | removed
 
 
+def task_state(run: Run, each: TaskRun) -> DisplayState:
+    """Return the state to draw for a task: that of its last attempt, or the state that a user has set."""
+    return each.state if each.by_hand else attempt_state(run, each.state, each.ended)
+
+
 def attempt_state(run: Run, state: TaskState, ended: float | None) -> DisplayState:
     """Return the state to draw for an attempt.
 
-    Cancelling a run ends the run first, and its active attempts then fail. So an attempt that failed after the run's
-    end is drawn as cancelled. An attempt that failed earlier is drawn as failed.
+    If the cancellation of the run ended the attempt, draw it as cancelled. If it failed earlier, draw it as failed.
     """
-    if state is not TaskState.FAILED or run.state is not RunState.CANCELLED:
-        return state
-    return CANCELLED if ended is None or run.ended is None or ended >= run.ended else state
+    return CANCELLED if run.has_cancelled(state, ended) else state
 
 
 def _mark_status(mark: Mark) -> TaskStatus:
@@ -87,8 +89,8 @@ def _mark_status(mark: Mark) -> TaskStatus:
 
 
 def _single_status(run: Run, each: TaskRun) -> TaskStatus:
-    """Return the status of a task that is not mapped: that of `_combined_status`, several times faster."""
-    state = each.state if each.by_hand else attempt_state(run, each.state, each.ended)
+    """Return the status of a task that is not mapped: the result of `_combined_status`, computed faster."""
+    state = task_state(run, each)
     status: TaskStatus = {"state": state}
     if each.started is not None:
         status["started"] = round(each.started, 3)
@@ -103,7 +105,7 @@ def _single_status(run: Run, each: TaskRun) -> TaskStatus:
 
 
 def _combined_status(run: Run, found: Sequence[TaskRun]) -> TaskStatus:
-    drawn = [each.state if each.by_hand else attempt_state(run, each.state, each.ended) for each in found]
+    drawn = [task_state(run, each) for each in found]
     states = Counter(drawn)
     state = next(state for state in DISPLAY_PRECEDENCE if states[state])
     status: TaskStatus = {"state": state}

@@ -17,7 +17,7 @@ from ..values import summarise, type_name
 from .messages import Neighbour, TaskDetails, Use, Value
 
 _SHOWN_ELEMENTS = 5  # number of elements to show of the list that a mapped task stores
-# Token types of Pygments with colour names of the style sheet; a subtype comes before its parent type.
+# Pairs: a token type of Pygments, and its colour name in the style sheet. Subtypes come before their parent types.
 _COLOURS = (
     (Keyword.Constant, "atom"),
     (Keyword, "keyword"),
@@ -152,7 +152,7 @@ def _live_value(name: str, writer: str, namespace: Mapping[str, Any]) -> Value:
 
 
 def _bytes(value: Any) -> int | None:
-    """Return the size in bytes of an array or a data frame, or None for any other value, because that is slow to
+    """Return the size in bytes of an array or a data frame, or None for any other value, whose size is slow to
     compute.
     """
     try:

@@ -47,6 +47,8 @@ def _has_type(value: object, hint: Any) -> bool:
         return isinstance(value, dict) and all(
             _has_type(part, kind) for item in value.items() for part, kind in zip(item, get_args(hint), strict=True)
         )
+    if hint is Any:
+        return True
     if hint is float:
         return type(value) in (int, float)
     return type(value) is hint

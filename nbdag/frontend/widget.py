@@ -19,6 +19,7 @@ import traitlets
 
 from .. import home as homes
 from .. import runs
+from ..core.cells.parameter_schema import schema_of
 from ..core.model.dag import Dag
 from ..errors import NbdagError
 from ..graphs import Mark
@@ -28,7 +29,9 @@ from . import outputs, status, task
 from .actions import Actions
 from .graph import picture
 from .history import LATEST, History
+from .load_task import load_task
 from .messages import (
+    CellPlace,
     InitialState,
     Message,
     Picture,
@@ -78,7 +81,7 @@ class LiveGraph:
     ) -> None:
         self.session = session
         self.namespace = namespace  # the notebook's global variables
-        self.answered = False  # whether any page has sent a request, which means that it shows the widget
+        self.answered = False  # whether a page has sent a request; only a page that shows the widget sends one
         self._home = home
         self._display = display
         # A lock, because the kernel's main thread and the watcher's thread both send changes.
@@ -89,6 +92,7 @@ class LiveGraph:
         self._session = status.session_statuses(marks)
         self._runs = self._latest_runs()
         self._shape = self._shape_of(self._dag)
+        self._details: TaskDetails | None = None  # the latest details that were sent
         self._actions = Actions(home, lambda: self._dag.id, lambda: session.path, lambda notice: self._send(notice))
         self.widget = GraphWidget(picture(self._drawn, notebook=session.path), self.initial_state, self.receive)
         self._watcher = RunWatcher(home, lambda: self._dag.id, self._run_changed)
@@ -151,6 +155,7 @@ class LiveGraph:
         elif request["kind"] == "edited":
             self.session.edit(request["cells"])
             self.refresh()
+            self._update_details(history)
         elif request["kind"] == "layout":
             direction, collapsed, folded = request["direction"], request["collapsed"], request["folded"]
             space = (request["width"], request["height"]) if "width" in request and "height" in request else None
@@ -167,7 +172,8 @@ class LiveGraph:
             self._send(history.run(request["run"]))
         elif request["kind"] == "task":
             if request["task"] in self._dag.tasks:
-                self._send(self._task_details(history, request["task"], request["run"]))
+                self._details = self._task_details(history, request["task"], request["run"])
+                self._send(self._details)
         elif request["kind"] == "attempt":
             map_index, try_number = request["map_index"], request["try_number"]
             self._send(history.attempt(request["run"], request["task"], map_index, try_number))
@@ -177,6 +183,13 @@ class LiveGraph:
             self._send(history.timeline(request["run"]))
         elif request["kind"] == "grid":
             self._send(history.grid())
+        elif request["kind"] == "metrics":
+            self._send(history.metrics())
+        elif request["kind"] == "parameters":
+            self._send({"kind": "parameters", "parameters": schema_of(self._dag.parameter_schemas)})
+        elif request["kind"] == "stale":
+            cells: list[CellPlace] = [{"index": index, "id": id} for index, id in self.session.stale_cells()]
+            self._send({"kind": "stale", "cells": cells})
         elif request["action"] == "load":
             self._load(history, request["run"], request["task"])
         else:
@@ -197,16 +210,31 @@ class LiveGraph:
             found = runs.find_run(run, self._dag.id, home=history.home)
             details["inputs"], details["outputs"] = task.run_values(self._dag, name, found)
             details["attempts"] = history.attempts(run, name)
+            details["changed"] = self._is_changed(history, name, run)
         else:
             details["inputs"], details["outputs"] = task.live_values(self._dag, name, self.namespace)
         details["durations"] = history.durations(name)
         return details
 
+    def _update_details(self, history: History) -> None:
+        """Send the details of the shown task again if an edit has changed their field `changed`."""
+        shown = self._details
+        if shown is None or not shown["run"]:
+            return
+        changed = self._is_changed(history, shown["task"], shown["run"])
+        if changed != shown.get("changed"):
+            self._details = {**shown, "changed": changed}
+            self._send(self._details)
+
+    def _is_changed(self, history: History, task: str, run: str) -> bool:
+        return self.session.text_of(task) not in (None, history.source(run, task))
+
     def _load(self, history: History, run: str, name: str) -> None:
-        found = runs.load(self._dag.id, run=run, task=name, home=history.home)
-        self.namespace.update(found)
-        text = f"loaded {', '.join(found) or 'no values'} of {name} in run {run} into this kernel"
-        self._send({"kind": "notice", "level": "info", "text": text})
+        found = load_task(name, session=self.session, namespace=self.namespace, run=run, home=history.home)
+        self._send({"kind": "notice", "level": "info", "text": found.text})
+        if found.cell is not None:
+            self._send({"kind": "place", "cell": found.cell, "line": found.line})
+        self.refresh()
 
     def _run_changed(self, run: runs.Run) -> None:
         """Send the changes of a run. The watcher's thread calls this method."""
@@ -251,4 +279,4 @@ class LiveGraph:
     def _shape_of(self, dag: Dag) -> object:
         """Return a key for the layout: graphs with equal keys have the same layout."""
         tasks = [(each.id, each.options.map, each.options.operator, each.options.doc) for each in dag.tasks.values()]
-        return dag.id, self.session.path, tasks, dag.edges, dag.file_edges, dag.problems
+        return dag.id, self.session.path, tasks, tuple(dag.parameters), dag.edges, dag.file_edges, dag.problems

@@ -70,7 +70,7 @@ def dot(
     for edge in (*dag.edges, *dag.file_edges):
         if edge.source in dag.tasks and edge.target in dag.tasks:
             text = edge_label(edge, crowded=crowded) if labels else ""
-            extra = {"label": graphviz.escape(f" {text} ")} if text else {}
+            extra = {"label": graphviz.escape(f" {_roomy(text) if edge.label else text} ")} if text else {}
             if edge.declared or edge.files:
                 extra["style"] = "dotted" if edge.files else "dashed"
             if tooltips:

@@ -13,7 +13,7 @@ from ..core.options.options import TaskOptions
 def folded_groups(dag: Dag, groups: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Return the tasks of each of these groups.
 
-    Unknown groups are omitted, and groups inside another of these groups.
+    Unknown groups are omitted; so are groups that are inside another one of these groups.
     """
     known = {group: dag.groups[group] for group in groups if group in dag.groups}
     return {
@@ -42,7 +42,9 @@ def fold(dag: Dag, boxes: Mapping[str, Sequence[str]]) -> Dag:
         before = edges.get((source, target))
         names = edge.names if before is None else (*before.names, *edge.names)
         declared = edge.declared and (before is None or before.declared)
-        edges[source, target] = Edge(source=source, target=target, names=names, declared=declared)
+        labels = dict.fromkeys(each.label for each in (before, edge) if each is not None and each.label)
+        label = ", ".join(labels)
+        edges[source, target] = Edge(source=source, target=target, names=names, declared=declared, label=label)
     files = {
         (box_of[each.source], box_of[each.target]): replace(
             each, source=box_of[each.source], target=box_of[each.target]

@@ -1,13 +1,13 @@
-"""Find a place for the label of each edge where it lies on no box, no line and no other label.
+"""Find a place for the label of each edge: on no box, no line and no other label.
 
-Graphviz reserves room for a label, but lets lines of other edges cross it, and real fonts are wider than it assumes.
-So each label is placed here: at Graphviz's place if that is free, else beside its own line, near the middle. A label
-without a free place is omitted; the edge's tooltip has its text. All lengths are in points.
+Graphviz reserves room for a label, but lines of other edges may cross this room, and real fonts are wider than Graphviz
+assumes. So each label is placed here: at Graphviz's place if that place is free, else beside its own line, near the
+middle. A label without a free place is omitted; the edge's tooltip has its text. All lengths are in points.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import dist
@@ -18,7 +18,7 @@ _CHARACTER = 7.0  # width of a character of a label: 11 points of a wide font su
 _HEIGHT = 14.0
 _GAP = 2.5  # smallest distance between a label and anything else
 _PARTS = 12  # number of straight parts that approximate one Bézier curve
-# Where along its line a label may be, the best place first.
+# Positions of a label along its line, as shares of the line's length; the best position first.
 _POSITIONS = (0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74, 0.18, 0.82)
 Segment = tuple[Point, Point]
 
@@ -60,8 +60,15 @@ class _Line:
         return self.bounds.overlaps(area) and any(map(area.is_crossed_by, self.segments))
 
 
-def place_labels(layout: Layout, texts: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], Point]:
-    """Return the centre of each edge's label. The labels without a free place, and empty ones, are missing."""
+def place_labels(
+    layout: Layout, texts: Mapping[tuple[str, str], str], over_lines: Collection[tuple[str, str]] = ()
+) -> dict[tuple[str, str], Point]:
+    """Return the centre of each edge's label. Empty labels, and labels without a free place, are missing.
+
+    Labels of the edges in `over_lines` may cross lines, but only if there is no other place.
+    """
+    if not any(texts.values()):
+        return {}
     boxes = [
         _Area(
             box.x - box.width / 2 - _GAP,
@@ -75,19 +82,21 @@ def place_labels(layout: Layout, texts: Mapping[tuple[str, str], str]) -> dict[t
     placed: dict[tuple[str, str], Point] = {}
     taken: list[_Area] = []
 
-    def is_free(area: _Area) -> bool:
+    def is_free(area: _Area, over_lines: bool) -> bool:
         if any(area.overlaps(other) for other in (*boxes, *taken)):
             return False
-        return not any(line.crosses(area) for line in lines.values())
+        return over_lines or not any(line.crosses(area) for line in lines.values())
 
     # Short lines first, because they have the fewest places.
     for edge in sorted(texts, key=lambda edge: _length(lines[edge]) if edge in lines else 0.0):
         if not texts[edge] or edge not in lines:
             continue
         width = _CHARACTER * len(texts[edge])
-        for x, y in _candidates(layout.curves[edge], lines[edge], width):
+        places = list(_candidates(layout.curves[edge], lines[edge], width))
+        again = [(place, True) for place in places] if edge in over_lines else []
+        for (x, y), crossing in (*((place, False) for place in places), *again):
             area = _Area(x - width / 2, y - _HEIGHT / 2, x + width / 2, y + _HEIGHT / 2)
-            if area.left >= 0 and area.right <= layout.width and is_free(area):
+            if area.left >= 0 and area.right <= layout.width and is_free(area, crossing):
                 placed[edge] = (x, y)
                 taken.append(area)
                 break
@@ -101,7 +110,7 @@ def _candidates(curve: Curve, line: _Line, width: float) -> Iterator[Point]:
         (ax, ay), (bx, by) = line.segments[min(int(position * len(line.segments)), len(line.segments) - 1)]
         length = dist((ax, ay), (bx, by)) or 1.0
         nx, ny = (ay - by) / length, (bx - ax) / length
-        # The distance at which the label is beside the line, if the line is straight here.
+        # At this distance, the label does not touch its line, if the line is straight here.
         distance = abs(nx) * width / 2 + abs(ny) * _HEIGHT / 2 + 2 * _GAP
         for side in (1, -1) if nx > 0 or (nx == 0 and ny < 0) else (-1, 1):  # to the right, or above
             yield (ax + bx) / 2 + side * nx * distance, (ay + by) / 2 + side * ny * distance

@@ -16,6 +16,7 @@ from ..core.options.options import TaskOptions
 from .marks import STALE, Mark, duration_text, state_style
 
 NAME = 28  # longest text of a task's id on its node, in characters
+_LABEL = 28  # longest text of --edge-label beside an edge, in characters
 CROWDED = 60  # a graph with more edges than this gets shorter labels of edges
 
 
@@ -39,7 +40,12 @@ def carried(edge: Edge) -> tuple[str, ...]:
 
 
 def edge_label(edge: Edge, *, crowded: bool = False) -> str:
-    """Return the label of an edge: as many names as fit, and the number of further names, such as `df, X, +3`."""
+    """Return the label of an edge: the text of --edge-label, else as many names as fit.
+
+    Further names are counted, such as `df, X, +3`.
+    """
+    if edge.label:
+        return shorten(edge.label, _LABEL)
     names = carried(edge)
     shown, limit = (1, 10) if crowded else (2, 16)
     parts = [shorten(name, limit) for name in names[:shown]]
@@ -51,6 +57,8 @@ def edge_label(edge: Edge, *, crowded: bool = False) -> str:
 def edge_tooltip(edge: Edge) -> str:
     """Return the tooltip of an edge: its tasks, and where each name is written and read (cells and lines from 1)."""
     lines = [f"{edge.source} → {edge.target}" + (", declared" if edge.declared else "")]
+    if edge.label:
+        lines.append(edge.label)
     if edge.files:
         lines[0] += ", not ordered"
         lines += [f"both use the file {path}" for path in edge.files[:MAX_FILES]]
@@ -112,7 +120,7 @@ def option_lines(options: TaskOptions) -> list[str]:
     lines = []
     for field in fields(TaskOptions):
         value = getattr(options, field.name)
-        if field.name in ("doc", "after", "operator_options") or value == getattr(plain, field.name):
+        if field.name in ("doc", "after", "edge_label", "operator_options") or value == getattr(plain, field.name):
             continue
         if field.name == "map":
             value = ", ".join(f"{variable} in {source}" for variable, source in value)

@@ -1,6 +1,6 @@
 """States of tasks in a picture, with durations and reasons, and the style of each state.
 
-Every state has a colour, a sign and a word, so that readers who cannot distinguish red from green can recognise it. The
+Every state has a colour, a sign and a word, so readers who cannot distinguish red from green can recognise states. The
 states are those of `core.model.states.TaskState`, and in addition `stale` (live notebook) and `cancelled` (runs).
 """
 

@@ -1,7 +1,7 @@
 """A Dag as SVG: one picture that is legible on light and dark backgrounds, as a file and in a notebook.
 
 The background is transparent. Text has a halo in the background colour, nodes are filled with that colour, and lines
-have a medium brightness. So the picture is legible even if the theme of the page differs from the theme of the system.
+have a medium brightness. So the picture is legible even if the themes of the page and the system differ.
 In a page, the colours come from CSS variables of JupyterLab or VS Code; in a file, from the system's theme. No element
 has an id, so several pictures can be in one page. The picture contains no scripts.
 """

@@ -14,13 +14,14 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 
 from .. import home as homes
+from ..frontend.notebooks import rehearsal
 from ..home import Home
 from ..packages import BUNDLE
-from . import events, metrics, openapi  # noqa: F401  # it declares an operation
+from . import events, openapi, prometheus  # noqa: F401  # the import of openapi declares an operation
 from .handlers import ROUTES
 from .handlers.base import RESOURCE, SETTING, Server, UnknownPathHandler
 
-_THREADS = 8  # most operations of the API at the same time
+_THREADS = 8  # maximum number of operations of the API at the same time
 # Outputs of tasks are shown in frames without scripts, which inherit this policy; their tables carry inline styles.
 _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
@@ -44,7 +45,7 @@ _HTML = """<!doctype html>
 
 
 class PageHandler(JupyterHandler):
-    """Answers every path of the page with the same HTML, which carries no data besides the server's URL."""
+    """Answers every path of the page with the same HTML. It contains the server's URL and a token, but no data."""
 
     auth_resource = RESOURCE
 
@@ -75,7 +76,7 @@ class StaticHandler(AuthenticatedFileHandler):
 
     @classmethod
     def get_absolute_path(cls, root: str, path: str) -> str:
-        """Return the path of a file. Raise `HTTPError` if no file can have this path."""
+        """Return the path of the requested file. Raise `HTTPError` if no file can have this path."""
         if "\0" in path:
             raise web.HTTPError(404)
         return str(super().get_absolute_path(root, path))
@@ -102,7 +103,7 @@ class NbdagApp(ExtensionApp):
         """Share the home and the threads with the handlers."""
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="nbdag-api")
         self.settings[events.SETTING] = self.events = events.EventHub(self._home)
-        self.metrics = metrics.register(self._home)
+        self.metrics = prometheus.register(self._home)
         self.settings[SETTING] = Server(home=self._home, root=self._root, threads=self.threads)
 
     def initialize_handlers(self) -> None:
@@ -122,7 +123,8 @@ class NbdagApp(ExtensionApp):
     async def stop_extension(self) -> None:
         """End the threads and the streams of events."""
         self.events.close()
-        metrics.unregister(self.metrics)
+        prometheus.unregister(self.metrics)
+        rehearsal.stop()  # the interpreter would wait for the threads of rehearsals before it ends
         self.threads.shutdown(wait=False, cancel_futures=True)
 
     def _home(self) -> Home:

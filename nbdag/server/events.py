@@ -5,9 +5,9 @@ names what has changed; the page requests the new state. After an event of kind 
 again.
 
 One thread watches the database for all streams of the server, so fifty viewers cost it no more than one. The thread
-pauses while no stream is open. A browser whose connection was lost sends the id of its last event, `Last-Event-ID`, and
-gets every later event; `all` if the server has been restarted since, or has forgotten that event. A new stream begins
-with the id of the latest event, so that a browser that reconnects before its first event misses nothing.
+pauses while no stream is open. A browser that reconnects sends the id of its last event as `Last-Event-ID` and gets
+every later event. If the server has restarted since, or has forgotten that event, the browser gets `all`. A new stream
+begins with the id of the latest event, so that a browser that reconnects before its first event misses nothing.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from ..runs import Change, ChangeWatcher
 from .handlers.base import RESOURCE, ApiHandler
 
 POLL = 0.2  # seconds between two polls of the database
-_SHARE = 5  # a poll is followed by a pause that is this many times longer
-_KEPT = 5_000  # number of events that are kept for streams that begin again
+_SHARE = 5  # the pause after a poll is at least this many times longer than the poll
+_KEPT = 5_000  # number of events that are kept for browsers that reconnect
 _ALIVE = 15.0  # seconds between two signs of life, which keep proxies from closing the connection
 SETTING = "nbdag_events"  # key in the settings of Tornado's application; the value is an `EventHub`
 
@@ -47,9 +47,7 @@ class EventHub:
     def __init__(self, home: Callable[[], Home], *, kept: int = _KEPT, poll: float = POLL) -> None:
         self._home = home
         self._poll = poll
-        self.epoch = secrets.token_hex(
-            4
-        )  # differs between servers, so that ids of another server are not taken for ours
+        self.epoch = secrets.token_hex(4)  # differs between servers, so that event ids of another server are recognized
         self.count = 0  # number of events so far
         self._events: deque[tuple[int, bytes]] = deque(maxlen=kept)
         self._wakers: set[asyncio.Event] = set()
@@ -77,7 +75,7 @@ class EventHub:
                 self._listened.clear()
 
     async def begun(self) -> None:
-        """Wait until the thread knows the present state, from which it reports changes."""
+        """Wait until the thread has read the present state. It reports all changes after that."""
         await self._begun.wait()
 
     def number(self, id: str) -> int | None:

@@ -1,9 +1,9 @@
 """Start a Jupyter server with only nbdag, alone (`nbdag ui`) or together with a scheduler (`nbdag up`).
 
-The server is Jupyter's own, so its flags, configuration, authentication and log are, too. A signal ends it without a
-question, because it has no kernels that could be lost. The scheduler is a separate process, so that the server and the
-scheduler cannot slow down each other. It gets the address of the page, for links in notices, and ends by itself if this
-process is killed.
+The server is Jupyter's own, so its flags, configuration, authentication and log are, too. A signal ends it without
+asking the user, because it has no kernels that could be lost. The scheduler is a separate process, so that the server
+and the scheduler cannot slow down each other. The scheduler gets the address of the page, for links in notices, and
+ends by itself if this process is killed.
 """
 
 from __future__ import annotations
@@ -37,8 +37,21 @@ class SchedulerRunsError(NbdagError):
     template = "a scheduler already uses {home} (process {pid}); use `nbdag ui` to open only the page"
 
 
+@error
+class RunsAsRootError(NbdagError):
+    """Jupyter Server refuses to run as root."""
+
+    template = "Jupyter does not run as root by default; use another account, or pass --allow-root"
+
+
 class PageServer(ServerApp):
     """A Jupyter server that ends at the first signal."""
+
+    def start(self) -> None:
+        """Run the server until it ends. Raise `RunsAsRootError` before anything is started."""
+        if not self.allow_root and hasattr(os, "geteuid") and os.geteuid() == 0:
+            raise RunsAsRootError
+        super().start()
 
     def init_signal(self) -> None:
         """Handle signals."""
@@ -77,7 +90,7 @@ class ServerWithScheduler(PageServer):
             self.command,
             cwd=self.root_dir,  # so the scheduler finds the home of the server
             env={**os.environ, page_urls.VARIABLE: os.environ.get(page_urls.VARIABLE) or self._page()},
-            stdin=subprocess.PIPE,  # its end tells the scheduler that this process has died
+            stdin=subprocess.PIPE,  # when this pipe closes, the scheduler knows that this process has died
             start_new_session=True,  # so Ctrl-C in a terminal reaches this process alone
         )
         threading.Thread(target=self._await_scheduler, args=(self.scheduler,), name="nbdag-up", daemon=True).start()

@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document of the API, made from the types of its operations.
 
-msgspec makes the JSON Schemas. It knows no union of an enum with other strings, so in the document such a union is
-one enum of all its values.
+msgspec makes the JSON Schemas. It cannot describe a union of an enum with other strings, so the document has one enum
+of all values instead.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
 
 
 def _inlined(schema: Any, hint: Any) -> Any:
-    """Return the schema of a query parameter with the values of its enums."""
+    """Return the schema of a query parameter, in which the definition of an enum replaces the reference to it."""
     _, components = msgspec.json.schema_components([hint], ref_template=_REF)
     if "$ref" in schema:
         return dict(components[schema["$ref"].rpartition("/")[2]])
@@ -263,7 +263,7 @@ def _comments(declared: type) -> dict[str, str]:
 def _classes(module: str) -> dict[str, list[str]]:
     """Return the lines of each class of a module, by name; nothing for a module without source."""
     try:
-        source = inspect.getsource(sys.modules[module])  # of a class, `inspect` would parse the module each time
+        source = inspect.getsource(sys.modules[module])  # once, because `inspect` would parse the module for each class
     except (OSError, TypeError):
         return {}
     lines = source.splitlines()

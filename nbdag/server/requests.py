@@ -75,7 +75,7 @@ Pixels = Annotated[float, Meta(gt=0, le=100_000)]
 
 
 class GraphQuery(Struct, kw_only=True):
-    """How to draw a graph."""
+    """Options for drawing a graph."""
 
     direction: DirectionChoice = "auto"
     collapsed: bool = False  # draw each long chain as one box
@@ -103,9 +103,15 @@ class NotebookQuery(Struct, kw_only=True):
 
 
 class GridQuery(Struct, kw_only=True):
-    """How many runs the grid shows at most."""
+    """The maximum number of runs in the grid."""
 
     limit: Annotated[int, Meta(ge=1, le=100, description="Most runs.")] = 20
+
+
+class MetricsQuery(Struct, kw_only=True):
+    """The maximum number of runs whose metrics are compared."""
+
+    limit: Annotated[int, Meta(ge=1, le=500, description="Most runs.")] = 20
 
 
 class LogQuery(Struct, kw_only=True):
@@ -214,7 +220,7 @@ class CalendarQuery(Struct, kw_only=True):
 
 
 class ReportQuery(Struct, kw_only=True):
-    """How to show the report of a run."""
+    """Options for the report of a run."""
 
     code: Literal["shown", "folded", "hidden"] = "shown"  # how the source of the cells is shown
     download: bool = False  # whether the page is sent as a file

@@ -100,7 +100,7 @@ class Affected(TypedDict):
 
     tasks: list[str]
     restarting: list[str]  # those among `tasks` that are running, and are terminated first
-    again: list[str]  # further tasks, downstream of marked tasks, that run again
+    again: list[str]  # unmarked tasks downstream of marked ones, which run again too
     queued_again: bool  # whether the run had ended, so that it is queued again
     owner: str  # describes the process that executes the run; "" if no process does
     edited: str  # one sentence if cells of these tasks were edited since, which the run does not notice; else ""
@@ -178,8 +178,21 @@ class Process(TypedDict):
     started: float
     heartbeat: float  # time of the last heartbeat
     alive: bool  # false: the process was killed, or its host does not answer
-    jobs: int | None  # how many tasks it executes at once
-    running: int  # number of tasks that it executes now
+    jobs: int | None  # maximum number of tasks that the process executes at once
+    running: int  # number of tasks that the process executes now
+
+
+class Host(TypedDict):
+    """A host that executes attempts, or one worker of a cluster there."""
+
+    name: str
+    address: str  # address of the worker; "" for the host of the scheduler itself
+    executor: str  # name of the executor
+    slots: int  # maximum number of attempts at once
+    running: int  # number of attempts that the host executes
+    load: float  # load average of the host's last minute
+    cores: int  # 0: unknown
+    problem: str  # why the host cannot execute attempts; "" if it can
 
 
 class QueuedTask(TypedDict):
@@ -208,6 +221,7 @@ class SchedulerState(TypedDict):
     """The state of all schedulers."""
 
     processes: list[Process]  # the newest first
+    hosts: list[Host]  # the hosts of all processes that are alive, by name
     queue: list[QueuedTask]  # the oldest run first
     states: dict[str, int]  # number of task instances of unfinished runs by state
     runs: dict[str, int]  # number of unfinished runs by state
@@ -248,8 +262,8 @@ class QuestionList(TypedDict):
     items: list[OpenQuestion]
 
 
-class AssetProducer(TypedDict):
-    """A task that produces an asset."""
+class AssetTask(TypedDict):
+    """A task that produces or reads an asset."""
 
     dag: str
     task: str
@@ -261,8 +275,9 @@ class AssetState(TypedDict):
     name: str
     versions: int  # number of recorded versions
     latest: float | None  # time of the newest version
-    producers: list[AssetProducer]
+    producers: list[AssetTask]
     consumers: list[str]  # pipelines whose schedules need the asset
+    readers: list[AssetTask]
 
 
 class AssetList(TypedDict):

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from patience import LONG
+
 from nbdag import notebooks
 from nbdag.frontend.graph import picture
 from nbdag.frontend.messages import Message, Picture, TaskStatus
 from nbdag.frontend.widget import BUNDLE
 
 URL = "http://nbdag.test/"
-WAIT = 90_000.0  # milliseconds: longer than any step takes on a slow machine
 # A page with a model like anywidget's. `listeners` grows if the widget leaks.
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nbdag</title>
 <link rel="stylesheet" href="widget.css"></head><body><script type="module">
@@ -88,15 +89,21 @@ window.bare = {
 class Bare:
     """A page, with Chromium's metrics of it."""
 
-    def __init__(self, browser: Any, *, width: int = 1200, height: int = 900) -> None:
-        self.page = browser.new_page(viewport={"width": width, "height": height})
-        self.page.set_default_timeout(WAIT)
+    def __init__(self, browser: Any) -> None:
+        self.page = browser.new_page()
+        self.page.set_default_timeout(LONG * 1000)
         self.fetched: list[str] = []  # requests that left the page; its policy blocks others
         self.page.route("**/*", self._answer)
-        self.page.goto(URL)
-        self.page.wait_for_function("window.bare")
         self._devtools = self.page.context.new_cdp_session(self.page)
         self._devtools.send("Performance.enable")
+        self.load()
+
+    def load(self, *, width: int = 1200, height: int = 900) -> None:
+        """Load the page without a widget, with a view of this size."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.goto(URL)
+        self.page.wait_for_function("window.bare")
+        self.fetched.clear()
         self._number = 0
 
     def close(self) -> None:

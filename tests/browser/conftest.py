@@ -19,18 +19,19 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from patience import LONG
+from warm import WarmCommands
 
+from .bare import Bare
 from .site import Site, served
 
 UI = Path(__file__).parents[2] / "nbdag" / "frontend" / "ui"
-WAIT = 90.0  # seconds: longer than any step takes on a slow machine
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync",
@@ -54,12 +55,25 @@ window.WebSocket = class extends Plain {
   }
 }
 """
+PAGE_CONFIG = {  # what no test uses costs a second of processor time per page, and a search for Node.js
+    "buildAvailable": False,
+    "buildCheck": False,
+    "disabledExtensions": {
+        f"@jupyterlab/{name}-extension": True
+        for name in ("csvviewer", "debugger", "extensionmanager", "htmlviewer", "mermaid", "pluginmanager", "vega5")
+    },
+}  # fmt: skip
 _PROMPT = "document.querySelectorAll('.jp-Notebook .jp-CodeCell')[n].querySelector('.jp-InputPrompt').innerText"
 _HARMLESS = re.compile(  # messages of the pages themselves; Notebook 7 always logs the last two
     r"favicon|websocket.*(clos|suspend)|Connection lost|Failed to load resource.*(workspaces|404)|ResizeObserver loop"
     r"|reading 'schema'|'filebrowser:open-path' not registered",
     re.I,
 )
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test of this folder as slow. pytest does not call this hook for tests of other folders."""
+    item.add_marker(pytest.mark.slow)
 
 
 def chromium() -> str | None:
@@ -86,22 +100,22 @@ class Server:
             headers={"Content-Type": "application/json"},
             method="PUT",
         )
-        with urllib.request.urlopen(request, timeout=WAIT):
+        with urllib.request.urlopen(request, timeout=LONG):
             pass
 
     def is_connected(self, notebook: str) -> bool:
         """Return whether a page is connected to an idle kernel of this notebook."""
-        with urllib.request.urlopen(f"{self.url}/api/sessions?token={self.token}", timeout=WAIT) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/sessions?token={self.token}", timeout=LONG) as answer:
             kernels = [each["kernel"] for each in json.load(answer) if each["path"] == notebook]
         return any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels)
 
     def end_kernels(self) -> None:
         """End the kernels of all notebooks."""
-        with urllib.request.urlopen(f"{self.url}/api/sessions?token={self.token}", timeout=WAIT) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/sessions?token={self.token}", timeout=LONG) as answer:
             sessions = [each["id"] for each in json.load(answer)]
         for each in sessions:
             ended = urllib.request.Request(f"{self.url}/api/sessions/{each}?token={self.token}", method="DELETE")
-            with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(ended, timeout=WAIT):
+            with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(ended, timeout=LONG):
                 pass
 
     def nbdag(self, *words: str) -> subprocess.Popen[bytes]:
@@ -131,7 +145,7 @@ def launched(program: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
+        started = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS), timeout=LONG * 1000)
         yield started
         started.close()
 
@@ -150,6 +164,8 @@ def jupyter(runtime: Path) -> Iterator[Server]:
         root = Path(folder)
         work, home, token = root / "work", root / "home", secrets.token_hex(8)
         work.mkdir()
+        (root / "config" / "labconfig").mkdir(parents=True)
+        (root / "config" / "labconfig" / "page_config.json").write_text(json.dumps(PAGE_CONFIG))
         port = free_port()
         environment = os.environ | {
             "JUPYTER_CONFIG_DIR": str(root / "config"),
@@ -185,9 +201,10 @@ def jupyter(runtime: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def site(browser: Any, runtime: Path) -> Iterator[Site]:
+def site(browser: Any, runtime: Path, warm_commands: WarmCommands) -> Iterator[Site]:
     """A server with nbdag's page alone, for the tests of a module."""
     with served(runtime, free_port()) as started:
+        started.warm = warm_commands
         yield started
 
 
@@ -257,10 +274,25 @@ class Notebook:
 def context(browser: Any) -> Iterator[Any]:
     """Return a browser context with a cache for all pages, so that JupyterLab is loaded and compiled once."""
     shared = browser.new_context(bypass_csp=True)
-    shared.set_default_timeout(WAIT * 1000)
+    shared.set_default_timeout(LONG * 1000)
     shared.add_init_script(NOTES)
     yield shared
     shared.close()
+
+
+@pytest.fixture(scope="session")
+def empty_page(browser: Any) -> Iterator[Bare]:
+    """Yield the page without a notebook that tests share."""
+    shared = Bare(browser)
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def bare(empty_page: Bare) -> Bare:
+    """Return a page without a notebook, in the state in which it was loaded."""
+    empty_page.load()
+    return empty_page
 
 
 class Lab:
@@ -271,7 +303,7 @@ class Lab:
         self._page: Any = None
 
     def opened(self, name: str) -> Any:
-        """Open a notebook in the page, alone, and return the page."""
+        """Open a notebook in the page, with no other document, and return the page."""
         if self._page is not None and self._page.locator(".jp-Dialog").count():
             self.close()
         self.execute("docmanager:open", path=name, factory="Notebook")
@@ -282,24 +314,64 @@ class Lab:
         if self._page is None:
             self._page = self._context.new_page()
             self._page.goto(f"{self._server.url}/lab?reset&token={self._server.token}")
-            self._page.wait_for_function("() => window.jupyterapp")
-            self._page.evaluate("() => window.jupyterapp.restored.then(() => null)")
+            self._wait()
         self._page.evaluate(
             "([command, args]) => window.jupyterapp.commands.execute(command, args).then(() => null)",
             [command, arguments],
         )
 
+    def reload(self) -> None:
+        """Load the page again."""
+        self._page.reload()
+        self._wait()
+
     def clear(self) -> None:
-        """Close all documents without saving them, and show the side panels that JupyterLab shows at first."""
+        """Close all documents without saving them and all notifications; show the side panels of a new page."""
         if self._page is not None:
             self._page.evaluate(
                 """() => {
-                  const shell = window.jupyterapp.shell
+                  const { commands, shell } = window.jupyterapp
                   for (const each of [...shell.widgets('main')]) each.dispose()
+                  // Without an id all are dismissed. Their own time stands still while another page has the focus.
+                  commands.execute('apputils:dismiss-notification')
                   shell.collapseRight()
                   shell.activateById('filebrowser')
                 }"""
             )
+
+    def close(self) -> None:
+        """Close the page; the next notebook gets another one."""
+        if self._page is not None:
+            self._page.close()
+            self._page = None
+
+    def _wait(self) -> None:
+        self._page.wait_for_function("() => window.jupyterapp")
+        self._page.evaluate("() => window.jupyterapp.restored.then(() => null)")
+
+
+class Notebook7:
+    """One page with Notebook 7 for many tests: a page that loads it again does so in half the processor time."""
+
+    def __init__(self, context: Any, server: Server) -> None:
+        self._context, self._server = context, server
+        self._page: Any = None
+
+    def opened(self, name: str) -> Any:
+        """Open a notebook in the page, and return the page."""
+        if self._page is None:
+            self._page = self._context.new_page()
+        self._page.goto(f"{self._server.url}/notebooks/{name}?token={self._server.token}")
+        return self._page
+
+    def reload(self) -> None:
+        """Load the page again."""
+        self._page.reload()
+
+    def clear(self) -> None:
+        """Leave the notebook without saving it."""
+        if self._page is not None:
+            self._page.goto("about:blank")
 
     def close(self) -> None:
         """Close the page; the next notebook gets another one."""
@@ -316,40 +388,32 @@ def lab(context: Any, server: Server) -> Iterator[Lab]:
     shared.close()
 
 
-@pytest.fixture
-def notebook(
-    context: Any, server: Server, lab: Lab, request: pytest.FixtureRequest
-) -> Iterator[Callable[..., Notebook]]:
-    """Return a function that writes a notebook and opens it in `lab` or `notebook`.
+@pytest.fixture(scope="session")
+def notebook_7(context: Any, server: Server) -> Iterator[Notebook7]:
+    """Yield the page with Notebook 7 that tests share."""
+    shared = Notebook7(context, server)
+    yield shared
+    shared.close()
 
-    JupyterLab's page is shared unless the notebook is opened `alone`. A page is not used again after a failed test.
+
+@pytest.fixture
+def shown(
+    server: Server, lab: Lab, notebook_7: Notebook7, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Notebook]]:
+    """Return a function that writes a notebook of these cells and opens it in the page of `lab` or `notebook`.
+
+    Tests share both pages. A page is not used again after a failed test.
     """
-    pages, listeners = [], []
+    listeners = []
     before = request.session.testsfailed
 
-    def opened(*cells: str, at: str = "lab", width: int = 1300, height: int = 1000, alone: bool = False) -> Notebook:
-        name = f"nb_{secrets.token_hex(4)}"
-        written = [
-            {
-                "cell_type": "code",
-                "id": f"c{n}",
-                "metadata": {},
-                "source": source,
-                "execution_count": None,
-                "outputs": [],
-            }
-            for n, source in enumerate(("%load_ext nbdag", "%dag", *cells))
-        ]
+    def opened(prefix: str, cells: Sequence[str], at: str, width: int, height: int) -> Notebook:
+        path = server.folder / f"{prefix}_{secrets.token_hex(4)}.ipynb"
         kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-        book = {"cells": written, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-        path = server.folder / f"{name}.ipynb"
-        path.write_text(json.dumps(book), encoding="utf-8")
-        shared = at == "lab" and not alone
-        if shared:
-            page = lab.opened(path.name)
-        else:
-            page = context.new_page()
-            pages.append(page)
+        book = {"cells": [_cell(f"c{n}", each) for n, each in enumerate(cells)], "metadata": {"kernelspec": kernel}}
+        path.write_text(json.dumps({**book, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8")
+        host = lab if at == "lab" else notebook_7
+        page = host.opened(path.name)
         page.set_viewport_size({"width": width, "height": height})
         found = Notebook(page, path)
 
@@ -363,22 +427,32 @@ def notebook(
         page.on("console", on_console)
         page.on("pageerror", on_error)
         listeners.extend([(page, "console", on_console), (page, "pageerror", on_error)])
-        if shared:
-            wait_for_kernel(found, server)
-        else:
-            show(found, server, at)
+        wait_for_kernel(found, server)
         return found
 
     yield opened
     for page, event, listener in listeners:
         page.remove_listener(event, listener)
-    for page in pages:
-        page.close()
-    if request.session.testsfailed > before:
-        lab.close()
-    else:
-        lab.clear()
+    for host in (lab, notebook_7):
+        host.close() if request.session.testsfailed > before else host.clear()
     server.end_kernels()
+
+
+def _cell(id: str, source: str) -> dict[str, Any]:
+    cell = {"id": id, "metadata": {}, "source": source}
+    if source.startswith("# "):
+        return {**cell, "cell_type": "markdown"}
+    return {**cell, "cell_type": "code", "execution_count": None, "outputs": []}
+
+
+@pytest.fixture
+def notebook(shown: Callable[..., Notebook]) -> Callable[..., Notebook]:
+    """Return a function that opens a notebook whose first cells load nbdag and display the graph."""
+
+    def opened(*cells: str, at: str = "lab", width: int = 1300, height: int = 1000) -> Notebook:
+        return shown("nb", ("%load_ext nbdag", "%dag", *cells), at, width, height)
+
+    return opened
 
 
 def _timeout_error() -> type[Exception]:
@@ -398,7 +472,7 @@ def wait_for_kernel(notebook: Notebook, server: Server) -> None:
     """Wait until the page shows the notebook and is connected to its kernel."""
     notebook.page.wait_for_selector(".jp-Notebook .jp-CodeCell .jp-InputPrompt")
     # A cell executed before the page is connected to its kernel is lost: JupyterLab shows it as running forever.
-    deadline = time.monotonic() + WAIT
+    deadline = time.monotonic() + LONG
     while not server.is_connected(notebook.path.name):
         assert time.monotonic() < deadline, "the page has not connected to its kernel"
         notebook.page.wait_for_timeout(100)

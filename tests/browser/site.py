@@ -21,8 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from patience import LONG
+from warm import WarmCommands
 
 BASE_URL = "/of/ada/"
+# Only these violations leave the page: the whole report has a megabyte.
+_AXE = """async ([context, options]) => (await axe.run(context, options)).violations
+  .filter((each) => ['serious', 'critical'].includes(each.impact))
+  .map((each) => [each.id, each.nodes.map((node) => node.html.slice(0, 300))])"""
 _QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
@@ -35,12 +40,14 @@ class Site:
     token: str
     environment: Mapping[str, str]
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    warm: WarmCommands | None = None  # forks the commands; without it each is a new process of Python
+    base_url: str = BASE_URL
     page: Any = None  # the page of the last visit, at about:blank: the next visit need not compile the scripts again
 
     @property
     def url(self) -> str:
         """The address of the page."""
-        return f"http://127.0.0.1:{self.port}{BASE_URL}nbdag"
+        return f"http://127.0.0.1:{self.port}{self.base_url}nbdag"
 
     def write(self, name: str, *cells: str) -> Path:
         """Write a notebook of these code cells."""
@@ -55,9 +62,12 @@ class Site:
     def nbdag(self, *words: str) -> str:
         """Run an nbdag command, and return what it prints."""
         command = [sys.executable, "-m", "nbdag", *words]
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
-        )
+        if self.warm is not None:
+            done = self.warm(words, cwd=self.folder, env=self.environment, timeout=LONG)
+        else:
+            done = subprocess.run(
+                command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+            )
         assert done.returncode == 0, (words, done.stdout, done.stderr)
         return done.stdout
 
@@ -73,6 +83,19 @@ class Site:
         request = urllib.request.Request(f"{self.url}/api/{resource}", headers={"Authorization": f"token {self.token}"})
         with urllib.request.urlopen(request, timeout=LONG) as answer:
             return json.load(answer)
+
+    def close(self) -> None:
+        """Close the page, and stop the server and its schedulers."""
+        if self.page is not None:
+            self.page.context.close()
+        for each in reversed(self.processes):
+            each.terminate()
+        for each in self.processes:
+            try:
+                each.wait(30)
+            except subprocess.TimeoutExpired:
+                each.kill()
+                each.wait()
 
 
 @contextlib.contextmanager
@@ -104,16 +127,7 @@ def served(runtime: Path, port: int) -> Iterator[Site]:
             _wait_for_answer(site, process, root / "log")
             yield site
         finally:
-            if site.page is not None:
-                site.page.context.close()
-            for each in reversed(site.processes):
-                each.terminate()
-            for each in site.processes:
-                try:
-                    each.wait(30)
-                except subprocess.TimeoutExpired:
-                    each.kill()
-                    each.wait()
+            site.close()
 
 
 def _wait_for_answer(site: Site, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -177,17 +191,14 @@ def serious_violations(page: Any, context: str, *rules: str) -> list[Any]:
 
     Of all rules, only `color-contrast` depends on the theme, so the second theme of a view needs no other rule.
     """
-    from axe_playwright_python.sync_playwright import Axe
+    from axe_playwright_python.base import AXE_SCRIPT
 
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
     options: dict[str, Any] = {"resultTypes": ["violations"]}
     if rules:
         options["runOnly"] = {"type": "rule", "values": list(rules)}
-    found = Axe().run(page, context=context, options=options).response["violations"]
-    return [
-        (each["id"], [node["html"][:300] for node in each["nodes"]])
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
+    return page.evaluate(_AXE, [context, options])
 
 
 @contextlib.contextmanager
@@ -226,5 +237,5 @@ def _new_page(browser: Any, scale: float) -> Any:
     context = browser.new_context(
         color_scheme="light", device_scale_factor=scale, timezone_id="Europe/Berlin", locale="en-US"
     )
-    context.set_default_timeout(90_000)
+    context.set_default_timeout(LONG * 1000)
     return context.new_page()

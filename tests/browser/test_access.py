@@ -10,7 +10,7 @@ PIPELINE = (
     "%dag access",
     "%%task extract --doc 'The rows'\nfrom IPython.display import HTML\nrows = list(range(10))\n"
     "HTML('<table><tr><td>a table</td></tr></table>')",
-    "%%task prep\nX = [row * 2 for row in rows]  # twice",
+    "%%task prep --metric total\nX = [row * 2 for row in rows]  # twice\ntotal = sum(X)",
     "%%task validate\nraise ValueError('no good')",
     "%%task deploy --after validate\nprint(X)",
 )
@@ -66,6 +66,9 @@ def check_each_view(nb, name, *rules):
     nb.button("Grid").click()
     nb.page.wait_for_selector(".nbdag-grid td svg")
     check("grid")
+    nb.button("Metrics").click()
+    nb.page.wait_for_selector(".nbdag-metric[aria-label='prep.total'] a[aria-label^='90, run of']")
+    check("metrics")
 
 
 def test_no_control_is_cut_off_on_narrow_or_wide_pages(notebook):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from patience import LONG
 
-from .conftest import WAIT, Notebook, record, show, wait_for_kernel
+from .conftest import Notebook, wait_for_kernel
 from .site import serious_violations
 
 CELLS = (
@@ -27,44 +26,9 @@ TASKS = ("import time", "%%task rows\nrows = [1, 2]", "%%task total --after rows
 
 
 @pytest.fixture
-def plain(lab, context, server, request) -> Iterator[Callable[..., Notebook]]:
+def plain(shown) -> Callable[..., Notebook]:
     """Return a function that opens a notebook without a cell of nbdag's own, such as %load_ext."""
-    before = request.session.testsfailed
-    pages = []
-
-    def opened(*sources: str, at: str = "lab") -> Notebook:
-        name = f"orders_{secrets.token_hex(3)}.ipynb"
-        path = server.folder / name
-        kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-        book = {"cells": [_cell(f"c{n}", each) for n, each in enumerate(sources)], "metadata": {"kernelspec": kernel}}
-        path.write_text(json.dumps({**book, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8")
-        if at == "lab":
-            page = lab.opened(name)
-        else:
-            page = context.new_page()
-            pages.append(page)
-        page.set_viewport_size({"width": 1500, "height": 950})
-        found = Notebook(page, path)
-        page.on("console", lambda message: record(found, message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: record(found, str(error)))
-        if at == "lab":
-            wait_for_kernel(found, server)
-        else:
-            show(found, server, at)
-        return found
-
-    yield opened
-    for page in pages:
-        page.close()
-    lab.close() if request.session.testsfailed > before else lab.clear()
-    server.end_kernels()
-
-
-def _cell(id: str, source: str) -> dict[str, Any]:
-    cell = {"id": id, "metadata": {}, "source": source}
-    if source.startswith("# "):
-        return {**cell, "cell_type": "markdown"}
-    return {**cell, "cell_type": "code", "execution_count": None, "outputs": []}
+    return lambda *sources, at="lab": shown("orders", sources, at, 1500, 950)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +36,7 @@ def scheduler(server) -> Iterator[None]:
     process = server.nbdag("scheduler")
     yield
     process.terminate()
-    process.wait(WAIT)
+    process.wait(LONG)
 
 
 def code(nb, n):
@@ -148,6 +112,11 @@ def test_a_notebook_becomes_a_pipeline_by_pointing(plain, server, scheduler, con
     badge(nb, 2, "stale")
     assert "no cell above sets missing" in code(nb, 2).locator(".nbdag-cell-problems").inner_text()
     assert code(nb, 2).locator(".nbdag-line-error").inner_text() == "lost = missing"
+    # The explanation of the code is shown under the pointer, both at the line and at the list of problems.
+    title = code(nb, 2).locator(".nbdag-cell-problems li").get_attribute("title") or ""
+    assert title.startswith("NB201 (error): a name that no cell above sets") and "Right:" in title
+    code(nb, 2).locator(".nbdag-line-error").hover(position={"x": 30, "y": 8})
+    page.locator(".nbdag-hover", has_text="would fail with a NameError").wait_for()
     page.locator(".nbdag-side").get_by_role("button", name="Run all").click()
     page.wait_for_selector(".nbdag-notice:has-text('cannot run')")
 
@@ -187,6 +156,105 @@ def test_a_notebook_becomes_a_pipeline_by_pointing(plain, server, scheduler, con
     other.wait_for_selector(f"tr[data-dag={nb.path.stem}] .pg-bar.nbdag-is-success >> nth=1")
     other.close()
     assert [each for each in nb.errors if "422" not in each] == []  # the browser logs that a run was refused
+
+
+def test_a_failed_task_is_loaded_repaired_and_run_from_here_and_stale_cells_run_in_order(plain):
+    """Give a parameter to a run, load the failed task, repair its cell, go on from there; then edit and run stale."""
+    nb = plain("%%params\nn = 2", "%%task rows\nrows = list(range(n))", "%%task total\nt = sum(rows) / (n - 5)", "")
+    page = nb.page
+    badge(nb, 1).locator(".nbdag-chip").click()
+    nb.box("total")
+    nb.button("Run with…").click()
+    form = page.get_by_role("form", name="Parameters of the run")
+    value = form.get_by_label("n", exact=True)
+    value.fill("many")
+    value.press("Enter")
+    form.locator(".nbdag-param-error", has_text="write a number").wait_for()
+    value.fill("5")
+    value.press("Enter")
+    nb.box("total", "failed").click()
+    panel = page.locator(".nbdag-panel[aria-label='Task total']")
+
+    panel.get_by_role("button", name="Load into kernel").click()
+    page.wait_for_selector(".nbdag-notice:has-text('loaded n, rows of total')")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell:nth-child(3).jp-mod-active")
+    badge(nb, 1, "success")  # its value was loaded
+    nb.edit(2, "%%task total\nt = sum(rows) / n")
+    panel.locator(".nbdag-actions button").first.get_by_text("Run from here").wait_for()
+    panel.get_by_role("button", name="Run from here").click()
+    page.wait_for_selector(".nbdag-shown-run:has-text('success')")
+    nb.box("total", "success")
+
+    nb.edit(3, "%nbdag load total --inputs")
+    nb.run(3)
+    output = code(nb, 3).locator(".jp-OutputArea-output")
+    output.get_by_text("total (success) is in cell 3").wait_for()
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell:nth-child(3).jp-mod-active")
+    nb.edit(3, "(n, rows, t)")
+    nb.run(0, 1, 2, 3)
+    output.get_by_text("(2, [0, 1], 0.5)").wait_for()
+    nb.edit(0, "%%params\nn = 3")
+    nb.edit(1, "%%task rows\nrows = list(range(1, n + 1))")
+    badge(nb, 2, "stale")
+    page.get_by_label("Shown run").select_option("")
+    nb.button("Run stale (2)").click()
+    badge(nb, 2, "success")
+    page.get_by_role("button", name="Run stale (2)").wait_for(state="detached")
+    nb.run(3)
+    output.get_by_text("(3, [1, 2, 3], 2.0)").wait_for()
+    assert nb.errors == []
+
+
+def test_a_copy_with_proposed_tasks_opens_with_the_reasons(plain, lab):
+    nb = plain(
+        "import math\nN = 10",
+        "# Rows",
+        "rows = list(range(N))",
+        "# Even",
+        "even = [row for row in rows if row % 2 == 0]",
+        "# Odd",
+        "odd = [row for row in rows if row % 2]",
+        "# Total",
+        "print(math.fsum(even) + math.fsum(odd))",
+    )
+    page = nb.page
+    before = saved(nb.path)
+    lab.execute("apputils:activate-command-palette")
+    page.keyboard.type("propose tasks")
+    page.locator(".lm-CommandPalette-item", has_text="Propose Tasks for This Notebook").click()
+    proposal = page.get_by_role("region", name="Proposed tasks")
+    proposal.get_by_text("can run at the same time").wait_for()
+    copy = nb.path.with_name(f"{nb.path.stem}_tasks.ipynb")
+    names = proposal.locator("ol > li > .nbdag-link").all_inner_texts()
+    assert [f"%%task {name}" for name in names] == [
+        each.split("\n")[0] for each in saved(copy) if each.startswith("%%task")
+    ]
+    assert len(names) == 4
+    nb.box(names[-1])
+    proposal.get_by_role("button", name=names[-1]).click()
+    page.wait_for_selector(f".jp-Notebook:visible .jp-CodeCell.jp-mod-active:has-text('%%task {names[-1]}')")
+    proposal.get_by_role("button", name="Close the proposal").click()
+    proposal.wait_for(state="detached")
+    assert saved(nb.path) == before
+
+    # A copy that has tasks already is refused with the reason.
+    lab.execute("nbdag:suggest")
+    page.locator(".Toastify__toast", has_text="has tasks already").wait_for()
+    assert [each for each in nb.errors if "422" not in each] == []  # the browser logs that the request was refused
+
+
+@pytest.mark.slow
+def test_the_findings_of_a_rehearsal_are_at_their_cells_until_those_are_edited(plain, lab):
+    nb = plain("import datetime as dt\ntoday = dt.date.today()", "print(1)")
+    lab.execute("nbdag:rehearse")
+    nb.page.locator(".Toastify__toast", has_text="Rehearsal: 1 warning; 2 cells ran twice").wait_for()
+    found = code(nb, 0).locator(".nbdag-cell-problems")
+    assert "line 2: datetime.date.today reads the current time; make it a parameter" in found.inner_text()
+    assert code(nb, 0).locator(".nbdag-line-warning").inner_text() == "today = dt.date.today()"
+    assert code(nb, 1).locator(".nbdag-cell-problems").count() == 0
+    nb.edit(0, "today = '2026-01-01'")
+    found.wait_for(state="detached")
+    assert nb.errors == []
 
 
 def test_the_form_writes_the_header_and_follows_its_text(plain):
@@ -244,7 +312,7 @@ def test_headers_are_completed_and_explained_while_the_kernel_is_busy(plain):
 
 def test_a_cell_that_runs_ignore_is_marked_when_tasks_need_it(plain):
     nb = plain("import time", "%%task rows\nrows = [1]", "rows.append(2)", "%%task total\nprint(rows)", "print(1)")
-    assert badge(nb, 2).inner_text().split("\n")[0] == "not in runs"
+    badge(nb, 2).get_by_text("not in runs").first.wait_for()  # the badge is there before its text
     assert code(nb, 2).locator(".nbdag-badge[data-dropped]").count() == 1
     assert code(nb, 4).locator(".nbdag-badge[data-dropped]").count() == 0
     assert "NB310" in code(nb, 2).locator(".nbdag-cell-problems").inner_text()

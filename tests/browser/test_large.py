@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .bare import Bare, broad_cells, drawn
+from .bare import broad_cells, drawn
 
 # Whether all elements of a selector are within the frame of the graph.
 INSIDE = """((selector) => {
@@ -17,11 +17,9 @@ INSIDE = """((selector) => {
 
 
 @pytest.fixture
-def bare(browser):
-    page = Bare(browser)
-    page.begin(drawn(broad_cells(120)))
-    yield page
-    page.close()
+def bare(bare):
+    bare.begin(drawn(broad_cells(120)))
+    return bare
 
 
 def test_a_graph_of_many_tasks_opens_with_its_shape_and_names_boxes_under_the_pointer(bare):

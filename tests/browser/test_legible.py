@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .bare import Bare, broad_cells, drawn
+from .bare import broad_cells, drawn
 
 SIXTEEN = (
     "%dag churn_features",
@@ -66,18 +66,16 @@ def test_a_graph_of_sixteen_tasks_opens_whole_and_the_panel_covers_no_box(notebo
 
 
 @pytest.mark.parametrize("tasks", [16, 60, 200])
-@pytest.mark.parametrize("width", [400, 1200])
-def test_no_text_is_smaller_than_11_pixels_at_any_zoom(browser, tasks, width):
-    bare = Bare(browser, width=width)
-    try:
-        bare.begin(drawn(broad_cells(tasks, min(20, tasks // 2))))
+def test_no_text_is_smaller_than_11_pixels_at_any_zoom(bare, tasks):
+    graph = drawn(broad_cells(tasks, min(20, tasks // 2)))
+    for width in (400, 1200):
+        bare.load(width=width)
+        bare.begin(graph)
         smallest = [bare.page.evaluate(SMALLEST)]
         bare.page.get_by_role("button", name="Fit").click()
         for _ in range(6):
             bare.page.evaluate("async () => { await bare.painted(); await bare.painted() }")
             smallest.append(bare.page.evaluate(SMALLEST))
             bare.page.get_by_role("button", name="Zoom in").click()
-        assert all(each is None or each >= 10.99 for each in smallest), smallest
-        assert any(each is not None for each in smallest)
-    finally:
-        bare.close()
+        assert all(each is None or each >= 10.99 for each in smallest), (width, smallest)
+        assert any(each is not None for each in smallest), width

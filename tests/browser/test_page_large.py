@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from .conftest import Server
 from .site import Site, Visit, visited
 
 PIPELINES = [f"pipeline_{n:04}" for n in range(1000)]
@@ -58,7 +59,7 @@ def graph(_: dict[str, list[str]]) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "dag": "pipeline_0000", "notebook": "", "direction": "TB", "collapsed": False, "chains": 0, "groups": [], "folded": [],
-        "width": 100, "height": 100_000, "nodes": nodes, "lines": [], "order": TASKS, "problems": [], "dropped": [],
+        "width": 100, "height": 100_000, "nodes": nodes, "lines": [], "order": TASKS, "parameters": [], "problems": [], "dropped": [],
     }  # fmt: skip
 
 
@@ -79,20 +80,31 @@ ANSWERS: dict[str, Callable[[dict[str, list[str]]], Any]] = {
 }
 
 
+def answered(route: Any) -> None:
+    """Answer a request of the API."""
+    url = urlsplit(route.request.url)
+    made = ANSWERS.get(url.path.partition("/nbdag/api/")[2])
+    if made is None:
+        route.abort()
+    else:
+        route.fulfill(status=200, content_type="application/json", body=json.dumps(made(parse_qs(url.query))))
+
+
+@pytest.fixture(scope="module")
+def lab_site(server: Server) -> Iterator[Site]:
+    """The page on JupyterLab's server, because its API is not used."""
+    port = urlsplit(server.url).port
+    assert port is not None
+    site = Site(server.folder, port, server.token, server.environment, base_url="/")
+    yield site
+    site.close()
+
+
 @pytest.fixture
-def visit(browser: Any, site: Site) -> Iterator[Visit]:
+def visit(browser: Any, lab_site: Site) -> Iterator[Visit]:
     """A page whose API answers with many pipelines."""
-    with visited(browser, site) as found:
-
-        def answer(route: Any) -> None:
-            url = urlsplit(route.request.url)
-            made = ANSWERS.get(url.path.partition("/nbdag/api/")[2])
-            if made is None:
-                route.abort()
-            else:
-                route.fulfill(status=200, content_type="application/json", body=json.dumps(made(parse_qs(url.query))))
-
-        found.page.route("**/nbdag/api/**", answer)
+    with visited(browser, lab_site) as found:
+        found.page.route("**/nbdag/api/**", answered)
         yield found
 
 
@@ -103,7 +115,8 @@ def test_a_list_of_a_thousand_pipelines_is_loaded_and_drawn_as_far_as_it_is_scro
     assert visit.page.locator("tr[data-dag]").count() < 60
     # Each scroll to the end loads the next pages, until the last pipeline is there.
     visit.page.wait_for_function(
-        "() => { scrollTo(0, document.body.scrollHeight); return document.querySelector('tr[data-dag=pipeline_0999]') }"
+        "() => { scrollTo(0, document.body.scrollHeight); return document.querySelector('tr[data-dag=pipeline_0999]') }",
+        polling=100,  # milliseconds; by default it would scroll in each frame
     )
     assert visit.page.locator("tr[data-dag]").count() < 60, "rows out of view are not in the document"
     visit.page.evaluate("() => scrollTo(0, 0)")

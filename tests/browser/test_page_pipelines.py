@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +23,7 @@ CHURN = (
     '--description "Scores the customers."',
     PARAMETERS.replace("%%params\n", f"%%params\n{IMPORTS}"),
     "%%task extract --produces lake/orders\nrows = [1, 2, 3]",
-    "%%task validate\nassert not broken, 'the model is worse'",
+    "%%task validate --metric loss\nassert not broken, 'the model is worse'\nloss = 1 - alpha",
     "%%task score --after validate\nscored = [row * alpha for row in rows]",
 )
 
@@ -186,6 +187,14 @@ def test_each_tab_of_a_pipeline_shows_it_in_another_way(visit: Visit) -> None:
     visit.page.locator(".pg-ran").last.click()
     visit.page.get_by_role("link", name=run).wait_for()
     assert visit.page.locator(".pg-planned[data-day]").count() > 20, "weekdays of the next weeks"
+    tabs.get_by_role("link", name="Metrics").click()
+    chart = visit.page.get_by_role("figure", name="validate.loss")
+    point = chart.locator(f'a[href*="{run}"]')
+    assert re.fullmatch(r"[\d.−-]+, run of .*, done", point.get_attribute("aria-label"))
+    point.click()
+    visit.page.wait_for_url(f"**/dags/churn/runs/{run}**")
+    visit.page.go_back()
+    chart.wait_for()
     tabs.get_by_role("link", name="Notebook").click()
     cell = visit.page.get_by_role("region", name="Cell 3, task")
     cell.get_by_text("rows = [1, 2, 3]").wait_for()
@@ -238,6 +247,7 @@ def test_the_scheduler_and_the_pools_are_shown_and_changed(visit: Visit) -> None
     visit.page.keyboard.press("g")
     visit.page.keyboard.press("s")
     visit.page.get_by_text("A scheduler is alive on").wait_for()
+    visit.page.get_by_role("row", name=re.compile(rf"{socket.gethostname()} local \d of \d+ .* on \d+ core")).wait_for()
     visit.page.get_by_role("button", name="Add…").click()
     dialog = visit.page.get_by_role("dialog", name="Add a pool")
     dialog.get_by_label("Name").fill("gpu")
@@ -299,21 +309,23 @@ def test_unknown_places_and_pipelines_say_so(visit: Visit) -> None:
 
 
 def test_slow_and_failed_answers_are_shown_and_asked_again(visit: Visit) -> None:
+    problem = {"type": "about:blank", "title": "Busy", "status": 500, "code": "busy", "next": "wait a little"}
+    body = json.dumps({**problem, "detail": "the store is busy; wait a little"})
     held: list[Any] = []
-    visit.page.route("**/nbdag/api/dags?*", lambda route: held.append(route))
+    busy = False
+
+    def fail(route: Any) -> None:
+        route.fulfill(status=500, content_type="application/problem+json", body=body)
+
+    # A change of a run makes the page ask again, so that the first request may not be the one that it waits for.
+    visit.page.route("**/nbdag/api/dags?*", lambda route: fail(route) if busy else held.append(route))
     visit.page.reload(wait_until="commit")
     visit.page.locator(".pg-loading.pg-shown", has_text="Loading the pipelines").wait_for()
-    problem = {
-        "type": "about:blank",
-        "title": "Busy",
-        "status": 500,
-        "detail": "the store is busy",
-        "next": "wait a little",
-    }
-    held[0].fulfill(status=500, content_type="application/problem+json", body=json.dumps({**problem, "code": "busy"}))
+    busy = True
+    for each in held:
+        fail(each)
     alert = visit.page.get_by_role("alert")
-    alert.get_by_text("the store is busy").wait_for()
-    alert.get_by_text("wait a little").wait_for()
+    alert.get_by_text("the store is busy; wait a little").wait_for()
     visit.page.unroute_all(behavior="ignoreErrors")
     alert.get_by_role("button", name="Try again").click()
     row(visit, "churn").wait_for()
@@ -347,13 +359,13 @@ def test_a_lost_connection_is_shown_and_data_stays(visit: Visit) -> None:
     visit.errors[:] = [each for each in visit.errors if "ERR_INTERNET_DISCONNECTED" not in each]
 
 
-PLACES = ("/", "/dags/churn/grid", "/dags/churn/graph", "/dags/churn/gantt", "/dags/churn/calendar", "/dags/churn/notebook",
+PLACES = ("/", "/dags/churn/grid", "/dags/churn/graph", "/dags/churn/gantt", "/dags/churn/calendar", "/dags/churn/notebook", "/dags/churn/metrics",
           "/dags/churn/versions", "/dags/churn/parameters", "/dags/churn/details", "/scheduler", "/assets")  # fmt: skip
 READY = {
     "/": "tr[data-dag]", "/dags/churn/grid": ".pg-grid", "/dags/churn/graph": ".nbdag-box",
     "/dags/churn/gantt": ".nbdag-bar", "/dags/churn/calendar": ".pg-day", "/dags/churn/notebook": ".pg-cell",
     "/dags/churn/versions": ".pg-versions", "/dags/churn/parameters": ".pg-table", "/dags/churn/details": ".pg-details",
-    "/scheduler": ".pg-meter", "/assets": ".pg-lineage",
+    "/scheduler": ".pg-meter", "/assets": ".pg-lineage", "/dags/churn/metrics": ".nbdag-metric circle",
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -210,6 +211,7 @@ def test_outputs_and_reports_execute_nothing(visit: Visit) -> None:
     page.get_by_role("button", name="Output").click()
     frame = page.frame_locator(".nbdag-outputs iframe").first
     frame.get_by_text("a table").wait_for()
+    page.get_by_role("region", name="show, try 1").get_by_text(f"on {socket.gethostname()}").wait_for()
     page.get_by_role("region", name="show, try 1").get_by_text("<script>window.owned = 1</script>").wait_for()
     visit.open(f"/dags/hostile/runs/{run}/report")
     page.frame_locator(".run-report iframe").get_by_text("a table", exact=True).wait_for()

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from .bare import Bare, drawn
+from .bare import drawn
 
 RUN = "top.ran=1;parent.ran=1;window.ran=1;fetch('http://elsewhere.test/ran')"
 _PAGE = f"<script>{RUN}</script>"
@@ -64,16 +64,16 @@ OUTPUTS = [
 
 
 @pytest.fixture(scope="module")
-def bare(browser):
-    """Open a page with the panel of a run's task."""
-    page = Bare(browser)
+def bare(empty_page):
+    """Open the panel of a run's task."""
+    page = empty_page
+    page.load()
     page.begin(drawn(["%dag d", "%%task a\nx = 1"]))
     run = {"id": "r", "state": "success", "created": 1, "started": 1, "ended": 2, "partial": False, "error": ""}
     page.receive({"kind": "change", "number": 1, "run": "r", "tasks": {"a": {"state": "success"}}, "summary": run})
     page.page.select_option(".nbdag-runs", index=1)
     page.page.locator(".nbdag-box").click()
-    yield page
-    page.close()
+    return page
 
 
 def show(bare, mime, data, number):
@@ -111,7 +111,6 @@ def test_no_output_runs_code_or_sends_requests(bare, mime, data):
     before = len(bare.page.context.pages)
     bare.page.wait_for_selector(".nbdag-outputs > *")
     bare.page.wait_for_function(LOADED)
-    bare.page.evaluate("bare.later()")
     if mime == "text/html":
         frame = bare.page.frame_locator(".nbdag-outputs iframe")
         frame.locator("body").wait_for(state="attached")
@@ -120,11 +119,11 @@ def test_no_output_runs_code_or_sends_requests(bare, mime, data):
                 each.hover(force=True)
                 each.click(force=True, no_wait_after=True)
         bare.page.wait_for_function(LOADED)
-        bare.page.evaluate("bare.later()")
         assert bare.page.locator(".nbdag-outputs iframe").get_attribute("sandbox") == "allow-same-origin"
     elif mime not in PICTURES:
         assert bare.page.locator(".nbdag-outputs pre").inner_text().strip() == data.strip(), "complete, and as text"
         assert bare.page.locator(".nbdag-outputs pre *").count() == 0
+    bare.page.evaluate("bare.later()")
     assert bare.page.evaluate("window.ran") is None
     assert [url for url in bare.fetched if "nbdag.test" not in url] == []
     assert len(bare.page.context.pages) == before

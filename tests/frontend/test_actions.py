@@ -64,6 +64,7 @@ def test_a_run_that_cannot_begin_sends_a_notice_of_one_sentence(tmp_path):
     assert "nowhere" in notice["text"] or "problem" in notice["text"]
 
 
+@pytest.mark.slow
 def test_a_retry_stays_in_its_run_and_a_failed_task_sends_no_notice(tmp_path):
     home = Home(tmp_path / "home")
     there = tmp_path / "there"

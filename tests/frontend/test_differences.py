@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nbdag import notebooks
-from nbdag.frontend.differences import NotebookCell, difference, lines_of, paired
+from nbdag.frontend.compare.notebooks import NotebookCell, difference, lines_of, paired
 
 
 def book(cells: Sequence[tuple[str, str]]) -> bytes:

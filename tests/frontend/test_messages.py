@@ -44,7 +44,7 @@ LONG = dag(
     "%%task c\nz = y",
     "%%task d\nw = z",
     "%%task e\nv = w, z",
-    "%%task f --after d\nprint(1)",
+    "%%task f --edge-label d='if it works'\nprint(1)",
 )
 
 
@@ -74,7 +74,8 @@ class TestPicture:
         assert not lines["a", "b"]["declared"]
         assert lines["a", "b"]["why"] == ["x: written in cell 2, line 2; read in cell 3, line 2"]
         assert lines["d", "f"]["declared"]
-        assert lines["d", "f"]["why"] == ["declared by --after, %edges or --teardown-for"]
+        assert lines["d", "f"]["why"] == ["declared by --after, --edge-label, %edges or --teardown-for", "if it works"]
+        assert lines["d", "f"]["label"] == "if it works"
 
     def test_can_draw_a_long_chain_as_one_box(self):
         assert chains(LONG) == [("a", "b", "c")]
@@ -92,6 +93,10 @@ class TestPicture:
         assert (box["id"], box["members"], box["note"]) == ("eu", ["eu.load", "eu.w.go"], "2 tasks")
         assert {(line["source"], line["target"]) for line in drawn["lines"]} == {("a", "eu"), ("eu", "b")}
         assert drawn["order"] == ["a", "eu.load", "eu.w.go", "b"]
+
+    def test_says_whether_a_dag_cell_creates_further_tasks_later(self):
+        assert picture(dag("%%task a\nx = 1", "%%dag\nPython('b', print)"))["unbuilt"]
+        assert not picture(LONG)["unbuilt"]
 
     def test_does_not_depend_on_states(self):
         assert picture(LONG) == picture(LONG)
@@ -246,6 +251,7 @@ def ran(tmp_path_factory):
 
 
 class TestHistory:
+    @pytest.mark.slow
     def test_the_watcher_reports_a_run_until_it_ends(self, ran):
         _, done, changed = ran
         assert {run.id for run in changed} == {done.id}

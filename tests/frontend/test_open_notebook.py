@@ -90,6 +90,8 @@ class TestAnalysis:
         places = {(each["code"], each["severity"], each["cell"], each["line"]) for each in found["problems"]}
         assert ("NB201", "error", 0, 3) in places
         assert ("NB310", "error", 1, 1) in places
+        assert set(found["explanations"]) == {each["code"] for each in found["problems"]}
+        assert found["explanations"]["NB310"].startswith("NB310 (error): an untagged cell sets or changes a name")
         assert found["cells"][1]["dropped"]
 
     def test_leaves_out_a_picture_that_the_page_has(self):

@@ -3,6 +3,7 @@
 import base64
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -97,6 +98,11 @@ def test_the_picture_has_every_task_with_its_kind_and_every_edge_with_its_names(
 def test_an_edge_label_has_as_many_names_as_fit(names, label, crowded):
     assert edge_label(edge("a", "b", *names)) == label
     assert edge_label(edge("a", "b", *names), crowded=True) == crowded
+
+
+def test_an_edge_label_that_the_user_gives_replaces_the_names():
+    labelled = replace(edge("a", "b", "df"), label="no errors")
+    assert edge_label(labelled) == edge_label(labelled, crowded=True) == "no errors"
 
 
 def test_tooltips_are_complete(five):
@@ -397,6 +403,7 @@ def test_a_node_shows_the_state_of_its_task(five):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keeps", [True, False])
 def test_compiled_graphviz_is_cached_if_the_machine_allows(tmp_path, monkeypatch, keeps):
     folder = tmp_path / "cache"

@@ -28,6 +28,7 @@ def test_a_line_that_was_drawn_over_is_not_shown(printed: str, shown: list[str])
     assert screen(printed) == shown
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 def test_a_run_is_shown_as_it_ended(tmp_path: Path, runtime: Path) -> None:
     cells = ["%%task first\nx = 1", "%%task second\ny = x + 1"]

@@ -9,7 +9,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.browser.conftest import WAIT, Notebook, chromium, jupyter, launched, show
+from patience import LONG
+
+from tests.browser.conftest import Notebook, chromium, jupyter, launched, show
 
 WIDTH, HEIGHT = 1180, 1400  # of the page, in CSS pixels
 SCALE = 1.5  # pixels of the picture for each of them
@@ -28,7 +30,7 @@ def widget(notebook: Path, runtime: Path) -> bytes:
         copy = Path(shutil.copy(notebook, server.folder))
         server.set("@jupyterlab/notebook-extension:tracker", windowingMode="none")  # every cell is in the page
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE)
-        page.set_default_timeout(WAIT * 1000)
+        page.set_default_timeout(LONG * 1000)
         opened = Notebook(page, copy)
         show(opened, server, "lab")
         last = page.locator(".jp-Notebook .jp-CodeCell").count() - 1

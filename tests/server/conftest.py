@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from jupyter_server.serverapp import ServerApp
+from patience import LONG
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
@@ -77,7 +78,7 @@ class Client:
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data=data, method=method, headers={**self.headers, **(headers or {})})
         try:
-            with urllib.request.urlopen(request, timeout=120) as found:
+            with urllib.request.urlopen(request, timeout=LONG) as found:
                 return Answer(found.status, found.headers, found.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -147,7 +148,7 @@ def start_server(root: Path, **config: Any) -> tuple[Client, Callable[[], None]]
 
     thread = threading.Thread(target=run, name="jupyter-server", daemon=True)
     thread.start()
-    assert ready.wait(60)
+    assert ready.wait(LONG)
 
     def end() -> None:
         async def stop() -> None:
@@ -157,7 +158,7 @@ def start_server(root: Path, **config: Any) -> tuple[Client, Callable[[], None]]
             found["loop"].stop()
 
         asyncio.run_coroutine_threadsafe(stop(), found["loop"])
-        thread.join(60)
+        thread.join(LONG)
 
     url = f"http://127.0.0.1:{found['port']}{BASE_URL}"
     return Client(url, Home(root / ".nbdag"), {"Authorization": f"token {TOKEN}"}, found["app"]), end

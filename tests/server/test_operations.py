@@ -18,7 +18,7 @@ from .conftest import Client, write_notebook
 
 @pytest.fixture(scope="module")
 def client(serve: Callable[..., Client], tmp_path_factory: pytest.TempPathFactory) -> Client:
-    """Two pipelines: `orders` produces an asset each day and has a run; `report` waits for the asset."""
+    """Two pipelines: `orders` produces an asset each day and has a run; `report` waits for the asset, and reads one."""
     folder = tmp_path_factory.mktemp("project")
     home = Home(folder / ".nbdag")
     orders = write_notebook(
@@ -29,7 +29,9 @@ def client(serve: Callable[..., Client], tmp_path_factory: pytest.TempPathFactor
         "%%task last\nz = y",
         name="orders.ipynb",
     )
-    report = write_notebook(folder, "%dag --schedule 'on s3://lake/orders'", "%%task show\nx = 1", name="report.ipynb")
+    report = write_notebook(
+        folder, "%dag --schedule 'on s3://lake/orders'", "%%task show --consumes rates\nx = 1", name="report.ipynb"
+    )
     runs.set_pool("big", 3, home=home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nbdag.executors.local.LocalExecutor", InProcessExecutor)
@@ -71,7 +73,9 @@ def test_a_wrong_pool_changes_nothing(client: Client, method: str, name: str, bo
 def test_assets_have_versions_producers_and_consumers(client: Client) -> None:
     (found,) = [each for each in client.get("assets").json["items"] if each["name"] == "s3://lake/orders"]
     assert found["producers"] == [{"dag": "orders", "task": "load"}]
-    assert found["consumers"] == ["report"]
+    assert (found["consumers"], found["readers"]) == (["report"], [])
+    (rates,) = [each for each in client.get("assets").json["items"] if each["name"] == "rates"]
+    assert (rates["consumers"], rates["readers"]) == ([], [{"dag": "report", "task": "show"}])
     before = client.get("assets/s3%3A%2F%2Flake%2Forders/events").json["items"]
     made = client.post("assets/s3://lake/orders/events", {"extra": {"rows": 10}})
     assert (made.status, made.json) == (201, {"consumers": ["report"]})
@@ -81,6 +85,7 @@ def test_assets_have_versions_producers_and_consumers(client: Client) -> None:
     edges = client.get("lineage").json["edges"]
     assert {"source": "dag:orders", "target": "s3://lake/orders"} in edges
     assert {"source": "s3://lake/orders", "target": "dag:report"} in edges
+    assert {"source": "rates", "target": "dag:report"} in edges
     assert client.get("assets/unknown/events").status == 404
     assert client.post("assets/a%20b/events").status == 422
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 
 import pytest
+from patience import until
 
 from nbdag import runs
 from nbdag.home import Home
@@ -41,6 +41,7 @@ def client(serve: Callable[..., Client], tmp_path_factory: pytest.TempPathFactor
 RUN = "dags/churn/runs/latest"
 
 
+@pytest.mark.slow
 def test_notebooks_are_listed_with_their_pipelines(client: Client) -> None:
     assert client.get("notebooks").json == {
         "items": [{"path": "churn.ipynb", "dag": "churn"}, {"path": "deep/er/other.ipynb", "dag": None}],
@@ -68,6 +69,7 @@ def test_a_report_is_a_notebook(client: Client) -> None:
     assert ".ipynb" in answer.headers["Content-Disposition"]
 
 
+@pytest.mark.slow
 def test_a_value_is_previewed_in_another_process(client: Client) -> None:
     found = client.get(f"{RUN}/values/table/df").json
     assert found["kind"] == "value"
@@ -91,6 +93,7 @@ def test_a_value_that_cannot_be_loaded_is_a_problem(client: Client, path: str, s
     assert (answer.status, answer.json["code"]) == (status, code)
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_resumed_without_a_scheduler(client: Client) -> None:
     folder = client.home.root.parent
     run = client.get(RUN).json["run"]
@@ -99,8 +102,6 @@ def test_a_failed_run_is_resumed_without_a_scheduler(client: Client) -> None:
     answer = client.post(f"{RUN}/resume")
     assert answer.status == 200, answer
     assert answer.json["id"] == run["id"]
-    until = time.monotonic() + 120
-    while (state := client.get(RUN).json["run"]["state"]) in ("queued", "running") and time.monotonic() < until:
-        time.sleep(0.1)
-    assert state == "success"
+    until(lambda: client.get(RUN).json["run"]["state"] not in ("queued", "running"), "the run ends")
+    assert client.get(RUN).json["run"]["state"] == "success"
     assert client.post(f"{RUN}/resume").json["code"] == "RunSucceededError"

@@ -109,6 +109,7 @@ def test_the_table_of_the_server_has_every_operation_and_no_socket(client: Clien
     assert "metrics" in {each.path for each in routes}
 
 
+@pytest.mark.slow
 def test_the_owner_reads_what_others_may_not(client: Client) -> None:
     """The other tests search answers for the same text."""
     seen = {

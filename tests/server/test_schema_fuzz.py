@@ -1,17 +1,20 @@
 """Requests made from the OpenAPI document: no server error, and no answer that the document does not describe.
 
-Half of the requests name things that exist, so that they come further than the first check. test_schema_fuzz_slow.py
-also sends the requests that Schemathesis makes for each limit in the document, about 44 for each operation.
+Many of the requests name things that exist, so that they come further than the first check. test_schema_fuzz_slow.py
+sends the requests that Schemathesis makes for each limit in the document, about 44 for each operation.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, settings
+from patience import LONG
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import (
@@ -47,7 +50,34 @@ KNOWN = {
 }
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 MOST_OF_A_HEADER = 60_000  # characters; Tornado itself rejects a request whose headers are longer than 64 kB
-EXAMPLES = 6  # requests for each operation; half of them with known ids
+EXAMPLES = 6  # requests for each operation, some of which are sent again with known ids
+
+
+class Fuzz:
+    """Sends requests over one connection and checks the responses."""
+
+    def __init__(self, client: Client, session: requests.Session) -> None:
+        self._session = session
+        self._options = {"base_url": f"{client.url}nbdag/api", "headers": dict(client.headers), "timeout": LONG}
+        self._sent = set[str]()
+
+    def check(self, case: schemathesis.Case) -> None:
+        """Send a request as it was made, and again with known ids if no earlier request differs only in its ids."""
+        if len(urlencode(case.query or {}, doseq=True)) > MOST_OF_A_HEADER:
+            return
+        known = {name: KNOWN[name] for name in case.path_parameters if name in KNOWN}
+        response = case.call(session=self._session, **self._options)
+        case.validate_response(response, checks=[*CHECKS, negative_data_rejection])
+        if not known or case.operation.label in ("DELETE /dags/{dag}", "POST /dags/{dag}/runs/{run}/resume"):
+            return
+        case.path_parameters.update(known)
+        request = repr(
+            (case.operation.label, case.method, case.path_parameters, case.query, case.media_type, case.body)
+        )
+        if request not in self._sent:
+            self._sent.add(request)
+            response = case.call(session=self._session, **self._options)
+            case.validate_response(response, checks=CHECKS)
 
 
 @pytest.fixture(scope="module")
@@ -70,21 +100,13 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     end()
 
 
+@pytest.fixture(scope="module")
+def fuzz(client: Client) -> Iterator[Fuzz]:
+    with contextlib.closing(requests.Session()) as session:
+        yield Fuzz(client, session)
+
+
 @FEW.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-def test_a_response_matches_the_openapi_document(case: schemathesis.Case, client: Client) -> None:
-    check(case, client)
-
-
-def check(case: schemathesis.Case, client: Client) -> None:
-    """Send a request as it was made, and again with known ids."""
-    if len(urlencode(case.query or {}, doseq=True)) > MOST_OF_A_HEADER:
-        return
-    known = {name: KNOWN[name] for name in case.path_parameters if name in KNOWN}
-    base_url = f"{client.url}nbdag/api"
-    response = case.call(base_url=base_url, headers=dict(client.headers))
-    case.validate_response(response, checks=[*CHECKS, negative_data_rejection])
-    if known and case.operation.label not in ("DELETE /dags/{dag}", "POST /dags/{dag}/runs/{run}/resume"):
-        case.path_parameters.update(known)
-        response = case.call(base_url=base_url, headers=dict(client.headers))
-        case.validate_response(response, checks=CHECKS)
+def test_a_response_matches_the_openapi_document(case: schemathesis.Case, fuzz: Fuzz) -> None:
+    fuzz.check(case)

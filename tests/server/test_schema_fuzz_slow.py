@@ -1,4 +1,4 @@
-"""Many more requests than in test_schema_fuzz.py, among them those that Schemathesis makes for each limit in the document.
+"""The requests that Schemathesis makes for each limit in the document; test_schema_fuzz.py makes requests at random.
 
 Importing this module computes about 2,500 requests, so conftest.py does not collect it in a run without slow tests.
 """
@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
-from .conftest import Client
-from .test_schema_fuzz import DOCUMENT, check
-from .test_schema_fuzz import client as client  # the fixture
+from .test_schema_fuzz import DOCUMENT, Fuzz
+from .test_schema_fuzz import client as client  # the fixtures
+from .test_schema_fuzz import fuzz as fuzz
 
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 
 
 @pytest.mark.slow
 @SCHEMA.parametrize()
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
-def test_random_responses_match_the_openapi_document(case: schemathesis.Case, client: Client) -> None:
-    check(case, client)
+@settings(phases=[Phase.explicit], deadline=None, suppress_health_check=list(HealthCheck), database=None)
+def test_responses_at_every_limit_match_the_openapi_document(case: schemathesis.Case, fuzz: Fuzz) -> None:
+    fuzz.check(case)

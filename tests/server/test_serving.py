@@ -33,6 +33,7 @@ def client(serve: Callable[..., Client], tmp_path_factory: pytest.TempPathFactor
     return serve(folder)
 
 
+@pytest.mark.slow
 def test_every_unchanged_answer_is_sent_once(client: Client) -> None:
     compared = 0
     for operation in ROUTES.operations:

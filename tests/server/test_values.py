@@ -55,6 +55,7 @@ def test_the_values_of_a_run_are_listed_without_their_contents(project: Client, 
     assert items[0]["digest"]
 
 
+@pytest.mark.slow
 def test_a_preview_shows_the_whole_value(project: Client, run: runs.Run) -> None:
     answer = project.get(f"dags/churn/runs/{run.id}/values/scale/scaled")
     assert answer.status == 200, answer
@@ -63,6 +64,7 @@ def test_a_preview_shows_the_whole_value(project: Client, run: runs.Run) -> None
     assert one.json["outputs"] == [{"mime": "text/plain", "data": "6"}]
 
 
+@pytest.mark.slow
 def test_code_of_a_value_cannot_harm_the_server(project: Client) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nbdag.executors.local.LocalExecutor", InProcessExecutor)

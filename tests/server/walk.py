@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from patience import LONG
 from tornado.web import RequestHandler
 
 from nbdag.server.handlers.base import Operation
@@ -73,7 +74,7 @@ class Reply:
 def send(client: Client, method: str, path: str, headers: Mapping[str, str], body: Any = None) -> Reply:
     """Send a request with exactly this path and these headers."""
     url = urllib.parse.urlsplit(client.url)
-    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=120)
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=LONG)
     try:
         connection.request(method, url.path + path, None if body is None else json.dumps(body), dict(headers))
         answer = connection.getresponse()

@@ -1,8 +1,8 @@
-"""Analyse and tag the cells of a notebook that a page shows, which may differ from its file.
+"""Analyse and tag the cells that a page shows of a notebook; they may differ from those of its file.
 
-The page posts its cells with the executions that it has seen, so no kernel is asked, and nothing is executed. The
-tasks of a `%%dag` cell are those that its last execution in the kernel has built. The result is what a headless run of
-the same file would do.
+The page posts its cells and the executions that it has seen. So no kernel is asked, and nothing is executed. The tasks
+of a `%%dag` cell are those that its last execution in the kernel has built. The result is what a headless run of these
+cells would do.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from ... import runs
 from ...core.cells.cells import PARAMETERS_TAG, SKIP_TAG, RawCell
 from ...core.cells.header import Header as ParsedHeader
 from ...core.cells.header import HeaderError, format, is_header, parse
+from ...core.cells.parameter_schema import schema_of
 from ...core.cells.source import SyntaxProblem, to_python
 from ...core.model.cell_tags import INJECTED
 from ...core.model.dag import Cell, CellKind, Dag, Problem
 from ...core.model.states import TaskState
 from ...core.options.option_types import ID
 from ...errors import NbdagError, error
-from ...graphs import Mark
-from ...session import read_document
+from ...linting.explanations import texts_of
+from ...session import ReadDocument, read_document
 from ...session.document import CellRun, DocumentCell, split
 from ..graph import DROPPED, picture
 from ..messages import TaskDetails
@@ -61,7 +62,7 @@ class UnknownCellError(NbdagError):
 
 def analyze(request: AnalyzeRequest, *, with_files: Callable[[Dag], Dag] = lambda dag: dag) -> NotebookAnalysis:
     """Return what a headless run would do with these cells. `with_files` adds the file conflicts of earlier runs."""
-    dag, marks = _read(request)
+    dag, marks, stale = _read(request)
     drawn = with_files(dag)
     direction, collapsed = request.get("direction", "auto"), request.get("collapsed", False)
     folded = request.get("folded", [])
@@ -76,7 +77,10 @@ def analyze(request: AnalyzeRequest, *, with_files: Callable[[Dag], Dag] = lambd
         "cells": [_cell_info(cell, order, dropped, builders) for cell in dag.cells if cell.made_at is None],
         "statuses": session_statuses(marks),
         "problems": [_problem(each) for each in dag.problems],
+        "explanations": texts_of(dag.problems),
         "groups": list(dag.groups),
+        "stale": list(stale),
+        "parameters": schema_of(dag.parameter_schemas),
         "dag_line": _dag_line(dag),
         "shape": shape,
         "picture": None
@@ -87,7 +91,7 @@ def analyze(request: AnalyzeRequest, *, with_files: Callable[[Dag], Dag] = lambd
 
 def open_task(request: NotebookTaskRequest) -> TaskDetails:
     """Return the details of a task of the open notebook, which has no values and no attempts."""
-    dag, _ = _read(request)
+    dag = _read(request).dag
     if request["task"] not in dag.tasks:
         raise runs.UnknownTaskError(request["task"], tuple(dag.tasks))
     return task_details(dag, request["task"])
@@ -122,8 +126,8 @@ def header_lines(source: str) -> int:
 def suggested_name(cells: Sequence[PageCell], index: int) -> str:
     """Return an unused name for a task.
 
-    The first of these suggests it: the comment on the first line, the heading in the markdown cell above, the function
-    that the cell defines, the last variable that it sets.
+    The name comes from the first of these that exists: the comment on the first line, the heading in the markdown
+    cell above, the function that the cell defines, the last variable that the cell sets.
     """
     taken = {_name_of(split(each["source"])[0]) for each in cells}
     above = cells[index - 1] if index else None
@@ -137,7 +141,7 @@ def suggested_name(cells: Sequence[PageCell], index: int) -> str:
     return _numbered("task", taken)
 
 
-def _read(request: AnalyzeRequest) -> tuple[Dag, dict[str, Mark]]:
+def _read(request: AnalyzeRequest) -> ReadDocument:
     document = [_document_cell(cell) for cell in request["cells"]]
     metadata = {"language_info": {"name": request["language"]}}
     return read_document(document, name=PurePosixPath(request["path"]).name, metadata=metadata)

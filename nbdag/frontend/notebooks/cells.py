@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from ...core.model.dag import Cell, CellKind
 from ...graphs.html import problem_line
+from ...linting.explanations import texts_of
 from ...runs import PinnedNotebook
 from ..task import highlight
 from .messages import NotebookCell, NotebookMessage
 
 
 def notebook_cells(found: PinnedNotebook) -> NotebookMessage:
-    """Return the cells of the notebook's file in order. A cell that %%dag built belongs to the cell of its %%dag."""
+    """Return the cells of the notebook's file in order. Cells that a %%dag cell built are part of that cell."""
     built: dict[int, list[str]] = {}
     for cell in found.dag.cells:
         if cell.made_at is not None and cell.task is not None:
@@ -20,6 +21,7 @@ def notebook_cells(found: PinnedNotebook) -> NotebookMessage:
         "notebook": str(found.path),
         "cells": [_cell(cell, built.get(cell.in_file, [])) for cell in found.dag.cells if cell.made_at is None],
         "problems": [problem_line(problem) for problem in found.dag.problems],
+        "explanations": texts_of(found.dag.problems),
     }
 
 

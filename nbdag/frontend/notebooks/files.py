@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...home import Home
+from ...notebooks import has_tasks, is_text
 from ...runs import deployed_paths
 from .messages import NotebookFile, NotebookFiles
 
@@ -44,7 +45,7 @@ def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
                     if entry.is_dir(follow_symlinks=False):
                         if entry.name not in _SKIPPED:
                             waiting.append(entry.path)
-                    elif entry.name.endswith(".ipynb"):
+                    elif entry.name.endswith(".ipynb") or (is_text(entry.name) and has_tasks(entry.path)):
                         names.append(entry.name)
         except OSError:
             continue

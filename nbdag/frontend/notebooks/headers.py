@@ -1,7 +1,7 @@
 """Headers as forms: the table of options, and a header's fields read from a cell and written into it.
 
-The values of a form are the words of the header without their quotes, so the parser of headers alone decides which
-values are valid. Each error names the field to which it belongs. A comment at the end of a header is kept.
+The values of a form are the words of the header without their quotes. Only the parser of headers decides which values
+are valid. Each error names the field to which it belongs. A comment at the end of a header is kept.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from ... import operators
 from ...core.cells.header import MAGICS, OPTIONS, Header, HeaderError, complete, format, help, parse, word_start
 from ...core.cells.header import is_header as is_header_line
+from ...core.options.declaration import Option
 from ...core.options.operator_options import help_of_operators, options_of_operator
 from ...core.options.option_types import Kind, quote
 from ...core.options.option_types import split as split_words
-from ...core.options.options import DagOptions, Option, TaskOptions
+from ...core.options.options import DagOptions, TaskOptions
 from ...session.document import split
 from .analysis import header_lines
 from .messages import (
@@ -106,7 +107,7 @@ def format_header(request: FormatHeaderRequest) -> FormattedHeader:
 
 
 def complete_header(request: CompleteHeaderRequest) -> HeaderCompletions:
-    """Return completions at a place of a header line, each with the help of its option."""
+    """Return the completions at the cursor in a header line, each with the help of its option."""
     text, cursor = request["text"], request["cursor"]
     found = complete(text, cursor, request["tasks"], operators.names()) if is_header_line(text) else []
     kind = _kind_of(text)
@@ -164,7 +165,7 @@ def _all_options(kind: str) -> list[Option]:
 
 
 def _given(header: Header, option: Option) -> tuple[object] | None:
-    """Return the value that the header gives for an option, in a tuple, or None if it gives none."""
+    """Return a tuple with the value of an option in the header, or None if the header does not set it."""
     own = dict(header.options.get("operator_options", ()))
     for found in (header.options, own):
         if option.field in found:

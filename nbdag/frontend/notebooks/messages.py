@@ -6,13 +6,13 @@ from 1.
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from ..messages import DirectionChoice, Picture, RunAction, TaskStatus
 
-# What a person can make of a cell by pointing: `code` is a cell without a header or tag of nbdag.
+# Roles that a person can choose for a cell in a menu; `code` is a cell without a header or tag of nbdag.
 Role = Literal["task", "setup", "parameters", "skip", "code"]
-# How a headless run treats a cell: see `CellKind`.
+# Treatment of a cell in a headless run; see `CellKind`.
 CellRole = Literal["parameters", "setup", "task", "control", "builder", "scratch", "prose"]
 Severity = Literal["error", "warning"]
 
@@ -33,6 +33,7 @@ class NotebookMessage(TypedDict):
     notebook: str  # path of the notebook's file when the version was pinned
     cells: list[NotebookCell]
     problems: list[str]
+    explanations: dict[str, str]  # by problem code; plain text with examples
 
 
 class BuiltCell(TypedDict):
@@ -52,6 +53,7 @@ class CellExecution(TypedDict):
     duration: float | None
     reason: str  # why the cell failed, in one sentence
     built: NotRequired[list[BuiltCell]]  # the tasks that a %%dag cell has built
+    loaded: NotRequired[bool]  # whether the values were loaded from a run, so that the cell was not executed
 
 
 class PageCell(TypedDict):
@@ -90,7 +92,7 @@ class CellProblem(TypedDict):
 
 
 class CellInfo(TypedDict):
-    """How a headless run treats a cell."""
+    """The treatment of a cell in a headless run."""
 
     role: CellRole
     task: str  # id of the task, or ""
@@ -115,7 +117,10 @@ class NotebookAnalysis(TypedDict):
     cells: list[CellInfo]
     statuses: dict[str, TaskStatus]  # of the tasks that were executed in the notebook's kernel
     problems: list[CellProblem]
+    explanations: dict[str, str]  # by problem code; plain text with examples
     groups: list[str]
+    stale: list[int]  # indexes of the cells to run again so that no task is stale, in this order
+    parameters: dict[str, Any]  # one JSON Schema for all parameters
     dag_line: DagLine | None
     shape: str  # digest of everything that the picture shows
     picture: Picture | None  # None if the page already has the picture with this digest
@@ -133,6 +138,7 @@ class StartRunRequest(TypedDict):
     path: str  # path of the notebook on the Jupyter server
     action: RunAction
     task: str  # the task that the action names, or "" for `all`
+    parameters: NotRequired[dict[str, Any]]  # values that differ from the defaults in the notebook
 
 
 class StartedRun(TypedDict):
@@ -140,6 +146,45 @@ class StartedRun(TypedDict):
 
     dag: str
     run: str
+
+
+class SuggestRequest(TypedDict):
+    """Ask for a copy of a notebook's file with proposed tasks."""
+
+    path: str  # path of the notebook on the Jupyter server
+
+
+class SuggestedTask(TypedDict):
+    """A task of the proposal."""
+
+    name: str
+    cell: int  # index of the task's cell in the copy
+    cells: list[int]  # indexes of the notebook's cells that form the task
+    after: list[str]
+    reasons: list[str]  # one sentence for each reason
+
+
+class NotebookSuggestion(TypedDict):
+    """The proposed tasks of a notebook, and the path of its tagged copy."""
+
+    path: str  # path of the copy on the Jupyter server
+    tasks: list[SuggestedTask]  # in run order
+    parallel: list[list[str]]  # groups of tasks that can run at the same time
+    reordered: bool  # whether the copy has the order in which the cells last ran, because the order of the file fails
+    problems: list[str]
+
+
+class RehearseRequest(TypedDict):
+    """Ask for a rehearsal: two runs of a notebook's file."""
+
+    path: str  # path of the notebook on the Jupyter server
+
+
+class NotebookRehearsal(TypedDict):
+    """The differences between a scheduled run of a notebook and the saved notebook."""
+
+    summary: str
+    findings: list[CellProblem]  # the code of a finding is its kind, such as "clock"
 
 
 class TagRequest(TypedDict):

@@ -1,6 +1,7 @@
 """Start a run of a notebook's file in a new process, and wait until the run exists.
 
-The process outlives the server that starts it, as the runs that the widget starts outlive their kernel.
+The process keeps running after the server has ended. Likewise, a run of the widget keeps running after its kernel has
+ended.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ... import notebooks, runs
 from ...core.model.states import RunState
 from ...errors import NbdagError, error
 from ...home import Home
-from ..actions import KERNEL_VARIABLES, RUN_OPTIONS
+from ..actions import KERNEL_VARIABLES, RUN_OPTIONS, parameter_arguments, run_arguments
 from ..messages import RunAction, RunSummary
 from ..outputs import plain_text
 from ..status import run_summary
@@ -30,27 +32,26 @@ _LONGEST = 120.0  # seconds after which a run that has not begun is reported as 
 
 @error
 class RunNotStartedError(NbdagError):
-    """A run ended before it began."""
+    """The process of a run ended, or took too long, before the run began."""
 
     reason: str
     template = "the run did not start: {reason}"
 
 
-def start_run(notebook: Path, action: RunAction, task: str, *, home: Home) -> StartedRun:
-    """Start a run of the tasks that the action selects, and return its id.
+def start_run(notebook: Path, action: RunAction, task: str, parameters: Mapping[str, Any], *, home: Home) -> StartedRun:
+    """Start a run of the action's tasks with these parameters, and return the run's id.
 
     Raise `RunNotStartedError`, or `NotebookProblemsError` if the notebook has errors.
     """
     dag = notebooks.read(notebook)
     if dag.errors:
         raise runs.NotebookProblemsError(notebook, dag.errors)
-    option = RUN_OPTIONS[action]
     if "\0" in task:  # no argument of a process contains a zero byte
         raise RunNotStartedError(f"unknown task {task!r}")
     before = _run_ids(dag.id, home)
-    arguments = ["run", str(notebook), *([option, task] if option else []), "--no-progress"]
-    with tempfile.TemporaryFile() as output:
-        process = _start(arguments, home, output)
+    arguments = run_arguments(notebook, RUN_OPTIONS[action], task)
+    with tempfile.TemporaryFile() as output, parameter_arguments(parameters) as more:
+        process = _start([*arguments, *more], home, output)
         deadline = time.monotonic() + _LONGEST
         while True:
             ended = process.poll() is not None

@@ -2,11 +2,10 @@
 
     python nbdag/frontend/ui/messages.py
 
-writes two files. `src/messages.ts` has the types of `nbdag.frontend.messages` and `nbdag.frontend.notebooks.messages`,
-the states, and their appearance. `src/api.ts` has the types of the REST API, from `nbdag.server.requests` and
-`nbdag.server.responses`. A test generates the files again and compares them with the written files, so Python and
-TypeScript cannot differ. A new state, action or MIME type becomes a TypeScript error wherever the front end does not
-handle it.
+writes two files. `src/messages.ts` has the types of the three messages.py of `nbdag.frontend`, the states, and
+their appearance. `src/api.ts` has the types of the REST API, from `nbdag.server.requests` and `.responses`. A test
+generates the files again and compares them with the written files, so Python and TypeScript cannot differ. A new
+state, action or MIME type becomes a TypeScript error wherever the front end does not handle it.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ import msgspec
 
 from nbdag.core.model.states import RunState, TaskState
 from nbdag.frontend import messages
+from nbdag.frontend.compare import messages as comparison_messages
 from nbdag.frontend.notebooks import messages as notebook_messages
 from nbdag.frontend.status import DISPLAY_PRECEDENCE
 from nbdag.graphs.marks import STATE_STYLES
@@ -57,7 +57,7 @@ _ALIASES = (
     "Direction", "DirectionChoice", "DisplayState", "Action", "MimeType", "NoticeLevel", "RunAction", "Role",
     "CellRole", "Severity",
 )  # fmt: skip
-_MESSAGES = vars(notebook_messages) | vars(messages)
+_MESSAGES = vars(comparison_messages) | vars(notebook_messages) | vars(messages)
 _NAME_OF_ALIAS = {_MESSAGES[name]: name for name in _ALIASES}
 
 

@@ -19,6 +19,7 @@ def list_assets(call: Call) -> AssetList:
                 "latest": None if each.latest is None else each.latest.timestamp(),
                 "producers": [{"dag": dag, "task": task} for dag, task in each.producers],
                 "consumers": list(each.consumers),
+                "readers": [{"dag": dag, "task": task} for dag, task in each.readers],
             }
             for each in runs.list_assets(home=call.home)
         ]

@@ -1,4 +1,4 @@
-"""What all resources share: declarations of operations, parsing, threads, and errors as problem+json.
+"""The parts that all resources share: declarations of operations, parsing, threads, and errors as problem+json.
 
 An operation is a plain function with typed arguments:
 
@@ -7,8 +7,8 @@ An operation is a plain function with typed arguments:
         \"\"\"Return a deployed pipeline.\"\"\"
         return pipeline(call.home, dag)
 
-Each name in braces is an argument. An argument `query` is a msgspec structure that is read from the query string, an
-argument `body` one that is read from the JSON of the request. The function runs in a thread, so it may wait for a
+Each name in braces is an argument. The arguments `query` and `body` are msgspec structures: `query` is read from
+the query string, `body` from the JSON of the request. The function runs in a thread, so it may wait for a
 database. It returns plain data, which is sent as JSON, or `Content`. It raises an `NbdagError` to report a problem.
 The OpenAPI document follows from the signature and the docstring.
 
@@ -47,7 +47,7 @@ PROBLEM = "application/problem+json"
 _SEGMENT = re.compile(r"\{(\w+)\}")
 # Names of assets may contain slashes, and some proxies decode %2F, so `{asset}` matches several parts of a path.
 _LONG = frozenset({"asset"})
-# Parameters of a query string that Jupyter reads itself, or that keep an answer out of a cache.
+# Parameters of a query string that are not for operations: Jupyter reads them, or `_` prevents caching.
 _OF_JUPYTER = frozenset({"token", "_xsrf", "no_track_activity", "_"})
 _READS = frozenset({"GET", "HEAD"})
 
@@ -60,7 +60,7 @@ STATUS: Mapping[str, int] = {
     "AmbiguousRunError": 409, "AmbiguousInstanceError": 409, "RunBusyError": 409, "RunEndedError": 409,
     "RunOwnedError": 409, "RunSucceededError": 409, "BackfillRunningError": 409, "NothingToClearError": 409,
     "NoQuestionError": 409, "DefaultPoolError": 409, "RunExistsError": 409, "IllegalMoveError": 409,
-    "NoSchedulerError": 409,
+    "NoSchedulerError": 409, "RehearsalBusyError": 409,
     "NotApproverError": 403, "HomeError": 403, "UntrustedHomeError": 403, "StoreReadOnlyError": 403,
     "StoreBusyError": 503, "StoreError": 503,
     "RequestSyntaxError": 400, "RangeError": 416, "UnsafeIdError": 400,
@@ -106,7 +106,7 @@ class Problem(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """The request, as an operation sees it besides its arguments."""
+    """What an operation knows about the request besides its arguments."""
 
     home: Home
     root: Path  # root directory of the server, to which Jupyter's paths are relative
@@ -188,7 +188,7 @@ class Routes:
         return self._declare("GET", path, more)
 
     def post(self, path: str, **more: Any) -> Callable[[Any], Any]:
-        """Declare an action, or with `action="read"` a question whose arguments are too long for a URL."""
+        """Declare an action, or with `action="read"` a query whose arguments are too long for a URL."""
         return self._declare("POST", path, more)
 
     def put(self, path: str, **more: Any) -> Callable[[Any], Any]:
@@ -255,7 +255,7 @@ class ApiHandler(APIHandler):
         self.finish(found.body, set_content_type=found.mime)
 
     async def _send_file(self, path: Path, start: int, length: int, mime: str) -> None:
-        """Send a part of a file without reading all of it into memory. A file that is missing is empty."""
+        """Send a part of a file without reading all of it into memory. A missing file counts as empty."""
         loop = asyncio.get_running_loop()
         while length > 0:
             part = await loop.run_in_executor(self.server.threads, _part_of, path, start, min(length, _PART))
@@ -410,7 +410,7 @@ def _query(given: Mapping[str, list[bytes]], hint: Any) -> Any:
 
 
 def without_none(hint: Any) -> Any:
-    """Return the type of a parameter that may be omitted: JSON's null does not exist in a URL."""
+    """Return the type of an optional parameter without None, because a URL cannot contain JSON's null."""
     if get_origin(hint) in (Union, types.UnionType):
         return Union[tuple(each for each in get_args(hint) if each is not type(None))]  # noqa: UP007  # computed
     return hint

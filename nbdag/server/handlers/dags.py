@@ -6,12 +6,12 @@ from datetime import date
 
 from ... import runs
 from ...frontend.history import History
-from ...frontend.messages import GridMessage
-from ..requests import CalendarQuery, GridQuery, Id, PipelinesQuery
+from ...frontend.messages import GridMessage, MetricsMessage
+from ..requests import CalendarQuery, GridQuery, Id, MetricsQuery, PipelinesQuery
 from ..responses import Calendar, Pipeline, PipelinePage
 from .base import ROUTES, Call, InvalidArgumentError
 
-_MOST_DAYS = 800  # most days of a calendar
+_MOST_DAYS = 800  # maximum number of days of a calendar
 
 
 @ROUTES.get("dags")
@@ -40,6 +40,13 @@ def get_grid(call: Call, dag: Id, query: GridQuery) -> GridMessage:
     """Return the states of all tasks in the latest runs, as many as the grid has room for."""
     runs.dag_entry(dag, home=call.home)
     return History(call.home, dag).grid(query.limit)
+
+
+@ROUTES.get("dags/{dag}/metrics")
+def get_metrics(call: Call, dag: Id, query: MetricsQuery) -> MetricsMessage:
+    """Return the metrics of the latest runs of a pipeline: the numbers that its tasks stored."""
+    runs.dag_entry(dag, home=call.home)
+    return History(call.home, dag).metrics(query.limit)
 
 
 def pipeline(entry: runs.DagEntry) -> Pipeline:

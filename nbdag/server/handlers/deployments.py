@@ -7,8 +7,10 @@ from typing import Any
 
 from ... import runs
 from ...core.cells.parameter_schema import schema_of
-from ...frontend.differences import pinned_difference
-from ...frontend.messages import NotebookDifference, RunSummary
+from ...frontend.compare.messages import NotebookDifference
+from ...frontend.compare.notebooks import pinned_difference
+from ...frontend.messages import RunSummary
+from ...frontend.pinned_views import prepare
 from ...frontend.status import run_summary
 from ..requests import BackfillBody, DeployBody, Id, TicksQuery, TriggerBody, Version
 from ..responses import BackfillPlan, NotebookVersion, Pipeline, TickList, VersionList
@@ -21,6 +23,7 @@ from .files import file_of
 def deploy_notebook(call: Call, body: DeployBody) -> Pipeline:
     """Deploy a notebook: pin its current version, and activate its schedule."""
     deployed = runs.deploy(file_of(call, body.path), home=call.home)
+    prepare(deployed.id, home=call.home)
     return pipeline(runs.dag_entry(deployed.id, home=call.home))
 
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from ... import runs
 from ...frontend.messages import TaskDetails
-from ...frontend.notebooks import analysis, headers, start
+from ...frontend.notebooks import analysis, headers, rehearsal, start, suggest
 from ...frontend.notebooks.files import notebook_files
 from ...frontend.notebooks.messages import (
     AnalyzeRequest,
@@ -21,11 +21,15 @@ from ...frontend.notebooks.messages import (
     HeaderForm,
     NotebookAnalysis,
     NotebookFiles,
+    NotebookRehearsal,
+    NotebookSuggestion,
     NotebookTaskRequest,
     OptionTable,
     ParseHeaderRequest,
+    RehearseRequest,
     StartedRun,
     StartRunRequest,
+    SuggestRequest,
     TagRequest,
 )
 from .base import ROUTES, Call
@@ -59,7 +63,20 @@ def tag(call: Call, body: TagRequest) -> CellEdit:
 @ROUTES.post("notebooks/run", statuses=(201,))
 def start_run(call: Call, body: StartRunRequest) -> StartedRun:
     """Start a run of a notebook's file, deployed or not."""
-    return start.start_run(file_of(call, body["path"]), body["action"], body["task"], home=call.home)
+    parameters = body.get("parameters", {})
+    return start.start_run(file_of(call, body["path"]), body["action"], body["task"], parameters, home=call.home)
+
+
+@ROUTES.post("notebooks/suggest", statuses=(201,))
+def suggest_tasks(call: Call, body: SuggestRequest) -> NotebookSuggestion:
+    """Write a copy of a notebook with proposed tasks, and return the proposal. Nothing runs."""
+    return suggest.suggest(file_of(call, body["path"]), root=call.root.absolute())
+
+
+@ROUTES.post("notebooks/rehearse")
+def rehearse(call: Call, body: RehearseRequest) -> NotebookRehearsal:
+    """Run a notebook's file twice, and return how a scheduled run would differ; the answer waits for both runs."""
+    return rehearsal.rehearse(file_of(call, body["path"]), home=call.home)
 
 
 @ROUTES.get("options")

@@ -1,4 +1,4 @@
-"""What a run leaves: its report, and the values of its tasks."""
+"""The results of a run: its report, and the values of its tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...frontend.preview import preview
 from ..requests import Id, ReportQuery, ValueName, ValueQuery
 from .base import ROUTES, Call, Content
 
-# Outputs may contain scripts and addresses of other servers. The report executes none and asks none.
+# Outputs may contain scripts and addresses of other servers. This policy forbids scripts and requests in a report.
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'self'; sandbox"
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ... import runs
-from ...frontend.comparison import compare
+from ...frontend.compare.messages import RunComparison
+from ...frontend.compare.runs import compare
 from ...frontend.history import History
-from ...frontend.messages import RunComparison, RunMessage, TimelineMessage
+from ...frontend.messages import RunMessage, TimelineMessage
 from ..requests import Id, Instance, RunsQuery
 from ..responses import ListedRun, RunDetails, RunEventList, RunList, WhyList
 from .base import ROUTES, Call
@@ -70,7 +71,7 @@ def listed(run: runs.RunEntry) -> ListedRun:
         "partial": run.only is not None,
         "error": run.error or "",
         "digest": run.digest,
-        "tasks": {state.value: number for state, number in run.tasks.items()},
+        "tasks": dict(run.tasks),
     }
 
 

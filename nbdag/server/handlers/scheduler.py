@@ -26,6 +26,19 @@ def get_scheduler(call: Call, query: SchedulerQuery) -> SchedulerState:
             }
             for each in found.processes
         ],
+        "hosts": [
+            {
+                "name": each.name,
+                "address": each.address,
+                "executor": each.executor,
+                "slots": each.slots,
+                "running": each.running,
+                "load": each.load,
+                "cores": each.cores,
+                "problem": each.problem,
+            }
+            for each in found.hosts
+        ],
         "queue": [
             {
                 "dag": each.dag,

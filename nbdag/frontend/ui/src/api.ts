@@ -21,7 +21,7 @@ export interface RunsQuery {
   limit?: number
 }
 
-/** How to draw a graph. */
+/** Options for drawing a graph. */
 export interface GraphQuery {
   direction?: DirectionChoice
   collapsed?: boolean
@@ -46,8 +46,13 @@ export interface NotebookQuery {
   run?: string | null
 }
 
-/** How many runs the grid shows at most. */
+/** The maximum number of runs in the grid. */
 export interface GridQuery {
+  limit?: number
+}
+
+/** The maximum number of runs whose metrics are compared. */
+export interface MetricsQuery {
   limit?: number
 }
 
@@ -140,7 +145,7 @@ export interface CalendarQuery {
   last: string
 }
 
-/** How to show the report of a run. */
+/** Options for the report of a run. */
 export interface ReportQuery {
   code?: "shown" | "folded" | "hidden"
   download?: boolean
@@ -305,6 +310,18 @@ export interface Process {
   running: number
 }
 
+/** A host that executes attempts, or one worker of a cluster there. */
+export interface Host {
+  name: string
+  address: string
+  executor: string
+  slots: number
+  running: number
+  load: number
+  cores: number
+  problem: string
+}
+
 /** A task that waits for a slot, a retry or a poll, or runs. */
 export interface QueuedTask {
   dag: string
@@ -328,6 +345,7 @@ export interface Overdue {
 /** The state of all schedulers. */
 export interface SchedulerState {
   processes: Process[]
+  hosts: Host[]
   queue: QueuedTask[]
   states: Record<string, number>
   runs: Record<string, number>
@@ -364,8 +382,8 @@ export interface QuestionList {
   items: OpenQuestion[]
 }
 
-/** A task that produces an asset. */
-export interface AssetProducer {
+/** A task that produces or reads an asset. */
+export interface AssetTask {
   dag: string
   task: string
 }
@@ -375,8 +393,9 @@ export interface AssetState {
   name: string
   versions: number
   latest: number | null
-  producers: AssetProducer[]
+  producers: AssetTask[]
   consumers: string[]
+  readers: AssetTask[]
 }
 
 /** All assets by name. */

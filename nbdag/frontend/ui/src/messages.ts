@@ -89,6 +89,100 @@ export type Severity =
   | "error"
   | "warning"
 
+/** One run, without its tasks. */
+export interface RunSummary {
+  id: string
+  state: RunState
+  created: number
+  started: number | null
+  ended: number | null
+  partial: boolean
+  error: string
+}
+
+/** The status of a task. A task without a status has not run. */
+export interface TaskStatus {
+  state: DisplayState
+  started?: number
+  duration?: number
+  tries?: number
+  count?: number
+  ended?: number
+  failed?: number
+  reason?: string
+}
+
+/** A line of a cell. */
+export interface LineDifference {
+  sign: " " | "-" | "+"
+  text: string
+}
+
+/** A cell of two notebooks, and what changed. Indexes count from 0 and skip the cells that %%dag built. */
+export interface CellDifference {
+  kind: "same" | "moved" | "changed" | "added" | "removed"
+  type: string
+  before: number | null
+  after: number | null
+  lines: LineDifference[]
+}
+
+/** A task that differs between two versions of a notebook. */
+export interface TaskDifference {
+  task: string
+  kind: "added" | "removed" | "changed"
+  changed: string[]
+}
+
+/** The difference between two notebooks. */
+export interface NotebookDifference {
+  same: boolean
+  cells: CellDifference[]
+  tasks: TaskDifference[]
+}
+
+/** A stored output of a task; for a mapped task, the outputs of all instances together. */
+export interface StoredValue {
+  type: string
+  bytes: number
+  summary: string
+}
+
+/** An output of a task in two runs. */
+export interface ComparedValue {
+  name: string
+  run: StoredValue | null
+  other: StoredValue | null
+  same: boolean
+}
+
+/** A task in two runs. */
+export interface ComparedTask {
+  task: string
+  run: TaskStatus | null
+  other: TaskStatus | null
+  values: ComparedValue[]
+}
+
+/** A parameter that at least one of two runs sets; secrets are masked. */
+export interface ParameterDifference {
+  name: string
+  run: unknown
+  other: unknown
+  set: boolean
+  other_set: boolean
+  same: boolean
+}
+
+/** Two runs of one pipeline. */
+export interface RunComparison {
+  run: RunSummary
+  other: RunSummary
+  parameters: ParameterDifference[]
+  notebook: NotebookDifference
+  tasks: ComparedTask[]
+}
+
 /** The graph with its layout. It changes with the notebook's structure, never with a state. */
 export interface Picture {
   dag: string
@@ -103,20 +197,11 @@ export interface Picture {
   nodes: Node[]
   lines: Line[]
   order: string[]
+  parameters: string[]
   problems: string[]
+  explanations: Record<string, string>
   dropped: number[]
-}
-
-/** The status of a task. A task without a status has not run. */
-export interface TaskStatus {
-  state: DisplayState
-  started?: number
-  duration?: number
-  tries?: number
-  count?: number
-  ended?: number
-  failed?: number
-  reason?: string
+  unbuilt?: boolean
 }
 
 /** A cell of a notebook, with its role in a run. */
@@ -133,6 +218,7 @@ export interface NotebookMessage {
   notebook: string
   cells: NotebookCell[]
   problems: string[]
+  explanations: Record<string, string>
 }
 
 /** A cell that a `%%dag` cell has built. */
@@ -150,6 +236,7 @@ export interface CellExecution {
   duration: number | null
   reason: string
   built?: BuiltCell[]
+  loaded?: boolean
 }
 
 /** A cell of the open notebook. */
@@ -184,7 +271,7 @@ export interface CellProblem {
   hint: string
 }
 
-/** How a headless run treats a cell. */
+/** The treatment of a cell in a headless run. */
 export interface CellInfo {
   role: CellRole
   task: string
@@ -207,7 +294,10 @@ export interface NotebookAnalysis {
   cells: CellInfo[]
   statuses: Record<string, TaskStatus>
   problems: CellProblem[]
+  explanations: Record<string, string>
   groups: string[]
+  stale: number[]
+  parameters: Record<string, unknown>
   dag_line: DagLine | null
   shape: string
   picture: Picture | null
@@ -232,12 +322,47 @@ export interface StartRunRequest {
   path: string
   action: RunAction
   task: string
+  parameters?: Record<string, unknown>
 }
 
 /** A run that has begun. */
 export interface StartedRun {
   dag: string
   run: string
+}
+
+/** Ask for a copy of a notebook's file with proposed tasks. */
+export interface SuggestRequest {
+  path: string
+}
+
+/** A task of the proposal. */
+export interface SuggestedTask {
+  name: string
+  cell: number
+  cells: number[]
+  after: string[]
+  reasons: string[]
+}
+
+/** The proposed tasks of a notebook, and the path of its tagged copy. */
+export interface NotebookSuggestion {
+  path: string
+  tasks: SuggestedTask[]
+  parallel: string[][]
+  reordered: boolean
+  problems: string[]
+}
+
+/** Ask for a rehearsal: two runs of a notebook's file. */
+export interface RehearseRequest {
+  path: string
+}
+
+/** The differences between a scheduled run of a notebook and the saved notebook. */
+export interface NotebookRehearsal {
+  summary: string
+  findings: CellProblem[]
 }
 
 /** Ask for the edit that gives a cell another role. */
@@ -350,17 +475,6 @@ export interface NotebookFile {
 export interface NotebookFiles {
   items: NotebookFile[]
   complete: boolean
-}
-
-/** One run, without its tasks. */
-export interface RunSummary {
-  id: string
-  state: RunState
-  created: number
-  started: number | null
-  ended: number | null
-  partial: boolean
-  error: string
 }
 
 /** A box of the graph: one task, or a chain of tasks drawn as one box. */
@@ -485,77 +599,6 @@ export interface ValueList {
   items: ListedValue[]
 }
 
-/** A line of a cell. */
-export interface LineDifference {
-  sign: " " | "-" | "+"
-  text: string
-}
-
-/** A cell of two notebooks, and what changed. Cells count from 0, without those that %%dag built. */
-export interface CellDifference {
-  kind: "same" | "moved" | "changed" | "added" | "removed"
-  type: string
-  before: number | null
-  after: number | null
-  lines: LineDifference[]
-}
-
-/** A task that differs between two versions of a notebook. */
-export interface TaskDifference {
-  task: string
-  kind: "added" | "removed" | "changed"
-  changed: string[]
-}
-
-/** The difference between two notebooks. */
-export interface NotebookDifference {
-  same: boolean
-  cells: CellDifference[]
-  tasks: TaskDifference[]
-}
-
-/** A stored output of a task; for a mapped task, those of all instances. */
-export interface StoredValue {
-  type: string
-  bytes: number
-  summary: string
-}
-
-/** An output of a task in two runs. */
-export interface ComparedValue {
-  name: string
-  run: StoredValue | null
-  other: StoredValue | null
-  same: boolean
-}
-
-/** A task in two runs. */
-export interface ComparedTask {
-  task: string
-  run: TaskStatus | null
-  other: TaskStatus | null
-  values: ComparedValue[]
-}
-
-/** A parameter that at least one of two runs sets; secrets are masked. */
-export interface ParameterDifference {
-  name: string
-  run: unknown
-  other: unknown
-  set: boolean
-  other_set: boolean
-  same: boolean
-}
-
-/** Two runs of one pipeline. */
-export interface RunComparison {
-  run: RunSummary
-  other: RunSummary
-  parameters: ParameterDifference[]
-  notebook: NotebookDifference
-  tasks: ComparedTask[]
-}
-
 /** Ask for the initial state again if the page has missed a change. */
 export interface HelloRequest {
   kind: "hello"
@@ -625,12 +668,28 @@ export interface GridRequest {
   kind: "grid"
 }
 
+/** Ask for the metrics of the latest runs. */
+export interface MetricsRequest {
+  kind: "metrics"
+}
+
+/** Ask for the parameters of the notebook. */
+export interface ParametersRequest {
+  kind: "parameters"
+}
+
+/** Ask which cells must run again in the notebook's kernel so that no task is stale. */
+export interface StaleRequest {
+  kind: "stale"
+}
+
 /** Ask for an action, such as a run or a cancellation. */
 export interface ActionRequest {
   kind: "action"
   action: Action
   task: string
   run: string
+  parameters?: Record<string, unknown>
 }
 
 /** Report the changed task statuses of a run, and the run's summary if it has changed. */
@@ -677,6 +736,7 @@ export interface TaskDetails {
   outputs: Value[]
   attempts: Attempt[]
   durations: PastDuration[]
+  changed?: boolean
 }
 
 /** The outputs and the log of an attempt. */
@@ -714,6 +774,61 @@ export interface GridMessage {
   runs: GridRun[]
 }
 
+/** A run of a chart of metrics. */
+export interface MetricRun {
+  id: string
+  state: RunState
+  created: number
+}
+
+/** A metric of a task in a run. NaN and infinities are the texts "NaN", "Infinity" and "-Infinity". */
+export interface MetricPoint {
+  value: number | string
+  lowest: number | string
+  highest: number | string
+  count: number
+}
+
+/** A metric of a task over several runs. */
+export interface MetricSeries {
+  task: string
+  name: string
+  marked: boolean
+  points: (MetricPoint | null)[]
+}
+
+/** The metrics of the latest runs. */
+export interface MetricsMessage {
+  kind: "metrics"
+  runs: MetricRun[]
+  series: MetricSeries[]
+}
+
+/** The parameters of the notebook. */
+export interface ParametersMessage {
+  kind: "parameters"
+  parameters: Record<string, unknown>
+}
+
+/** A cell of the notebook. */
+export interface CellPlace {
+  index: number
+  id: string
+}
+
+/** The cells to run again so that no task is stale. */
+export interface StaleMessage {
+  kind: "stale"
+  cells: CellPlace[]
+}
+
+/** A line of a cell to which the page scrolls, because the user continues there. */
+export interface PlaceMessage {
+  kind: "place"
+  cell: number
+  line: number
+}
+
 /** One sentence for the user. */
 export interface NoticeMessage {
   kind: "notice"
@@ -732,6 +847,9 @@ export type Request =
   | ValueRequest
   | TimelineRequest
   | GridRequest
+  | MetricsRequest
+  | ParametersRequest
+  | StaleRequest
   | ActionRequest
 
 export type Message =
@@ -744,6 +862,10 @@ export type Message =
   | ValueMessage
   | TimelineMessage
   | GridMessage
+  | MetricsMessage
+  | ParametersMessage
+  | StaleMessage
+  | PlaceMessage
   | NoticeMessage
 
 /** The appearance of a state: a word, one character, a colour, and a sign drawn in a box of 12 by 12. */

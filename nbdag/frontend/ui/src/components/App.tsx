@@ -1,17 +1,19 @@
-// The widget's whole view: a toolbar, notices, the graph or the timeline or the grid, and a status bar.
+// The widget's whole view: a toolbar, notices, one of the views of the pipeline, and a status bar.
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { ConnectionBar } from './ConnectionBar'
 import type { GraphHandle } from './graph/Graph'
+import { usePicture } from './graph/usePicture'
 import { NoticeBar, ProgressBar } from './NoticeBar'
 import { Problems } from './Problems'
+import { RunForm } from './RunForm'
 import { StatusBar } from './StatusBar'
 import { useTopics } from './state/hooks'
 import { RUNS, type Store } from './state/store'
 import type { Host } from './state/transport'
 import { useActions } from './state/useActions'
-import { usePicture } from './state/usePicture'
 import { type Notice, useRun } from './state/useRun'
 import { useSelection } from './state/useSelection'
+import { useStale } from './state/useStale'
 import { Toolbar } from './Toolbar'
 import { type View, Workspace } from './Workspace'
 
@@ -19,6 +21,7 @@ export function App({ store, host }: { store: Store; host: Host }) {
   const [view, setView] = useState<View>('graph')
   const [query, setQuery] = useState('')
   const [notice, setNotice] = useState<Notice>()
+  const [showsForm, setShowsForm] = useState(false)
   const graph = useRef<GraphHandle>(null)
   const root = useRef<HTMLDivElement>(null)
   const { picture, arrange } = usePicture(store)
@@ -26,14 +29,16 @@ export function App({ store, host }: { store: Store; host: Host }) {
   const { run, selectRun } = shown
   const { act, pending } = useActions(store, host, shown, setNotice)
   const selection = useSelection(picture)
+  const stale = useStale(store, host, run, setNotice)
   useTopics(store, [RUNS])
 
   useEffect(
     () =>
       store.onMessage((message) => {
         if (message.kind === 'notice') setNotice({ level: message.level, text: message.text })
+        if (message.kind === 'place') void host.jump?.(message.cell, message.line).catch(() => {})
       }),
-    [store],
+    [store, host],
   )
 
   // Components get a function that jumps to a cell and shows a notice if the cell cannot be shown.
@@ -77,6 +82,9 @@ export function App({ store, host }: { store: Store; host: Host }) {
         onRun={selectRun}
         act={act}
         pending={pending}
+        stale={stale}
+        showsForm={showsForm}
+        onForm={setShowsForm}
         query={query}
         found={found}
         onQuery={setQuery}
@@ -84,10 +92,21 @@ export function App({ store, host }: { store: Store; host: Host }) {
         view={view}
         onView={setView}
       />
+      {showsForm && picture.parameters.length ? (
+        <RunForm
+          store={store}
+          parameters={picture.parameters}
+          onRun={(parameters) => {
+            setShowsForm(false)
+            act('all', '', undefined, parameters)
+          }}
+          onClose={() => setShowsForm(false)}
+        />
+      ) : null}
       <ConnectionBar store={store} />
       <ProgressBar store={store} pending={pending} />
       {notice ? <NoticeBar notice={notice} onRun={selectRun} onClose={() => setNotice(undefined)} /> : null}
-      <Problems problems={picture.problems} dropped={picture.dropped} />
+      <Problems problems={picture.problems} explanations={picture.explanations} dropped={picture.dropped} />
       <Workspace
         store={store}
         host={notifyingHost}

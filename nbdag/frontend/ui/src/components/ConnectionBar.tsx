@@ -1,4 +1,4 @@
-// A bar that explains a connection which is not open, and offers a remedy.
+// A bar that explains why the connection is not open, and offers a remedy.
 import { useState } from 'preact/hooks'
 import { useConnection } from './state/hooks'
 import type { Store } from './state/store'

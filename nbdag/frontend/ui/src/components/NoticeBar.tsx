@@ -1,4 +1,4 @@
-// A notice for the user, with a button to show the run that it is about; and the progress of an action.
+// A notice for the user, with a button that shows the notice's run. Also the progress of an action.
 import { useConnection } from './state/hooks'
 import type { Store } from './state/store'
 import type { Pending } from './state/useActions'
@@ -33,7 +33,7 @@ export function NoticeBar({ notice, onRun, onClose }: Props) {
   )
 }
 
-/** What happens between an action and its first visible effect. */
+/** Show the progress of an action until its first visible effect. */
 export function ProgressBar({ store, pending }: { store: Store; pending: Pending | undefined }) {
   const { open, busy } = useConnection(store)
   if (!pending || !open) return null

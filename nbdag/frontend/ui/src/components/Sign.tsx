@@ -6,7 +6,7 @@ export function stateStyle(state: DisplayState): StateStyle {
 }
 
 /**
- * The sign in the current colour, without an svg element. The sign of a running task turns 90° each second.
+ * The sign in the current colour, to be drawn inside an svg element. The sign of a running task turns 90° each second.
  */
 export function Strokes({ state, turn = 0 }: { state: DisplayState; turn?: number }) {
   const { path, filled } = stateStyle(state)

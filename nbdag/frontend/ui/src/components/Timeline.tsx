@@ -1,5 +1,5 @@
 // The timeline of a run: a row for each task or folded group, a bar for each attempt. Bars that overlap are drawn in separate lanes.
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Bar, Picture, TimelineMessage } from '../messages'
 import { plural, seconds } from './format'
 import { stateStyle } from './Sign'
@@ -7,13 +7,14 @@ import { useAnswer, useNow, useTopics } from './state/hooks'
 import { rowsOf, type TaskRow } from './state/rows'
 import { isActive } from './state/states'
 import { latestBars, RUNS, runTopic, type Store } from './state/store'
+import { useWidth } from './state/useWidth'
 import { useVisible, variedHeights } from './virtual'
 
 const BAR_HEIGHT = 18 // height of a bar in pixels, if no bars of the row overlap
-const REFRESH = 1000 // milliseconds between a change and the next request, which serves all changes until then
+const REFRESH = 1000 // milliseconds between a change and the next request; the request covers all changes until then
 const MAX_LANES = 8 // maximum number of lanes in a row
-const TICK = 70 // least distance between two times on the axis in pixels
-const BESIDE = 236 // width of the names and of the last duration in pixels
+const TICK = 70 // minimum distance between two times on the axis, in pixels
+const BESIDE = 236 // width of the task names and of the last duration together, in pixels
 
 /** Return round times for the axis: about six, or fewer where their labels would overlap. */
 export function ticks(length: number, width = Number.POSITIVE_INFINITY): number[] {
@@ -48,7 +49,7 @@ export function mergeBars(stored: readonly Bar[], live: readonly Bar[]): Map<str
   return rows
 }
 
-/** Return the lane of each bar so that bars do not overlap, unless more than `MAX_LANES` would be needed. */
+/** Return the lane of each bar. Bars overlap only if that would need more than `MAX_LANES` lanes. */
 export function laneOf(bars: readonly Bar[], now: number): number[] {
   const free: number[] = []
   const found = new Map<Bar, number>()
@@ -169,20 +170,6 @@ export function Timeline({ store, picture, run, selected, critical, onSelect }: 
   )
 }
 
-/** Return the width of an element in pixels, which is unlimited until the element has one. */
-function useWidth(element: HTMLElement | null): number {
-  const [width, setWidth] = useState(Number.POSITIVE_INFINITY)
-  useLayoutEffect(() => {
-    if (!element) return
-    const measure = () => element.clientWidth && setWidth(element.clientWidth)
-    measure()
-    const observer = new ResizeObserver(measure)
-    observer.observe(element)
-    return () => observer.disconnect()
-  }, [element])
-  return width
-}
-
 interface ArrangedBars {
   laneOf: readonly number[] // the lane of each bar
   lanes: number // number of lanes
@@ -198,7 +185,7 @@ function barHeight(lanes: number): number {
   return lanes > 1 ? Math.max(5, Math.min(12, 44 / lanes)) : BAR_HEIGHT
 }
 
-/** Return the height of a row, in pixels, as the style sheet gives it. */
+/** Return the height of a row in pixels; it equals the height in the style sheet. */
 function rowHeight(lanes: number): number {
   return Math.max(26, lanes * (barHeight(lanes) + 2) + 6)
 }

@@ -7,9 +7,10 @@ import { useConnection } from './state/hooks'
 import { isActive } from './state/states'
 import { LIVE, type Store } from './state/store'
 import type { Act, Pending } from './state/useActions'
+import type { Stale } from './state/useStale'
 import type { View } from './Workspace'
 
-const VIEWS: Record<View, string> = { graph: 'Graph', timeline: 'Timeline', grid: 'Grid' }
+const VIEWS: Record<View, string> = { graph: 'Graph', timeline: 'Timeline', grid: 'Grid', metrics: 'Metrics' }
 
 interface Props {
   store: Store
@@ -18,6 +19,9 @@ interface Props {
   onRun: (run: string) => void
   act: Act
   pending: Pending | undefined
+  stale: Stale
+  showsForm: boolean // whether the form with the parameters of a run is shown
+  onForm: (shows: boolean) => void
   query: string
   found: readonly string[] // ids of tasks that contain the search text
   onQuery: (query: string) => void
@@ -68,7 +72,9 @@ function RunSelect({ store, run, onRun }: Pick<Props, 'store' | 'run' | 'onRun'>
   )
 }
 
-function PipelineActions({ store, run, act, pending }: Pick<Props, 'store' | 'run' | 'act' | 'pending'>) {
+type ActionProps = Pick<Props, 'store' | 'picture' | 'run' | 'act' | 'pending' | 'stale' | 'showsForm' | 'onForm'>
+
+function PipelineActions({ store, picture, run, act, pending, stale, showsForm, onForm }: ActionProps) {
   const { open } = useConnection(store)
   const shown = store.run(run)
   const active = isActive(shown) ? shown : store.runs.find(isActive)
@@ -83,6 +89,27 @@ function PipelineActions({ store, run, act, pending }: Pick<Props, 'store' | 'ru
           onClick={() => act('all')}
         >
           <span aria-hidden="true">▶</span> Run all
+        </button>
+      ) : null}
+      {store.actions.has('all') && picture.parameters.length ? (
+        <button
+          type="button"
+          title={`Run the whole notebook with other values of ${picture.parameters.slice(0, 5).join(', ')}`}
+          aria-expanded={showsForm}
+          disabled={!open}
+          onClick={() => onForm(!showsForm)}
+        >
+          Run with…
+        </button>
+      ) : null}
+      {stale.tasks.length ? (
+        <button
+          type="button"
+          title={`Execute the cells of ${stale.tasks.slice(0, 5).join(', ')} in this kernel, in order`}
+          disabled={!open}
+          onClick={stale.run}
+        >
+          Run stale ({stale.tasks.length})
         </button>
       ) : null}
       {shown?.state === 'failed' && store.actions.has('retry_failed') ? (

@@ -1,4 +1,4 @@
-// What a view shows while it waits for an answer.
+// The placeholder of a view that waits for an answer.
 import { useConnection } from './state/hooks'
 import type { Store } from './state/store'
 

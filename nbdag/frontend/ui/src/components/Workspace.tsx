@@ -1,4 +1,4 @@
-// The graph, the timeline or the grid of a pipeline, with a panel for the selected task or chain beside it.
+// The graph, the timeline, the grid or the metrics of a pipeline, with a panel for the selected task or chain beside it.
 import type { ComponentChildren, RefObject } from 'preact'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Picture } from '../messages'
@@ -6,22 +6,23 @@ import { Grid } from './Grid'
 import { Graph, type GraphHandle } from './graph/Graph'
 import { GraphTools } from './graph/GraphTools'
 import { useCriticalPath } from './graph/useCriticalPath'
+import { useFittingLayout } from './graph/useFittingLayout'
+import type { Arrangement } from './graph/usePicture'
+import { StoreMetrics } from './metrics/Metrics'
 import { ChainPanel } from './panel/ChainPanel'
 import { TaskPanel } from './panel/TaskPanel'
 import type { Store } from './state/store'
 import type { Host } from './state/transport'
 import type { Act } from './state/useActions'
-import type { Arrangement } from './state/usePicture'
 import type { Selection } from './state/useSelection'
-import { useSpace } from './state/useSpace'
 import { Timeline } from './Timeline'
 
-export type View = 'graph' | 'timeline' | 'grid'
+export type View = 'graph' | 'timeline' | 'grid' | 'metrics'
 
 const TOOLS = 38 // height in pixels of the row of tools below the graph
 const MARGIN = 16
-const MAX_HEIGHT = 680 // pixels; a higher view would not fit into a window together with its cell
-const TALLEST = 0.72 // the same, relative to the height of the window
+const MAX_HEIGHT = 680 // maximum height of the view in pixels; a higher view and its cell would not fit into a window
+const TALLEST = 0.72 // maximum height of the view as a share of the window's height
 
 interface Props {
   store: Store
@@ -35,8 +36,8 @@ interface Props {
   act: Act
   onRun: (run: string) => void
   graph: RefObject<GraphHandle | null>
-  fill?: boolean // whether the view is as high as its container, instead of as high as its content needs
-  more?: (task: string) => ComponentChildren // in the head of a task's panel
+  fill?: boolean // whether the view is as high as its container, not as high as its content
+  more?: (task: string) => ComponentChildren // more content for the head of a task's panel
 }
 
 export function Workspace(props: Props) {
@@ -48,7 +49,7 @@ export function Workspace(props: Props) {
     () => (fill ? (root.current?.clientHeight ?? 0) : Math.min(MAX_HEIGHT, TALLEST * window.innerHeight)) - TOOLS,
     [fill],
   )
-  useSpace(root, tallest, picture, arrange)
+  useFittingLayout(root, tallest, picture, arrange)
   const critical = useCriticalPath(store, picture, run, showsCritical)
   const highlighted = useMemo(
     () => (found.length ? new Set(found.map(boxOf)) : critical?.boxes),
@@ -74,11 +75,11 @@ export function Workspace(props: Props) {
     root.current?.querySelector<SVGElement>(`[data-id="${CSS.escape(box)}"]`)?.focus({ preventScroll: true })
   }, [clear, box])
   const open = Boolean(task || chain.length)
-  // A panel below the graph may be out of view. Its head has a margin, so that more than the head comes into view.
+  // A panel below the graph may be out of view. Its head has a margin, so scrolling to it shows more than the head.
   useEffect(() => {
     if (open) root.current?.querySelector('.nbdag-panel > header')?.scrollIntoView?.({ block: 'nearest' })
   }, [open, task, box])
-  // A graph that is wide and not high has its panel below, so that the panel covers none of its boxes.
+  // The panel of a wide, low graph is below the graph, so that it covers no boxes.
   const below = view === 'graph' && !fill && picture.width > 1.6 * picture.height
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: Escape closes the panel from any element in it
@@ -102,6 +103,8 @@ export function Workspace(props: Props) {
           />
         ) : view === 'grid' ? (
           <Grid store={store} picture={picture} run={run} onRun={onRun} onSelect={selectCell} />
+        ) : view === 'metrics' ? (
+          <StoreMetrics store={store} run={run} onRun={onRun} />
         ) : picture.order.length ? (
           <>
             <Graph
@@ -157,6 +160,7 @@ export function Workspace(props: Props) {
 }
 
 function height(picture: Picture, view: View): number {
+  if (view === 'metrics') return 260
   const wanted = view === 'graph' ? picture.height + 2 * MARGIN + TOOLS : picture.order.length * 26 + 90
   return Math.min(MAX_HEIGHT, Math.max(190, wanted))
 }

@@ -33,7 +33,9 @@ export function picture(nodes: Node[], links: [string, string][] = []): Picture 
       why: ['x: written in cell 1, line 1; read in cell 2, line 1'],
     })),
     order: nodes.flatMap((each) => each.members),
+    parameters: [],
     problems: [],
+    explanations: {},
     dropped: [],
   }
 }

@@ -21,13 +21,28 @@ export function bytes(count: number): string {
   return `${unit && size < 9.95 ? size.toFixed(1) : Math.round(size)} ${units[unit]}`
 }
 
+const formats = new Map<string, Intl.DateTimeFormat>()
+export const MINUTES = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const
+export const SECONDS = { ...MINUTES, second: '2-digit' } as const
+
+/** Return a date or a time in the viewer's language. Formatters are cached, because creating one is slow. */
+export function localText(at: Date, format: Intl.DateTimeFormatOptions): string {
+  const key = JSON.stringify(format)
+  const known = formats.get(key) ?? new Intl.DateTimeFormat([], format)
+  formats.set(key, known)
+  return known.format(at)
+}
+
+/** Return the day as text: Nov 29; with the year unless it is the current year. */
+export function dayText(then: Date, now: Date): string {
+  const year = then.getFullYear() === now.getFullYear() ? {} : ({ year: 'numeric' } as const)
+  return localText(then, { month: 'short', day: 'numeric', ...year })
+}
+
 /** Return the date and the local time as text, with the year unless it is the current year. */
 export function moment(at: number, now: number = Date.now() / 1000): string {
   const then = new Date(at * 1000)
-  const year = then.getFullYear() === new Date(now * 1000).getFullYear() ? {} : ({ year: 'numeric' } as const)
-  const date = then.toLocaleDateString([], { month: 'short', day: 'numeric', ...year })
-  const time = then.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' })
-  return `${date}, ${time}`
+  return `${dayText(then, new Date(now * 1000))}, ${localText(then, SECONDS)}`
 }
 
 /** Return the date and the time in UTC as text: 2026-11-29 14:02:05 UTC. */

@@ -18,8 +18,8 @@ import {
   zoom,
 } from './graph/geometry'
 import { Links } from './graph/links'
+import { foldsChains, needsLayout } from './graph/useFittingLayout'
 import { combinedState, rowsOf } from './state/rows'
-import { foldsChains, needsLayout } from './state/useSpace'
 import { laneOf, mergeBars, tickLabel, ticks } from './Timeline'
 
 describe('a number', () => {
@@ -83,6 +83,17 @@ describe('the camera', () => {
     expect(resized(opening(picture, view, undefined, 200), picture, wider, undefined, 200)).toEqual(
       fitCamera(picture, wider),
     )
+  })
+
+  it('opens with the whole picture on a phone, or with its whole width, as long as its names have room', () => {
+    const phone = { width: 400, height: 490 }
+    const tall = { width: 400, height: 850 }
+    expect(opening(tall, phone)).toEqual(fitCamera(tall, phone))
+    expect(opening(tall, { width: 900, height: 490 }).scale).toBe(LEGIBLE)
+    const { x, y, scale } = opening({ width: 600, height: 3000 }, phone, { x: 300, y: 20 })
+    expect(scale).toBeCloseTo(0.62)
+    expect([x, y]).toEqual([14, 14])
+    expect(opening({ width: 900, height: 3000 }, phone).scale).toBe(LEGIBLE)
   })
 
   it('opens with the whole picture if its names have at least 11 pixels', () => {

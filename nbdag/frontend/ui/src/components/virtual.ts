@@ -1,4 +1,4 @@
-// A list of which only the rows in view are in the document, so that 300,000 rows scroll like thirty.
+// A long list. Only the rows in view are in the document, so that 300,000 rows scroll as fast as thirty.
 import { useCallback, useLayoutEffect, useState } from 'preact/hooks'
 
 const OVERSCAN = 12 // rows drawn above and below the view, so that a fast scroll shows no gap

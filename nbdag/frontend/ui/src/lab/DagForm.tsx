@@ -1,5 +1,5 @@
-// The form of the pipeline: the name and the options of its %dag line, such as the schedule. The line is written into
-// the cell that has it; a notebook without one gets a cell for it.
+// The form of the pipeline: the name and the options of its %dag line, such as the schedule. The form changes the line
+// in its cell. A notebook without such a line gets a new cell for it.
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { FormatHeaderRequest, FormattedHeader, HeaderForm, HeaderProblem, OptionInfo } from '../messages'
 import { api } from '../page/api'

@@ -1,5 +1,5 @@
-// The form of a cell: its role, and the options of its header. Every change is written into the header
-// immediately; a value that the header's parser refuses stays in its field, with the reason.
+// The form of a cell: its role, and the options of its header. Every change is written into the header immediately; a
+// value that the header's parser rejects stays in its field, and the reason is shown.
 import type { Cell } from '@jupyterlab/notebook'
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import type {
@@ -25,7 +25,7 @@ export const ROLES: Record<Role, { label: string; caption: string }> = {
   skip: { label: 'Skip', caption: 'Runs leave the cell out' },
   code: { label: 'No tag', caption: 'Above the first task the cell is setup, below it is not in runs' },
 }
-const FIRST = ['after', 'retries', 'timeout', 'trigger', 'check', 'map', 'pool', 'cache'] // shown without a click
+const FIRST = ['after', 'retries', 'timeout', 'trigger', 'check', 'map', 'pool', 'cache'] // shown at first
 
 interface Props {
   book: Book

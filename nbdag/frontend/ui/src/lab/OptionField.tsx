@@ -1,4 +1,4 @@
-// The field of one option, and groups of fields, as the table of options declares them.
+// The field of one option, and groups of such fields. The table of options declares them.
 import type { ComponentChildren } from 'preact'
 import { plural } from '../components/format'
 import type { HeaderProblem, OptionInfo } from '../messages'

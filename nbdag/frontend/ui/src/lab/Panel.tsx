@@ -4,10 +4,12 @@ import { App } from '../components/App'
 import type { Store } from '../components/state/store'
 import type { Host } from '../components/state/transport'
 import type { Book } from './book'
+import { jump } from './cells'
 import { DagForm } from './DagForm'
 import { explain } from './explain'
 import { CellForm } from './Form'
 import type { OptionHelp } from './options'
+import { Proposal } from './Proposal'
 
 interface Props {
   book: Book | undefined
@@ -46,6 +48,13 @@ export function Panel({ book, store, host, options, focusName }: Props) {
         <p class="nbdag-panel-error" role="alert">
           {error}
         </p>
+      ) : null}
+      {book.proposal ? (
+        <Proposal
+          proposal={book.proposal}
+          onShow={(cell) => void jump(book, cell, 1)}
+          onClose={() => book.propose(undefined)}
+        />
       ) : null}
       {store && book.analysis ? (
         <section class="nbdag-root nbdag-graph-section" aria-label="Pipeline of this notebook">

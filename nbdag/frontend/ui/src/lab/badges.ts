@@ -1,7 +1,7 @@
 // The badge above a cell: its role, the task's name, its place in the order, its state, and the cell's problems.
 //
-// A badge is an element in the cell's header, which is empty otherwise, so it scrolls and disappears with the cell. A
-// cell far from the visible part may have no header yet. Only badges whose text has changed are drawn again.
+// A badge is an element in JupyterLab's header of the cell, so it scrolls and disappears with the cell. That header is
+// otherwise empty; a cell far from the visible part may have none yet. Only badges with a changed text are drawn again.
 import type { Cell } from '@jupyterlab/notebook'
 import { seconds } from '../components/format'
 import { stateStyle } from '../components/Sign'
@@ -47,7 +47,7 @@ export class Badges {
       void cell.ready.then(() => {
         if (cell.isDisposed || this.latest.get(cell) !== number) return
         this.drawOne(cell, badges ? info : undefined, found)
-        markLines(cell.editor?.editor, found)
+        markLines(cell.editor?.editor, found, this.book.analysis?.explanations ?? {})
       })
     }
   }
@@ -58,6 +58,7 @@ export class Badges {
     const place = cell.node.querySelector<HTMLElement>(':scope > .jp-CellHeader')
     if (!place) return
     const old = place.querySelector<HTMLElement>(':scope > .nbdag-badge')
+    const explanations = this.book.analysis?.explanations ?? {}
     const key = words || problems.length ? JSON.stringify([words, status?.state, problems]) : ''
     if ((old?.dataset.key ?? '') === key) return
     old?.remove()
@@ -81,6 +82,7 @@ export class Badges {
       const list = element('ul', 'nbdag-cell-problems')
       for (const { severity, line, message, hint, code } of problems) {
         const item = element('li', `nbdag-${severity}`)
+        item.title = explanations[code] ?? ''
         const where = line === null ? '' : `line ${line}: `
         item.append(
           element('span', 'nbdag-problem-code', `${severity === 'error' ? '✗' : '△'} ${code}`),

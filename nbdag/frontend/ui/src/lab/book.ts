@@ -1,8 +1,8 @@
 // An open notebook: its cells, the analysis of its current text by the server, and the edits of its headers.
 //
-// The text is analysed while a person types, in the page's time: a kernel is never waited for. A notebook without
-// anything of nbdag is not analysed until its panel is shown. Edits replace the header's lines alone, in the shared
-// model, so they can be undone, and other people may edit the same cell.
+// The text is analysed while a person types, and never waits for a kernel. A notebook that does not use nbdag is not
+// analysed until its panel is shown. Edits replace only the header's lines, in the shared model. So they can be undone,
+// and other people may edit the same cell.
 import type { Cell, CellModel, Notebook, NotebookPanel } from '@jupyterlab/notebook'
 import type {
   AnalyzeRequest,
@@ -10,6 +10,8 @@ import type {
   CellInfo,
   CellProblem,
   NotebookAnalysis,
+  NotebookRehearsal,
+  NotebookSuggestion,
   PageCell,
   Picture,
   Role,
@@ -19,23 +21,27 @@ import { api } from '../page/api'
 import { Emitter } from './events'
 import { Executions } from './executions'
 
+const SHARED_DRIVE = 'RTC:' // prefix of paths in the drive of jupyter-collaboration
 const SETTLE = 250 // milliseconds after the last key press until the text is analysed
 const MENTIONS = /^\s*%{1,2}(task|setup|params|skip|dag|edges)\b/m
 const TAGS = ['parameters', 'skip-execution', 'injected-parameters']
 
 export class Book {
   readonly executions = new Executions()
-  /** Something of the analysis has changed. */
+  /** Emits when the analysis has changed. */
   readonly changed = new Emitter()
   /** Emits when another cell becomes active. */
   readonly moved = new Emitter()
   analysis: NotebookAnalysis | undefined
   picture: Picture | undefined
   error: Error | undefined // why the latest analysis failed
+  proposal: NotebookSuggestion | undefined // the tasks that nbdag has proposed for this copy of a notebook
   wanted = false // whether the panel shows this notebook
   kernelError = '' // why headers do not work in the kernel
+  // Key: cell id; value: the findings of the latest rehearsal, and the text that the cell had then.
+  private rehearsed = new Map<string, { source: string; findings: CellProblem[] }>()
   private cells: string[] = [] // ids of the analysed cells
-  private indexes = new Map<string, number>() // of the analysed cells, by id
+  private indexes = new Map<string, number>() // key: id of an analysed cell; value: its index
   private timer: ReturnType<typeof setTimeout> | undefined
   private running = false
   private again = false
@@ -53,9 +59,21 @@ export class Book {
     return this.panel.content
   }
 
+  /** Return a path of the server as a path of JupyterLab, in the drive of this notebook. */
+  inSameDrive(path: string): string {
+    return this.panel.context.path.startsWith(SHARED_DRIVE) ? `${SHARED_DRIVE}${path}` : path
+  }
+
+  /** Show a proposal above the graph, or remove it. */
+  propose(proposal: NotebookSuggestion | undefined): void {
+    this.proposal = proposal
+    this.changed.emit()
+  }
+
   get path(): string {
     // A path in the collaborative drive of jupyter-collaboration begins with the drive's name.
-    return this.panel.context.path.replace(/^RTC:/, '')
+    const { path } = this.panel.context
+    return path.startsWith(SHARED_DRIVE) ? path.slice(SHARED_DRIVE.length) : path
   }
 
   /** Return whether this notebook is a pipeline, or its author has opened nbdag's view of it. */
@@ -75,15 +93,33 @@ export class Book {
   }
 
   problems(cell: Cell): CellProblem[] {
-    const index = this.indexes.get(cell.model.id)
-    return index === undefined ? [] : (this.analysis?.problems.filter((problem) => problem.cell === index) ?? [])
+    const { id, sharedModel } = cell.model
+    const index = this.indexes.get(id)
+    const found = index === undefined ? [] : (this.analysis?.problems.filter((problem) => problem.cell === index) ?? [])
+    const rehearsed = this.rehearsed.get(id)
+    return rehearsed?.source === sharedModel.getSource() ? [...found, ...rehearsed.findings] : found
+  }
+
+  /** Rehearse the saved notebook. A finding is shown at its cell until the cell is edited. */
+  async rehearse(): Promise<NotebookRehearsal> {
+    const cells = this.pageCells()
+    const result = await api.post<NotebookRehearsal>('notebooks/rehearse', { path: this.path })
+    this.rehearsed = new Map()
+    for (const finding of result.findings) {
+      const cell = finding.cell === null ? undefined : cells[finding.cell]
+      if (!cell) continue
+      const known = this.rehearsed.get(cell.id)
+      this.rehearsed.set(cell.id, { source: cell.source, findings: [...(known?.findings ?? []), finding] })
+    }
+    this.changed.emit()
+    return result
   }
 
   /** Return the notebook as the server analyses it. */
   request(): AnalyzeRequest {
     const { model } = this.notebook
     const language = model?.defaultKernelLanguage || 'python'
-    // A panel beside the notebook is higher than wide.
+    // The panel beside the notebook is higher than wide, so its graph runs from top to bottom.
     return { path: this.path, language, cells: this.pageCells(), direction: 'TB' }
   }
 
@@ -95,7 +131,10 @@ export class Book {
 
   private async analyze(): Promise<void> {
     if (this.panel.isDisposed || !this.notebook.model) return
-    if (!this.wanted && !this.analysis && !this.isPipeline) return
+    if (!this.wanted && !this.analysis && !this.isPipeline) {
+      if (this.rehearsed.size) this.changed.emit() // an edited cell loses its findings
+      return
+    }
     if (this.running) {
       this.again = true
       return
@@ -174,6 +213,12 @@ export class Book {
     }
     this.schedule(0)
     return true
+  }
+
+  /** Return the text of a task's cell, or undefined if the notebook has no such task. */
+  sourceOf(task: string): string | undefined {
+    const index = this.analysis?.cells.findIndex((cell) => cell.task === task) ?? -1
+    return this.modelOf(this.cells[index] ?? '')?.sharedModel.getSource()
   }
 
   private modelOf(id: string): CellModel | undefined {

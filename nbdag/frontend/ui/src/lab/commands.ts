@@ -2,7 +2,8 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application'
 import { Notification } from '@jupyterlab/apputils'
 import { Menu } from '@lumino/widgets'
-import type { Action, Role } from '../messages'
+import { save } from '../components/save'
+import type { Action, CellProblem, NotebookSuggestion, Role } from '../messages'
 import { api } from '../page/api'
 import { href, path } from '../page/location'
 import type { Book } from './book'
@@ -23,20 +24,32 @@ export const PALETTE: readonly { command: string; args?: Record<string, unknown>
   { command: 'nbdag:run' },
   { command: 'nbdag:run-to-here' },
   { command: 'nbdag:deploy' },
+  { command: 'nbdag:suggest' },
+  { command: 'nbdag:rehearse' },
   { command: 'nbdag:show-panel' },
   { command: OPEN_PAGE, args: { isPalette: true } },
   { command: 'nbdag:open-pipeline' },
   ...Object.keys(NAMES).map((role) => ({ command: TAG, args: { role } })),
 ]
 
+/** Return the result of a rehearsal, with the findings that no cell shows. */
+function sentences(summary: string, findings: readonly CellProblem[]): string {
+  const general = findings.filter(({ cell }) => cell === null)
+  return [`Rehearsal: ${summary}.`, ...general.map(({ message, hint }) => `${message}; ${hint}.`)].join(' ')
+}
+
 interface Environment {
   current(): Book | undefined
   show(focusesName?: boolean): void
   isShown(): boolean
   showRun(book: Book, run: string): void
+  bookOf(panel: unknown): Book | undefined
 }
 
-export function addCommands({ commands }: JupyterFrontEnd, { current, show, isShown, showRun }: Environment): void {
+export function addCommands(
+  { commands }: JupyterFrontEnd,
+  { current, show, isShown, showRun, bookOf }: Environment,
+): void {
   const hasBook = () => current() !== undefined
   const active = () => {
     const book = current()
@@ -71,22 +84,36 @@ export function addCommands({ commands }: JupyterFrontEnd, { current, show, isSh
     execute() {
       const node = active()?.cell.node
       if (!node) return
-      const button = node.querySelector('[data-command="nbdag:choose-role"]') ?? node
+      const button = node.querySelector<HTMLElement>('[data-command="nbdag:choose-role"]') ?? node
       const menu = new Menu({ commands })
       menu.addClass('nbdag-role-menu')
       for (const role of Object.keys(ROLES)) menu.addItem({ command: TAG, args: { role } })
       menu.addItem({ type: 'separator' })
       menu.addItem({ command: 'nbdag:show-panel' })
       const { left, bottom, top } = button.getBoundingClientRect()
+      menu.aboutToClose.connect(() => {
+        setTimeout(() => document.activeElement === document.body && button.focus())
+      })
       menu.open(left, button === node ? top : bottom)
+      // After a command of the cell's toolbar, the notebook focuses the cell. So focus the menu later, for its keys.
+      setTimeout(() => menu.node.focus())
     },
   })
 
-  const run = async (action: Action, task = '') => {
+  /** Return a function that saves the current notebook and passes it to `act`. If one of the two fails, show why. */
+  const withSaved = (act: (book: Book) => Promise<void>) => async () => {
     const book = current()
     if (!book) return
     try {
-      await book.panel.context.save()
+      await save(book.panel.context)
+      await act(book)
+    } catch (error) {
+      failed(error)
+    }
+  }
+
+  const run = (action: Action, task = '') =>
+    withSaved(async (book) => {
       const { dag, run } = await api.post<{ dag: string; run: string }>('notebooks/run', {
         path: book.path,
         action,
@@ -101,10 +128,7 @@ export function addCommands({ commands }: JupyterFrontEnd, { current, show, isSh
           { label: 'Open its page', callback: () => window.open(href(path`/dags/${dag}/runs/${run}/graph`)) },
         ],
       })
-    } catch (error) {
-      failed(error)
-    }
-  }
+    })()
   commands.addCommand('nbdag:run', {
     label: 'Run Notebook Headlessly',
     caption: 'Run all tasks of this notebook in the background, each in a kernel of its own',
@@ -129,20 +153,36 @@ export function addCommands({ commands }: JupyterFrontEnd, { current, show, isSh
     label: 'Deploy Pipeline',
     caption: 'Give the saved notebook to the scheduler',
     isEnabled: hasBook,
-    async execute() {
-      const book = current()
-      if (!book) return
-      try {
-        await book.panel.context.save()
-        const { id } = await api.post<{ id: string }>('dags', { path: book.path })
-        Notification.success(`${id} is deployed.`, {
-          autoClose: 6000,
-          actions: [{ label: 'Open its page', callback: () => window.open(href(path`/dags/${id}/grid`)) }],
-        })
-      } catch (error) {
-        failed(error)
-      }
-    },
+    execute: withSaved(async (book) => {
+      const { id } = await api.post<{ id: string }>('dags', { path: book.path })
+      Notification.success(`${id} is deployed.`, {
+        autoClose: 6000,
+        actions: [{ label: 'Open its page', callback: () => window.open(href(path`/dags/${id}/grid`)) }],
+      })
+    }),
+  })
+  commands.addCommand('nbdag:suggest', {
+    label: 'Propose Tasks for This Notebook',
+    caption: 'Open a copy of the notebook with proposed tasks, and the reasons for them; the notebook stays as it is',
+    isEnabled: hasBook,
+    execute: withSaved(async (book) => {
+      const proposal = await api.post<NotebookSuggestion>('notebooks/suggest', { path: book.path })
+      const opened = { path: book.inSameDrive(proposal.path), factory: 'Notebook' }
+      const copy = bookOf(await commands.execute('docmanager:open', opened))
+      copy?.propose(proposal)
+      show()
+    }),
+  })
+  commands.addCommand('nbdag:rehearse', {
+    label: 'Rehearse Notebook',
+    caption: 'Run the notebook twice in the background, and show at its cells how a scheduled run would differ',
+    isEnabled: hasBook,
+    // Not Notification.promise, because its message would cover the side panel until the rehearsal has ended.
+    execute: withSaved(async (book) => {
+      Notification.info('The notebook is rehearsed: it runs twice.', { autoClose: 6000 })
+      const { summary, findings } = await book.rehearse()
+      Notification.success(sentences(summary, findings), { autoClose: 20_000 })
+    }),
   })
   commands.addCommand('nbdag:show-panel', {
     label: 'Show Pipeline of the Notebook',

@@ -1,4 +1,4 @@
-// Completion inside headers: options, their values, names of tasks. The kernel may be busy; the server answers.
+// Completion inside headers: options, their values, names of tasks. The server answers, because the kernel may be busy.
 import type { Completions, ICompletionProvider } from '@jupyterlab/completer'
 import type { CompleteHeaderRequest, HeaderCompletions } from '../messages'
 import { api } from '../page/api'
@@ -7,7 +7,7 @@ import { isInHeader, lineAt } from './headers'
 
 export class HeaderCompletion implements ICompletionProvider {
   readonly identifier = 'CompletionProvider:nbdag'
-  readonly rank = 700 // higher than the rank of the kernel's completions, 550
+  readonly rank = 700 // the completions of the kernel have the lower rank 550
   readonly renderer = undefined
 
   constructor(private readonly current: () => Book | undefined) {}
@@ -23,7 +23,7 @@ export class HeaderCompletion implements ICompletionProvider {
     if (!isInHeader((number) => lines[number - 1] ?? '', line)) return nothing
     const tasks = this.current()?.analysis?.cells.flatMap(({ task }) => task || []) ?? []
     const groups = this.current()?.analysis?.groups ?? []
-    // Python counts code points, a page counts the units of UTF-16.
+    // Python counts a string in code points, JavaScript in UTF-16 units.
     const body: CompleteHeaderRequest = {
       text: words,
       cursor: [...words.slice(0, column)].length,

@@ -2,7 +2,7 @@
 export class Emitter {
   private readonly calls = new Set<() => void>()
 
-  /** Call `call` at each change, until the returned function is called. */
+  /** Call `call` at each change. The returned function ends this. */
   on(call: () => void): () => void {
     this.calls.add(call)
     return () => {

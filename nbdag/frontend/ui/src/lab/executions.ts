@@ -4,9 +4,9 @@ import type { Cell } from '@jupyterlab/notebook'
 import type { CellExecution } from '../messages'
 
 export class Executions {
-  private readonly found = new Map<string, CellExecution>() // by the cell's id
+  private readonly found = new Map<string, CellExecution>() // key: id of the cell
   private count = 0
-  private readonly scheduled = new Map<string, string[]>() // texts of the queued executions, by the cell's id
+  private readonly scheduled = new Map<string, string[]>() // key: id of a cell; value: texts of its queued executions
   private freeSince = 0 // when the kernel ended the previous cell, in milliseconds
 
   of(cell: string): CellExecution | undefined {
@@ -17,14 +17,26 @@ export class Executions {
     return this.found.size
   }
 
-  /** Record what the kernel reports: executions from before this page was opened, and the tasks of %%dag cells. */
-  restore(executions: Record<string, CellExecution>): void {
+  /**
+   * Record what the kernel reports: executions from before this page was opened, and the tasks of %%dag cells. With
+   * `replaces`, the report replaces what this page has seen, except for cells that are still queued.
+   */
+  restore(executions: Record<string, CellExecution>, replaces = false): void {
     for (const [cell, each] of Object.entries(executions)) {
       this.count = Math.max(this.count, each.order)
       const known = this.found.get(cell)
-      if (!known) this.found.set(cell, each)
+      if (each.loaded) this.restoreLoaded(cell, each)
+      else if (!known || (replaces && !this.scheduled.has(cell))) this.found.set(cell, each)
       else if (each.built && known.source === each.source) this.found.set(cell, { ...known, built: each.built })
     }
+  }
+
+  /** Record that the values of a cell were loaded from a run, unless that is recorded already. */
+  private restoreLoaded(cell: string, { source, state, duration, reason }: CellExecution): void {
+    const known = this.found.get(cell)
+    if (known?.reason === reason && known.source === source) return
+    const order = ++this.count
+    this.found.set(cell, { source, order, changed: order, state, duration, reason })
   }
 
   /** Forget all executions, because the kernel was restarted. */

@@ -1,4 +1,4 @@
-// The sentence of an error for a person. A server without nbdag does not know the paths of its API.
+// The sentence that explains an error to a person. A server without nbdag does not know the paths of its API.
 import { ProblemError } from '../page/api'
 
 export function explain(error: unknown): string {

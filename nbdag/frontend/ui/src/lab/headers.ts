@@ -1,4 +1,4 @@
-// Headers in a text: where they are, and the help of the word at a place. The server parses and completes headers.
+// Headers in a text: where they are, and the help of the word at a position. The server parses and completes headers.
 import type { OptionInfo, OptionTable } from '../messages'
 
 const HEADER = /^\s*(%%?(?:task|setup|params|skip|dag|edges|nbdag))(?=\s|\\|$)/

@@ -1,6 +1,6 @@
 // The JupyterLab extension: one plugin, which connects the parts of this folder to the services of JupyterLab.
 //
-// Notebook 7 has the same notebooks without a launcher and a status bar; what an application does not have is left out.
+// Notebook 7 has the same notebooks without a launcher and a status bar; parts whose service is missing are left out.
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application'
 import { ICommandPalette } from '@jupyterlab/apputils'
 import { IEditorExtensionRegistry } from '@jupyterlab/codemirror'
@@ -10,6 +10,7 @@ import { type Executed, INotebookTracker, NotebookActions, type NotebookPanel } 
 import { ISettingRegistry } from '@jupyterlab/settingregistry'
 import { IStatusBar } from '@jupyterlab/statusbar'
 import type { Token } from '@lumino/coreutils'
+import { EXECUTE, type ExecuteRequest } from '../components/state/transport'
 import '../components/style.css'
 import { live } from '../page/live'
 import { Badges } from './badges'
@@ -19,6 +20,7 @@ import { HeaderCompletion } from './completion'
 import { addEditorExtensions } from './editor'
 import { KernelLink } from './kernel'
 import './lab.css'
+import { executeCells, jump, placeOf } from './cells'
 import { OptionHelp } from './options'
 import { readSettings, type Settings } from './settings'
 import { SidePanel } from './sidePanel'
@@ -33,9 +35,9 @@ const OPTIONAL = [
   ILayoutRestorer,
   ISettingRegistry,
   IStatusBar,
-].filter((token): token is Token<never> => token !== undefined) // a module that the application does not have
+].filter((token): token is Token<never> => token !== undefined) // undefined: the application does not have this module
 
-const BUILDS = /^\s*%%dag\b/ // a cell that builds tasks
+const RECORDS = /^\s*%%dag\b|^\s*%nbdag\s+load\b/m // matches a cell that builds tasks or loads a task from a run
 
 function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: unknown[]): void {
   const service = <T>(token: Token<T> | undefined): T | undefined => {
@@ -46,12 +48,16 @@ function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: 
   const options = new OptionHelp()
   const books = new Map<NotebookPanel, Book>()
   const badges: Badges[] = []
+  const links = new Map<NotebookPanel, KernelLink>()
   const current = () => {
     const panel = tracker.currentWidget
-    if (panel) add(panel) // a tracker may have a current widget that it has not reported as added yet
+    if (panel) add(panel) // the tracker may not have reported its current widget as added yet
     return panel ? books.get(panel) : undefined
   }
-  const side = new SidePanel(options)
+  const side = new SidePanel(options, (book, task, run) => {
+    const link = links.get(book.panel)
+    return link ? link.load(task, run) : Promise.reject(new Error('The notebook is closed.'))
+  })
   app.shell.add(side, 'right', { rank: 1200 })
   service(ILayoutRestorer)?.add(side, side.id)
 
@@ -60,7 +66,6 @@ function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: 
     app.shell.activateById(side.id)
     if (task) side.focusName()
   }
-  const links = new Map<NotebookPanel, KernelLink>()
   const add = (panel: NotebookPanel) => {
     if (books.has(panel)) return
     const book = new Book(panel)
@@ -92,7 +97,7 @@ function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: 
   NotebookActions.executionScheduled.connect((_, executed) => {
     const book = bookOf(executed)
     if (!book || executed.cell.model.type !== 'code') return
-    links.get(book.panel)?.ensure() // before the cell is sent, so that its magic exists
+    links.get(book.panel)?.ensure() // load the extension before the cell is sent, so that the magic exists
     book.executions.begin(executed.cell)
     book.schedule(0)
   })
@@ -102,11 +107,30 @@ function activate(app: JupyterFrontEnd, tracker: INotebookTracker, ...services: 
     const { success, error } = executed
     const reason = error ? `${error.errorName}: ${error.errorValue}` : 'the cell failed'
     book.executions.end(executed.cell, success === false ? reason : undefined)
-    if (BUILDS.test(executed.cell.model.sharedModel.getSource())) links.get(book.panel)?.readBuilt()
+    if (RECORDS.test(executed.cell.model.sharedModel.getSource())) links.get(book.panel)?.readExecutions()
     book.schedule(0)
+    const place = placeOf(executed.cell)
+    if (place) void jump(book, place.cell, place.line)
   })
 
-  addCommands(app, { current, show, isShown: () => side.isVisible, showRun: (book, run) => side.showRun(book, run) })
+  // The widget asks for the execution of cells, so that the notebook shows them as executed.
+  document.addEventListener(EXECUTE, (event) => {
+    const request = event as CustomEvent<ExecuteRequest>
+    const book = [...books.values()].find(({ panel }) => panel.node.contains(event.target as Node))
+    if (book) request.detail.done = executeCells(book, request.detail.cells)
+  })
+
+  const bookOfPanel = (panel: unknown) => {
+    add(panel as NotebookPanel)
+    return books.get(panel as NotebookPanel)
+  }
+  addCommands(app, {
+    bookOf: bookOfPanel,
+    current,
+    show,
+    isShown: () => side.isVisible,
+    showRun: (book, run) => side.showRun(book, run),
+  })
   const palette = service(ICommandPalette)
   for (const item of PALETTE) palette?.addItem({ ...item, category: 'Pipelines' })
   service(ILauncher)?.add({ command: OPEN_PAGE, category: 'Other', rank: 1 })

@@ -265,6 +265,7 @@ declare module '@jupyterlab/notebook' {
     getMetadata(key: string): unknown
     setMetadata(key: string, value: unknown): void
     deleteMetadata(key: string): void
+    readonly outputs?: { readonly length: number; get(index: number): { readonly data: Record<string, unknown> } }
   }
   export interface Cell extends Widget {
     readonly model: CellModel
@@ -284,6 +285,8 @@ declare module '@jupyterlab/notebook' {
       insertCell(index: number, cell: { cell_type: 'code'; source: string; metadata: object }): unknown
     }
     readonly dirty: boolean
+    readonly collaborative?: boolean
+    readonly stateChanged: ISignal<NotebookModel, unknown>
   }
   export interface Notebook extends Widget {
     readonly widgets: readonly Cell[]
@@ -296,6 +299,7 @@ declare module '@jupyterlab/notebook' {
   }
   export interface Kernel {
     readonly id: string
+    readonly clientId: string
     readonly status: string
     requestExecute(content: {
       code: string
@@ -309,7 +313,13 @@ declare module '@jupyterlab/notebook' {
     status: string
     user_expressions?: Record<string, { status: string; data?: Record<string, unknown> }>
   }
+  /** A message that a kernel sends to all its clients; here, only messages about executions are used. */
+  export interface IOPubMessage {
+    readonly header: { readonly msg_type: string }
+    readonly parent_header: { readonly session?: string }
+  }
   export interface SessionContext {
+    readonly iopubMessage: ISignal<SessionContext, IOPubMessage>
     readonly session: { readonly kernel: Kernel | null } | null
     readonly ready: Promise<void>
     readonly kernelChanged: ISignal<SessionContext, unknown>
@@ -343,5 +353,7 @@ declare module '@jupyterlab/notebook' {
   export const NotebookActions: {
     readonly executionScheduled: ISignal<unknown, Executed>
     readonly executed: ISignal<unknown, Executed>
+    /** Execute cells in this order. Return whether all succeeded. */
+    runCells(notebook: Notebook, cells: readonly Cell[], context: SessionContext): Promise<boolean>
   }
 }

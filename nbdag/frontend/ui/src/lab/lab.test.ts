@@ -58,6 +58,18 @@ describe('executions', () => {
     expect(seen.of('a')?.built).toBeUndefined()
   })
 
+  it('of another page replace those of this page, except for cells that are queued here', () => {
+    const seen = new Executions()
+    for (const id of ['a', 'b']) seen.begin(cell(id, 'old'), 0)
+    seen.end(cell('a', 'old'), undefined, 1)
+    const each = { source: 'new', order: 5, changed: 5, state: 'failed', duration: 1, reason: 'no' } as const
+    seen.restore({ a: each, b: each })
+    expect(seen.of('a')).toMatchObject({ source: 'old' })
+    seen.restore({ a: each, b: each }, true)
+    expect(seen.of('a')).toEqual(each)
+    expect(seen.of('b')).toMatchObject({ source: 'old', state: 'running' })
+  })
+
   it('that this page did not send are ignored', () => {
     const seen = new Executions()
     seen.end(cell('a', 'x'), undefined)

@@ -1,4 +1,4 @@
-// The table of options. The server generates it from the declarations; it is requested once, on first use.
+// The table of options. The server generates it from the declarations of options. The first use requests it.
 import type { OptionTable } from '../messages'
 import { api } from '../page/api'
 import { Emitter } from './events'

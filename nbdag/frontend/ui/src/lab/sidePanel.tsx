@@ -1,13 +1,15 @@
 // The side panel as a widget of JupyterLab. Each notebook has its own store, which lives as long as the notebook.
 import { Widget } from '@lumino/widgets'
 import { render } from 'preact'
+import { save } from '../components/save'
 import { noPicture, Store } from '../components/state/store'
 import type { Host } from '../components/state/transport'
 import type { Book } from './book'
+import { executeCells, jump } from './cells'
 import { pipelineIcon } from './icons'
 import type { OptionHelp } from './options'
 import { Panel } from './Panel'
-import { BookTransport } from './transport'
+import { BookTransport, type LoadTask } from './transport'
 
 interface Opened {
   store: Store
@@ -22,7 +24,10 @@ export class SidePanel extends Widget {
   private readonly requested = new WeakMap<Book, string>() // runs to show as soon as there is a store
   private stop = () => {}
 
-  constructor(private readonly options: OptionHelp) {
+  constructor(
+    private readonly options: OptionHelp,
+    private readonly loadTask: LoadTask,
+  ) {
     super()
     this.id = 'nbdag-panel'
     this.title.caption = 'Pipeline of the notebook'
@@ -97,29 +102,18 @@ export class SidePanel extends Widget {
   private open(book: Book): Opened {
     const found = this.opened.get(book)
     if (found) return found
-    const transport = new BookTransport(book)
+    const transport = new BookTransport(book, this.loadTask)
     const store = new Store(transport, book.picture ?? noPicture(''), transport.state)
     store.requestedRun = this.requested.get(book) ?? ''
     const host: Host = {
       jump: (cell, line) => jump(book, cell, line),
+      execute: (cells) => executeCells(book, cells),
       async save() {
-        if (book.panel.context.model.dirty) await book.panel.context.save()
+        await save(book.panel.context)
       },
     }
     const opened = { store, transport, host }
     this.opened.set(book, opened)
     return opened
   }
-}
-
-/** Show a line of a cell. Return why it cannot be shown, or "". */
-export async function jump({ notebook }: Book, index: number, line: number): Promise<string> {
-  const cell = notebook.widgets[index]
-  if (!cell) return `Cell ${index + 1} is no longer in the notebook.`
-  if (cell.isHidden) return `Cell ${index + 1} is under a collapsed heading: expand that first.`
-  notebook.activeCellIndex = index
-  await notebook.scrollToItem(index, 'center')
-  await cell.ready
-  cell.editor?.revealPosition({ line: line - 1, column: 0 })
-  return ''
 }

@@ -6,7 +6,7 @@ import { live } from '../page/live'
 import { href } from '../page/location'
 
 const SETTLE = 500 // milliseconds between two requests
-const MOST = 100 // runs that are counted
+const MOST = 100 // maximum number of runs that are counted
 
 export class RunningItem extends Widget {
   private readonly link = document.createElement('a')

@@ -1,7 +1,7 @@
 // The transport of the panel: the open notebook is its live session, and the runs of its pipeline come from the server.
 //
-// What concerns the open text is answered by the analysis of the notebook, what concerns a run by `RestTransport`. The
-// stream of changes only says that something changed, so the list of runs is read again then.
+// The analysis of the notebook answers requests about the open text, and `RestTransport` answers requests about runs.
+// The events of the server do not contain the changed data, so the list of runs is read again after each event.
 
 import type { Affected } from '../api'
 import type { Transport } from '../components/state/transport'
@@ -26,13 +26,31 @@ import { explain } from './explain'
 
 const SETTLE = 300 // milliseconds between two readings of the list of runs
 const RUNS = 20 // number of runs in the list
-const ACTIONS: Action[] = ['all', 'only', 'upto', 'from', 'retry', 'retry_only', 'retry_failed', 'cancel', 'deploy']
+const ACTIONS: Action[] = [
+  'all',
+  'only',
+  'upto',
+  'from',
+  'retry',
+  'retry_only',
+  'retry_failed',
+  'cancel',
+  'deploy',
+  'load',
+]
 const CLEAR: Partial<Record<Action, Record<string, boolean>>> = {
   retry: { downstream: true },
   retry_only: {},
   retry_failed: { only_failed: true },
 }
 const ACTIVE: readonly string[] = ['queued', 'running']
+
+/** Load the inputs of a task of a run into the notebook's kernel, or throw an error with the reason. */
+export type LoadTask = (
+  book: Book,
+  task: string,
+  run: string,
+) => Promise<{ text: string; cell: number | null; line: number }>
 
 export class BookTransport implements Transport {
   private readonly listeners = new Set<(message: Message) => void>()
@@ -46,8 +64,12 @@ export class BookTransport implements Transport {
   private picture: Picture | undefined
   private readonly reading = new Map<string, boolean>() // runs with an open request; true: repeat it
   private timer: ReturnType<typeof setTimeout> | undefined
+  private details: TaskDetails | undefined // the latest details of a task of a run
 
-  constructor(private readonly book: Book) {
+  constructor(
+    private readonly book: Book,
+    private readonly loadTask: LoadTask,
+  ) {
     this.stops = [
       book.changed.on(() => this.show()),
       live.onChange((change) => {
@@ -90,7 +112,10 @@ export class BookTransport implements Transport {
     } else if (request.kind === 'task' && !request.run) {
       const asked = api.post<TaskDetails>('notebooks/task', { ...this.book.request(), task: request.task })
       this.answer(asked, (details) => details)
-    } else if (request.kind === 'run') void this.readRun(request.run)
+    } else if (request.kind === 'parameters') {
+      this.publish({ kind: 'parameters', parameters: this.book.analysis?.parameters ?? {} })
+    } else if (request.kind === 'stale') void this.findStale()
+    else if (request.kind === 'run') void this.readRun(request.run)
     else if (request.kind === 'action') void this.act(request)
     else this.rest?.send(request)
   }
@@ -101,7 +126,12 @@ export class BookTransport implements Transport {
       if (action === 'deploy') await this.deploy()
       else if (action in CLEAR) await this.retry(request)
       else if (action === 'all' || action === 'only' || action === 'upto' || action === 'from') {
-        await api.post('notebooks/run', { path: this.book.path, action, task })
+        const parameters = request.parameters ?? {}
+        await api.post('notebooks/run', { path: this.book.path, action, task, parameters })
+      } else if (action === 'load') {
+        const { text, cell, line } = await this.loadTask(this.book, task, request.run)
+        this.notice('info', text)
+        if (cell !== null) this.publish({ kind: 'place', cell, line })
       } else this.rest?.send(request)
     } catch (error) {
       this.notice('error', explain(error))
@@ -131,9 +161,12 @@ export class BookTransport implements Transport {
     if (renamed) {
       this.dag = analysis.dag
       this.rest?.close()
-      // The panel reads runs itself, because a run may have been started for it that the other transport does not know.
+      // This class reads changed runs itself, because `RestTransport` may not know a run that was just started.
       this.rest = new RestTransport(this.dag, '', { get: api.get, post: api.post, onChange: () => () => {} })
-      this.rest.listen((message) => this.publish(message))
+      this.rest.listen((message) => {
+        this.details = message.kind === 'task' ? message : this.details
+        this.publish(message.kind === 'task' ? this.compared(message) : message)
+      })
       this.runs = new Map()
       this.listed = false
       this.readSoon(0)
@@ -150,6 +183,22 @@ export class BookTransport implements Transport {
     }
     if (renamed) this.publish({ kind: 'reset', state: this.state })
     else if (Object.keys(changed).length) this.change('', changed, null)
+    if (this.details) this.publish(this.compared(this.details))
+  }
+
+  /** Ask for an analysis of the current text, because the latest analysis may be older than the latest edit. */
+  private async findStale(): Promise<void> {
+    this.answer(api.post<NotebookAnalysis>('notebooks/analyze', this.book.request()), ({ stale }) => ({
+      kind: 'stale',
+      cells: stale.map((index) => ({ index, id: this.book.notebook.widgets[index]?.model.id ?? '' })),
+    }))
+  }
+
+  /** Add `changed` to the details of a task: whether the open notebook has another text of the task's cell. */
+  private compared(details: TaskDetails): TaskDetails {
+    const now = this.book.sourceOf(details.task)
+    const before = details.source.map((line) => line.map(([, text]) => text).join('')).join('\n')
+    return { ...details, changed: now !== undefined && now !== before }
   }
 
   private readSoon(after = SETTLE): void {
@@ -178,7 +227,7 @@ export class BookTransport implements Transport {
         this.runs.set(id, summary)
         if (!isFirst) this.change(id, {}, summary)
       }
-      // A short run may have ended when it is first listed.
+      // A short run may already have ended when it is listed for the first time.
       if (ACTIVE.includes(state) || (!isFirst && before?.state !== state)) void this.readRun(id)
     }
     if (isFirst) {
@@ -187,7 +236,7 @@ export class BookTransport implements Transport {
     }
   }
 
-  /** Read the tasks of a run. A call during a request repeats it, because its response may be outdated. */
+  /** Read the tasks of a run. A call during a request repeats the request, because the response may be outdated. */
   private async readRun(run: string): Promise<void> {
     if (this.reading.has(run)) {
       this.reading.set(run, true)

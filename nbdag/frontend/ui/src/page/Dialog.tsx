@@ -1,5 +1,5 @@
-// A modal dialog. The browser keeps the focus inside the dialog, and restores the previous focus when the
-// dialog closes.
+// A modal dialog. The browser keeps the focus inside the dialog. This code returns the focus to the element that had it
+// before: the browser does that only for a dialog that is still in the document when it closes.
 import type { ComponentChildren } from 'preact'
 import { useEffect, useId, useRef } from 'preact/hooks'
 
@@ -15,9 +15,13 @@ export function Dialog({ title, wide = false, onClose, children }: Props) {
   const id = useId()
   useEffect(() => {
     const dialog = element.current
+    const before = document.activeElement
     dialog?.showModal()
     dialog?.querySelector<HTMLElement>('form :is(input, select, textarea), [type=submit]')?.focus()
-    return () => dialog?.close()
+    return () => {
+      dialog?.close()
+      if (before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true })
+    }
   }, [])
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes a dialog in every browser

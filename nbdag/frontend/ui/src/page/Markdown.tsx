@@ -33,7 +33,7 @@ export function blocksOf(text: string): Block[] {
     const item = ITEM.exec(line)
     const quote = QUOTE.exec(line)
     const before = blocks.at(-1)
-    const continues = n > 0 && lines[n - 1]?.trim() !== '' // the line goes on with the block above
+    const continues = n > 0 && lines[n - 1]?.trim() !== '' // whether the line continues the block above it
     if (!line.trim()) continue
     if (heading) blocks.push({ kind: 'heading', text: heading[1] ?? '' })
     else if (TABLE.test(line)) {

@@ -1,6 +1,6 @@
 // Instants and durations. A time is shown in the viewer's zone; pointing at it shows it in UTC as well.
 import { useEffect, useState } from 'preact/hooks'
-import { seconds } from '../components/format'
+import { dayText, localText, MINUTES, moment, SECONDS, seconds, utc } from '../components/format'
 import { everySecond, useNow } from '../components/state/hooks'
 
 /** Return an instant in words: "in 5 min", "3 h ago", "yesterday 06:00", "Mar 3, 06:00". */
@@ -13,42 +13,38 @@ export function ago(at: number, now: number): string {
   if (size < 60) return say(`${Math.round(size)} s`)
   if (size < 3600) return say(`${Math.round(size / 60)} min`)
   const [then, today] = [new Date(at * 1000), new Date(now * 1000)]
-  const time = then.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false })
+  const time = localText(then, MINUTES)
   const days = Math.round((midnight(then) - midnight(today)) / 86_400_000)
   if (days === 0) return size < 6 * 3600 ? say(`${Math.round(size / 3600)} h`) : `today ${time}`
   if (days === -1) return `yesterday ${time}`
   if (days === 1) return `tomorrow ${time}`
-  if (days > 1 && days < 7) return `${then.toLocaleDateString([], { weekday: 'short' })} ${time}`
-  const year = then.getFullYear() === today.getFullYear() ? {} : ({ year: 'numeric' } as const)
-  return `${then.toLocaleDateString([], { month: 'short', day: 'numeric', ...year })}, ${time}`
+  if (days > 1 && days < 7) return `${localText(then, { weekday: 'short' })} ${time}`
+  return `${dayText(then, today)}, ${time}`
 }
 
 function midnight(date: Date): number {
   return new Date(date.getFullYear(), date.getMonth(), date.getDate(), 12).getTime()
 }
 
+const BOTH = {
+  weekday: 'short',
+  year: 'numeric',
+  month: 'short',
+  day: 'numeric',
+  ...SECONDS,
+  timeZoneName: 'short',
+} as const
+
 /** Return the local time with its zone, and the time in UTC, on two lines. */
 export function bothZones(at: number): string {
-  const then = new Date(at * 1000)
-  const local = then.toLocaleString([], {
-    weekday: 'short',
-    year: 'numeric',
-    month: 'short',
-    day: 'numeric',
-    hour: '2-digit',
-    minute: '2-digit',
-    second: '2-digit',
-    hour12: false,
-    timeZoneName: 'short',
-  })
-  return `${local}\n${then.toISOString().slice(0, 19).replace('T', ' ')} UTC`
+  return `${localText(new Date(at * 1000), BOTH)}\n${utc(at)}`
 }
 
 /** An instant relative to now, with the exact time on hover. `exact` shows date and time of day instead. */
 export function Time({ at, exact = false }: { at: number; exact?: boolean }) {
   const now = useMinute()
   const then = new Date(at * 1000)
-  const text = exact ? exactText(then, now) : ago(at, now)
+  const text = exact ? moment(at, now) : ago(at, now)
   return (
     <time class="pg-time" dateTime={then.toISOString()} title={bothZones(at)}>
       {text}
@@ -56,13 +52,7 @@ export function Time({ at, exact = false }: { at: number; exact?: boolean }) {
   )
 }
 
-function exactText(then: Date, now: number): string {
-  const year = then.getFullYear() === new Date(now * 1000).getFullYear() ? {} : ({ year: 'numeric' } as const)
-  const date = then.toLocaleDateString([], { month: 'short', day: 'numeric', ...year })
-  return `${date}, ${then.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false })}`
-}
-
-/** Return the time; redraw every five seconds, because hundreds of relative times on a page need no more. */
+/** Return the time; redraw every five seconds. A page may show hundreds of relative times, so not more often. */
 function useMinute(): number {
   const [now, setNow] = useState(() => Date.now() / 1000)
   useEffect(() => everySecond((next) => setNow((before) => (next - before >= 4.5 ? next : before))), [])

@@ -7,7 +7,6 @@ export class ProblemError extends Error {
   constructor(
     readonly status: number,
     detail: string,
-    readonly next: string | null,
     readonly code: string,
   ) {
     super(detail)
@@ -22,7 +21,7 @@ export class OfflineError extends Error {
   }
 }
 
-/** The browser is not signed in, or no longer. */
+/** The browser is not signed in, or not any more. */
 export class SignedOutError extends Error {
   override readonly name = 'SignedOutError'
   constructor() {
@@ -51,7 +50,7 @@ export function apiAddress(resource: string, query: Query = {}): string {
 type Watcher = (reached: boolean) => void
 const watchers = new Set<Watcher>()
 
-/** Call `call` after each request; its argument is whether the server answered. The returned function ends this. */
+/** Call `call` after each request with whether the server answered. The returned function ends this. */
 export function onReach(call: Watcher): () => void {
   watchers.add(call)
   return () => {
@@ -60,7 +59,7 @@ export function onReach(call: Watcher): () => void {
 }
 
 function xsrfToken(): string {
-  // The cookie may be newer than the HTML, which another tab's sign-in does not change.
+  // The cookie may be newer than the HTML, because a sign-in in another tab changes only the cookie.
   const cookie = /(?:^|; )_xsrf=([^;]*)/.exec(document.cookie)?.[1]
   return cookie === undefined ? (document.body.dataset.xsrf ?? '') : decodeURIComponent(cookie)
 }
@@ -84,7 +83,7 @@ export async function request(resource: string, options: Options = {}): Promise<
       method,
       headers,
       credentials: 'same-origin',
-      cache: 'no-cache', // the browser revalidates by ETag, so an unchanged answer costs a 304
+      cache: 'no-cache', // the browser sends the ETag, and the server answers 304 if nothing has changed
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       ...(signal ? { signal } : {}),
     })
@@ -93,7 +92,7 @@ export async function request(resource: string, options: Options = {}): Promise<
     for (const call of watchers) call(false)
     throw new OfflineError()
   }
-  const gone = response.status === 502 || response.status === 503 || response.status === 504 // from a proxy
+  const gone = response.status === 502 || response.status === 503 || response.status === 504 // reported by a proxy
   for (const call of watchers) call(!gone)
   if (gone) throw new OfflineError()
   if (response.redirected && new URL(response.url).pathname.startsWith(`${SERVER_BASE}login`))
@@ -108,7 +107,7 @@ async function problemOf(response: Response): Promise<Error> {
   const text = (name: string): string | null => (typeof problem[name] === 'string' ? problem[name] : null)
   if ((response.status === 401 || response.status === 403) && text('code') === null) return new SignedOutError()
   const detail = text('detail') ?? text('message') ?? `The server answered ${response.status} ${response.statusText}.`
-  return new ProblemError(response.status, detail, text('next'), text('code') ?? '')
+  return new ProblemError(response.status, detail, text('code') ?? '')
 }
 
 async function json<T>(resource: string, options: Options): Promise<T> {

@@ -1,10 +1,10 @@
 // Changes as they happen: one stream of server-sent events for the whole page.
 //
-// While the stream is open the page is "live". If the stream cannot be opened (a proxy that buffers it, an old
-// server), the page polls. If the server does not answer at all, the page is "offline" and what it shows is stale.
-// A hidden page closes its stream, because browsers allow few connections to a server. Nothing is missed: whenever a
-// stream begins, subscribers reload what they requested earlier; a stream that the browser resumes after a lost
-// connection is continued by the server after its last event.
+// While the stream is open the page is "live". If the stream cannot be opened (a proxy that buffers it, an old server),
+// the page polls. If the server does not answer at all, the page is "offline" and what it shows is stale. A hidden page
+// closes its stream, because browsers allow few connections to a server. Nothing is missed: whenever a stream opens,
+// subscribers reload what they requested earlier. If the browser itself reconnects, the server continues after the last
+// event that the browser received.
 import { apiAddress, onReach } from './api'
 
 export type Connection = 'connecting' | 'live' | 'polling' | 'offline'
@@ -15,7 +15,7 @@ export interface Change {
   dag?: string
   run?: string
   task?: string
-  before?: number // of "all": data that was requested later than this is not affected; by the clock of `performance`
+  before?: number // of "all": data requested after this time is not affected; by the clock of `performance`
   [field: string]: unknown
 }
 
@@ -28,7 +28,7 @@ const ALL: Change = { kind: 'all' }
 
 export class Live {
   connection: Connection = 'connecting'
-  since = Date.now() / 1000 // when the connection got its state
+  since = Date.now() / 1000 // when the state of the connection last changed
   private source: EventSource | undefined
   private poll: ReturnType<typeof setInterval> | undefined
   private retry: ReturnType<typeof setTimeout> | undefined
@@ -83,7 +83,7 @@ export class Live {
     const source = new EventSource(apiAddress('events'))
     this.source = source
     source.onopen = () => {
-      // What was requested before now may be older than the first event of the stream.
+      // Answers to earlier requests may be older than the first event of the stream.
       this.publish({ ...ALL, before: performance.now() })
       this.failures = 0
       this.stopPolling()

@@ -35,7 +35,7 @@ export function currentPlace(): string {
 type Listener = () => void
 const listeners = new Set<Listener>()
 
-/** Call `call` after each change of the place, until the returned function is called. */
+/** Call `call` after each change of the place. The returned function ends this. */
 export function onPlace(call: Listener): () => void {
   listeners.add(call)
   return () => {

@@ -1,10 +1,24 @@
+import { render } from 'preact'
+import { act } from 'preact/test-utils'
 import { describe, expect, it } from 'vitest'
+import { Dialog } from './Dialog'
 import { href, path } from './location'
 import { match, type Route, resolve } from './router'
+import { Sentence } from './states'
 import { ago } from './Time'
 
 const load = () => Promise.reject(new Error('not loaded'))
 const route = (pattern: string): Route => ({ path: pattern, section: 'pipelines', title: () => pattern, load })
+
+describe('the sentence of an error', () => {
+  it('begins with a capital, ends with a full stop, and has commands as code', () => {
+    const drawn = document.createElement('p')
+    render(<Sentence text="no DAG 'x'; `nbdag list` shows them" />, drawn)
+    expect(drawn.innerHTML).toBe("No DAG 'x'; <code>nbdag list</code> shows them.")
+    render(<Sentence text="Sign in again." />, drawn)
+    expect(drawn.textContent).toBe('Sign in again.')
+  })
+})
 
 describe('the router', () => {
   it.each([
@@ -36,6 +50,22 @@ describe('the router', () => {
     const place = path`/dags/${'a/b?c#d %'}/runs/${'x+y:z'}`
     expect(match('/dags/:dag/runs/:run', place)).toEqual({ dag: 'a/b?c#d %', run: 'x+y:z' })
     expect(href('/dags')).toBe('/nbdag/dags')
+  })
+})
+
+describe('a dialog', () => {
+  it('returns the focus to the element that had it', async () => {
+    HTMLDialogElement.prototype.showModal = function () {
+      this.querySelector('button')?.focus()
+    }
+    HTMLDialogElement.prototype.close = () => {} // as in a browser that has already removed the dialog
+    const opener = document.body.appendChild(document.createElement('button'))
+    const place = document.body.appendChild(document.createElement('div'))
+    opener.focus()
+    await act(() => render(<Dialog title="Runs" onClose={() => {}} children="" />, place))
+    expect(document.activeElement?.getAttribute('aria-label')).toBe('Close')
+    await act(() => render(null, place))
+    expect(document.activeElement).toBe(opener)
   })
 })
 

@@ -87,7 +87,7 @@ interface LinkProps {
   children: ComponentChildren
 }
 
-/** A link to a place of this page. Modified clicks open tabs and windows as they do elsewhere. */
+/** A link to a place of this page. A click with Ctrl or another modifier key is left to the browser. */
 export function Link({ to, ...rest }: LinkProps) {
   return (
     <a

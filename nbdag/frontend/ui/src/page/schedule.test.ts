@@ -14,6 +14,8 @@ describe('schedules in words', () => {
     ['0 2 * * mon', 'UTC', 'Mondays at 02:00, UTC'],
     ['0 9 * * sat,sun', 'UTC', 'weekends at 09:00, UTC'],
     ['0 6 1 * *', 'UTC', 'first of the month at 06:00, UTC'],
+    ['0 6 13 * 5', 'UTC', 'on day 13 of the month or on Friday, at 06:00, UTC'],
+    ['0 6 1 * 1-5', 'UTC', 'on day 1 of the month or on Monday through Friday, at 06:00, UTC'],
     ['*/15 * * * *', 'UTC', 'every 15 minutes'],
     ['0 6,18 * * *', 'UTC', 'daily at 06:00 and 18:00, UTC'],
     ['every 15m', 'UTC', 'every 15m'],

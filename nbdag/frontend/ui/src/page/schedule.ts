@@ -31,10 +31,12 @@ export function zoneName(tz: string): string {
 
 /** Return cronstrue's description as a phrase: "At 06:00, Monday through Friday" is "weekdays at 06:00". */
 export function phrase(description: string): string {
-  const [time = '', ...days] = description.split(', ')
+  // A schedule with a day of the month and a day of the week runs on either; cronstrue writes "and" or a comma.
+  const either = description.replace(/(of the month), (?:and on )?(?=\w+day\b)/, '$1 or on ')
+  const [time = '', ...days] = either.split(', ')
   const day = days.join(', ').replace(/^only on /, '')
   const lower = (text: string) => text.charAt(0).toLowerCase() + text.slice(1)
-  if (!/^At \d\d:\d\d/.test(time)) return lower(description)
+  if (!/^At \d\d:\d\d/.test(time)) return lower(either)
   if (!day) return `daily ${lower(time)}`
   if (day === 'Monday through Friday') return `weekdays ${lower(time)}`
   if (/^((Sun|Mon|Tues|Wednes|Thurs|Fri|Satur)day( and |, )?)+$/.test(day)) {

@@ -22,10 +22,11 @@ export function Shell() {
   const found = resolve(routes, place)
   const [helps, setHelps] = useState(false)
   const main = useRef<HTMLElement>(null)
+  const search = () => main.current?.querySelector<HTMLElement>('input[type=search]')
   useEffect(listenForKeys, [])
   useShortcuts('Everywhere', [
     ...SECTIONS.map(({ keys, label, to }) => ({ keys, label: `Go to ${label}`, run: () => navigate(to) })),
-    { keys: '/', label: 'Search', run: () => main.current?.querySelector<HTMLElement>('input[type=search]')?.focus() },
+    { keys: '/', label: 'Search', run: () => search()?.focus(), when: () => !!search() },
     { keys: '?', label: 'Show these shortcuts', run: () => setHelps(true) },
   ])
 

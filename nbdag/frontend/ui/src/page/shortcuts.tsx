@@ -5,14 +5,23 @@ import { Dialog } from './Dialog'
 export interface Shortcut {
   keys: string // one key, such as "/", or two in sequence, such as "g p"
   label: string
-  run: () => void
+  run?: () => void // without it, the focused element handles the keys, and the list only describes them
+  when?: () => boolean // whether the view offers the shortcut now; without it, always
 }
 
+/** The keys that a graph handles, for the list of shortcuts. */
+export const GRAPH_KEYS: readonly Shortcut[] = [
+  { keys: '← ↑ → ↓', label: 'Next box in this direction' },
+  { keys: 'Enter', label: 'Show the task beside the graph' },
+  { keys: 'Escape', label: 'Close the task' },
+  { keys: '+ -', label: 'Zoom in or out' },
+  { keys: '0', label: 'Fit the graph' },
+]
 const SEQUENCE = 1200 // milliseconds in which the second key must follow
 const groups = new Map<object, { title: string; shortcuts: readonly Shortcut[] }>()
 const watchers = new Set<() => void>()
 
-/** Offer shortcuts while the component is shown. A later group wins where two use the same keys. */
+/** Offer shortcuts while the component is shown. If two components offer the same keys, the later one wins. */
 export function useShortcuts(title: string, shortcuts: readonly Shortcut[]): void {
   const latest = useRef(shortcuts)
   latest.current = shortcuts
@@ -33,12 +42,21 @@ export function useShortcuts(title: string, shortcuts: readonly Shortcut[]): voi
   }, [title, keys])
 }
 
+function isOffered({ when }: Shortcut): boolean {
+  return when?.() ?? true
+}
+
+/** Return the shortcuts that the page handles. */
+function handled(): Shortcut[] {
+  return [...groups.values()].flatMap((each) => each.shortcuts).filter((each) => each.run && isOffered(each))
+}
+
 function find(keys: string): Shortcut | undefined {
-  return [...groups.values()].flatMap((each) => each.shortcuts).findLast((each) => each.keys === keys)
+  return handled().findLast((each) => each.keys === keys)
 }
 
 function begins(key: string): boolean {
-  return [...groups.values()].some((group) => group.shortcuts.some((each) => each.keys.startsWith(`${key} `)))
+  return handled().some((each) => each.keys.startsWith(`${key} `))
 }
 
 /** Return whether keys belong to the element, because it takes text or a choice. */
@@ -49,7 +67,7 @@ function takesText(target: EventTarget | null): boolean {
   return target instanceof HTMLInputElement && !['checkbox', 'radio', 'button', 'range'].includes(target.type)
 }
 
-/** Handle keys of the whole page, until the returned function is called. */
+/** Handle the keys of the whole page. The returned function ends this. */
 export function listenForKeys(): () => void {
   let first = ''
   let at = 0
@@ -61,7 +79,7 @@ export function listenForKeys(): () => void {
     first = ''
     if (found) {
       event.preventDefault()
-      found.run()
+      found.run?.()
     } else if (begins(event.key)) {
       first = event.key
       at = performance.now()
@@ -83,7 +101,8 @@ export function ShortcutHelp({ onClose }: { onClose: () => void }) {
   }, [])
   const sections = new Map<string, Shortcut[]>()
   for (const { title, shortcuts } of groups.values()) {
-    sections.set(title, [...(sections.get(title) ?? []), ...shortcuts])
+    const offered = shortcuts.filter(isOffered)
+    if (offered.length) sections.set(title, [...(sections.get(title) ?? []), ...offered])
   }
   return (
     <Dialog title="Keyboard shortcuts" onClose={onClose}>

@@ -1,11 +1,12 @@
-// What a view shows instead of data: loading, nothing, an error; and beside data that is no longer current.
+// Messages of a view: data is loading, there is no data, an error occurred, or the shown data is outdated.
 import type { ComponentChildren } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { loginAddress, OfflineError, ProblemError, SignedOutError } from './api'
+import { href } from './location'
 import { Time } from './Time'
 import type { Resource } from './useResource'
 
-const PATIENCE = 150 // milliseconds without a sign of loading, because most answers come sooner
+const PATIENCE = 150 // milliseconds before anything shows that data is loading; most answers come sooner
 
 /** Grey lines in the place of data that is loading. They appear only if loading takes a while. */
 export function Loading({ lines = 6, what = 'Loading' }: { lines?: number; what?: string }) {
@@ -53,8 +54,14 @@ export function ErrorState({ error, onRetry }: { error: Error; onRetry?: () => v
   return (
     <div class="pg-empty" role="alert">
       <h2>{title}</h2>
-      <p>{error.message}</p>
-      {error instanceof ProblemError && error.next ? <p class="nbdag-muted">{error.next}</p> : null}
+      <p>
+        <Sentence text={error.message} />
+      </p>
+      {missing ? (
+        <p>
+          <a href={href('/')}>Go to the pipelines</a>
+        </p>
+      ) : null}
       {onRetry && !missing ? (
         <p>
           <button type="button" onClick={onRetry}>
@@ -64,6 +71,12 @@ export function ErrorState({ error, onRetry }: { error: Error; onRetry?: () => v
       ) : null}
     </div>
   )
+}
+
+/** Show an error as a sentence: with a capital letter, a full stop, and commands as code. */
+export function Sentence({ text }: { text: string }) {
+  const whole = text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?:]$/.test(text) ? '' : '.')
+  return <>{whole.split('`').map((part, n) => (n % 2 ? <code key={n}>{part}</code> : part))}</>
 }
 
 interface LoadedProps<T> {

@@ -1,7 +1,6 @@
 // Short notes about what an action has done. An error stays until it is closed.
 import type { ComponentChildren } from 'preact'
 import { useEffect, useReducer } from 'preact/hooks'
-import { ProblemError } from './api'
 
 interface Toast {
   id: number
@@ -9,7 +8,7 @@ interface Toast {
   text: ComponentChildren
 }
 
-const SHOWN = 7000 // milliseconds for a note that is no error
+const SHOWN = 7000 // milliseconds for which a note is shown, unless it is an error
 let toasts: readonly Toast[] = []
 let count = 0
 const watchers = new Set<() => void>()
@@ -30,10 +29,9 @@ export function notify(text: ComponentChildren, level: Toast['level'] = 'info'):
   if (level === 'info') setTimeout(() => close(id), SHOWN)
 }
 
-/** Show the sentence of an error and its next step. */
+/** Show the sentence of an error, which contains the next step. */
 export function notifyError(error: unknown): void {
-  const text = error instanceof Error ? error.message : String(error)
-  notify(error instanceof ProblemError && error.next ? `${text} ${error.next}` : text, 'error')
+  notify(error instanceof Error ? error.message : String(error), 'error')
 }
 
 export function Toasts() {

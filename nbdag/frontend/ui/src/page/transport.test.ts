@@ -67,6 +67,7 @@ describe('a request becomes a call', () => {
     [{ kind: 'value', run, task: 'a', name: 'df' }, 'dags/churn/runs/r%2B1/values/a/df'],
     [{ kind: 'timeline', run }, 'dags/churn/runs/r%2B1/timeline'],
     [{ kind: 'grid' }, 'dags/churn/grid'],
+    [{ kind: 'metrics' }, 'dags/churn/metrics'],
     [
       { kind: 'layout', view: 'v', direction: 'TB', collapsed: true, folded: ['g h', 'i'] },
       'dags/churn/runs/r%2B1/graph?direction=TB&collapsed=true&folded=g+h&folded=i',

@@ -1,8 +1,8 @@
 // The transport of the shared components over the REST API: a request becomes a call, its answer a message.
 //
-// One transport serves one run. The stream of changes says only that a run has changed, so its tasks are read again,
-// at most once per `SETTLE`; an answer that has not changed costs the server a comparison (ETag). A request that
-// fails is reported as a notice, except that a request for what the stream will bring anyway is repeated silently.
+// One transport serves one run. The stream of changes says only that a run has changed. Then the run's tasks are read
+// again, at most once per `SETTLE`; the browser gets no data if they are the same (ETag). A failed request is reported
+// as a notice, but not if the next change repeats the request anyway.
 import type { Connection, Transport } from '../components/state/transport'
 import type { Action, LayoutRequest, Message, Picture, Request } from '../messages'
 import { api, OfflineError } from './api'
@@ -13,7 +13,7 @@ const SETTLE = 300 // milliseconds between two readings of the tasks of a run
 const SETTLE_LARGE = 1000 // the same, for a run of many tasks
 const LARGE = 300 // tasks
 
-/** What the transport needs of the page; the tests give their own. */
+/** The server's interface that the transport uses; tests replace it. */
 export interface Connections {
   get<T>(address: string): Promise<T>
   post<T>(address: string, body?: unknown): Promise<T>
@@ -103,7 +103,10 @@ export class RestTransport implements Transport {
     switch (request.kind) {
       case 'hello':
       case 'saved':
-        return // the page has the state already, and no notebook that could be saved
+      case 'edited':
+      case 'parameters':
+      case 'stale':
+        return // the page already has the state, and it has no notebook that could be saved
       case 'layout': {
         const { view, ...layout } = request
         this.answer<Picture>(pictureAddress(this.dag, this.run, layout), (picture) => ({
@@ -133,17 +136,20 @@ export class RestTransport implements Transport {
       case 'grid':
         this.answer(path`dags/${this.dag}/grid`, (message) => message)
         return
+      case 'metrics':
+        this.answer(path`dags/${this.dag}/metrics`, (message) => message)
+        return
       case 'action':
         this.act(request.action, request.task, request.run)
         return
     }
   }
 
-  /** Read the tasks of a run. A failure is no notice, because the next change or poll repeats the request. */
+  /** Read the tasks of a run. A failure is not reported, because the next change or poll repeats the request. */
   private readRun(run: string): void {
     const address = runAddress(this.dag, run, 'tasks')
     if (this.pending.has(address)) {
-      this.again = true // the pending answer may be older than the change that asks for another
+      this.again = true // the pending answer may not contain the change that caused this request
       return
     }
     this.answer(
@@ -165,7 +171,7 @@ export class RestTransport implements Transport {
     this.answer(runAddress(this.dag, run, below), (message) => message)
   }
 
-  /** Send the answer of the API to the listeners. The same request is not sent again while it is not answered. */
+  /** Send the answer of the API to the listeners. While a request is pending, the same request is not sent again. */
   private answer<T = Message>(
     address: string,
     message: (answer: T) => Message,
@@ -205,7 +211,7 @@ export class RestTransport implements Transport {
     this.deliver({ kind: 'notice', level: 'error', text: error.message })
   }
 
-  /** Send a message to every listener, as if it had been answered. */
+  /** Send a message to every listener, as if it were the answer to a request. */
   deliver(message: Message): void {
     if (this.closed) return
     for (const call of [...this.listeners]) call(message)

@@ -5,7 +5,7 @@ import { api } from './api'
 import { type Change, live } from './live'
 
 export interface Resource<T> {
-  data: T | undefined // the latest answer; it stays while a newer one is loaded, and if that fails
+  data: T | undefined // the latest answer; it is kept while a newer answer is loaded, and if loading fails
   error: Error | undefined // why the latest request failed
   loading: boolean
   stale: boolean // whether the data is older than a request that failed
@@ -19,7 +19,7 @@ interface Entry {
   at: number
 }
 
-const CACHE_SIZE = 200 // answers
+const CACHE_SIZE = 200 // number of answers that are kept
 const SETTLE = 250 // milliseconds in which further changes do not cause further requests
 const cache = new Map<string, Entry>()
 
@@ -35,7 +35,7 @@ function keep(key: string, entry: Entry): void {
 }
 
 /**
- * Return a resource of the API; undefined as address loads nothing. It is loaded again after each change for which
+ * Return a resource of the API, or nothing without an address. It is loaded again after each change for which
  * `affects` returns true, at most about four times a second.
  */
 export function useResource<T>(
@@ -56,7 +56,7 @@ export function useResource<T>(
     const key = wanted.current
     if (key === undefined) return
     if (loading.current) {
-      again.current = true // one more request after this one, however many changes arrive
+      again.current = true // send one more request after this one, even if several changes arrive
       return
     }
     const control = new AbortController()

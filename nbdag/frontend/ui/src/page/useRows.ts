@@ -1,4 +1,4 @@
-// A long list in the page, of which only the rows in view are in the document. All rows have the same height.
+// A long list in the page. Only the rows in view are in the document; all rows have the same height.
 import type { RefObject } from 'preact'
 import { useLayoutEffect, useState } from 'preact/hooks'
 
@@ -7,7 +7,7 @@ const OVERSCAN = 8 // rows above and below the view
 export interface Rows {
   first: number // the first row to draw
   last: number // the row after the last one to draw
-  above: number // height of the rows that are not drawn above, in pixels
+  above: number // total height in pixels of the rows above the first drawn row
   below: number
 }
 

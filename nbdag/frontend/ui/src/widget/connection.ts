@@ -1,18 +1,11 @@
 // Whether the widget's kernel still answers. JupyterLab and Notebook 7 report the kernel's status; a widget whose
 // kernel was restarted never gets an answer again, because the new kernel does not know it.
 import { type Connection, type ConnectionStatus, OPEN, type Remedy } from '../components/state/transport'
-import { cellOf, type Manager } from './notebook'
+import { cellOf, executeCell, type Kernel, type Manager } from './notebook'
 
 interface Signal<Value> {
   connect(call: (sender: unknown, value: Value) => void): void
   disconnect(call: (sender: unknown, value: Value) => void): void
-}
-interface Future {
-  done: Promise<{ content?: { execution_count?: number | null } }>
-}
-interface Kernel {
-  status: string
-  requestExecute(content: object, dispose?: boolean, metadata?: object): Future
 }
 interface SessionContext {
   session?: { kernel?: Kernel | null } | null
@@ -28,7 +21,7 @@ const RESTARTED =
 const LOST = 'The connection to the kernel is lost; the page connects again by itself once the server answers.'
 const SILENT = 'The kernel has ended or was restarted, so this graph shows its last state: execute %dag again.'
 
-/** Return the connection to the kernel and a function that ends it, or undefined if the page does not report it. */
+/** Return the connection to the kernel and a function that ends it; undefined if the page reports no status. */
 export function kernelConnection(
   manager: unknown,
   id: string,
@@ -113,11 +106,7 @@ function drawAgain(manager: Manager, id: string, session: SessionContext): Remed
       if (!cell || !kernel) return 'The cell cannot be executed from here: execute %load_ext nbdag and %dag.'
       // Silent, because the user asks for the graph and not for the message of %load_ext.
       await kernel.requestExecute({ code: '%load_ext nbdag', silent: true, store_history: false }).done
-      const { sharedModel, id: cellId } = cell.model
-      const future = kernel.requestExecute({ code: sharedModel.getSource() }, false, { cellId })
-      cell.outputArea.future = future
-      const { content } = await future.done
-      if (content?.execution_count) cell.model.executionCount = content.execution_count
+      await executeCell(kernel, cell)
       return ''
     },
   }

@@ -1,4 +1,4 @@
-// The notebook around a widget, in JupyterLab and Notebook 7: its widgets for cells, found from a view of the model.
+// The notebook around a widget, in JupyterLab and Notebook 7. It is found from a view of the widget's model.
 
 export interface Editor {
   revealPosition(position: { line: number; column: number }): void
@@ -24,11 +24,28 @@ export interface Notebook {
   update(): void
   scrollToItem(index: number, align: 'center'): Promise<void>
 }
+interface Future {
+  done: Promise<{ content?: { status?: string; execution_count?: number | null } }>
+}
+export interface Kernel {
+  status: string
+  requestExecute(content: object, dispose?: boolean, metadata?: object): Future
+}
 interface Part {
   parent?: Part | null
 }
 export interface Manager {
   get_model?(id: string): Promise<{ views?: Record<string, Promise<{ luminoWidget?: Part }>> }>
+}
+
+/** Execute the text of a cell in a kernel, and show the outputs in the cell. Return whether it succeeded. */
+export async function executeCell(kernel: Kernel, cell: CodeCell): Promise<boolean> {
+  const { sharedModel, id } = cell.model
+  const future = kernel.requestExecute({ code: sharedModel.getSource() }, false, { cellId: id })
+  cell.outputArea.future = future
+  const { content } = await future.done
+  if (content?.execution_count) cell.model.executionCount = content.execution_count
+  return content?.status === 'ok'
 }
 
 /** Find the notebook: the parent of a view of this model. */

@@ -40,6 +40,8 @@ interface Notebook {
   toJSON(): SavedNotebook
   cells: { length: number; get(n: number): CellModel }
   dirty?: boolean
+  collaborative?: boolean
+  stateChanged?: Signal<unknown>
   contentChanged?: Signal<unknown>
 }
 interface Signal<Value> {
@@ -52,7 +54,7 @@ interface Context {
   save(): Promise<void>
 }
 
-/** Call `call` whenever the notebook has been saved, until the returned function is called. */
+/** Call `call` after each save of the notebook. The returned function ends this. */
 export function onSaved({ saveState }: Context, call: () => void): () => void {
   const onState = (_: unknown, state: SaveState) => {
     if (IS_SAVED[state]) call()
@@ -62,8 +64,8 @@ export function onSaved({ saveState }: Context, call: () => void): () => void {
 }
 
 /**
- * Call `call` with the sources of the cells that have been edited, by id, once the user pauses, until the returned
- * function is called. An edit before this call is reported if it is not saved.
+ * Call `call` with the edited cells whenever the user pauses (key: cell id; value: source). The returned function ends
+ * this. Unsaved edits from before this call are reported, too.
  */
 export function onEdited({ model }: Context, call: (sources: Record<string, string>) => void): () => void {
   const known = model.dirty ? new Map<string, string>() : sourcesOf(model)
@@ -102,7 +104,7 @@ export function documentOf(manager: unknown): Context | undefined {
   return context?.model?.toJSON && context.model.cells && context.save ? (context as Context) : undefined
 }
 
-// The images of each notebook's widgets, by the widget's id. An image remains after the widget is closed.
+// Value: the images of a notebook's widgets, by the widget's id. An image remains after the widget is closed.
 const images = new WeakMap<Notebook, Map<string, () => string>>()
 
 /**

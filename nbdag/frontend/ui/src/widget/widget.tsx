@@ -2,11 +2,13 @@
 // notebook.
 import { render as renderTo } from 'preact'
 import { App } from '../components/App'
+import { save } from '../components/save'
 import '../components/style.css'
 import { Store } from '../components/state/store'
 import type { Connection, Host, Transport } from '../components/state/transport'
 import type { InitialState, Message, Picture, Request } from '../messages'
 import { kernelConnection, silentConnection } from './connection'
+import { execute } from './execute'
 import { jump } from './jump'
 import { documentOf, keepPicture, onEdited, onSaved } from './saved'
 
@@ -20,7 +22,7 @@ interface Model {
   widget_manager?: unknown
 }
 
-// Stores by the id of the model in the kernel. The model itself is no key: anywidget wraps it again for each view.
+// Key: id of the model in the kernel. The model cannot be the key, because anywidget wraps it again for each view.
 const stores = new Map<string, Store>()
 
 function commTransport(model: Model, reported: Connection | undefined): Transport {
@@ -48,15 +50,16 @@ function commTransport(model: Model, reported: Connection | undefined): Transpor
 }
 
 /** Return what the page can do: JupyterLab and Notebook 7 can save and jump, other pages may not. */
-function pageHost(model: Model): Host {
+function pageHost(model: Model, element: HTMLElement): Host {
   const context = documentOf(model.widget_manager)
   const host: Host = {}
   if (document.querySelector('.jp-Notebook')) {
     host.jump = (cell, line) => jump(model.widget_manager, model.get('identity'), cell, line)
+    host.execute = (cells) => execute(model.widget_manager, model.get('identity'), element, cells)
   }
   if (context) {
     host.save = async () => {
-      if (context.model.dirty) await context.save()
+      await save(context)
     }
   }
   return host
@@ -88,7 +91,7 @@ export default {
     const store = stores.get(model.get('identity'))
     if (!store) return
     el.classList.add('nbdag-root')
-    renderTo(<App store={store} host={pageHost(model)} />, el)
+    renderTo(<App store={store} host={pageHost(model, el)} />, el)
     return () => renderTo(null, el)
   },
 }

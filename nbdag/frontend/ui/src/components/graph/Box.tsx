@@ -22,7 +22,7 @@ export function sheetsOf(node: Node): readonly number[] {
 const NOTE_SIZE = 13 // greatest font size of a note, at the smallest scale with notes
 const SIGN = 12 // size of a sign in points
 
-/** Return as much of the text as has the width; the middle is cut, because names differ at both ends. */
+/** Return the text, cut in the middle if it is wider than `width`: names differ at both ends. */
 export function cut(text: string, width: number, widthOf: (text: string) => number): string {
   if (widthOf(text) <= width) return text
   for (let kept = text.length - 1; kept > 1; kept -= 1) {
@@ -78,7 +78,7 @@ export const Box = memo(function Box({ node, store, run, upstream, selected, ent
   const height = node.height - stack
   const left = -node.width / 2
   const top = -node.height / 2 + stack
-  const enlarged = font > NAME_SIZE // at a small scale: a larger name without a note
+  const enlarged = font > NAME_SIZE // whether the scale is small: then the name is larger, and there is no note
   const note = font && !enlarged ? noteOf(node, status, now) : ''
   const middle = top + height / 2
   const text = left + (enlarged ? 7 + SIGN + 4 : 10 + SIGN + 7)

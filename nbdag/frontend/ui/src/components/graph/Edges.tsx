@@ -1,5 +1,5 @@
-// The edges of the graph. For speed, all lines of a kind share one path element. So the line under the
-// pointer is found by its distance from the points of the curves.
+// The edges of the graph. For speed, all lines of a kind share one path element. So the distances from the curves
+// decide which line is under the pointer.
 import { memo } from 'preact/compat'
 import type { Line, Node, Picture } from '../../messages'
 import { type Curve, curve } from './geometry'
@@ -21,7 +21,7 @@ function Paths({ lines }: { lines: readonly Line[] }) {
   const declared = lines.filter((line) => line.declared)
   const files = lines.filter((line) => line.files.length)
   const inferred = lines.filter((line) => !line.declared && !line.files.length && line.names.length)
-  // The lower task needs no value of the upper one: it executes these imports itself.
+  // For these lines, the lower task needs no value of the upper task: it executes the imports itself.
   const imports = lines.filter((line) => !line.declared && !line.files.length && !line.names.length)
   return (
     <>

@@ -13,7 +13,7 @@ import { Overview } from './Overview'
 import { useCamera } from './useCamera'
 
 export const ZOOM_STEP = 1.3
-const OVERVIEW_FROM = 40 // boxes
+const OVERVIEW_FROM = 40 // number of boxes from which the overview is shown
 const POINTER_REACH = 7 // maximum distance in pixels between the pointer and the line to which it points
 const ARROW_KEYS: ReadonlyMap<string, Heading> = new Map([
   ['ArrowLeft', { across: true, sign: -1 }],
@@ -72,7 +72,7 @@ export const Graph = memo(function Graph({ store, picture, run, selected, highli
     return ends ? picture.lines.filter((line) => ends.has(line.source) && ends.has(line.target)) : NO_LINES
   }, [tip?.line, related, hovered, boxes, links, picture])
 
-  const named = camera.font ? undefined : boxes.get(hovered) // boxes without text have their names in a tooltip
+  const named = camera.font ? undefined : boxes.get(hovered) // the tooltip shows the name of a box without text
   const entryBox = entry && boxes.has(entry) ? entry : firstBox
 
   function moveTo(id: string): void {

@@ -3,8 +3,8 @@ import type { RefObject } from 'preact'
 import type { Picture } from '../../messages'
 import { useConnection } from '../state/hooks'
 import type { Store } from '../state/store'
-import type { Arrangement } from '../state/usePicture'
 import { type GraphHandle, ZOOM_STEP } from './Graph'
+import type { Arrangement } from './usePicture'
 
 interface Props {
   store: Store

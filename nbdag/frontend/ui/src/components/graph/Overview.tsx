@@ -17,7 +17,7 @@ interface Props {
   run: string
   camera: RefObject<Camera>
   size: RefObject<Size>
-  /** Call `call` whenever the camera has moved, until the returned function is called. */
+  /** Call `call` after each move of the camera. The returned function ends this. */
   onMove: (call: () => void) => () => void
   centre: (x: number, y: number) => void
 }

@@ -1,5 +1,5 @@
-// Geometry of the graph: the camera, visible boxes, and nearest lines. Pure functions; nothing here touches
-// the page.
+// Geometry of the graph: the camera, visible boxes, and nearest lines. Python lays the graph out (nbdag/graphs).
+// Pure functions; nothing here touches the page.
 
 export interface Camera {
   x: number // x position of the picture's origin, in pixels of the page
@@ -21,16 +21,17 @@ export interface Placed {
 export const MAX_SCALE = 3
 export const MIN_SCALE = 0.04
 const MARGIN = 14
-/** The font size of a name in the picture. Below the scale LEGIBLE it would have less than 11 pixels on the page. */
+/** The font size of a name in the picture. On the page it has less than 11 pixels at scales below LEGIBLE. */
 export const NAME_SIZE = 13
 export const LEGIBLE = 0.85
 const MIN_PIXELS = 11 // smallest font size on the page
-// Smaller scales with names, which are drawn larger there and cut to the width of their boxes, and without notes.
+// Scales below LEGIBLE at which boxes have larger names, cut to the width of the box, and no notes.
 const NAME_SCALES = [0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5]
-const WHOLE = 0.7 // smallest scale at which a view shows the whole picture by itself; names still have most characters
-/** Number of boxes from which a view shows the shape and the states of the whole graph, if its names do not fit. */
+const WHOLE = 0.7 // smallest scale at which a view opens with the whole picture; names still have most characters
+const PHONE = 480 // a narrower view opens with the whole graph if boxes then have names, because panning is tedious
+/** With more boxes than this, a view opens with the whole graph even without names, to show shape and states. */
 export const MANY = 40
-const SHAPE = 0.12 // smallest scale for that; a box has about 13 by 5 pixels there
+const SHAPE = 0.12 // smallest scale of such a view; a box has about 13 by 5 pixels there
 
 /** Return the font size of names in the picture at a scale, or 0 if boxes are too small for a name there. */
 export function nameSize(scale: number): number {
@@ -58,19 +59,30 @@ export function fitCamera(picture: Size, view: Size): Camera {
   return centred(picture, view, scale)
 }
 
-/** Return whether a view shows the whole picture by itself. */
-function isWhole({ scale }: Camera, boxes: number): boolean {
-  return scale >= (boxes > MANY ? SHAPE : WHOLE)
+/** Return the smallest scale at which a view of this width opens with a whole picture of few boxes. */
+function smallest(view: Size): number {
+  return view.width < PHONE ? Math.min(...NAME_SCALES) : WHOLE
+}
+
+/** Return whether a view opens with the whole picture, for which `scale` is needed. */
+function isWhole({ scale }: Camera, view: Size, boxes: number): boolean {
+  return scale >= (boxes > MANY ? SHAPE : smallest(view))
+}
+
+/** Return the scale for a picture that does not fit. It fits in one direction if the scale is then large enough. */
+function partScale(picture: Size, view: Size): number {
+  const along = Math.max((view.width - 2 * MARGIN) / picture.width, (view.height - 2 * MARGIN) / picture.height)
+  return along < smallest(view) ? LEGIBLE : Math.min(along, LEGIBLE)
 }
 
 /**
- * Return the initial camera: the whole picture if its names stay legible or it has many boxes, else the part around
+ * Return the initial camera: the whole picture if `isWhole`, else the part around
  * `first`.
  */
 export function opening(picture: Size, view: Size, first?: { x: number; y: number }, boxes = 0): Camera {
   const all = fitCamera(picture, view)
-  if (isWhole(all, boxes)) return all
-  const scale = LEGIBLE
+  if (isWhole(all, view, boxes)) return all
+  const scale = partScale(picture, view)
   const camera = centred(picture, view, scale)
   if (picture.width * scale > view.width) camera.x = MARGIN
   if (picture.height * scale > view.height) camera.y = MARGIN
@@ -89,12 +101,12 @@ export function resized(
   boxes = 0,
 ): Camera {
   const all = fitCamera(picture, view)
-  if (isWhole(all, boxes)) return all
-  const kept = { ...camera, scale: Math.max(camera.scale, LEGIBLE) }
+  if (isWhole(all, view, boxes)) return all
+  const kept = { ...camera, scale: Math.max(camera.scale, partScale(picture, view)) }
   return bounded(selected ? reveal(kept, selected, view) : kept, picture, view)
 }
 
-/** Return the camera without empty space beside the picture: centred if it is smaller than the view, else within it. */
+/** Return a camera that centres a picture smaller than the view, and shows no space beside a larger one. */
 function bounded({ x, y, scale }: Camera, picture: Size, view: Size): Camera {
   const along = (at: number, length: number, space: number) =>
     length > space - 2 * MARGIN ? clamp(at, space - MARGIN - length, MARGIN) : (space - length) / 2
@@ -215,7 +227,7 @@ export interface Heading {
   sign: 1 | -1
 }
 
-/** Return the nearest box in a direction. The distance at right angles to the direction counts 2.5 times. */
+/** Return the nearest box in a direction. Distance at right angles to the direction counts 2.5 times as much. */
 export function neighbourIn(from: Placed, boxes: readonly Placed[], { across, sign }: Heading): Placed | undefined {
   let best: Placed | undefined
   let least = Number.POSITIVE_INFINITY

@@ -1,9 +1,9 @@
-// The width of text in the font of the graph, which differs between computers.
+// The width of text in the font of the graph. Computers have different fonts.
 
 /** The font of the graph. The layout assumes the widths of Helvetica, which Arial and Liberation Sans share. */
 export const FONT = 'Helvetica, Arial, "Liberation Sans", sans-serif'
 const SIZE = 100 // font size of the measurement
-const MEAN = 0.58 // mean width of a character relative to the font size, for a page that cannot measure
+const MEAN = 0.58 // mean width of a character relative to the font size; used if the page cannot measure text
 
 let context: CanvasRenderingContext2D | null | undefined
 const widths = new Map<string, number>()

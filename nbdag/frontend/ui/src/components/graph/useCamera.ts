@@ -19,17 +19,17 @@ import {
 
 export interface CameraControl {
   seen: ReadonlySet<string> // boxes that have been in view; only the text of these boxes is drawn
-  font: number // font size of the names in the picture, 0 without names
+  font: number // font size of the names in the picture; 0 if boxes have no names
   size: RefObject<Size>
   camera: RefObject<Camera>
-  /** Call `call` whenever the camera has moved, until the returned function is called. */
+  /** Call `call` after each move of the camera. The returned function ends this. */
   onMove(call: () => void): () => void
   /** Move a point of the picture to the middle of the view. */
   centre(x: number, y: number): void
   fitAll(): void
   zoomBy(factor: number): void
   show(id: string): void
-  /** Return the point of the picture at an event, and the size of a pixel in the picture. */
+  /** Return the point of the picture under the pointer, and the size of a pixel in the picture. */
   pointAt(event: MouseEvent): { x: number; y: number; pixel: number }
   startDrag(event: PointerEvent): void
   drag(event: PointerEvent): void

@@ -5,7 +5,7 @@ interface Props {
   field: RefObject<HTMLInputElement | null>
   query: string
   onQuery: (query: string) => void
-  position: string // where in the matches the view is, in words; '' without a search
+  position: string // which match is shown, in words; '' without a search
   found: boolean // whether any line matches
   onShow: (direction: 1 | -1) => void
   onlyMatches: boolean
@@ -14,7 +14,7 @@ interface Props {
   onFollow: (follows: boolean) => void
   wraps: boolean
   onWrap: (wraps: boolean) => void
-  address: string // of the whole log; '' if there is none yet
+  address: string // address of the whole log; '' if there is no log yet
 }
 
 export function LogBar(props: Props) {

@@ -1,5 +1,5 @@
-// The text of a log as lines. Its bytes arrive from the end of the file backwards, and at the end while the
-// attempt runs, so that the latest lines of a large log are there at once.
+// The text of a log as lines. The end of the file is loaded first, then the rest backwards, so that the latest lines of
+// a large log are shown at once. While the attempt runs, new bytes arrive at the end.
 const NEWLINE = 10
 
 export class LogText {
@@ -37,7 +37,7 @@ export class LogText {
     const complete = this.rest ? this.lines.slice(0, -1) : this.lines
     this.rest = lines.at(-1) ?? ''
     if (!this.rest) lines.pop()
-    // A new array, because views compare arrays to see a change.
+    // A new array, because views detect a change by comparing arrays.
     this.lines = complete.concat(shown(lines, text))
   }
 
@@ -62,7 +62,7 @@ function afterNewline(bytes: Uint8Array): number {
   return at < 0 ? bytes.length : at + 1
 }
 
-/** Return the lines as a terminal shows them: of a line that was overwritten, the last version. */
+/** Return the lines as a terminal shows them: only the last version of a line that was overwritten. */
 function shown(lines: string[], text: string): string[] {
   if (!text.includes('\r')) return lines
   return lines.map((line) => {

@@ -10,7 +10,7 @@ import { patternOf, useMatches } from './search'
 import { type LoadedLog, type LogSource, useLog } from './useLog'
 
 const ROW = 18 // height of a line in pixels
-const AT_END = 24 // distance from the end in pixels that still counts as the end
+const AT_END = 24 // a view at most this many pixels above the end counts as at the end
 const PROBE = 100 // characters whose width is measured
 
 interface Props {
@@ -25,7 +25,7 @@ export function LogView({ source, live, label }: Props) {
   const [query, setQuery] = useState('')
   const [onlyMatches, setOnlyMatches] = useState(false)
   const [wraps, setWraps] = useState(true)
-  const [unfolded, setUnfolded] = useState<ReadonlySet<number>>(NONE) // first lines of opened folds, minus `before`
+  const [unfolded, setUnfolded] = useState<ReadonlySet<number>>(NONE) // `first - before` of each opened fold
   const [follows, setFollows] = useState(true)
   const [frame, setFrame] = useState<HTMLDivElement | null>(null)
   const field = useRef<HTMLInputElement>(null)
@@ -46,7 +46,7 @@ export function LogView({ source, live, label }: Props) {
     }
     return folds.filter((fold) => !unfolded.has(fold.first - before) && !holdsMatch(fold))
   }, [folds, unfolded, before, matches])
-  // The same rows are not computed again while a search goes on and opens no fold.
+  // With this key, a search that opens no fold does not compute the rows again.
   const foldedKey = useMemo(() => folded.map(({ first }) => first).join(), [folded])
   const rows = useMemo(
     () => (filtered ? Int32Array.from(matches) : visibleLines(lines.length, folded)),
@@ -80,7 +80,7 @@ export function LogView({ source, live, label }: Props) {
     },
     [matches, visible.reveal, rows],
   )
-  // After another search, show the first match from the lines in view on.
+  // After a new search, show the first match at or below the first line in view.
   const answered = useRef<RegExp | undefined>(undefined)
   useEffect(() => {
     if (answered.current === pattern || (pattern && !matches.length)) return

@@ -1,7 +1,7 @@
 // Lines of a log that are folded: what a reader skips on the way to the error.
 //
-// Folded are groups (`::group::TITLE` to `::endgroup::`, as in Airflow and GitHub), the frames of a traceback that
-// are in installed packages, and a line that is repeated.
+// These are folded: groups (`::group::TITLE` to `::endgroup::`, as in Airflow and GitHub), the frames of a traceback
+// that are in installed packages, and repeated lines.
 import { plural } from '../format'
 
 export interface Fold {
@@ -51,7 +51,7 @@ function framesAt(lines: readonly string[], first: number): Fold | undefined {
     end++
     while (end < lines.length && belongsToFrame(lines[end] ?? '')) end++
   }
-  // IPython writes an empty line between two frames; the last one separates what follows.
+  // IPython writes an empty line between two frames. Empty lines after the last frame are not folded.
   while (end > first + 1 && !(lines[end - 1] ?? '').trim()) end--
   if (end - first < 2) return undefined
   return { first, end, label: '', note: frames === 1 ? '1 frame in a package' : `${frames} frames in packages` }

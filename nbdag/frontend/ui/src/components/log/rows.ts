@@ -1,4 +1,4 @@
-// The rows of a log: which lines are in view when others are folded, and how high a wrapped line is.
+// The rows of a log: which lines are not folded, and how many rows a wrapped line takes.
 import { plain } from './ansi'
 import type { Fold } from './folds'
 
@@ -15,7 +15,7 @@ export function visibleLines(count: number, folded: readonly Fold[]): Int32Array
   return rows
 }
 
-/** Return the row of a line, or of the line after it if it is folded. */
+/** Return the row of a line; for a folded line, the row of the next line that is not folded. */
 export function rowOf(rows: Int32Array, line: number): number {
   let [low, high] = [0, rows.length]
   while (low < high) {
@@ -27,11 +27,11 @@ export function rowOf(rows: Int32Array, line: number): number {
 }
 
 const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\u{1f300}-\u{1faff}]/u
-const NARROW = /^[\x20-\x7e]*$/ // characters of one cell each
+const NARROW = /^[\x20-\x7e]*$/ // only characters that are one column wide
 
 /** Return how many rows a line takes at this width in characters. */
 export function wrappedRows(line: string, columns: number): number {
-  if (NARROW.test(line)) return Math.max(1, Math.ceil(line.length / columns)) // nearly every line of nearly every log
+  if (NARROW.test(line)) return Math.max(1, Math.ceil(line.length / columns)) // true for nearly every line
   let cells = 0
   for (const each of plain(line)) {
     if (each === '\t') cells += 8 - (cells % 8)

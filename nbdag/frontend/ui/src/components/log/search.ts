@@ -1,4 +1,4 @@
-// The search in a log of any size: it yields to the page between parts, so that typing never stalls.
+// The search in a log of any size: it pauses after each part of the log, so that typing never stalls.
 import { useEffect, useState } from 'preact/hooks'
 import { plain } from './ansi'
 
@@ -29,7 +29,7 @@ export function placesIn(text: string, pattern: RegExp): [number, number][] {
   return found
 }
 
-/** Call `found` with the numbers of the matching lines, more and more of them, until `signal` is aborted. */
+/** Search until `signal` is aborted. After each part, call `found` with the numbers of all matching lines so far. */
 export async function search(
   lines: readonly string[],
   pattern: RegExp,
@@ -55,7 +55,7 @@ interface Found {
   done: boolean
 }
 
-/** Return the numbers of the lines that match, more and more of them while the search goes on. */
+/** Return the numbers of the matching lines found so far; redraw while the search finds more. */
 export function useMatches(lines: readonly string[], pattern: RegExp | undefined) {
   const [found, setFound] = useState<Found>({ pattern: undefined, matches: NO_MATCHES, done: true })
   useEffect(() => {

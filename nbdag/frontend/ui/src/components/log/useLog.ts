@@ -9,7 +9,7 @@ export interface LogPart {
   size: number // size of the file in bytes
 }
 
-/** Where a log is read from. Both functions return undefined if there is no log yet. */
+/** The source of a log. Both functions return undefined if there is no log yet. */
 export interface LogSource {
   key: string // identifies the log
   address: string // where the log can be downloaded
@@ -18,13 +18,13 @@ export interface LogSource {
 }
 
 const FIRST = 256_000 // bytes that are read before anything is shown
-const PART = 4_000_000 // bytes of a further request
+const PART = 4_000_000 // bytes of each later request
 const MAX_LOADED = 64_000_000 // bytes that are loaded at most
-const POLL = 1000 // milliseconds between two requests for what was written
+const POLL = 1000 // milliseconds between two requests for new bytes
 
 export interface LoadedLog {
   lines: readonly string[]
-  before: number // number of lines that were added above those which were there first
+  before: number // number of lines that were added above the lines that were loaded first
   complete: boolean // whether the first line is the first line of the log
   loading: boolean // whether earlier lines are still being loaded
   opened: boolean // whether the log was found
@@ -85,7 +85,7 @@ export function useLog(source: LogSource, live: boolean): LoadedLog {
     const follow = async (): Promise<void> => {
       redraw(undefined)
       for (let last = false; !last; ) {
-        last = !isLive.current // what was written before the end is read once more after it
+        last = !isLive.current // after the attempt has ended, the log is read once more
         if (!last) {
           await new Promise<void>((resume) => {
             const timer = setTimeout(resume, POLL)

@@ -16,7 +16,7 @@ interface Props {
   store: Store
   run: string
   task: string
-  // The reason that the panel shows above, which is not repeated as the error of an attempt.
+  // The reason that the panel already shows; an attempt does not repeat it as its error.
   reason: string | undefined
 }
 

@@ -3,7 +3,7 @@
 import type { ComponentChildren } from 'preact'
 import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 
-const SLACK = 60 // pixels that are not worth a button
+const SLACK = 60 // content that is higher by at most this many pixels gets no button
 
 interface Props {
   height?: number // greatest height in pixels before the button is pressed

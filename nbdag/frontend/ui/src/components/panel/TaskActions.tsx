@@ -38,6 +38,9 @@ const NEW_RUNS: readonly Offer[] = [
   },
 ]
 
+// A run keeps its version of the notebook, so only a new run executes a changed cell.
+const FROM_FIRST = [...NEW_RUNS].sort((a, b) => Number(b.action === 'from') - Number(a.action === 'from'))
+
 interface Props {
   store: Store
   run: string
@@ -45,17 +48,24 @@ interface Props {
   act: Act
   state: DisplayState
   attempted: boolean // whether the task has an attempt whose values can be loaded
+  changed: boolean // whether the cell's text has changed since the shown run
 }
 
-export function TaskActions({ store, run, task, act, state, attempted }: Props) {
+export function TaskActions({ store, run, task, act, state, attempted, changed }: Props) {
   const { open } = useConnection(store)
   const inRun = run !== LIVE && state !== 'none' ? [...RETRIES, ...(attempted ? [LOAD] : [])] : []
-  const primary: Action | undefined = STATE_RULES[state].failed ? 'retry' : undefined
-  const rows = [inRun, NEW_RUNS]
+  const useful: Action = changed ? 'from' : 'retry'
+  const primary = changed || STATE_RULES[state].failed ? useful : undefined
+  const rows = (changed ? [FROM_FIRST, inRun] : [inRun, NEW_RUNS])
     .map((row) => row.filter(({ action }) => store.actions.has(action)))
     .filter((row) => row.length)
   return (
     <>
+      {changed && inRun.length ? (
+        <p class="nbdag-reason">
+          The cell has changed since this run. Run from here executes the new text; this run keeps the old one.
+        </p>
+      ) : null}
       {rows.map((row) => (
         <div class="nbdag-actions" key={row[0]?.action}>
           {row.map(({ action, label, title }) => (

@@ -24,7 +24,7 @@ interface Props {
   act: Act
   onSelect: (task: string) => void
   onClose: () => void
-  more?: ComponentChildren // in the panel's head, such as a link to all about the task
+  more?: ComponentChildren // more content for the panel's head, such as a link to the page of the task
 }
 
 export function TaskPanel({ store, host, run, task, act, onSelect, onClose, more }: Props) {
@@ -52,6 +52,7 @@ export function TaskPanel({ store, host, run, task, act, onSelect, onClose, more
         act={act}
         state={status.state}
         attempted={Boolean(details?.attempts.length)}
+        changed={details?.changed ?? false}
       />
       {details ? (
         <>

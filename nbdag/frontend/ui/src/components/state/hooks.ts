@@ -11,7 +11,7 @@ export function useTopics(store: Store, topics: readonly Topic[]): void {
   const drawn = store.changes
   useEffect(() => {
     const stops = topics.map((each) => store.subscribe(each, () => redraw(undefined)))
-    if (store.changes !== drawn) redraw(undefined) // a change between the drawing and this subscription
+    if (store.changes !== drawn) redraw(undefined) // a topic has changed between the drawing and this subscription
     return () => {
       for (const stop of stops) stop()
     }

@@ -17,7 +17,7 @@ export const STATE_RULES: Record<DisplayState, StateRules> = {
   skipped: { note: null, failed: false, done: true },
   upstream_failed: { note: 'not run', failed: true, done: false },
   up_for_retry: { note: 'retry pending', failed: false, done: false },
-  up_for_reschedule: { note: 'checks again', failed: false, done: false },
+  up_for_reschedule: { note: 'waiting', failed: false, done: false },
   restarting: { note: null, failed: false, done: false },
   removed: { note: null, failed: false, done: false },
   cancelled: { note: null, failed: true, done: false },

@@ -53,7 +53,9 @@ export function noPicture(dag: string): Picture {
     nodes: [],
     lines: [],
     order: [],
+    parameters: [],
     problems: [],
+    explanations: {},
     dropped: [],
   }
 }
@@ -111,7 +113,7 @@ export class Store {
     return this.runs.find((run) => run.id === id)
   }
 
-  /** Make a view show this run, for example because a command outside of the view has started it. */
+  /** Make a view show this run. A host calls it if, for example, a command outside of the view started the run. */
   requestRun(run: string): void {
     this.requestedRun = run
     this.publish(RUNS.key)

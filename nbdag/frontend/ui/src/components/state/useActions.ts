@@ -28,7 +28,7 @@ const RULES: Record<Action, ActionRules> = {
 }
 
 /** Perform an action on a task, or on the whole pipeline, in a run: the shown run unless another is given. */
-export type Act = (action: Action, task?: string, of?: string) => void
+export type Act = (action: Action, task?: string, of?: string, parameters?: Record<string, unknown>) => void
 
 /** An action without a visible effect so far. */
 export interface Pending {
@@ -45,7 +45,7 @@ export function useActions(
 ): { act: Act; pending: Pending | undefined } {
   const [pending, setPending] = useState<Pending>()
   const act = useCallback<Act>(
-    async (action, task = '', of = run) => {
+    async (action, task = '', of = run, parameters) => {
       const { saves, startsRun, progress } = RULES[action]
       setNotice(undefined)
       setPending({ action, run: of, text: saves && host.save ? 'Saving the notebook…' : progress })
@@ -58,7 +58,7 @@ export function useActions(
         }
       }
       setPending((now) => now && { ...now, text: progress })
-      store.transport.send({ kind: 'action', action, task, run: of })
+      store.transport.send({ kind: 'action', action, task, run: of, ...(parameters ? { parameters } : {}) })
     },
     [store, host, run, expectRun, setNotice],
   )

@@ -1,6 +1,6 @@
 // The assets: the pieces of data that tasks produce and that schedules wait for.
 import { useMemo, useState } from 'preact/hooks'
-import type { AssetEventList, AssetList, AssetState, Emitted, LineageGraph } from '../../api'
+import type { AssetEventList, AssetList, AssetState, AssetTask, Emitted, LineageGraph } from '../../api'
 import { plural } from '../../components/format'
 import { api } from '../api'
 import { Dialog } from '../Dialog'
@@ -8,6 +8,7 @@ import { path } from '../location'
 import { ErrorLine } from '../pipelines/TriggerDialog'
 import { Link, useQuery } from '../router'
 import { Empty, Loaded } from '../states'
+import { type Column, Table } from '../Table'
 import { Time } from '../Time'
 import { notify } from '../toasts'
 import { useResource } from '../useResource'
@@ -15,9 +16,9 @@ import { Lineage } from './Lineage'
 
 const affects = ({ kind }: { kind: string }) => kind === 'asset' || kind === 'dag'
 
-const RUNS_OF = 'dag:' // before the id of a pipeline: the asset that each of its successful runs produces
+const RUNS_OF = 'dag:' // `dag:ID` is the asset that each successful run of the pipeline ID produces
 
-/** Return what an asset is called: `dag:churn` stands for the runs of churn. */
+/** Return the displayed name of an asset: `dag:churn` stands for the runs of churn. */
 function labelOf(name: string): string {
   return name.startsWith(RUNS_OF) ? `runs of ${name.slice(RUNS_OF.length)}` : name
 }
@@ -54,7 +55,7 @@ export default function Assets() {
               ) : null}
               <div class="pg-columns">
                 <div>
-                  <Table items={items} search={search} selected={selected} onSelect={setSelected} />
+                  <AssetTable items={items} search={search} selected={selected} onSelect={setSelected} />
                 </div>
                 {selected ? (
                   <div>
@@ -90,66 +91,71 @@ interface TableProps {
   onSelect: (asset: string) => void
 }
 
-const SHOWN = 500 // assets in the table
+const SHOWN = 500 // maximum number of assets in the table
 
-function Table({ items, search, selected, onSelect }: TableProps) {
+function AssetTable({ items, search, selected, onSelect }: TableProps) {
   const found = useMemo(() => {
     const text = search.trim().toLowerCase()
     return text ? items.filter((each) => each.name.toLowerCase().includes(text)) : items
   }, [items, search])
   if (!found.length) return <p class="nbdag-muted">No asset matches.</p>
+  const columns: readonly Column<AssetState>[] = [
+    {
+      name: 'Asset',
+      isHeader: true,
+      cell: ({ name }) => (
+        <button
+          type="button"
+          class="nbdag-link"
+          aria-pressed={name === selected}
+          onClick={() => onSelect(name === selected ? '' : name)}
+        >
+          {labelOf(name)}
+        </button>
+      ),
+    },
+    {
+      name: 'Latest version',
+      cell: ({ latest }) => (latest === null ? <span class="nbdag-muted">none yet</span> : <Time at={latest} />),
+    },
+    { name: 'Versions', isNumber: true, cell: ({ versions }) => versions },
+    { name: 'Produced by', cell: ({ producers }) => <Tasks tasks={producers} /> },
+    {
+      name: 'Starts',
+      cell: ({ consumers }) =>
+        consumers.map((dag, n) => (
+          <span key={dag}>
+            {n ? ', ' : ''}
+            <Link to={path`/dags/${dag}`}>{dag}</Link>
+          </span>
+        )),
+    },
+    { name: 'Read by', cell: ({ readers }) => <Tasks tasks={readers} /> },
+  ]
   return (
-    <div class="pg-scroll">
-      <table class="pg-table pg-auto">
-        <thead>
-          <tr>
-            <th scope="col">Asset</th>
-            <th scope="col">Latest version</th>
-            <th scope="col" class="pg-number">
-              Versions
-            </th>
-            <th scope="col">Produced by</th>
-            <th scope="col">Starts</th>
-          </tr>
-        </thead>
-        <tbody>
-          {found.slice(0, SHOWN).map((each) => (
-            <tr key={each.name} class={each.name === selected ? 'pg-chosen' : ''}>
-              <th scope="row">
-                <button
-                  type="button"
-                  class="nbdag-link"
-                  aria-pressed={each.name === selected}
-                  onClick={() => onSelect(each.name === selected ? '' : each.name)}
-                >
-                  {labelOf(each.name)}
-                </button>
-              </th>
-              <td>{each.latest === null ? <span class="nbdag-muted">none yet</span> : <Time at={each.latest} />}</td>
-              <td class="pg-number">{each.versions}</td>
-              <td>
-                {each.producers.map(({ dag, task }, n) => (
-                  <span key={`${dag} ${task}`}>
-                    {n ? ', ' : ''}
-                    <Link to={path`/dags/${dag}`}>{dag}</Link>
-                    <span class="nbdag-muted">.{task}</span>
-                  </span>
-                ))}
-              </td>
-              <td>
-                {each.consumers.map((dag, n) => (
-                  <span key={dag}>
-                    {n ? ', ' : ''}
-                    <Link to={path`/dags/${dag}`}>{dag}</Link>
-                  </span>
-                ))}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+    <>
+      <Table
+        columns={columns}
+        rows={found.slice(0, SHOWN)}
+        keyOf={({ name }) => name}
+        classOf={({ name }) => (name === selected ? 'pg-chosen' : '')}
+      />
       {found.length > SHOWN ? <p class="nbdag-muted">and {found.length - SHOWN} more: search to see them</p> : null}
-    </div>
+    </>
+  )
+}
+
+function Tasks({ tasks }: { tasks: readonly AssetTask[] }) {
+  return (
+    <>
+      {tasks.map(({ dag, task }, n) => (
+        <span key={`${dag} ${task}`}>
+          {n ? ', ' : ''}
+          <Link to={path`/dags/${dag}`}>{dag}</Link>
+          <span class="nbdag-muted">.{task}</span>
+        </span>
+      ))}
+    </>
   )
 }
 
@@ -262,7 +268,7 @@ function EmitDialog({ asset, consumers, onClose, onDone }: EmitProps) {
         <label class="pg-labelled">
           Facts about the version, as JSON
           <textarea
-            class="pg-code"
+            class="nbdag-code"
             rows={3}
             spellcheck={false}
             value={text}

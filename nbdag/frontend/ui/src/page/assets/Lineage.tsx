@@ -4,9 +4,9 @@ import type { LineageGraph } from '../../api'
 import { href, navigate, path } from '../location'
 import { type Flow, layered } from './layout'
 
-const WIDTH = 190 // of a box in pixels
+const WIDTH = 190 // width of a box in pixels
 const HEIGHT = 32
-const ACROSS = 250 // from the left side of a box to the next
+const ACROSS = 250 // pixels from the left side of a box to that of the next box
 const DOWN = 44
 
 export function Lineage({ graph, selected }: { graph: LineageGraph; selected: string }) {

@@ -10,9 +10,9 @@ export interface Placed {
   row: number
 }
 
-const ROUNDS = 4 // passes that bring neighbours close to each other
+const ROUNDS = 4 // number of passes that move connected nodes closer to each other
 
-/** Return the nodes with their places. A flow back to an earlier node of a circle is ignored. */
+/** Return the nodes with their places. In a circle of flows, the flow that closes the circle is ignored. */
 export function layered(ids: readonly string[], flows: readonly Flow[]): Placed[] {
   const layer = layersOf(ids, flows)
   const layers: string[][] = []
@@ -43,7 +43,8 @@ export function layered(ids: readonly string[], flows: readonly Flow[]): Placed[
   return ids.map((id) => ({ id, layer: layer.get(id) ?? 0, row: row.get(id) ?? 0 }))
 }
 
-/** Return the layer of each node: the length of the longest path to it. */
+/** Return the layer of each node: the length of the longest path to it. A node without incoming flows is in the layer
+ * before its first successor, so that its flows do not pass behind other nodes. */
 function layersOf(ids: readonly string[], flows: readonly Flow[]): Map<string, number> {
   const before = new Map<string, string[]>(ids.map((id) => [id, []]))
   for (const { source, target } of flows) before.get(target)?.push(source)
@@ -60,5 +61,11 @@ function layersOf(ids: readonly string[], flows: readonly Flow[]): Map<string, n
     return found
   }
   for (const id of ids) visit(id)
+  for (const id of ids) {
+    const after = flows
+      .filter((flow) => flow.source === id && flow.target !== id)
+      .map((flow) => layer.get(flow.target) ?? 1)
+    if (!before.get(id)?.length && after.length) layer.set(id, Math.max(0, Math.min(...after) - 1))
+  }
   return layer
 }

@@ -1,10 +1,10 @@
-// The difference between two notebooks, cell by cell: unchanged cells are folded, and so are long unchanged parts.
+// The difference between two notebooks, cell by cell. Unchanged cells and long unchanged parts of cells are folded.
 import { useState } from 'preact/hooks'
 import { plural } from '../../components/format'
 import type { CellDifference, LineDifference, NotebookDifference, TaskDifference } from '../../messages'
 import './diff.css'
 
-const CONTEXT = 3 // unchanged lines around a change
+const CONTEXT = 3 // number of unchanged lines that are shown around a change
 
 /** A changed line with the lines around it, or a number of folded, unchanged lines. */
 export type DiffRow = LineDifference | { folded: readonly LineDifference[] }
@@ -32,7 +32,7 @@ export function foldedLines(lines: readonly LineDifference[]): DiffRow[] {
   return rows
 }
 
-/** Return the cells with runs of unchanged cells put together. */
+/** Return the cells, with consecutive unchanged cells as one list. */
 export function groupedCells(cells: readonly CellDifference[]): (CellDifference | CellDifference[])[] {
   const groups: (CellDifference | CellDifference[])[] = []
   for (const cell of cells) {

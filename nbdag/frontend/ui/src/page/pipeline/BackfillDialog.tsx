@@ -17,7 +17,7 @@ const REPROCESS = {
   completed: 'run all of them again',
 } as const
 const DAY = 86_400
-const SHOWN = 200 // ticks in the preview
+const SHOWN = 200 // maximum number of ticks in the preview
 
 interface Props {
   pipeline: Pipeline
@@ -70,7 +70,7 @@ export function BackfillDialog({ pipeline: { id: dag, schedule, tz }, onClose, o
     }
   }
 
-  /** Forget the preview when a field changes, because it holds no more. */
+  /** Change a field, and remove the preview, because it belongs to the earlier values. */
   const change = (call: () => void) => {
     call()
     setPlan(undefined)
@@ -120,7 +120,7 @@ export function BackfillDialog({ pipeline: { id: dag, schedule, tz }, onClose, o
         <fieldset class="pg-choices">
           <legend>Times that already have a run</legend>
           {(Object.keys(REPROCESS) as (keyof typeof REPROCESS)[]).map((each) => (
-            <label key={each} class="pg-check">
+            <label key={each} class="nbdag-check">
               <input
                 type="radio"
                 name="reprocess"
@@ -131,7 +131,7 @@ export function BackfillDialog({ pipeline: { id: dag, schedule, tz }, onClose, o
             </label>
           ))}
         </fieldset>
-        <label class="pg-check">
+        <label class="nbdag-check">
           <input
             type="checkbox"
             checked={backwards}

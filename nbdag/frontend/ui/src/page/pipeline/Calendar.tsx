@@ -1,13 +1,14 @@
-// The calendar of a pipeline: a square for each day of a year, coloured by the states of its runs, and the days ahead
-// on which runs are planned.
+// The calendar of a pipeline: a square for each day of a year, coloured by the states of the day's runs. Days in the
+// future show planned runs.
 import { useEffect, useMemo, useRef } from 'preact/hooks'
 import type { CalendarDay, Calendar as Data, ListedRun, Pipeline, RunList } from '../../api'
-import { plural, seconds } from '../../components/format'
+import { localText, plural, seconds } from '../../components/format'
 import { Sign, stateStyle } from '../../components/Sign'
 import type { RunState } from '../../messages'
 import { path } from '../location'
 import { Link, useQuery } from '../router'
 import { zoneName } from '../schedule'
+import { useShortcuts } from '../shortcuts'
 import { Loaded } from '../states'
 import { Time } from '../Time'
 import { useResource } from '../useResource'
@@ -51,7 +52,7 @@ export function stripes(runs: Readonly<Record<string, number>>): string {
 
 /** Return what happened on a day in words. */
 function inWords(day: string, entry: CalendarDay | undefined): string {
-  const date = new Date(Date.parse(day)).toLocaleDateString([], {
+  const date = localText(new Date(Date.parse(day)), {
     weekday: 'short',
     month: 'short',
     day: 'numeric',
@@ -113,6 +114,11 @@ function Year({ first, last, today, entries, chosen, onChoose }: YearProps) {
   const weeks = useMemo(() => weeksOf(first, last), [first, last])
   const frame = useRef<HTMLDivElement>(null)
   const reached = chosen || today
+  useShortcuts('In the calendar', [
+    { keys: '← →', label: 'A week earlier or later' },
+    { keys: '↑ ↓', label: 'A day earlier or later' },
+    { keys: 'Enter', label: 'Show the runs of the day' },
+  ])
   useEffect(() => {
     // On a narrow page, the days around today are in view.
     const now = frame.current?.querySelector<HTMLElement>('[aria-current]')
@@ -128,7 +134,7 @@ function Year({ first, last, today, entries, chosen, onChoose }: YearProps) {
     frame.current?.querySelector<HTMLElement>(`[data-day="${next}"]`)?.focus()
   }
 
-  const month = (day: string) => new Date(Date.parse(day)).toLocaleDateString([], { month: 'short', timeZone: 'UTC' })
+  const month = (day: string) => localText(new Date(Date.parse(day)), { month: 'short', timeZone: 'UTC' })
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: arrow keys move between the days, which are buttons
     <div class="pg-year" ref={frame} onKeyDown={onKeyDown}>
@@ -187,7 +193,7 @@ interface DayProps {
   entry: CalendarDay | undefined
 }
 
-const SEARCHED = 500 // latest runs among which those of a day are looked for
+const SEARCHED = 500 // number of latest runs that are searched for the runs of a day
 
 function RunsOfDay({ dag, day, tz, entry }: DayProps) {
   const count = entry ? Object.values(entry.runs).reduce((sum, each) => sum + each, 0) : 0

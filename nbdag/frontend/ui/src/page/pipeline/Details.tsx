@@ -37,7 +37,7 @@ export function Details({ pipeline }: { pipeline: Pipeline }) {
             {version === null ? 'not deployed' : <Link to={path`/dags/${id}/versions`}>{version}</Link>}
           </Row>
           <Row label="Digest">{digest ? <code>{digest.slice(0, 16)}</code> : null}</Row>
-          <Row label="Deployed">{deployed === null ? null : <Time at={deployed} exact />}</Row>
+          <Row label="Deployed since">{deployed === null ? null : <Time at={deployed} exact />}</Row>
           <Row label="Latest runs">{outcomes(pipeline.recent)}</Row>
         </dl>
       </section>

@@ -2,8 +2,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Pipeline } from '../../api'
 import type { GraphHandle } from '../../components/graph/Graph'
+import { usePicture } from '../../components/graph/usePicture'
 import { stateStyle } from '../../components/Sign'
-import { usePicture } from '../../components/state/usePicture'
 import { useSelection } from '../../components/state/useSelection'
 import { Workspace } from '../../components/Workspace'
 import type { Picture } from '../../messages'
@@ -12,13 +12,14 @@ import { Link, useQuery } from '../router'
 import { GraphOrGantt } from '../run/GraphOrGantt'
 import { useRunDetails } from '../run/Run'
 import { useRunStore } from '../run/runStore'
+import { GRAPH_KEYS, useShortcuts } from '../shortcuts'
 import { Empty, Loaded } from '../states'
 import { ago } from '../Time'
 import { pictureAddress } from '../transport'
 import { useResource } from '../useResource'
 import '../run/run.css'
 
-const NONE = 'none' // in the address: no run, only the deployed version
+const NONE = 'none' // this word in the address shows the deployed version without a run
 
 export function GraphTab({ pipeline }: { pipeline: Pipeline }) {
   return <RunTab pipeline={pipeline} tab="graph" />
@@ -72,6 +73,7 @@ function OfRun({ dag, run, tab }: { dag: string; run: string; tab: 'graph' | 'ga
 /** The graph of the deployed version without states. */
 function Structure({ dag }: { dag: string }) {
   const shown = useRunStore(dag, '')
+  useShortcuts('In the graph', GRAPH_KEYS)
   const [query, setQuery] = useQuery('task')
   const graph = useRef<GraphHandle>(null)
   const found = useResource<Picture>(pictureAddress(dag, ''), (change) => change.dag === dag && change.kind === 'dag')
@@ -94,23 +96,36 @@ function Structure({ dag }: { dag: string }) {
   }, [task])
   return (
     <Loaded of={found}>
-      {({ order }) =>
+      {({ order, unbuilt }) =>
         order.length ? (
-          <Workspace
-            store={shown.store}
-            host={{}}
-            picture={picture}
-            arrange={arrange}
-            run=""
-            view="graph"
-            selection={selection}
-            found={[]}
-            act={() => {}}
-            onRun={() => {}}
-            graph={graph}
-          />
+          <>
+            {unbuilt ? (
+              <p class="run-note">
+                The graph shows only the tasks that have cells of their own; the %%dag cell creates the others when a
+                run starts.
+              </p>
+            ) : null}
+            <Workspace
+              store={shown.store}
+              host={{}}
+              picture={picture}
+              arrange={arrange}
+              run=""
+              view="graph"
+              selection={selection}
+              found={[]}
+              act={() => {}}
+              onRun={() => {}}
+              graph={graph}
+              fill
+            />
+          </>
         ) : (
-          <p class="nbdag-empty">This pipeline has no tasks.</p>
+          <p class="nbdag-empty">
+            {unbuilt
+              ? 'The %%dag cell creates the tasks of this pipeline when a run starts.'
+              : 'This pipeline has no tasks.'}
+          </p>
         )
       }
     </Loaded>

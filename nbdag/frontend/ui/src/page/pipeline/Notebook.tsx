@@ -2,6 +2,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import type { Pipeline } from '../../api'
 import { seconds } from '../../components/format'
+import { ProblemList } from '../../components/ProblemList'
 import { Sign, stateStyle } from '../../components/Sign'
 import type { NotebookCell, NotebookMessage, RunMessage, TaskStatus } from '../../messages'
 import { path } from '../location'
@@ -21,8 +22,8 @@ const ROLES: Record<NotebookCell['kind'], [label: string, meaning: string]> = {
   prose: ['', ''],
 }
 
-const FIRST = 60 // cells, more than a window shows
-const PAUSE = 50 // milliseconds in which the page can react to the user
+const FIRST = 60 // number of cells that are drawn first, more than a window shows
+const PAUSE = 50 // milliseconds between two drawings, in which the page can react to the user
 
 export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline }) {
   const notebook = useResource<NotebookMessage>(
@@ -37,7 +38,7 @@ export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline
   const drawn = useDrawn(notebook.data?.cells.length ?? 0)
   return (
     <Loaded of={notebook} lines={12}>
-      {({ cells, problems }) => (
+      {({ cells, problems, explanations }) => (
         <div class="pg-notebook">
           <p class="nbdag-muted">
             {latest ? (
@@ -52,11 +53,7 @@ export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline
           {problems.length ? (
             <details class="pg-problems" open>
               <summary>Problems</summary>
-              <ul>
-                {problems.map((each) => (
-                  <li key={each}>{each}</li>
-                ))}
-              </ul>
+              <ProblemList problems={problems} explanations={explanations} />
             </details>
           ) : null}
           {cells.length ? null : <Empty title="The notebook has no cells" />}
@@ -79,7 +76,7 @@ export function Notebook({ pipeline: { id: dag, recent } }: { pipeline: Pipeline
   )
 }
 
-/** Return the number of cells to draw: those in view at once, the others after that, each time four times as many. */
+/** Return the number of cells to draw: `FIRST` at once, then after each pause four times as many. */
 function useDrawn(cells: number): number {
   const [drawn, setDrawn] = useState(FIRST)
   useEffect(() => {

@@ -1,6 +1,6 @@
 // The parameters of a pipeline: types, defaults, rules and descriptions.
 import type { Pipeline } from '../../api'
-import { fieldsOf, type Schema } from '../form/fields'
+import { fieldsOf, type Schema } from '../../components/form/fields'
 import { path } from '../location'
 import { Empty, Loaded } from '../states'
 import { useResource } from '../useResource'

@@ -19,6 +19,7 @@ import { BackfillDialog } from './BackfillDialog'
 import { Calendar } from './Calendar'
 import { Details } from './Details'
 import { GanttTab, GraphTab } from './GraphTab'
+import { MetricsTab } from './MetricsTab'
 import { Notebook } from './Notebook'
 import { Parameters } from './Parameters'
 import { RunGrid } from './RunGrid'
@@ -33,6 +34,7 @@ const TABS: Record<string, { label: string; view: ComponentType<TabProps> }> = {
   graph: { label: 'Graph', view: GraphTab },
   gantt: { label: 'Gantt', view: GanttTab },
   calendar: { label: 'Calendar', view: Calendar },
+  metrics: { label: 'Metrics', view: MetricsTab },
   notebook: { label: 'Notebook', view: Notebook },
   versions: { label: 'Versions', view: Versions },
   parameters: { label: 'Parameters', view: Parameters },
@@ -102,8 +104,8 @@ function Head({ pipeline, reload }: { pipeline: Data; reload: () => void }) {
   const close = () => setShown(undefined)
   const isDeployed = deployed !== null
   useShortcuts('Actions', [
-    { keys: 't', label: 'Start a run', run: () => isDeployed && setShown('trigger') },
-    { keys: 'b', label: 'Backfill', run: () => isDeployed && setShown('backfill') },
+    { keys: 't', label: 'Start a run', run: () => setShown('trigger'), when: () => isDeployed },
+    { keys: 'b', label: 'Backfill', run: () => setShown('backfill'), when: () => isDeployed },
   ])
   return (
     <>

@@ -1,9 +1,9 @@
-// The grid of a pipeline: a column for each run, a row for each task or folded group. Any number of tasks scrolls;
-// only the rows in view are in the document.
+// The grid of a pipeline: a column for each run, a row for each task or folded group. Only the rows in view are in the
+// document, so the number of tasks is not limited.
 import { memo } from 'preact/compat'
 import { useMemo, useState } from 'preact/hooks'
 import type { Pipeline } from '../../api'
-import { plural, seconds } from '../../components/format'
+import { localText, plural, seconds } from '../../components/format'
 import { Sign, stateStyle } from '../../components/Sign'
 import { useNow } from '../../components/state/hooks'
 import { combinedState, rowsOf, type TaskRow } from '../../components/state/rows'
@@ -13,17 +13,18 @@ import type { DisplayState, GridMessage, GridRun, Picture, RunSummary } from '..
 import { href, navigate, path } from '../location'
 import { heights } from '../pipelines/RunBars'
 import { useQuery } from '../router'
+import { useShortcuts } from '../shortcuts'
 import { Empty, Loaded } from '../states'
 import { bothZones } from '../Time'
 import { useResource } from '../useResource'
+import { useRunCount } from './useRunCount'
 
 const ROW = 24 // height of a row in pixels
-const COUNTS = ['20', '50', '100']
+const COUNTS = ['20', '50', '100'] as const
 
 export function RunGrid({ pipeline: { id: dag } }: { pipeline: Pipeline }) {
-  const [count, setCount] = useQuery('runs', '20')
+  const [limit, countField] = useRunCount(COUNTS)
   const [folds, setFolds] = useQuery('folded')
-  const limit = COUNTS.includes(count) ? count : '20'
   const affects = (change: { dag?: string; kind: string }) => change.dag === dag && change.kind !== 'dag'
   const grid = useResource<GridMessage>(`${path`dags/${dag}/grid`}?limit=${limit}`, affects)
   const graph = useResource<Picture>(path`dags/${dag}/graph`, (change) => change.dag === dag && change.kind === 'dag')
@@ -38,14 +39,7 @@ export function RunGrid({ pipeline: { id: dag } }: { pipeline: Pipeline }) {
         runs.length ? (
           <>
             <div class="pg-tab-tools">
-              <label>
-                Runs{' '}
-                <select value={limit} onChange={(event) => setCount(event.currentTarget.value)}>
-                  {COUNTS.map((each) => (
-                    <option key={each}>{each}</option>
-                  ))}
-                </select>
-              </label>
+              {countField}
               {groups.length ? (
                 <button
                   type="button"
@@ -114,6 +108,10 @@ function Table({ dag, runs, rows }: TableProps) {
   const [at, setAt] = useState({ row: 0, column: runs.length - 1 }) // the cell that the Tab key reaches
   const list = useMemo(() => equalHeights(rows.length, ROW), [rows.length])
   const { first, last } = useVisible(frame, list)
+  useShortcuts('In the grid', [
+    { keys: '← ↑ → ↓', label: 'Next cell in this direction' },
+    { keys: 'Enter', label: 'Open the task' },
+  ])
   const now = useNow(runs.some(({ summary }) => isActive(summary)))
   const durations = runs.map(({ summary: { started, ended } }) =>
     started === null ? undefined : (ended ?? now) - started,
@@ -214,7 +212,7 @@ function follow(event: MouseEvent): void {
   navigate(`/${pathname.slice(start.length)}${search}`)
 }
 
-/** Return whether a column shows its date: the first of each day, and not beside another. */
+/** Return whether a column shows its date: it is the first of a day, and no day begins in the two columns before it. */
 function isDated(runs: readonly GridRun[], n: number): boolean {
   const day = (at: number) => new Date((runs[at]?.summary.created ?? 0) * 1000).toDateString()
   if (n === 0) return true
@@ -236,7 +234,7 @@ function ColumnHead({ dag, summary, height, duration, dated }: HeadProps) {
   const { id, state, created, partial } = summary
   const { word, colour } = stateStyle(state)
   const label = `Run ${id}, ${word}${partial ? ', some tasks only' : ''}${duration === undefined ? '' : `, ${seconds(duration)}`}`
-  const date = new Date(created * 1000).toLocaleDateString([], { month: 'short', day: 'numeric' })
+  const date = localText(new Date(created * 1000), { month: 'short', day: 'numeric' })
   return (
     <th scope="col" class={dated ? 'pg-dated' : ''}>
       <a href={href(path`/dags/${dag}/runs/${id}`)} aria-label={label} title={`${label}\n${bothZones(created)}`}>

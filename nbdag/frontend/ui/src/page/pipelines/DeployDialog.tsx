@@ -14,7 +14,7 @@ interface Listed {
   dag: string | null // id of the pipeline, if one is deployed from this notebook
 }
 
-const SHOWN = 200 // notebooks in the list
+const SHOWN = 200 // maximum number of notebooks in the list
 
 interface Props {
   notebook?: string // the notebook that is deployed again
@@ -43,7 +43,8 @@ export function DeployDialog({ notebook = '', onClose, onDeployed }: Props) {
       const { id, version } = await api.post<{ id: string; version: number }>('dags', { path: chosen.trim() })
       notify(
         <>
-          <Link to={path`/dags/${id}`}>{id}</Link> is deployed, version {version}.
+          <Link to={path`/dags/${id}`}>{id}</Link> is deployed,{' '}
+          <Link to={path`/dags/${id}/versions`}>version {version}</Link>.
         </>,
       )
       onDeployed()
@@ -61,8 +62,8 @@ export function DeployDialog({ notebook = '', onClose, onDeployed }: Props) {
         <p class="nbdag-muted">
           Deploying keeps a copy of the notebook. Scheduled and triggered runs use this copy until you deploy again.
         </p>
-        <div class="pg-field">
-          <div class="pg-field-name">
+        <div class="nbdag-param">
+          <div class="nbdag-param-name">
             <label for="pg-notebook">Notebook</label>
           </div>
           <input

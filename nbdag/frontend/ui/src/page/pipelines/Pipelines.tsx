@@ -1,4 +1,4 @@
-// All deployed pipelines: search, schedule in words, the latest runs, pause and trigger. The list is as long as it gets;
+// All deployed pipelines: search, schedule in words, the latest runs, pause and trigger. The list may be long:
 // only the rows in view are in the document, and pages are loaded as the list is scrolled.
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Pipeline, RecentRun } from '../../api'
@@ -179,7 +179,7 @@ function List({ pages, narrow, onTag, onTrigger }: ListProps) {
   const needsMore = !pages.complete && last >= items.length - AHEAD
   useEffect(() => {
     if (needsMore && !loading) more()
-  }, [needsMore, items.length, loading, more]) // while the list is reloaded, no page can be added
+  }, [needsMore, items.length, loading, more]) // `loading`: no page can be added while the list is reloaded
   const rows = items
     .slice(first, last)
     .map((each) => (

@@ -10,9 +10,9 @@ const COUNT = 20
 const STEP = 7 // pixels from bar to bar
 const WIDTH = 5
 const HEIGHT = 26
-const LEAST = 3 // height of the lowest bar
+const LEAST = 3 // minimum height of a bar
 
-/** Return the heights of bars. A run twenty times as long as another must leave the other visible, so roots are compared. */
+/** Return the heights of bars. They grow with the root of the duration, so that short runs stay visible. */
 export function heights(durations: readonly (number | undefined)[]): number[] {
   const longest = Math.max(...durations.map((each) => each ?? 0), 0.001)
   return durations.map((each) =>
@@ -28,7 +28,7 @@ export function outcomes(runs: readonly RecentRun[]): string {
 }
 
 export function RunBars({ dag, runs, now }: { dag: string; runs: readonly RecentRun[]; now: number }) {
-  if (!runs.length) return <span class="nbdag-muted">no runs yet</span>
+  if (!runs.length) return <span class="pg-no-runs nbdag-muted">no runs yet</span>
   const shown = runs.slice(-COUNT)
   const durations = shown.map(({ started, ended }) => (started === null ? undefined : (ended ?? now) - started))
   const tall = heights(durations)

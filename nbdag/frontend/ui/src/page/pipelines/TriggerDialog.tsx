@@ -1,14 +1,14 @@
 // The dialog that starts a run of a pipeline: a form for its parameters, made from their JSON Schema.
 import { useState } from 'preact/hooks'
+import type { Schema } from '../../components/form/fields'
+import { ParameterFields } from '../../components/form/ParameterForm'
+import { useParameters } from '../../components/form/useParameters'
 import { plural } from '../../components/format'
 import { api } from '../api'
 import { Dialog } from '../Dialog'
-import type { Schema } from '../form/fields'
-import { ParameterFields } from '../form/ParameterForm'
-import { useParameters } from '../form/useParameters'
 import { path } from '../location'
 import { Link } from '../router'
-import { ErrorState, Loading } from '../states'
+import { ErrorState, Loading, Sentence } from '../states'
 import { notify } from '../toasts'
 import { useResource } from '../useResource'
 
@@ -69,12 +69,12 @@ export function TriggerDialog({ dag, onClose, onTriggered }: Props) {
           )}
           <details class="pg-more">
             <summary>More options</summary>
-            <div class="pg-field">
-              <div class="pg-field-name">
+            <div class="nbdag-param">
+              <div class="nbdag-param-name">
                 <label for="pg-date">Logical date</label>
                 <span class="nbdag-muted">in the schedule's time zone</span>
               </div>
-              <div class="pg-field-input">
+              <div class="nbdag-param-input">
                 <input
                   id="pg-date"
                   type="datetime-local"
@@ -82,11 +82,11 @@ export function TriggerDialog({ dag, onClose, onTriggered }: Props) {
                   onInput={(event) => setDate(event.currentTarget.value)}
                 />
               </div>
-              <p class="pg-field-about">
+              <p class="nbdag-param-about">
                 <span>The time that the run is for; it determines the data interval. Empty means now.</span>
               </p>
             </div>
-            <label class="pg-check">
+            <label class="nbdag-check">
               <input type="checkbox" checked={cache} onChange={(event) => setCache(event.currentTarget.checked)} />
               Reuse the results of unchanged tasks with --cache
             </label>
@@ -119,7 +119,7 @@ export function TriggerDialog({ dag, onClose, onTriggered }: Props) {
 export function ErrorLine({ error }: { error: Error }) {
   return (
     <p class="nbdag-reason nbdag-is-failed" role="alert">
-      {error.message}
+      <Sentence text={error.message} />
     </p>
   )
 }

@@ -2,9 +2,9 @@
 import type { Pipeline } from '../../api'
 import { Time } from '../Time'
 
-const OVERDUE = 60 // seconds after its time at which a run is called overdue
+const OVERDUE = 60 // a run is called overdue this many seconds after its due time
 
-/** When the next run is due. A run that is long due has no scheduler. */
+/** When the next run is due. If a run is overdue, no scheduler has started it. */
 export function NextRun({ pipeline: { paused, schedule, next_run } }: { pipeline: Pipeline }) {
   if (paused) return schedule === null ? null : <>paused</>
   if (next_run === null) return null

@@ -1,5 +1,5 @@
-// A list of the API that is loaded page by page, as far as it is scrolled. After a change of one item only that item
-// is loaded again, unless many change at once.
+// A list of the API that is loaded page by page, as far as the user scrolls. If few items change, only they are loaded
+// again; if many change at once, the list is.
 import { useCallback, useEffect, useReducer, useRef } from 'preact/hooks'
 import { api, ProblemError } from '../api'
 import { type Change, live } from '../live'
@@ -30,9 +30,9 @@ interface Listing<T> {
 }
 
 const SETTLE = 400 // milliseconds to wait for further changes, which one request then covers
-const FEW = 8 // changed items that are loaded one by one
-const PAGE = 50 // items of a page
-const MOST = 200 // items of a page when a longer list is loaded again
+const FEW = 8 // maximum number of changed items that are loaded one by one
+const PAGE = 50 // minimum number of items of a page
+const MOST = 200 // maximum number of items of a page, used when a long list is loaded again
 const kept = new Map<string, Listing<unknown>>() // key: URL; shows a list immediately when the user returns to it
 
 function withQuery(address: string, words: string): string {

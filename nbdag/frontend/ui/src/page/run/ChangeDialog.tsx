@@ -6,12 +6,13 @@ import { Sign, stateStyle } from '../../components/Sign'
 import type { DisplayState } from '../../messages'
 import { api } from '../api'
 import { Dialog } from '../Dialog'
+import { ErrorLine } from '../pipelines/TriggerDialog'
 import { notify } from '../toasts'
 import { runAddress } from '../transport'
 import { instanceOf } from './links'
 import type { ShownRun } from './runStore'
 
-/** What the dialog proposes when it opens. No tasks: all tasks of the run. */
+/** The dialog's initial values. Without tasks, it applies to all tasks of the run. */
 export type Intent =
   | { kind: 'clear'; tasks: readonly string[]; onlyFailed?: boolean; downstream?: boolean }
   | { kind: 'mark'; tasks: readonly string[]; state?: Mark }
@@ -23,7 +24,7 @@ const MARK_MEANING: Record<Mark, string> = {
   skipped: 'Tasks that need it are skipped, according to their trigger rules.',
   failed: 'Tasks that need it do not run, according to their trigger rules.',
 }
-const SHOWN = 200 // tasks listed by name
+const SHOWN = 200 // maximum number of tasks that are listed by name
 
 interface Props {
   shown: ShownRun
@@ -121,9 +122,7 @@ export function ChangeDialog({ shown, intent, onClose }: Props) {
         )}
         <section class="run-preview" aria-label="What this affects" aria-busy={!known}>
           {known?.error ? (
-            <p class="nbdag-reason nbdag-is-failed" role="alert">
-              {known.error.message}
-            </p>
+            <ErrorLine error={known.error} />
           ) : affected ? (
             <Preview affected={affected} shown={shown} to={kind === 'clear' ? 'none' : mark} />
           ) : (
@@ -132,11 +131,7 @@ export function ChangeDialog({ shown, intent, onClose }: Props) {
             </p>
           )}
         </section>
-        {error ? (
-          <p class="nbdag-reason nbdag-is-failed" role="alert">
-            {error.message}
-          </p>
-        ) : null}
+        {error ? <ErrorLine error={error} /> : null}
         <footer class="pg-dialog-foot">
           <button type="button" onClick={onClose}>
             Leave as it is
@@ -166,7 +161,7 @@ function Preview({ affected, shown, to }: { affected: Affected; shown: ShownRun;
   const running = new Set(restarting)
   return (
     <>
-      <h3>{plural(tasks.length, 'task')} affected</h3>
+      <h3>{plural(tasks.length + again.length, 'task')} affected</h3>
       {restarting.length ? (
         <p class="nbdag-reason nbdag-is-failed">
           {plural(restarting.length, 'running task')} will be terminated: {restarting.slice(0, 5).join(', ')}

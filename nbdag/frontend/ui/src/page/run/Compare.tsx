@@ -26,9 +26,9 @@ import { useResource } from '../useResource'
 import { List } from './List'
 import { runPlace, taskPlace } from './links'
 
-const CHOICE = 100 // runs that are offered
-const MIN_CHANGE = 0.2 // share of the longer duration from which a difference of durations counts
-const MIN_SECONDS = 1 // difference in seconds from which it counts
+const CHOICE = 100 // maximum number of runs that are offered for the comparison
+const MIN_CHANGE = 0.2 // minimum difference of two durations to highlight, as a share of the longer one
+const MIN_SECONDS = 1 // minimum difference of two durations to highlight, in seconds
 
 export function Compare({ details, other }: { details: RunDetails; other: string | undefined }) {
   const { dag, id, created } = details.run
@@ -128,7 +128,7 @@ function Overview({ dag, comparison: { run, other } }: { dag: string; comparison
   return (
     <div class="run-sides">
       {side(other, 'Other run')}
-      <span aria-hidden="true">→</span>
+      <span class="run-arrow" aria-hidden="true" />
       {side(run, 'This run')}
       <Change before={lengthOf(other)} after={lengthOf(run)} />
     </div>
@@ -144,15 +144,16 @@ function took(summary: RunSummary): string {
   return length === undefined ? '' : seconds(length)
 }
 
-/** How much longer or shorter something took, in words and colour. */
+/** Show the difference of two durations in words, and in colour if it is large. */
 function Change({ before, after }: { before: number | undefined; after: number | undefined }) {
   if (before === undefined || after === undefined) return null
   const difference = after - before
-  if (!matters(before, after)) return <span class="nbdag-muted">as long</span>
+  if (seconds(before) === seconds(after)) return <span class="nbdag-muted">as long</span>
   const share =
     before > 0.05 ? ` (${difference > 0 ? '+' : '−'}${Math.round((Math.abs(difference) / before) * 100)} %)` : ''
+  const kind = matters(before, after) ? (difference > 0 ? 'run-slower' : 'run-faster') : 'nbdag-muted'
   return (
-    <span class={difference > 0 ? 'run-slower' : 'run-faster'}>
+    <span class={kind}>
       {seconds(Math.abs(difference))} {difference > 0 ? 'slower' : 'faster'}
       {share}
     </span>
@@ -254,9 +255,7 @@ function Tasks({ dag, comparison }: { dag: string; comparison: RunComparison }) 
                 </td>
                 <td class="run-why">
                   {other.length ? (
-                    <span class="run-changed">
-                      {other.map(({ name }) => name).join(', ')} differ{other.length === 1 ? 's' : ''}
-                    </span>
+                    <span class="run-changed">changed: {other.map(({ name }) => name).join(', ')}</span>
                   ) : (
                     <span class="nbdag-muted">{each.values.length ? 'same' : 'none'}</span>
                   )}

@@ -17,7 +17,7 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
             setCopied(true)
             setTimeout(() => setCopied(false), SHOWN)
           },
-          () => {}, // the browser does not allow it
+          () => {}, // the browser does not allow copying
         )
       }}
     >

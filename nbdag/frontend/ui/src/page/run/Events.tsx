@@ -1,7 +1,7 @@
-// What has happened in a run, in order.
+// The events of a run, in order.
 import { useMemo, useState } from 'preact/hooks'
 import type { RunDetails, RunEvent, RunEventList } from '../../api'
-import { seconds } from '../../components/format'
+import { localText, SECONDS, seconds } from '../../components/format'
 import { Sign, stateStyle } from '../../components/Sign'
 import { type DisplayState, STATE_STYLES } from '../../messages'
 import { Link } from '../router'
@@ -14,7 +14,7 @@ import { instanceName, taskPlace } from './links'
 
 const COLUMNS = [
   { name: 'Time', class: 'run-when' },
-  { name: 'After', class: 'pg-number' },
+  { name: 'After', class: 'pg-number run-after' },
   { name: 'What', class: 'run-what' },
   { name: 'State' },
   { name: 'Why', class: 'run-why' },
@@ -69,16 +69,10 @@ function EventList({ details, items }: { details: RunDetails; items: readonly Ru
             <>
               <td class="run-when">
                 <time dateTime={new Date(at * 1000).toISOString()} title={bothZones(at)}>
-                  {new Date(at * 1000).toLocaleTimeString([], {
-                    hour: '2-digit',
-                    minute: '2-digit',
-                    second: '2-digit',
-                    fractionalSecondDigits: 1,
-                    hour12: false,
-                  })}
+                  {localText(new Date(at * 1000), { ...SECONDS, fractionalSecondDigits: 1 })}
                 </time>
               </td>
-              <td class="pg-number nbdag-muted">{at < begin ? '' : `+${seconds(at - begin)}`}</td>
+              <td class="pg-number run-after nbdag-muted">{at < begin ? '' : `+${seconds(at - begin)}`}</td>
               <td class="run-what">
                 {task === '' ? (
                   <b>run</b>

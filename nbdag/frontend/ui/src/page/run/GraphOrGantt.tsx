@@ -2,14 +2,15 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { RunDetails } from '../../api'
 import type { GraphHandle } from '../../components/graph/Graph'
+import { usePicture } from '../../components/graph/usePicture'
 import { useTopics } from '../../components/state/hooks'
 import { runTopic } from '../../components/state/store'
 import type { Host } from '../../components/state/transport'
-import { usePicture } from '../../components/state/usePicture'
 import { useSelection } from '../../components/state/useSelection'
 import { Workspace } from '../../components/Workspace'
 import type { Action, Picture } from '../../messages'
 import { Link, useQuery } from '../router'
+import { GRAPH_KEYS, useShortcuts } from '../shortcuts'
 import { ErrorState, Loading } from '../states'
 import { pictureAddress } from '../transport'
 import { useResource } from '../useResource'
@@ -38,7 +39,9 @@ export function GraphOrGantt({ details, shown, tab }: Props) {
   const selection = useSelection(drawn)
   const { task, boxOf, selectTask } = selection
 
-  // The address names the selected task, so that it can be sent and reached again.
+  useShortcuts('In the graph', tab === 'graph' ? GRAPH_KEYS : [])
+
+  // The address names the selected task, so that a link to this view shows the same task.
   useEffect(() => {
     if (wanted && wanted !== task) selectTask(wanted)
   }, [wanted, drawn])
@@ -128,7 +131,7 @@ function usePictureOf({ run: { digest } }: RunDetails, { dag, run, store, transp
 
 const NEVER = () => false
 
-/** Return the picture; while there is none, one with the tasks of the run in their order and without boxes. */
+/** Return the picture. While there is none, return one that has no boxes, only the order of the run's tasks. */
 function useListed({ store, run }: ShownRun, picture: Picture): Picture {
   useTopics(store, picture.order.length ? [] : [runTopic(run)])
   const tasks = picture.order.length ? [] : store.tasks(run)

@@ -56,14 +56,14 @@ export function Report({ dag, run, active }: Props) {
         {active ? <span class="nbdag-muted">The report grows while the run goes on.</span> : null}
         <span class="nbdag-spacer" />
         {own?.html ? (
-          <>
+          <span class="run-buttons">
             <a class="pg-button" href={apiAddress(address)} download={`${dag}-${run}.html`}>
               Download HTML
             </a>
             <a class="pg-button" href={apiAddress(runAddress(dag, run, 'notebook'))} download={`${dag}-${run}.ipynb`}>
               Download notebook
             </a>
-          </>
+          </span>
         ) : null}
       </div>
       {own?.error ? (

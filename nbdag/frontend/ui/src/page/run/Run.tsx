@@ -27,7 +27,7 @@ export const TABS: Record<Tab, string> = {
   values: 'Values',
   compare: 'Compare',
 }
-const LARGE = 400 // tasks from which a run opens as a list of bars, because a graph of so many shows no whole
+const LARGE = 400 // a run with more tasks opens with its timeline, because its graph is too large to be seen as a whole
 
 /** Return the details of a run, which are read again whenever the run changes. */
 export function useRunDetails(dag: string, run: string): Resource<RunDetails> {

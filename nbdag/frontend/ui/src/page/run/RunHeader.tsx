@@ -38,7 +38,7 @@ export function RunHeader({ details, shown, reload }: Props) {
   const { store } = shown
   useTopics(store, [RUNS])
   const [intent, setIntent] = useState<Intent>()
-  const { state, started, ended, error } = store.run(id) ?? run // the store hears of a change first
+  const { state, started, ended, error } = store.run(id) ?? run // the store receives changes before `run` does
   const now = useNow(isActive(run))
   const active = isActive({ ...run, state })
   const { word, colour } = stateStyle(state)

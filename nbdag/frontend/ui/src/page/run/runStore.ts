@@ -3,7 +3,7 @@ import { useEffect, useMemo } from 'preact/hooks'
 import { noPicture, Store } from '../../components/state/store'
 import { RestTransport } from '../transport'
 
-const KEPT = 3 // runs that are not shown
+const KEPT = 3 // number of stores that are kept for runs that no view shows
 
 export interface ShownRun {
   dag: string

@@ -1,4 +1,4 @@
-// The pools: how many slots each has, what uses them, and their sizes, which can be changed here.
+// The pools: how many slots each has, and which tasks use them. The number of slots can be changed here.
 import { useState } from 'preact/hooks'
 import type { PoolList, PoolState } from '../../api'
 import { plural } from '../../components/format'

@@ -1,12 +1,13 @@
-// Who executes runs, what waits, the pools, what is overdue, and whether this installation is in order.
+// The scheduler's page: schedulers, waiting tasks, pools, overdue runs, and problems of this installation.
 import { useMemo, useState } from 'preact/hooks'
-import type { OpenQuestion, Process, QuestionList, QueuedTask, SchedulerState } from '../../api'
+import type { Host, OpenQuestion, Process, QuestionList, QueuedTask, SchedulerState } from '../../api'
 import { plural } from '../../components/format'
 import { Sign, stateStyle } from '../../components/Sign'
 import { equalHeights, useVisible } from '../../components/virtual'
 import { path } from '../location'
 import { Link, useQuery } from '../router'
 import { Loaded } from '../states'
+import { type Column, Table } from '../Table'
 import { Duration, Time } from '../Time'
 import { useResource } from '../useResource'
 import { Health } from './Health'
@@ -33,6 +34,7 @@ export default function Scheduler() {
               </div>
               <div>
                 <Processes processes={data.processes} />
+                <Hosts hosts={data.hosts} />
                 <OverdueList state={data} />
                 <Questions />
                 <Pools />
@@ -89,7 +91,7 @@ function Numbers({
   const numbers: [string, number, boolean?][] = [
     ['tasks running', count('running', 'restarting')],
     ['tasks queued', count('queued', 'scheduled')],
-    ['waiting to retry or check', count('up_for_retry', 'up_for_reschedule')],
+    ['tasks waiting', count('up_for_retry', 'up_for_reschedule')],
     ['runs unfinished', Object.values(runs).reduce((sum, each) => sum + each, 0)],
     ['pipelines overdue', overdue.length, overdue.length > 0],
     ['pipelines active', deployed - paused],
@@ -109,56 +111,86 @@ function Numbers({
   )
 }
 
+const PROCESS_COLUMNS: readonly Column<Process>[] = [
+  { name: 'State', cell: ({ alive }) => <Alive is={alive} word={alive ? 'alive' : 'gone'} /> },
+  {
+    name: 'Host',
+    cell: ({ host, pid }) => (
+      <span title={`process ${pid}`}>
+        {host} <span class="nbdag-muted">{pid}</span>
+      </span>
+    ),
+  },
+  { name: 'What', cell: ({ kind }) => (kind === 'scheduler' ? 'scheduler' : 'one run') },
+  { name: 'Since', cell: ({ started }) => <Time at={started} /> },
+  { name: 'Heartbeat', cell: ({ heartbeat }) => <Time at={heartbeat} /> },
+  {
+    name: 'Tasks',
+    isNumber: true,
+    cell: ({ running, jobs }) => `${running}${jobs === null ? '' : ` of ${jobs}`}`,
+  },
+]
+
 function Processes({ processes }: { processes: Process[] }) {
   return (
     <section class="pg-section">
       <h2>Processes</h2>
       {processes.length ? (
-        <div class="pg-scroll">
-          <table class="pg-table pg-auto">
-            <thead>
-              <tr>
-                <th scope="col">State</th>
-                <th scope="col">Host</th>
-                <th scope="col">What</th>
-                <th scope="col">Since</th>
-                <th scope="col">Heartbeat</th>
-                <th scope="col" class="pg-number">
-                  Tasks
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {processes.map((each) => (
-                <tr key={`${each.host} ${each.pid} ${each.started}`} class={each.alive ? '' : 'nbdag-muted'}>
-                  <td>
-                    <span class="pg-state">
-                      <i class={`pg-dot${each.alive ? '' : ' pg-off'}`} aria-hidden="true" />
-                      {each.alive ? 'alive' : 'gone'}
-                    </span>
-                  </td>
-                  <td title={`process ${each.pid}`}>
-                    {each.host} <span class="nbdag-muted">{each.pid}</span>
-                  </td>
-                  <td>{each.kind === 'scheduler' ? 'scheduler' : 'one run'}</td>
-                  <td>
-                    <Time at={each.started} />
-                  </td>
-                  <td>
-                    <Time at={each.heartbeat} />
-                  </td>
-                  <td class="pg-number">
-                    {each.running}
-                    {each.jobs === null ? '' : ` of ${each.jobs}`}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table
+          columns={PROCESS_COLUMNS}
+          rows={processes}
+          keyOf={({ host, pid, started }) => `${host} ${pid} ${started}`}
+          classOf={({ alive }) => (alive ? '' : 'nbdag-muted')}
+        />
       ) : (
         <p class="nbdag-muted">No scheduler and no run is active.</p>
       )}
+    </section>
+  )
+}
+
+function Alive({ is, word }: { is: boolean; word: string }) {
+  return (
+    <span class="pg-state">
+      <i class={`pg-dot${is ? '' : ' pg-off'}`} aria-hidden="true" />
+      {word}
+    </span>
+  )
+}
+
+const HOST_COLUMNS: readonly Column<Host>[] = [
+  {
+    name: 'State',
+    cell: ({ problem }) => (
+      <span title={problem}>
+        <Alive is={!problem} word={problem ? 'silent' : 'alive'} />
+      </span>
+    ),
+  },
+  { name: 'Host', cell: ({ name, address }) => <span title={address}>{name}</span> },
+  { name: 'Executor', cell: ({ executor }) => executor },
+  { name: 'Tasks', isNumber: true, cell: ({ running, slots }) => `${running} of ${slots}` },
+  {
+    name: 'Load',
+    title: 'Load average of the last minute, and the number of cores',
+    isNumber: true,
+    cell: ({ load, cores }) => (cores ? `${load.toFixed(1)} on ${plural(cores, 'core')}` : 'unknown'),
+  },
+]
+
+function Hosts({ hosts }: { hosts: Host[] }) {
+  if (!hosts.length) return null
+  const slots = hosts.reduce((sum, each) => sum + each.slots, 0)
+  const running = hosts.reduce((sum, each) => sum + each.running, 0)
+  return (
+    <section class="pg-section">
+      <div class="pg-section-head">
+        <h2>Hosts</h2>
+        <span class="nbdag-muted">
+          {running} of {plural(slots, 'slot')} busy
+        </span>
+      </div>
+      <Table columns={HOST_COLUMNS} rows={hosts} keyOf={({ name, address }) => `${name} ${address}`} />
     </section>
   )
 }
@@ -285,8 +317,8 @@ function QueueRow({
   const place = path`/dags/${dag}/runs/${run}/tasks/${task}`
   return (
     <tr>
-      <td class="pg-line">
-        <Sign state={state} /> {stateStyle(state).word}
+      <td title={stateStyle(state).word}>
+        <Sign state={state} /> <span class="pg-q-word">{stateStyle(state).word}</span>
       </td>
       <td>
         <Link class="pg-plain" to={map_index < 0 ? place : `${place}?index=${map_index}`}>
@@ -312,7 +344,7 @@ function QueueRow({
         {started !== null ? (
           <Duration from={started} to={null} />
         ) : wake === null ? null : wake >= NEVER ? (
-          'until answered'
+          'for an answer'
         ) : (
           <Time at={wake} />
         )}

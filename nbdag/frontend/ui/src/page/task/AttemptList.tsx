@@ -1,5 +1,5 @@
 // The attempts of a task. A mapped task has an instance for each element, which may be thousands.
-import { useMemo, useState } from 'preact/hooks'
+import { useEffect, useMemo, useState } from 'preact/hooks'
 import { plural, seconds } from '../../components/format'
 import { Sign, stateStyle } from '../../components/Sign'
 import { equalHeights, useVisible } from '../../components/virtual'
@@ -19,7 +19,7 @@ interface Props {
 
 export function AttemptList({ details, shown, chosen }: Props) {
   const { attempts } = details
-  if (!attempts.length) return <p class="task-none nbdag-muted">No attempt yet.</p>
+  if (!attempts.length) return <p class="task-none nbdag-muted">The task has not run.</p>
   const mapped = attempts.some(({ map_index }) => map_index >= 0)
   const tries = attempts.filter(({ map_index }) => map_index === chosen?.map_index)
   return (
@@ -59,7 +59,11 @@ function Instances({ details, shown, chosen }: Props) {
   for (const each of latest) counts.set(each.state, (counts.get(each.state) ?? 0) + 1)
   const rows = state && counts.has(state) ? latest.filter((each) => each.state === state) : latest
   const heights = useMemo(() => equalHeights(rows.length, ROW), [rows.length])
-  const { first, last, top } = useVisible(frame, heights)
+  const { first, last, top, reveal } = useVisible(frame, heights)
+  const at = rows.findIndex((each) => each.map_index === chosen?.map_index)
+  useEffect(() => {
+    if (frame && at >= 0) reveal(at)
+  }, [frame, chosen?.map_index])
   return (
     <section class="task-instances" aria-label="Instances">
       <div class="run-bar">

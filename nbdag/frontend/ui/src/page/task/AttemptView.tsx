@@ -9,6 +9,7 @@ import type { Attempt, AttemptMessage } from '../../messages'
 import { apiAddress, ProblemError, request } from '../api'
 import { instanceName } from '../run/links'
 import type { ShownRun } from '../run/runStore'
+import { type Shortcut, useShortcuts } from '../shortcuts'
 import { Loaded } from '../states'
 import { Time } from '../Time'
 import { runAddress } from '../transport'
@@ -19,6 +20,12 @@ interface Props {
   task: string
   shown: ShownRun
 }
+
+const LOG_KEYS: readonly Shortcut[] = [
+  { keys: 'Ctrl F', label: 'Search the log' },
+  { keys: 'Enter', label: 'Next match' },
+  { keys: 'Shift Enter', label: 'Previous match' },
+]
 
 export function AttemptView({ attempt, task, shown: { dag, run } }: Props) {
   const { map_index, try_number, state, started, ended, error, host, notes } = attempt
@@ -32,14 +39,16 @@ export function AttemptView({ attempt, task, shown: { dag, run } }: Props) {
   )
   const source = useMemo(() => logSource(`${address}/log`), [address])
   const outputs = answer.data?.outputs
-  // Text is better read in the log; a picture or a table is the result that was asked for.
+  // Text is easier to read in the log, so only pictures and tables count as rich.
   const isRich = outputs?.some(({ mime }) => !mime.startsWith('text/') || mime === 'text/html')
   const [chosen, setView] = useState<'output' | 'log'>()
   const view = chosen ?? (isRich && state === 'success' ? 'output' : 'log')
   const name = `${instanceName(task, map_index)}, try ${try_number}`
+  useShortcuts('In the log', view === 'log' ? LOG_KEYS : [])
   return (
     <section class="task-attempt" aria-label={name}>
       <p class="run-facts">
+        {map_index < 0 ? null : <b>{instanceName(task, map_index)}</b>}
         <span>
           <Sign state={state} /> {stateStyle(state).word}
         </span>

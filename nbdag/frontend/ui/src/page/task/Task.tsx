@@ -46,10 +46,11 @@ function TaskView({ details, shown }: { details: TaskDetails; shown: ShownRun })
   const mapped = attempts.some(({ map_index }) => map_index >= 0)
   const name = mapped && index !== '' ? instanceName(task, Number(index)) : task
 
+  const [down, up] = [details.downstream[0]?.task, details.upstream[0]?.task]
   useShortcuts('Task', [
     { keys: 'u', label: 'Up to the run', run: () => navigate(runPlace(dag, run, 'graph', { task })) },
-    { keys: 'j', label: 'Next task downstream', run: () => go(details.downstream[0]?.task) },
-    { keys: 'k', label: 'Next task upstream', run: () => go(details.upstream[0]?.task) },
+    { keys: 'j', label: 'Next task downstream', run: () => go(down), when: () => !!down },
+    { keys: 'k', label: 'Next task upstream', run: () => go(up), when: () => !!up },
   ])
   function go(to: string | undefined): void {
     if (to) navigate(taskPlace(dag, run, to))
@@ -86,16 +87,18 @@ function TaskView({ details, shown }: { details: TaskDetails; shown: ShownRun })
           </span>
           <Took status={status} />
           <span class="nbdag-spacer" />
-          <button
-            type="button"
-            class={status.state === 'failed' ? 'nbdag-primary' : ''}
-            onClick={() => setIntent({ kind: 'clear', tasks: [name] })}
-          >
-            Run again…
-          </button>
-          <button type="button" onClick={() => setIntent({ kind: 'mark', tasks: [name] })}>
-            Set state…
-          </button>
+          <span class="run-buttons">
+            <button
+              type="button"
+              class={status.state === 'failed' ? 'nbdag-primary' : ''}
+              onClick={() => setIntent({ kind: 'clear', tasks: [name] })}
+            >
+              Run again…
+            </button>
+            <button type="button" onClick={() => setIntent({ kind: 'mark', tasks: [name] })}>
+              Set state…
+            </button>
+          </span>
         </div>
         {details.doc ? <p class="nbdag-doc nbdag-muted">{details.doc}</p> : null}
         <Questions dag={dag} run={run} task={task} reload={ofRun.reload} />
@@ -146,7 +149,7 @@ function Took({ status }: { status: { state: string; started?: number; duration?
   return took === undefined ? null : <span class="nbdag-muted">{seconds(took)}</span>
 }
 
-/** Return the attempt of the address; else the latest that failed; else the latest. */
+/** Return the attempt that the address names, else the latest failed attempt, else the latest attempt. */
 function chosen(attempts: readonly Attempt[], index: string, number: string): Attempt | undefined {
   const mine = index === '' ? attempts : attempts.filter((each) => each.map_index === Number(index))
   const exact = number === '' ? undefined : mine.find((each) => each.try_number === Number(number))

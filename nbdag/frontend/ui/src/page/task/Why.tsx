@@ -36,7 +36,7 @@ export function Why({ dag, run, name, state }: Props) {
   )
 }
 
-const SHOWN = 3 // names of instances
+const SHOWN = 3 // maximum number of instances that are named
 
 /** Return the reasons, each once, with the instances that they hold for. */
 function grouped(items: WhyList['items']): { names: string; reasons: readonly string[] }[] {

@@ -1,6 +1,5 @@
 // The state of a form for parameters: entries, errors, and the values that differ from the defaults.
 import { useCallback, useMemo, useState } from 'preact/hooks'
-import { ProblemError } from '../api'
 import { type Entry, FieldError, fieldsOf, firstEntry, isChanged, readEntry, type Schema } from './fields'
 
 export function useParameters(schema: Schema | undefined) {
@@ -24,7 +23,7 @@ export function useParameters(schema: Schema | undefined) {
     setErrors(without(name))
   }, [])
 
-  /** Return the values that differ from their defaults, or undefined if some are wrong, which the form then shows. */
+  /** Return the values that differ from their defaults. If a value is wrong, show the error and return undefined. */
   function values(): Record<string, unknown> | undefined {
     const found: Record<string, unknown> = {}
     const wrong: Record<string, string> = {}
@@ -42,9 +41,9 @@ export function useParameters(schema: Schema | undefined) {
     return Object.keys(wrong).length ? undefined : found
   }
 
-  /** Show an error of the server beside the field that it names. Return whether it names one. */
+  /** Show an error of the server beside the field that the error names. Return whether it names a field. */
   function place(error: unknown): boolean {
-    if (!(error instanceof ProblemError)) return false
+    if (!(error instanceof Error)) return false
     const [, name = '', rest = ''] = /^parameter (\w+) (.*)$/s.exec(error.message) ?? []
     if (!(name in entries)) return false
     setErrors({ [name]: rest.replace(/^is .*?, but /s, '') })

@@ -12,7 +12,7 @@ interface Props {
 
 export function ParameterFields({ fields, entries, errors, onEntry, onReset }: Props) {
   return (
-    <div class="pg-fields">
+    <div class="nbdag-params">
       {fields.map((field) => {
         const entry = entries[field.name]
         if (!entry) return null
@@ -45,8 +45,8 @@ function ParameterField({ field, entry, error, onEntry, onReset }: FieldProps) {
   const changed = isChanged(field, entry)
   const about = [rules, error].filter(Boolean).length > 0 || doc
   return (
-    <div class={`pg-field${error ? ' pg-invalid' : ''}${changed ? ' pg-changed' : ''}`}>
-      <div class="pg-field-name">
+    <div class={`nbdag-param${error ? ' nbdag-invalid' : ''}${changed ? ' nbdag-changed' : ''}`}>
+      <div class="nbdag-param-name">
         <label for={id}>{name}</label>
         <span class="nbdag-muted">{type}</span>
         {changed ? (
@@ -55,14 +55,14 @@ function ParameterField({ field, entry, error, onEntry, onReset }: FieldProps) {
           </button>
         ) : null}
       </div>
-      <div class="pg-field-input">
+      <div class="nbdag-param-input">
         {entry.isNull ? null : kind === 'several' ? (
           <Several id={id} field={field} entry={entry} onEntry={onEntry} />
         ) : (
           <Input id={id} field={field} entry={entry} invalid={Boolean(error)} about={`${id}-about`} onEntry={onEntry} />
         )}
         {nullable ? (
-          <label class="pg-check">
+          <label class="nbdag-check">
             <input
               type="checkbox"
               id={entry.isNull ? id : undefined}
@@ -74,8 +74,8 @@ function ParameterField({ field, entry, error, onEntry, onReset }: FieldProps) {
         ) : null}
       </div>
       {about ? (
-        <p id={`${id}-about`} class="pg-field-about">
-          {error ? <strong class="pg-field-error">{error}</strong> : null}
+        <p id={`${id}-about`} class="nbdag-param-about">
+          {error ? <strong class="nbdag-param-error">{error}</strong> : null}
           {doc ? <span>{doc}</span> : null}
           {rules ? <span class="nbdag-muted">{rules}</span> : null}
         </p>
@@ -100,7 +100,7 @@ function Input({ id, field, entry, invalid, about, onEntry }: InputProps) {
   switch (kind) {
     case 'flag':
       return (
-        <label class="pg-check">
+        <label class="nbdag-check">
           <input
             {...common}
             type="checkbox"
@@ -127,7 +127,7 @@ function Input({ id, field, entry, invalid, about, onEntry }: InputProps) {
       return (
         <textarea
           {...common}
-          class={kind === 'json' ? 'pg-code' : ''}
+          class={kind === 'json' ? 'nbdag-code' : ''}
           rows={Math.min(8, Math.max(kind === 'json' ? 1 : 3, entry.text.split('\n').length))}
           placeholder={kind === 'list' ? 'one value on each line' : kind === 'json' ? 'JSON' : ''}
           spellcheck={false}
@@ -162,7 +162,7 @@ function Input({ id, field, entry, invalid, about, onEntry }: InputProps) {
   }
 }
 
-// Numbers are entered as text, because a number input hides what is typed if the browser cannot read it.
+// Numbers are entered as text: a number input does not give its text to the page if the text is not a number.
 const INPUT_TYPES: Partial<Record<Field['kind'], 'date' | 'datetime-local' | 'time' | 'password'>> = {
   date: 'date',
   'date-time': 'datetime-local',
@@ -174,9 +174,9 @@ function Several({ id, field, entry, onEntry }: Pick<InputProps, 'id' | 'field' 
   const chosen = new Set<string>((JSON.parse(entry.text || '[]') as unknown[]).map((each) => JSON.stringify(each)))
   const options = (field.schema.items?.enum ?? []).map((each) => JSON.stringify(each))
   return (
-    <div class="pg-several" id={id} role="group" aria-label={field.name}>
+    <div class="nbdag-several" id={id} role="group" aria-label={field.name}>
       {options.map((each) => (
-        <label key={each} class="pg-check">
+        <label key={each} class="nbdag-check">
           <input
             type="checkbox"
             checked={chosen.has(each)}

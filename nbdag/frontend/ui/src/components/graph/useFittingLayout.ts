@@ -1,15 +1,15 @@
-// The layout that fits the space of a view. If the given layout would be drawn smaller there, ask for the one with the
-// largest text, and if a graph of many tasks would be, for one with its chains as single boxes.
+// The layout that fits the space of a view. If the given layout does not fit at full size, ask for the layout that
+// fits best. If the names of a graph with many boxes would then be too small, ask for each chain as one box.
 import type { RefObject } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import type { Picture } from '../../messages'
-import { fitCamera, LEGIBLE, MANY, type Size } from '../graph/geometry'
+import { fitCamera, LEGIBLE, MANY, type Size } from './geometry'
 import type { Arrangement } from './usePicture'
 
 const DELAY = 250 // milliseconds without a change of the size before a layout is requested
-const CHANGE = 0.15 // relative change of the width that is worth another layout
+const CHANGE = 0.15 // relative change of the width above which another layout is requested
 
-/** Return whether a view of this size needs another layout than one that was requested for the size `before`. */
+/** Return whether to request a layout for this size. `before`: the size of the previous request, if any. */
 export function needsLayout(picture: Size, view: Size, before: Size | undefined): boolean {
   if (before) return Math.abs(view.width - before.width) > CHANGE * before.width
   return fitCamera(picture, view).scale < 1
@@ -21,7 +21,7 @@ export function foldsChains({ nodes, chains, width, height }: Picture, view: Siz
 }
 
 /** Arrange the picture for the space of an element. `height` returns the greatest height that the graph can have. */
-export function useSpace(
+export function useFittingLayout(
   element: RefObject<HTMLElement | null>,
   height: () => number,
   picture: Picture,

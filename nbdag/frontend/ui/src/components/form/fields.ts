@@ -45,17 +45,17 @@ export type FieldKind =
 
 export interface Field {
   name: string
-  schema: Schema // without null
+  schema: Schema // the schema of the value if it is not null
   kind: FieldKind
   nullable: boolean
   initial: string // the default as text
   initialNull: boolean // whether the default is null
   doc: string
   rules: string // the rules in words, such as "more than 0, at most 1"
-  type: string // the annotation
+  type: string // the type annotation in the notebook
 }
 
-/** What a person has entered in one field. */
+/** The input of a person in one field. */
 export interface Entry {
   text: string
   isNull: boolean
@@ -180,7 +180,7 @@ export function isChanged(field: Field, entry: Entry): boolean {
   return entry.text !== field.initial
 }
 
-/** Return the value of a field as JSON. Throw a `FieldError` with what is wrong. */
+/** Return the value of a field as JSON. Throw a `FieldError` that says what is wrong. */
 export function readEntry({ schema, kind, nullable }: Field, { text, isNull }: Entry): unknown {
   if (isNull && nullable) return null
   switch (kind) {
@@ -251,6 +251,6 @@ function matches(pattern: string, text: string): boolean {
   try {
     return new RegExp(pattern, 'u').test(text)
   } catch {
-    return true // a pattern of Python that JavaScript cannot read; the server checks it
+    return true // JavaScript cannot read this Python pattern; the server checks the value
   }
 }

@@ -1,8 +1,8 @@
 """The difference between two notebooks, cell by cell and line by line.
 
-Two cells are the same cell if they have the same id. Cells without a partner, or without ids, are paired by equal
-text, then, between paired neighbours, by similar text. A paired cell that changed its place relative to most others has
-moved. Only sources count: outputs and metadata of cells change with each save.
+Cells with the same id are paired. The other cells are paired if their text is equal. The remaining cells between two
+paired cells are paired if their text is similar. A paired cell has moved if its order differs from that of most pairs.
+Only sources are compared, because outputs and metadata change with each save.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Any
 
-from ..core.model.dag import Dag
-from ..runs import PinnedNotebook, read_once
+from ...core.model.dag import Dag
+from ...runs import PinnedNotebook
 from .messages import CellDifference, LineDifference, NotebookDifference, TaskDifference
 
 _SIMILAR = 0.5  # smallest share of equal words in two versions of one cell
 _KEPT = 16  # number of differences that are kept
-_MOST_PAIRS = 40_000  # maximum number of pairs of cells that are compared in one gap
+_MOST_PAIRS = 40_000  # between two paired cells, more possible pairs than this are not compared
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -48,13 +48,14 @@ def difference(before: bytes, after: bytes, before_dag: Dag, after_dag: Dag) -> 
 
 
 def pinned_difference(before: PinnedNotebook, after: PinnedNotebook) -> NotebookDifference:
-    """Return the difference between two pinned notebooks, which never change, so that it is computed once."""
-    return _pinned_difference(before.text, before.path.name, after.text, after.path.name)
+    """Return the difference between two pinned notebooks. It is computed once, because pinned notebooks never
+    change."""
+    return _pinned_difference(replace(before, run=""), replace(after, run=""))
 
 
 @lru_cache(maxsize=_KEPT)
-def _pinned_difference(before: bytes, before_name: str, after: bytes, after_name: str) -> NotebookDifference:
-    return difference(before, after, read_once(before, before_name), read_once(after, after_name))
+def _pinned_difference(before: PinnedNotebook, after: PinnedNotebook) -> NotebookDifference:
+    return difference(before.text, after.text, before.dag, after.dag)
 
 
 def cells_of(text: bytes) -> list[NotebookCell]:
@@ -75,7 +76,7 @@ def cells_of(text: bytes) -> list[NotebookCell]:
 
 
 def paired(old: Sequence[NotebookCell], new: Sequence[NotebookCell]) -> dict[int, int]:
-    """Return which cell of the new notebook (value) is a cell of the old notebook (key)."""
+    """Return the paired cells. Key: index in the old notebook; value: index in the new notebook."""
     pairs: dict[int, int] = {}
     for key in (lambda cell: cell.id, lambda cell: (cell.type, cell.source)):
         rest_old = [n for n in range(len(old)) if n not in pairs]
@@ -113,7 +114,7 @@ def lines_of(old: str, new: str) -> list[LineDifference]:
 
 
 def _cells(old: Sequence[NotebookCell], new: Sequence[NotebookCell], pairs: dict[int, int]) -> list[CellDifference]:
-    """Return all cells in the order of the new notebook; a removed cell follows the cell that it followed."""
+    """Return all cells in the order of the new notebook; a removed cell keeps its place among the unmoved cells."""
     kept = _in_order(pairs)
     back = {there: here for here, there in pairs.items()}
     found: list[CellDifference] = []
@@ -180,7 +181,7 @@ def _body(code: str) -> list[str]:
 
 
 def _equal(old: Iterable[tuple[int, Any]], new: Iterable[tuple[int, Any]]) -> dict[int, int]:
-    """Return the pairs with equal keys, except keys that are empty or occur several times in a notebook."""
+    """Pair the cells with equal keys. Keys that are empty or occur twice in a notebook are ignored."""
     old, new = list(old), list(new)
     count_old, count_new = Counter(key for _, key in old), Counter(key for _, key in new)
     place = {key: n for n, key in new if count_new[key] == 1}
@@ -188,9 +189,9 @@ def _equal(old: Iterable[tuple[int, Any]], new: Iterable[tuple[int, Any]]) -> di
 
 
 def _in_order(pairs: dict[int, int]) -> dict[int, int]:
-    """Return the largest part of the pairs whose order is the same in both notebooks."""
-    ends: list[int] = []  # ends[k]: the smallest end of an increasing sequence of length k + 1
-    at: list[int] = []  # the old cell at that end
+    """Return as many of the pairs as possible that have the same order in both notebooks."""
+    ends: list[int] = []  # ends[k]: the smallest last value of an increasing sequence of length k + 1
+    at: list[int] = []  # at[k]: the old cell that is paired with ends[k]
     previous: dict[int, int | None] = {}
     for here in sorted(pairs):
         there = pairs[here]

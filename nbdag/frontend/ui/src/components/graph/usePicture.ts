@@ -1,14 +1,14 @@
 // The picture that a view shows: the picture of all views, or one with the layout that this view has requested.
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import type { Direction, Picture } from '../../messages'
-import { useTopics } from './hooks'
-import { PICTURE, type Store } from './store'
+import { useTopics } from '../state/hooks'
+import { PICTURE, type Store } from '../state/store'
 
 export interface Arrangement {
   direction?: Direction
   collapsed?: boolean
   folded?: string[]
-  width?: number // the space of the view in pixels; without a direction, the text is as large as possible in it
+  width?: number // size of the view in pixels; it decides the direction if none is given
   height?: number
 }
 

@@ -1,8 +1,8 @@
 """Metrics of pipelines on the endpoint that Jupyter Server has for Prometheus, `{base_url}metrics`.
 
 Jupyter collects metrics in its loop, so no query may run there. A thread reads the numbers every few seconds while
-somebody asks for them; an answer has those that it read last. The first response contains no such metrics, because it
-does not wait for the query.
+requests arrive. A response contains the numbers that the thread read last. The first response contains no such metrics,
+because it does not wait for the query.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..home import Home
 from ..runs import Metrics, metrics
 
 INTERVAL = 5.0  # seconds between two readings
-_REST = 600.0  # seconds without a question, after which nothing is read
+_REST = 600.0  # seconds without a request after which the thread stops reading
 
 
 class Collector:
@@ -32,13 +32,13 @@ class Collector:
         self._home = home
         self._interval = interval
         self._numbers: Metrics | None = None
-        self._asked = 0.0  # monotonic time of the last question
+        self._asked = 0.0  # monotonic time of the last request
         self._wanted = threading.Event()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
     def describe(self) -> list[Metric]:
-        """Return no names, so that a registration collects nothing."""
+        """Return no names, so that the registration of the collector does not call `collect`."""
         return []
 
     def collect(self) -> Iterator[Metric]:

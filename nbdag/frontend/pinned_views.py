@@ -1,0 +1,107 @@
+"""The graphs and the cells of pinned notebooks. These never change, so each process computes a view only once.
+
+The analysis and the layout of a notebook of 2,000 tasks take more than a second; reading a stored view takes a
+hundredth of that. So `prepare`, which a deployment calls, stores the views of a large notebook in the home. A view that
+is missing or unreadable is computed, but not stored. `nbdag gc` deletes the views of notebooks that no run needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from functools import lru_cache
+
+from ..errors import NbdagError
+from ..home import Home
+from ..runs import MANY_TASKS, PinnedNotebook, pinned_notebook, read_view, store_view
+from .graph import picture
+from .messages import Picture
+from .notebooks.cells import notebook_cells
+from .notebooks.messages import NotebookMessage
+
+_KEPT = 64  # number of views that are kept in memory; a view of 2,000 tasks takes some megabytes
+# Widths and heights in pixels. The space of a window is rounded down to these, so that few pictures are computed.
+_WIDTHS = (320, 420, 560, 720, 900, 1100, 1350, 1700, 2200)
+_HEIGHTS = (240, 320, 420, 560, 720, 900, 1200)
+# The graph is stored for the space that the page has in common windows.
+_PAGES = ((1100.0, 560.0), (1350.0, 560.0), (1350.0, 720.0), (1700.0, 900.0))
+
+
+def pinned_picture(
+    found: PinnedNotebook,
+    *,
+    home: Home,
+    direction: str,
+    collapsed: bool,
+    folded: tuple[str, ...],
+    space: tuple[float, float] | None,
+) -> Picture:
+    """Return the graph of a pinned notebook with its layout; for the arguments, see `picture`."""
+    if space is not None:
+        space = _rounded(space[0], _WIDTHS), _rounded(space[1], _HEIGHTS)
+    return _picture(home, replace(found, run=""), direction, collapsed, folded, space)
+
+
+def pinned_cells(found: PinnedNotebook, *, home: Home) -> NotebookMessage:
+    """Return the cells of a pinned notebook with their roles."""
+    return _cells(home, replace(found, run=""))
+
+
+def prepare(dag: str, *, home: Home) -> None:
+    """Store the views of a deployed notebook with many tasks, so that the first visitor does not wait."""
+    # An error, such as a failure of Graphviz or a full disk, does not fail the deployment.
+    with contextlib.suppress(NbdagError, OSError):
+        found = replace(pinned_notebook(dag, home=home), run="")
+        if len(found.dag.tasks) < MANY_TASKS:
+            return
+        store_view(home, found.digest, _cells_name(found), _cells(home, found), NotebookMessage)
+        first = _stored_picture(home, found, False, None)
+        # The page then asks for the picture that fits its window, with each chain as one box.
+        fold = bool(first["chains"])
+        for space in _PAGES:
+            _stored_picture(home, found, fold, space)
+
+
+def _stored_picture(home: Home, found: PinnedNotebook, fold: bool, space: tuple[float, float] | None) -> Picture:
+    made = _picture(home, found, "auto", fold, (), space)
+    store_view(home, found.digest, _graph_name(found, "auto", fold, (), space), made, Picture)
+    return made
+
+
+@lru_cache(maxsize=_KEPT)
+def _picture(
+    home: Home,
+    found: PinnedNotebook,
+    direction: str,
+    collapsed: bool,
+    folded: tuple[str, ...],
+    space: tuple[float, float] | None,
+) -> Picture:
+    stored = read_view(home, found.digest, _graph_name(found, direction, collapsed, folded, space), Picture)
+    if stored is not None:
+        return stored
+    return picture(found.dag, direction=direction, collapsed=collapsed, folded=folded, notebook=found.path, space=space)
+
+
+@lru_cache(maxsize=_KEPT)
+def _cells(home: Home, found: PinnedNotebook) -> NotebookMessage:
+    stored = read_view(home, found.digest, _cells_name(found), NotebookMessage)
+    return notebook_cells(found) if stored is None else stored
+
+
+def _cells_name(found: PinnedNotebook) -> str:
+    return f"{found.path}\ncells"
+
+
+def _graph_name(
+    found: PinnedNotebook,
+    direction: str,
+    collapsed: bool,
+    folded: tuple[str, ...],
+    space: tuple[float, float] | None,
+) -> str:
+    return f"{found.path}\ngraph {direction} {collapsed} {folded} {space}"
+
+
+def _rounded(size: float, steps: tuple[int, ...]) -> float:
+    return float(max((step for step in steps if step <= size), default=max(size, 1.0)))
