@@ -16,10 +16,14 @@ main = Commands(
     help="Turn a Jupyter notebook into a pipeline: tag cells as tasks, see the graph, run it headlessly in parallel.",
     sections={
         "Notebooks": {
-            "check": ("notebook", "Check notebooks for errors and warnings."),
-            "suggest": ("suggest", "Propose tasks for a notebook without tags."),
+            "check": ("check", "Check notebooks for errors and warnings."),
+            "explain": ("check", "Explain a code of `nbdag check` or of a warning of a run."),
+            "suggest": ("migrate", "Propose tasks for a notebook without tags."),
+            "import": ("migrate", "Turn a pipeline of another tool into a notebook with tasks."),
             "show": ("notebook", "List a notebook's tasks in run order, or draw its graph."),
+            "rehearse": ("rehearse", "Run a notebook twice, and report how a scheduled run would differ."),
             "run": ("run", "Run a notebook headlessly, task by task, in parallel."),
+            "ci": ("check", "Print a CI workflow that checks and tests notebooks."),
         },
         "Deployment and schedules": {
             "deploy": ("deploy", "Deploy the current version of a notebook and start its schedule."),
@@ -38,6 +42,8 @@ main = Commands(
         "Runs": {
             "runs": ("history", "List the latest runs."),
             "status": ("history", "Show the state of a run and of its tasks."),
+            "compare": ("compare", "Show what differs between two runs of a DAG."),
+            "metrics": ("compare", "Show the metrics of the latest runs of a DAG."),
             "logs": ("history", "Print the output and the traceback of a task."),
             "report": ("report", "Write the report of a run as one self-contained HTML file."),
             "why": ("operate", "Explain a task's state: its unmet conditions, or its outcome."),

@@ -33,6 +33,9 @@ _MACHINE_ERRORS = frozenset(
 
 _PATH_ERRORS = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ENODEV})
 
+# As in papermill, YAML without any parameter is allowed. An approval needs no reason.
+_MAY_BE_EMPTY = frozenset({"parameters_yaml", "parameters_base64", "why"})
+
 Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 
 
@@ -71,7 +74,7 @@ class Commands(click.Group):
         if module is None:
             return None
         found = import_module(f".{module}", __package__)
-        # `list` and `next` are Python builtins, so the functions of these commands are `list_` and `next_`.
+        # `list`, `next` and `import` are words of Python, so the functions of these commands end with `_`.
         command = getattr(found, f"{cmd_name}_", None) or getattr(found, cmd_name)
         assert isinstance(command, click.Command)
         return command
@@ -84,12 +87,15 @@ class Commands(click.Group):
             near = difflib.get_close_matches(name, self.modules, n=1)
             if near:
                 hint = f"did you mean '{near[0]}'?"
-            elif name.endswith(".ipynb"):
+            elif name.lower().endswith((".ipynb", ".py", ".md")):
                 hint = f"did you mean 'run {name}'?"
             else:
                 hint = f"expected one of {', '.join(self.modules)}"
             raise click.UsageError(f"unknown command {name!r}; {hint}", ctx)
-        return super().resolve_command(ctx, args)
+        found = super().resolve_command(ctx, args)
+        if found[1] is not None and not ctx.resilient_parsing:
+            _reject_empty_values(found[1], found[2], ctx)
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, lines in self.sections.items():
@@ -165,6 +171,11 @@ def _open_standard_streams() -> _ClosedOutput | None:
         closed = raw if number == 1 else closed
         buffer = io.BufferedWriter(raw) if number else io.BufferedReader(raw)
         setattr(sys, name, io.TextIOWrapper(buffer, encoding="utf-8"))
+    plain = sys.__stdout__
+    if plain is not None and sys.stdout is plain and isinstance(plain.buffer, io.FileIO):  # PYTHONUNBUFFERED is set
+        # `_report_error` attributes an `OSError` to standard output if the text in the buffer cannot be written.
+        writer = io.BufferedWriter(plain.buffer)
+        sys.stdout = io.TextIOWrapper(writer, plain.encoding, plain.errors, line_buffering=True)
     return closed
 
 
@@ -179,6 +190,27 @@ def _reject_invalid_text(words: Sequence[str]) -> None:
             raise click.UsageError(f"argument {number} ({shown}) contains a byte that is not UTF-8; {hint}") from None
         if "\0" in word:
             raise click.UsageError(f"argument {number} ({shown}) contains a null character; remove it")
+
+
+def _reject_empty_values(command: click.Command, words: Sequence[str], parent: click.Context) -> None:
+    """Reject an empty value of an option or argument, such as `--storage "$PLACE"` with a variable that is not set.
+
+    Otherwise the command would use the default. Types and callbacks that check their values have errors of their own.
+    """
+    options: dict[str, Any] = {**command.context_settings, "allow_interspersed_args": command.allow_interspersed_args}
+    context = click.Context(command, parent=parent, info_name=command.name, **options)
+    given, rest, _ = command.make_parser(context).parse_args(list(words))
+    if isinstance(command, click.Group):
+        if rest and (inner := command.get_command(context, rest[0])) is not None:
+            _reject_empty_values(inner, rest[1:], context)
+        return
+    for parameter in command.params:
+        found = given.get(parameter.name or "")
+        values = found if isinstance(found, list | tuple) else [found]
+        is_text = isinstance(parameter.type, click.types.StringParamType | click.Path) and parameter.callback is None
+        if is_text and parameter.name not in _MAY_BE_EMPTY and any(not str(each).strip() for each in values):
+            may_omit = "" if isinstance(parameter, click.Argument) and parameter.required else ", or omit it"
+            raise click.BadParameter(f"it is empty; write a value{may_omit}", context, parameter)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
@@ -205,7 +237,10 @@ def _report_error(error: Exception, args: Sequence[str]) -> int:
         if equals := _with_equals(args):
             _print_message(f"{equals} (see '{command} --help')")
             return error.exit_code
-        _print_message(f"{_uncapitalized(error.format_message())} (see '{command} --help')")
+        message = _uncapitalized(error.format_message())
+        if _is_output_option(error):
+            message = "no such option '--json'; did you mean '--output json'?"
+        _print_message(f"{message} (see '{command} --help')")
         return error.exit_code
     if isinstance(error, click.ClickException):
         _print_message(_uncapitalized(error.format_message()))
@@ -280,6 +315,12 @@ def _package_error() -> NbdagError | None:
     except Exception:  # broken packages can make this check fail too; then the original error is reported
         return None
     return None
+
+
+def _is_output_option(error: click.UsageError) -> bool:
+    """Return whether --json was passed to a command that has --output instead."""
+    known = error.ctx.command.params if error.ctx and isinstance(error, click.NoSuchOption) else []
+    return "--json" in str(getattr(error, "option_name", "")) and any("--output" in each.opts for each in known)
 
 
 def _with_equals(args: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from ..core.model.text import join_names
 from ..core.schedule.assets import label
 from ..errors import NbdagError
 from ._group import examples
-from .output import output_option, print_data, print_table
+from .output import output_option, print_data, print_table, write_file
 
 
 def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -37,7 +37,7 @@ def assets() -> None:
     A task with --produces ASSET that succeeds creates a new version of the asset. A pipeline whose schedule is "on
     ASSET" then runs. Such a schedule may combine assets with "and" and "or", and may add a time with "or at 06:00". The
     schedule "after churn" runs a pipeline after each successful run of the pipeline churn. The schedule "on
-    file:data/orders.csv" watches a file.
+    file:data/orders.csv" watches a file. A task with --consumes ASSET reads an asset, which starts nothing.
     """
 
 
@@ -53,7 +53,7 @@ def list_(form: str) -> None:
         click.echo("no asset is known; name one in --produces ASSET of a task, or in a schedule 'on ASSET'", err=True)
         return
     print_table(
-        ["asset", "versions", "newest", "produced by", "needed by"],
+        ["asset", "versions", "newest", "produced by", "needed by", "read by"],
         [
             [
                 label(each.name),
@@ -61,6 +61,7 @@ def list_(form: str) -> None:
                 "" if each.latest is None else _moment(each.latest),
                 join_names([f"{dag}.{task}" for dag, task in each.producers]),
                 join_names(each.consumers),
+                join_names([f"{dag}.{task}" for dag, task in each.readers]),
             ]
             for each in found
         ],
@@ -148,7 +149,6 @@ def graph(path: Path | None, form: str) -> None:
         return
     from ..graphs import FormatError
     from ..graphs.lineage import LINEAGE_FORMATS, lineage_picture
-    from ..writing import write_atomically
 
     format = "mmd" if path is None else path.suffix.lstrip(".")
     if format not in LINEAGE_FORMATS:
@@ -157,7 +157,7 @@ def graph(path: Path | None, form: str) -> None:
     if path is None:
         click.echo(text, nl=False)
     else:
-        write_atomically(path, text.encode())
+        write_file(path, text.encode())
         click.echo(path)
 
 

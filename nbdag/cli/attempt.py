@@ -89,6 +89,18 @@ def _mapping(ctx: click.Context, param: click.Parameter, text: str | None) -> di
     show_default="NBDAG_STORAGE, else the folder of the runs",
     help="Place of values, notebooks and logs, which every host of the run can write.",
 )
+@click.option(
+    "--with-files",
+    metavar="DIGEST",
+    show_default="the files beside the notebook",
+    help="Use the files of %dag --with that `nbdag export airflow` has copied into the storage.",
+)
+@click.option(
+    "--environment",
+    metavar="DIGEST",
+    show_default="resolved on this host",
+    help="Use the packages of %dag --requires whose exact versions `nbdag export airflow` has stored.",
+)
 @click.option("--poll-once", is_flag=True, help="Let a sensor with --reschedule poll once, instead of waiting.")
 @click.option(
     "--result", "result_file", metavar="FILE", help="Write the JSON that is printed at the end into this file, too."
@@ -114,6 +126,8 @@ def attempt(
     conf: dict[str, Any],
     version: str | None,
     storage: str | None,
+    with_files: str | None,
+    environment: str | None,
     poll_once: bool,
     result_file: str | None,
     kernels: str,
@@ -148,6 +162,8 @@ def attempt(
         logical_date=logical_date,
         parameters={**conf, **parameters(**parameter_values)},
         version=version,
+        with_files=with_files,
+        environment=environment,
         poll_once=poll_once,
         cwd=cwd,
         kernel_name=kernel,

@@ -23,7 +23,25 @@ def notebooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
         return []
     if any(path.is_dir() and not path.name.startswith(".") for path in matches):
         return [CompletionItem(incomplete, type="file")]
-    return [CompletionItem(str(path)) for path in matches if path.suffix == ".ipynb"]
+    from .. import notebooks as files  # imported here because it is slow to import
+
+    return [
+        CompletionItem(str(path))
+        for path in matches
+        if path.suffix == ".ipynb" or (files.is_text(path) and files.has_tasks(path))
+    ]
+
+
+def codes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the matching problem codes, each with its title."""
+    from ..core.model.problems import TABLE
+
+    before, comma, last = incomplete.rpartition(",")
+    return [
+        CompletionItem(f"{before}{comma}{code}", help=kind.title)
+        for code, kind in sorted(TABLE.items())
+        if code.startswith(last.upper())
+    ]
 
 
 def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -31,7 +49,7 @@ def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     from .. import notebooks as files
 
     # click does not parse the arguments while an option still has no value.
-    notebook = ctx.params.get("notebook") or next((word for word in ctx.args if word.endswith(".ipynb")), None)
+    notebook = ctx.params.get("notebook") or next(filter(files.is_notebook, ctx.args), None)
     if notebook is None:
         return []
     before, comma, last = incomplete.rpartition(",")
@@ -65,6 +83,22 @@ def dags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
         return []
     return [
         CompletionItem(each.id, help=each.schedule or "on demand") for each in found if each.id.startswith(incomplete)
+    ]
+
+
+def notebooks_or_dags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the ids of the deployed DAGs and of those with runs, and the matching notebook files."""
+    from ..runs import list_runs
+
+    try:
+        ran = dict.fromkeys(run.dag for run in list_runs(limit=100, details=False) if run.dag.startswith(incomplete))
+    except NbdagError:
+        ran = {}
+    found = {item.value: item for item in dags(ctx, param, incomplete)}
+    return [
+        *found.values(),
+        *(CompletionItem(dag) for dag in ran if dag not in found),
+        *notebooks(ctx, param, incomplete),
     ]
 
 

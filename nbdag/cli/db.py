@@ -131,8 +131,11 @@ def gc(keep: float | None, dry_run: bool, yes: bool, form: str) -> None:
     verb = "would be deleted" if dry_run else "deleted"
     if keep is not None:
         _print_runs(done, dry_run)
+    pinned = f"{done.files} archives of pinned files, " if done.files else ""
+    pinned += f"{done.environments} environments, " if done.environments else ""
     click.echo(
-        f"{done.values} values, {done.notebooks} notebooks, {done.folders} folders of runs {verb}: {_bytes(done.bytes)}"
+        f"{done.values} values, {done.notebooks} notebooks, {pinned}{done.folders} folders of runs {verb}: "
+        f"{_bytes(done.bytes)}"
     )
     if done.kept:
         click.echo(done.kept)

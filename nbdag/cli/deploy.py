@@ -10,13 +10,16 @@ import click
 
 from .. import runs
 from ..core.model.text import join_names
-from ..core.schedule.assets import is_condition, label
+from ..core.options.options import DagOptions
+from ..core.schedule.assets import DAG_PREFIX, is_condition
+from ..home import find
 from . import complete
 from ._group import examples
 from .notebook import NOTEBOOK, print_problems, read_notebook
 from .options import ALLOW_UNKNOWN, date
 from .output import console, output_option, print_data, print_table, short_path, state_text
 from .parameters import parameter_options, parameters
+from .rehearse import print_rehearsal, rehearsal_progress
 
 _MAX_TICKS = 10_000  # maximum number of ticks to list: more would take longer than a few seconds
 
@@ -27,6 +30,7 @@ DAG = click.argument("dag", shell_complete=complete.dags)
     epilog=examples(
         ("nbdag deploy churn.ipynb", "start the notebook's schedule, or deploy its new version"),
         ("nbdag deploy churn.ipynb --cwd /data", "run the notebook's tasks in the folder /data"),
+        ("nbdag deploy churn.ipynb --rehearse", "deploy it only if the rehearsal finds no error"),
     )
 )
 @click.argument("notebook", type=NOTEBOOK, shell_complete=complete.notebooks)
@@ -37,8 +41,14 @@ DAG = click.argument("dag", shell_complete=complete.dags)
     show_default="the notebook's folder",
     help="Working directory of the tasks.",
 )
+@click.option(
+    "--rehearse",
+    "rehearsed",
+    is_flag=True,
+    help="Run the notebook twice first, and refuse to deploy it if `nbdag rehearse` finds an error.",
+)
 @output_option
-def deploy(notebook: Path, cwd: Path | None, form: str) -> int:
+def deploy(notebook: Path, cwd: Path | None, rehearsed: bool, form: str) -> int:
     """Deploy the current version of a notebook and start its schedule.
 
     Later edits have no effect until the notebook is deployed again. An existing run keeps the version with which it was
@@ -49,11 +59,29 @@ def deploy(notebook: Path, cwd: Path | None, form: str) -> int:
     print_problems(built.dag, notebook, err=True)
     if built.dag.errors:
         return 1
+    if rehearsed:
+        with rehearsal_progress() as report:
+            found = runs.rehearse(notebook, built=built, cwd=cwd, report=report)
+        print_rehearsal(found, err=True)
+        if found.errors:
+            click.echo(f"{short_path(notebook)} is not deployed, because the rehearsal found errors", err=True)
+            return 1
     done = runs.deploy(notebook, cwd=cwd, built=built)
+    if len(built.dag.tasks) >= runs.MANY_TASKS:
+        from ..frontend.pinned_views import prepare  # imported here because it is slow to import
+
+        prepare(done.id, home=find())
     if form != "table":
         print_data(done.to_dict(), form)
         return 0
-    click.echo(f"{done.id}: version {done.version} is deployed; {_when(done)}")
+    click.echo(f"{done.id}: version {done.version} is deployed{_pinned(built.dag.options)}; {_when(done)}")
+    if done.is_first and done.version > 1:
+        why = "earlier versions of the notebook have run or were deployed"
+        click.echo(f"{done.id} has version {done.version} instead of 1, because {why}", err=True)
+    for name, near in runs.unknown_sources(done.id):
+        what = "pipeline is deployed with this name" if name.startswith("after ") else "deployed pipeline produces it"
+        hint = f"; did you mean {near}?" if near else ""
+        click.echo(f"the schedule waits for {name!r}, but no {what}{hint}", err=True)
     _warn_without_scheduler()
     return 0
 
@@ -216,14 +244,24 @@ def remove(dag: str) -> None:
     click.echo(f"{dag}: removed")
 
 
+def _pinned(options: DagOptions) -> str:
+    """Return the end of a sentence that lists what is pinned with a version."""
+    files = [" ".join(options.with_)] if options.with_ else []
+    packages = [f"an environment with {' '.join(options.requires)}"] if options.requires else []
+    return f" with {' and '.join([*files, *packages])}" if files or packages else ""
+
+
 def _when(dag: runs.Deployed) -> str:
     if dag.schedule is None:
         return "on demand"
     if dag.paused:
         return f"schedule {dag.schedule!r}, paused"
     if dag.next_run is None and is_condition(dag.schedule):
-        waits = join_names([label(each) for each in runs.waits_for(dag.id)])
-        return f"schedule {dag.schedule!r}, waits for a new version of {waits}"
+        missing = runs.waits_for(dag.id)
+        dags = join_names([each.removeprefix(DAG_PREFIX) for each in missing if each.startswith(DAG_PREFIX)])
+        data = join_names([each for each in missing if not each.startswith(DAG_PREFIX)])
+        waits = [f"a successful run of {dags}"] * bool(dags) + [f"a new version of {data}"] * bool(data)
+        return f"schedule {dag.schedule!r}, waits for {' and '.join(waits)}"
     return f"schedule {dag.schedule!r}, {'' if _is_due(dag) else 'next run '}{_next(dag) or 'never'}"
 
 

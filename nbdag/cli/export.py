@@ -102,7 +102,8 @@ def airflow(
 
     The file has the schedule, retries, pools, trigger rules and dependencies of the notebook in Airflow's words. Each
     of its tasks calls `nbdag attempt`, so the Python or image of the tasks needs nbdag; Airflow itself does not. After
-    a change of the notebook's code, export it again: the tasks fail if the code has another version.
+    a change of the notebook's code, export it again: the tasks fail if the code has another version. The files of %dag
+    --with and the exact versions of %dag --requires are copied into the storage, where the tasks find them.
 
     A feature without an equivalent in Airflow is an error, or becomes a comment at its place. Exits with 1 on an error.
     """

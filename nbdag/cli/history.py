@@ -6,7 +6,7 @@ import codecs
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,16 @@ def _run_or_task(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     return complete.tasks_of_run(ctx, param, incomplete) + complete.runs(ctx, param, incomplete)
 
 
+RUN_AND_TASK = click.argument("words", nargs=-1, required=True, metavar="[RUN] TASK", shell_complete=_run_or_task)
+
+
+def run_and_task(words: Sequence[str]) -> tuple[str, str]:
+    """Return the run and the task of these arguments; without a run, it is "latest"."""
+    if len(words) > 2:
+        raise click.UsageError(f"got unexpected extra argument ({words[2]})", click.get_current_context())
+    return (words[0], words[1]) if len(words) == 2 else ("latest", words[0])
+
+
 @click.command(
     epilog=examples(
         ("nbdag runs", "the latest 20 runs, newest first"),
@@ -59,6 +69,8 @@ def runs(dag: str | None, state: str | None, limit: int, form: str) -> None:
     if not found:
         click.echo(_no_runs(dag, state), err=True)
         return
+    from ..frontend.status import task_state  # imported here because it is slow to import
+
     screen = console()
     print_table(
         ["run", "dag", "state", "started", "time", "tasks", "failed"],
@@ -70,7 +82,9 @@ def runs(dag: str | None, state: str | None, limit: int, form: str) -> None:
                 moment(run.started),
                 duration(_so_far(run)),
                 f"{sum(task.state is TaskState.SUCCESS for task in run)}/{len(run.tasks)}",
-                ", ".join(task_label(task.id, task.map_index) for task in run if task.state is TaskState.FAILED),
+                ", ".join(
+                    task_label(task.id, task.map_index) for task in run if task_state(run, task) == TaskState.FAILED
+                ),
             ]
             for run in found
         ],
@@ -122,7 +136,7 @@ def status(run: str, dag: str | None, follow: bool, form: str) -> int:
         ("nbdag logs load --rendered", "print the script or SQL of task load, with its templates rendered"),
     )
 )
-@click.argument("words", nargs=-1, required=True, metavar="[RUN] TASK", shell_complete=_run_or_task)
+@RUN_AND_TASK
 @click.option(
     "--try",
     "try_number",
@@ -142,9 +156,7 @@ def logs(
 
     RUN is a run's id, an unambiguous prefix of an id, or 'latest', which is the default.
     """
-    if len(words) > 2:
-        raise click.UsageError(f"got unexpected extra argument ({words[2]})", click.get_current_context())
-    run, task = words if len(words) == 2 else ("latest", words[0])
+    run, task = run_and_task(words)
     found = api.find_run(run, dag=dag)
     map_index = -1 if index is None else index
     if rendered:
@@ -185,13 +197,15 @@ def _print_status(run: api.Run) -> None:
     if not run.tasks:  # the run's %%dag cell has not built the tasks yet
         screen.print(run.error or "its tasks are built when the run starts", soft_wrap=True)
         return
+    from ..frontend.status import task_state  # imported here because it is slow to import
+
     never = api.why_not_started(run) if any(task.state in _MAY_NOT_HAVE_BEGUN for task in run) else {}
     print_table(
         ["task", "state", "tries", "started", "time", "note"],
         [
             [
                 task_label(task.id, task.map_index),
-                state_text(task.state.value, screen),
+                state_text(str(task_state(run, task)), screen),
                 str(task.tries),
                 moment(task.started),
                 duration(_so_far(task)),
@@ -233,9 +247,14 @@ def _so_far(timed: api.TaskRun | api.Run) -> float | None:
 def _no_runs(dag: str | None, state: str | None) -> str:
     if not (dag or state):
         return "no runs yet; 'nbdag run NOTEBOOK' starts one"
-    known = {run.dag for run in api.list_runs(limit=1000)} | {each.id for each in api.list_dags()} if dag else set()
-    near = nearest(dag, known) if dag and dag not in known else None
+    near = similar_dag(dag) if dag else None
     return f"no matching runs; did you mean --dag {near}?" if near else "no matching runs"
+
+
+def similar_dag(dag: str) -> str | None:
+    """Return the known DAG of which `dag` may be a misspelling, or None."""
+    known = {run.dag for run in api.list_runs(limit=1000)} | {each.id for each in api.list_dags()}
+    return None if dag in known else nearest(dag, known)
 
 
 def _follow_log(run: api.Run, task: str, try_number: int | None, map_index: int) -> None:

@@ -1,66 +1,26 @@
-"""`check` and `show`: print the problems or the graph of a notebook.
+"""`show`: list the tasks of a notebook, or draw its graph.
 
-Both analyse the code of task cells without executing it; only a `%%dag` cell is executed, to build its tasks.
+The code of task cells is analysed, not executed; only a `%%dag` cell is executed, to build its tasks.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .. import building, runs
+from .. import building
 from ..core.cells.describe import describe
 from ..core.model.dag import Dag, Place, Problem
-from ..core.model.text import join_names, plural
+from ..core.model.text import join_names
 from ..core.options.option_types import nearest
-from ..errors import NbdagError
 from . import complete
 from ._group import examples
-from .output import print_data, short_path, to_json, write_file
+from .output import print_data, short_path, write_file
 
 NOTEBOOK = click.Path(path_type=Path)
-
-
-@click.command(
-    epilog=examples(
-        ("nbdag check churn.ipynb", "print errors and warnings, each with its place and a hint"),
-        ("nbdag check --strict *.ipynb", "also fail for warnings, for example in a commit hook"),
-        ("nbdag check --json churn.ipynb", "print tasks, edges, order and problems, for a script"),
-    )
-)
-@click.argument("notebook", nargs=-1, required=True, type=NOTEBOOK, shell_complete=complete.notebooks)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per notebook.")
-@click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
-def check(notebook: Sequence[Path], as_json: bool, strict: bool) -> int:
-    """Check notebooks for errors and warnings.
-
-    Task cells are analysed, not executed. Only a %%dag cell is executed, to build its tasks, after the parameters and
-    setup cells that it needs.
-
-    Exits with 1 if an error would prevent a notebook from running. Cell numbers start at 1 and include markdown cells;
-    in JSON they start at 0.
-    """
-    found = 0
-    for path in notebook:
-        try:
-            dag = runs.remember_files(read_notebook(path).dag)
-        except NbdagError as error:
-            if len(notebook) == 1:
-                raise
-            click.echo(f"{click.style('error', fg='red', bold=True)}: {error}", err=True)
-            found += 1
-            continue
-        if as_json:
-            click.echo(to_json(describe(dag), indent=2 if len(notebook) == 1 else None))
-        else:
-            print_problems(dag, path)
-            click.echo(f"{short_path(path)}: {_count(dag)}")
-        found += len(dag.problems if strict else dag.errors)
-    return 1 if found else 0
 
 
 @click.command(
@@ -136,11 +96,13 @@ def print_problems(dag: Dag, path: Path, *, err: bool = False) -> None:
         click.echo(_line(problem, path), err=err)
         source = _source(dag, problem)
         if source and problem.place:
-            click.echo(f"{problem.place.line:>6} | {source}", err=err)
+            click.echo(f"{problem.place.text_line or problem.place.line:>6} | {source}", err=err)
 
 
 def _line(problem: Problem, path: Path) -> str:
     place = f" {problem.place}:" if problem.place else ""
+    if problem.place and problem.place.text_line:
+        place = f"{problem.place.text_line}:"  # the format of compilers, so that editors can open the line
     severity = click.style(problem.severity, fg="red" if problem.severity == "error" else "yellow", bold=True)
     hint = f" ({problem.hint})" if problem.hint else ""
     return f"{short_path(path)}:{place} {problem.code} {severity}: {problem.message}{hint}"
@@ -152,12 +114,3 @@ def _source(dag: Dag, problem: Problem) -> str:
         return ""
     lines = cell.source.splitlines()
     return lines[problem.place.line - 1].rstrip() if 0 < problem.place.line <= len(lines) else ""
-
-
-def _count(dag: Dag) -> str:
-    errors = len(dag.errors)
-    warnings = len(dag.problems) - errors
-    counts = [plural(len(dag.tasks), "task")]
-    counts += [plural(errors, "error")] if errors else []
-    counts += [plural(warnings, "warning")] if warnings else []
-    return ", ".join(counts) if len(counts) > 1 else f"{counts[0]}, no problems"

@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from .. import runs as api
-from ..core.model.states import RunState
-from ..core.model.text import run_selector
+from ..core.model.states import RunState, TaskState
+from ..core.model.text import run_selector, task_label
 from ..executors import Choice
 from . import complete
 from ._group import INTERRUPTED, examples, fail
 from .failures import name_range
-from .history import DAG
+from .history import DAG, RUN_AND_TASK, run_and_task
 from .options import JOBS, executor_options
 from .output import console, output_option, print_data
 from .progress import progress
@@ -38,7 +38,12 @@ TASKS = click.argument("tasks", nargs=-1, shell_complete=complete.tasks_of_run)
 @click.option("-d", "--downstream", is_flag=True, help="Include downstream tasks.")
 @click.option("--only-failed", is_flag=True, help="Reset only tasks whose state is failed or upstream_failed.")
 @click.option("--deployed", is_flag=True, help="Use the deployed version of the notebook instead of the run's version.")
-@click.option("--run", "run_now", is_flag=True, help="Execute the run in this terminal until it ends.")
+@click.option(
+    "--run",
+    "run_now",
+    is_flag=True,
+    help="Execute the run in this terminal until it ends, unless a scheduler executes it.",
+)
 @JOBS
 @click.option("--dry-run", is_flag=True, help="Print the tasks that would be reset, and change nothing.")
 @DAG
@@ -99,7 +104,8 @@ def mark(state: str, run: str, tasks: tuple[str, ...], dag: str | None, form: st
 
 @click.command(
     epilog=examples(
-        ("nbdag resume latest", "continue the latest run"),
+        ("nbdag resume", "continue the latest run"),
+        ("nbdag run churn.ipynb --from train", "instead of `resume` after an edit: run train and its downstream tasks"),
         ("nbdag resume latest --jobs 4", "with at most four tasks at once"),
     )
 )
@@ -111,26 +117,34 @@ def resume(run: str, jobs: int | None, executor: Choice, dag: str | None) -> int
     """Continue a run in this terminal until it ends.
 
     An unfinished run that no process executes continues with its remaining tasks. In a run that failed or was
-    cancelled, all tasks that did not succeed run again. Exits with 1 if the run does not succeed.
+    cancelled, all tasks that did not succeed run again. A run executes the version of the notebook with which it was
+    created; for an edited notebook, use `nbdag run` with --from. Exits with 1 if the run does not succeed.
     """
     found = api.find_run(run, dag=dag)
     if edited := api.edited_since(found):
         click.echo(f"warning: {edited}", err=True)
+    for task in found:
+        if task.state is TaskState.FAILED and task.error:
+            error = task.error.splitlines()[0]
+            click.echo(f"runs {task_label(task.id, task.map_index)} again, which failed: {error}", err=True)
     return _execute(found, jobs, executor)
 
 
 @click.command(
     epilog=examples(
-        ("nbdag why latest train", "list train's unmet conditions, or its outcome"),
+        ("nbdag why train", "list train's unmet conditions in the latest run, or its outcome"),
         ("nbdag why latest 'score[3]' -o json", "explain an instance of a mapped task as JSON, for a script"),
     )
 )
-@RUN
-@click.argument("task", shell_complete=complete.tasks_of_run)
+@RUN_AND_TASK
 @DAG
 @output_option
-def why(run: str, task: str, dag: str | None, form: str) -> None:
-    """Explain a task's state: its unmet conditions, or its outcome."""
+def why(words: tuple[str, ...], dag: str | None, form: str) -> None:
+    """Explain a task's state: its unmet conditions, or its outcome.
+
+    RUN is a run's id, an unambiguous prefix of an id, or 'latest', which is the default.
+    """
+    run, task = run_and_task(words)
     found = api.why(run, task, dag=dag)
     if form != "table":
         print_data([each.to_dict() for each in found], form)

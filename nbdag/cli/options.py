@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..executors import LOCAL, Choice, names
+from ..executors import LOCAL, Choice, check, names
 from ..home import STORAGE, absolute, storage_place
 
 # The databases store integers of 64 bits; a larger limit would raise an error.
@@ -60,10 +60,17 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_choice(
-        *args: Any, executor: str, address: str | None, allow_mismatch: bool, storage: str | None, **others: Any
+        *args: Any,
+        executor: str,
+        address: str | None,
+        allow_mismatch: bool,
+        resources: str | None,
+        storage: str | None,
+        **others: Any,
     ) -> Any:
-        options = {"address": address, "allow_mismatch": allow_mismatch}
+        options = {"address": address, "allow_mismatch": allow_mismatch, "resources": resources}
         chosen = Choice(executor, {name: value for name, value in options.items() if value})
+        check(chosen)
         with _storage(storage):
             return command(*args, executor=chosen, **others)
 
@@ -74,6 +81,12 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default="NBDAG_STORAGE, else the home",
             help="Where hosts exchange values, notebooks and logs: a folder that all of them share, or a URL such as "
             "s3://bucket/nbdag.",
+        ),
+        click.option(
+            "--resources",
+            metavar="'NAME=AMOUNT …'",
+            show_default="NBDAG_RESOURCES",
+            help="Resources of this host for tasks with --resources, besides cpu and memory; for example 'gpu=2'.",
         ),
         click.option(
             "--allow-mismatch",

@@ -12,6 +12,8 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .. import writing
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -36,14 +38,16 @@ def print_data(data: Any, form: str = "json") -> None:
     if form == "yaml":
         import yaml
 
-        click.echo(yaml.safe_dump(json.loads(to_json(data)), sort_keys=False, allow_unicode=True), nl=False)
+        click.echo(
+            yaml.safe_dump(json.loads(json.dumps(data, default=str)), sort_keys=False, allow_unicode=True), nl=False
+        )
     else:
         click.echo(to_json(data))
 
 
 def to_json(data: Any, *, indent: int | None = 2) -> str:
-    """Return the data as JSON; a value that JSON cannot represent is converted with `str`."""
-    return json.dumps(data, indent=indent, ensure_ascii=False, default=str)
+    """Return the data as JSON; NaN becomes null, and an object that JSON cannot represent is converted with `str`."""
+    return writing.to_json(data, indent=indent, default=str)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -105,6 +109,15 @@ def write_file(path: Path, content: bytes) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise click.FileError(str(path), f"{reason}; choose a file in an existing, writable folder") from error
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder that the user has named. Raise click's error if that is impossible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise click.FileError(str(path), f"{reason}; choose another folder") from error
 
 
 def short_path(path: Path | str) -> str:

@@ -5,6 +5,7 @@ The display only shows events. If the terminal or pipe is closed, the display en
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -141,7 +142,9 @@ class Lines(NoProgress):
         self._print(line + (f": {_first_line(event.message)}" if event.message else ""))
 
     def _print(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True)
+        # OSError: the disk of a redirected output is full. The run continues; printing its outcome fails again.
+        with contextlib.suppress(OSError):
+            self._console.print(line, soft_wrap=True)
 
 
 class Live(NoProgress):

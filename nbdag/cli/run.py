@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .. import executors, notebooks, runs
+from .. import notebooks, runs
 from ..core.cells.parameter_schema import rules_text, type_text
 from ..core.model.secret_names import masked_sources
 from ..core.model.states import RunState, TaskState
@@ -226,20 +227,21 @@ def print_outcome(run: runs.Run, screen: Console, printed: Collection[str] = ())
     for task in run:
         for note in task.warnings:
             print_line(f"{task_label(task.id, task.map_index)}: warning {note.code}: {note.message}", "yellow")
-    print_failures(run, [task for task in run if task.state is TaskState.FAILED], print_line)
-    if run.error and not any(task.state is TaskState.FAILED for task in run):
+    failed = [task for task in run if task.state is TaskState.FAILED and not run.has_cancelled(task.state, task.ended)]
+    print_failures(run, failed, print_line)
+    if failed and run.source is not None:
+        tasks = ",".join(dict.fromkeys(task.id for task in failed))
+        same = ", with the same parameters" if run.parameters else ""
+        print_line(f"  (after a repair: nbdag run {shlex.quote(short_path(run.source))} --from {tasks}{same})")
+    if run.error and not failed:
         print_line(run.error, "bold red")
-    counts: dict[str, int] = {}
-    for task in run:
-        counts[task.state.value] = counts.get(task.state.value, 0) + 1
-    tasks = ", ".join(f"{count} {state}" for state, count in counts.items())
+    tasks = ", ".join(f"{count} {state}" for state, count in run.task_counts.items())
     print_line("")
     print_line(f"run {run.id} of {run.dag}: {run.state.value} in {duration(run.duration)} ({tasks})")
     print_line(short_path(run.notebook))
 
 
 def _print_plan(notebook: Path, options: dict[str, Any], executor: Choice, as_json: bool) -> int:
-    executors.find(executor.name)
     planned = runs.plan_run(
         notebook, **options, on_note=lambda note: click.echo(f"warning {note.code}: {note.message}", err=True)
     )

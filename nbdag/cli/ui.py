@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -70,9 +71,12 @@ def up(jobs: int | None, kernels: str, executor: Choice, print_unit: str | None,
     """
     options = scheduler_words(jobs, kernels, executor)
     if print_unit is not None:
+        notes = [_PUBLIC]
+        if "--allow-root" not in jupyter and hasattr(os, "geteuid") and os.geteuid() == 0:
+            notes.append("as root, Jupyter starts only with --allow-root: nbdag up --print-unit systemd --allow-root")
         silent = [] if "--no-browser" in jupyter else ["--no-browser"]
         words = [*options, *silent, *jupyter]
-        click.echo(units.unit(print_unit, "up", *words, what="nbdag page and scheduler", notes=[_PUBLIC]), nl=False)
+        click.echo(units.unit(print_unit, "up", *words, what="nbdag page and scheduler", notes=notes), nl=False)
         return 0
     require()
     from ..server.launch import serve_with_scheduler

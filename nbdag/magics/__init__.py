@@ -8,8 +8,10 @@ IPython, and unregisters them. An invalid header is reported in one sentence, an
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
@@ -17,6 +19,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from .. import operators, secrets
 from ..core.cells import header
 from ..core.cells.header import Header, HeaderError
+from ..errors import NbdagError
 from ..kernels.runtime.tracebacks import show_headers
 from ..session import Session, notebook_path
 from ..task_api.context import set_current
@@ -27,6 +30,9 @@ from .graph_display import GraphDisplay, mimebundle
 from .live_context import LiveTask, live_run
 from .running_cell import RunningCell
 from .transform import CELL_MAGICS, BodyTransformer, HeaderTransformer
+
+if TYPE_CHECKING:
+    from ..frontend.load_task import Loaded
 
 _ATTRIBUTE = "_nbdag"  # name of an attribute of the shell; the code that `transform` generates reads it
 
@@ -68,7 +74,7 @@ class NbdagMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def dag(self, line: str, cell: str | None = None) -> None:
-        # Code called the magic by its name, so `transform` has not changed the cell.
+        # The user's code called the magic as a function, so `transform` has not changed the cell.
         if cell is not None and self.shell is not None:
             self.shell.run_cell(f"%%dag {line}\n{cell}").raise_error()
             return
@@ -76,7 +82,13 @@ class NbdagMagics(Magics):
         if found.is_bare:
             self.display.draw()
         else:
-            self.running.defaults = header.dag_options(found).defaults
+            options = header.dag_options(found)
+            self.running.defaults = options.defaults
+            if options.requires:
+                from ..environments import unlike_here  # imported here because few notebooks need it
+
+                if unlike := unlike_here(options.requires):
+                    print(f"warning: {unlike}", file=sys.stderr)
 
     @no_var_expand
     @line_cell_magic
@@ -86,7 +98,15 @@ class NbdagMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def nbdag(self, line: str, cell: str | None = None) -> None:
-        run_command(self._read("nbdag", line, cell).rest)
+        text = self._read("nbdag", line, cell).rest
+        run_command(text, notebook=self.running.session.path, load_task=self.load_task)
+
+    def load_task(self, task: str, **options: Any) -> Loaded:
+        """Load a task of a run into this kernel; see `frontend.load_task`."""
+        from ..frontend.load_task import load_task
+
+        assert self.shell is not None
+        return load_task(task, session=self.running.session, namespace=self.shell.user_ns, **options)
 
     def _read(self, kind: str, line: str, cell: str | None = None) -> Header:
         tags = kind in CELL_MAGICS
@@ -165,6 +185,15 @@ class _Extension:
         self.display.close()
         set_current(None)
         delattr(shell, _ATTRIBUTE)
+
+    def load_task(self, task: str, run: str) -> dict[str, Any]:
+        """Load a task of a run for a page that shows this notebook, and return the fields of `Loaded`, or an error."""
+        try:
+            loaded = asdict(self.magics.load_task(task, run=run))
+        except NbdagError as error:
+            return {"error": str(error)}
+        self.display.refresh()
+        return loaded
 
     def before_cell(self, info: Any) -> None:
         secrets.hide_known_values()  # a cell may have set environment variables that contain secrets

@@ -1,17 +1,26 @@
-"""`%nbdag SUBCOMMAND`: the command line, called in this kernel."""
+"""`%nbdag SUBCOMMAND`: the commands of the command line, and `load`, which needs a kernel."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
 from ..errors import NbdagError
 
+if TYPE_CHECKING:
+    from ..frontend.load_task import Loaded
 
-def run_command(text: str) -> None:
-    """Run a command, which prints into the cell's output.
+# Commands that read one notebook; without an argument, they read the notebook of this kernel.
+_OF_A_NOTEBOOK = ("check", "show", "suggest", "deploy", "run", "rehearse")
+
+
+def run_command(text: str, *, notebook: Path | None, load_task: Callable[..., Loaded]) -> None:
+    """Run a command, which prints into the cell's output. `notebook` is this kernel's notebook, if it is known.
 
     If the command fails, raise `UsageError` with one sentence.
     """
@@ -24,7 +33,15 @@ def run_command(text: str) -> None:
     except ValueError as error:
         raise UsageError(f"%nbdag: {str(error).lower()}") from None
     try:
-        code = main.main(args=arguments or ["--help"], prog_name="%nbdag", standalone_mode=False)
+        if arguments[:1] == ["load"]:
+            from .load_command import load
+
+            code = load.main(args=arguments[1:], prog_name="%nbdag load", standalone_mode=False, obj=load_task)
+        else:
+            defaults = {name: {"notebook": _argument(name, notebook)} for name in _OF_A_NOTEBOOK} if notebook else {}
+            code = main.main(
+                args=arguments or ["--help"], prog_name="%nbdag", standalone_mode=False, default_map=defaults
+            )
     except click.ClickException as error:
         raise UsageError(error.format_message()) from None
     except NbdagError as error:
@@ -38,3 +55,7 @@ def run_command(text: str) -> None:
     if code:
         name = next((word for word in arguments if not word.startswith("-")), "")
         raise UsageError(f"%nbdag {name} ended with exit code {code}")
+
+
+def _argument(command: str, notebook: Path) -> str | list[str]:
+    return [str(notebook)] if command == "check" else str(notebook)

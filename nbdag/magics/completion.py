@@ -1,6 +1,6 @@
 """Tab completion in a header: options, values of options, names of tasks.
 
-Lines below the header are completed by IPython, a line that begins with `%nbdag` by the command line's own completion.
+IPython completes the lines below the header. The command line completes a line that begins with `%nbdag`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def matcher(tasks: Callable[[], Iterable[str]], operators: Callable[[], Iterable
         command = re.match(r"\s*%nbdag\s", line[:cursor])
         if command:
             start = max(map(line[:cursor].rfind, " \t,=")) + 1
-            found = _complete_command(line[command.end() : start].split(), line[start:cursor])
+            found = _complete_command(line[command.end() : start].split(), line[start:cursor], tasks)
         else:
             start = word_start(line, cursor)
             found = complete(line, cursor, list(tasks()), list(operators()))
@@ -41,10 +41,18 @@ def matcher(tasks: Callable[[], Iterable[str]], operators: Callable[[], Iterable
     return registered
 
 
-def _complete_command(before: list[str], typed: str) -> list[str]:
+def _complete_command(before: list[str], typed: str, tasks: Callable[[], Iterable[str]]) -> list[str]:
     from click.shell_completion import ShellComplete
 
     from ..cli import main
+    from .load_command import load
 
-    completions = ShellComplete(main, {}, "nbdag", "").get_completions(before, typed)
-    return [each.value for each in completions if each.type == "plain"]
+    of_kernel = before[:1] == ["load"]
+    command, words = (load, before[1:]) if of_kernel else (main, before)
+    completions = ShellComplete(command, {}, "nbdag", "").get_completions(words, typed)
+    found = [each.value for each in completions if each.type == "plain"]
+    if of_kernel and not words:
+        found += [each for each in tasks() if each.startswith(typed)]
+    if not before and "load".startswith(typed):
+        found.append("load")
+    return found

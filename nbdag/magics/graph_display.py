@@ -1,7 +1,7 @@
 """The output of a bare `%dag`: the live widget and, in the same output, a static picture of the graph.
 
-GitHub, nbviewer and PDF files show the picture. As long as no page has shown the widget, the picture in the output is
-updated whenever a cell has run.
+GitHub, nbviewer and PDF files show the picture. Until a page shows the widget, the picture in the output is updated
+after every cell.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class GraphDisplay:
                 self._sent[name] = bundle
 
     def _may_answer(self) -> bool:
-        """Return whether a front end may still show the widget before `WIDGET_TIMEOUT` has passed."""
+        """Return whether a front end may still show the widget, because `WIDGET_TIMEOUT` has not passed."""
         has_page = any(os.environ.get(name) for name in _FRONT_ENDS)
         return has_page and time.monotonic() < self._drawn_at + WIDGET_TIMEOUT
 

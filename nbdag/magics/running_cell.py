@@ -2,10 +2,10 @@
 
 A task's cell runs like any other cell. The header is read first, and if it is invalid, the cell does not run. `--when`
 is evaluated before the body (the code below the header) and `--check` after it. With `--map` the body runs once for
-each element, in order. Afterwards, each name that the body writes is a list of the values from all elements, as it is
-for later tasks of a headless run. With `--branch` and `--short-circuit`, the last expression decides which tasks run. A
-task that a headless run would skip is also skipped in the live notebook. Retries, timeouts, pools and schedules apply
-to headless runs only.
+each element, in order. Afterwards, each name that the body writes has a list: its value for each element. Later tasks
+of a headless run see the same list. With `--branch` and `--short-circuit`, the last expression decides which tasks
+run. A task that a headless run would skip is also skipped in the live notebook. Retries, timeouts, pools and schedules
+apply to headless runs only.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class RunningCell:
         if options.branch:
             dag = self.session.dag()
             choices = dag.choices(task) if task in dag.tasks else ()
-            # If the notebook's file is unknown, so are cells that have not run. So an unknown name may be right.
+            # Without the notebook's file, cells that have not run are unknown. So an unknown name may be a task.
             names = [value] if isinstance(value, str) else value if isinstance(value, list | tuple | set) else ()
             later = (name for name in names if name not in dag.tasks and name not in dag.groups)
             known = (*choices, *later)

@@ -2,10 +2,10 @@
 
 `%%task NAME …` at the top of a cell becomes the line magic `%task NAME …` in the same line, and IPython runs the rest
 of the cell unchanged: displayed values, tracebacks, top-level await, `%time`, `!ls`, `?` and the debugger work as they
-do without a header. In a `%%dag` cell, the header becomes a call, and another call follows the code. Only for `--when`,
-`--check`, `--map`, `--branch`, `--short-circuit` and `nbdag.Skip`, the body is wrapped by changing the syntax tree, in
-which every node keeps its line. A task that a headless run would skip has its body replaced. The body of a task with an
-operator becomes the code that the operator generates. This module executes no user code.
+do without a header. In a `%%dag` cell, the header becomes a call, and another call follows the code. `--when`,
+`--check`, `--map`, `--branch`, `--short-circuit` and `nbdag.Skip` need code around the body. This code is added to the
+syntax tree, in which every node keeps its line. The body of a task that a headless run would skip is replaced. The body
+of a task with an operator becomes the code that the operator generates. This module executes no user code.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class BodyTransformer(ast.NodeTransformer):
 
 
 def _task_line(tree: ast.Module) -> str | None:
-    """Return the line that was passed to `%task`, found in the code into which IPython has transformed the cell."""
+    """Return the line that was passed to `%task`. The tree is the code that IPython made from the cell."""
     match tree.body:
         case [ast.Expr(value=ast.Call(func=ast.Attribute(attr="run_line_magic"), args=[name, line])), *_]:
             if isinstance(name, ast.Constant) and name.value == "task" and isinstance(line, ast.Constant):
@@ -183,7 +183,7 @@ def _call(method: str, *arguments: ast.expr) -> ast.expr:
 
 
 def _set_line(node: ast.AST, at: ast.stmt) -> None:
-    """Give the position of `at` to all nodes without a position, which are the nodes that are not from the body."""
+    """Give the position of `at` to all nodes without a position. Only nodes from the body have one."""
     if "lineno" in node._attributes and not hasattr(node, "lineno"):
         ast.copy_location(node, at)
     for child in ast.iter_child_nodes(node):

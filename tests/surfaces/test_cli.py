@@ -49,6 +49,9 @@ def test_version_option_prints_the_version() -> None:
         (["churn.ipynb"], "did you mean 'run churn.ipynb'?"),
         (["check"], "missing argument"),
         (["doctor", "--outptu", "json"], "--output"),
+        (["runs", "--json"], "no such option '--json'; did you mean '--output json'? (see 'nbdag runs --help')"),
+        (["why"], "missing argument '[RUN] TASK'"),
+        (["compare", "a", "b", "c"], "unexpected extra argument (c)"),
         (["doctor", "-o", "xml"], "'table', 'json', 'yaml'"),
         (["runs", "-n", "0"], "range"),
         (["doctor", "extra"], "extra"),
@@ -229,6 +232,7 @@ def completions(folder: Path, line: str, home: Path) -> list[str]:
     return [each.partition(",")[2] for each in done.stdout.split()]
 
 
+@pytest.mark.slow
 def test_completion_offers_commands_notebooks_and_tasks(write_notebook: Any, tmp_path: Path) -> None:
     write_notebook("%%task first\na = 1", "%%task final\nb = a", name="churn.ipynb")
     (tmp_path / "notes.txt").write_text("")
@@ -238,6 +242,7 @@ def test_completion_offers_commands_notebooks_and_tasks(write_notebook: Any, tmp
     assert completions(tmp_path, "nbdag run missing.ipynb --only fi", tmp_path / "home") == []
 
 
+@pytest.mark.slow
 def test_completion_offers_runs_and_their_tasks(write_notebook: Any, tmp_path: Path) -> None:
     """One word after `logs` may be a run or a task of the latest run."""
     home = Home(tmp_path / "home")
@@ -260,6 +265,12 @@ def test_doctor_finds_no_problem_in_the_test_environment(tmp_path: Path, monkeyp
     assert not (tmp_path / "home").exists()
     assert "papermill" in call("doctor").stdout
     assert [each["what"] for each in yaml.safe_load(call("doctor", "-o", "yaml").stdout)] == list(found)
+
+
+def test_doctor_reports_an_invalid_address_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBDAG_URL", "hub.example.org")
+    found = call("doctor").output
+    assert "problem page: NBDAG_URL is 'hub.example.org', which is not an address, so notices have no links" in found
 
 
 def test_doctor_reports_a_home_that_is_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

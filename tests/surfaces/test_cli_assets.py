@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pytest
 from patience import LONG, until
 
 ETL = ["%dag etl", "%%task load --produces lake/orders\nimport nbdag\nnbdag.produced('lake/orders', rows=3)"]
@@ -42,6 +43,7 @@ def scheduler(nbdag: Any) -> Iterator[None]:
         process.wait(LONG)
 
 
+@pytest.mark.slow
 def test_new_data_starts_one_pipeline_after_the_other(tmp_path: Path, nbdag: Any) -> None:
     assert "no asset is known" in nbdag("assets", "list").stderr
     for name, cells in (("etl", ETL), ("report", REPORT), ("last", AFTER)):

@@ -58,6 +58,9 @@ def test_each_deployment_creates_a_version_and_starts_its_schedule(call: Call) -
     assert call("deploy", write("%dag churn")).stdout == "churn: version 3 is deployed; on demand\n"
     (row,) = listed(call)
     assert (row["dag"], row["version"], row["next_run"], row["paused"]) == ("churn", 3, None, False)
+    call("remove", "churn")
+    again = call("deploy", "churn.ipynb")
+    assert "churn has version 3 instead of 1, because earlier versions of the notebook have run" in again.stderr
 
 
 def test_a_version_that_is_deployed_again_keeps_its_number(call: Call) -> None:
@@ -89,6 +92,7 @@ def test_a_notebook_with_errors_is_not_deployed(call: Call) -> None:
     assert call("list").stderr == "no DAG is deployed; 'nbdag deploy NOTEBOOK' deploys one\n"
 
 
+@pytest.mark.slow
 def test_next_notes_the_effects_of_daylight_saving_time(call: Call, deployed: Path) -> None:
     found = json.loads(call("next", "churn", "-n", 400, "-o", "json").stdout)
     assert len(found) == 400 and not any(each["note"] for each in found)  # Riga's clocks change at three
@@ -134,6 +138,7 @@ def test_trigger_accepts_parameters_and_a_logical_date(call: Call, deployed: Pat
             "invalid date 'yesterday'; expected a form such as 2026-01-31 or",
         ),
         (("pause", "chrun"), 1, "no DAG 'chrun' is deployed"),
+        (("pause", "churn.ipynb"), 1, "no DAG 'churn.ipynb' is deployed here; pass the id of its DAG: churn"),
         (("next", "chrun"), 1, "no DAG 'chrun' is deployed"),
         (("remove", "chrun"), 1, "no DAG 'chrun' is deployed"),
         (("deploy", "none.ipynb"), 2, "none.ipynb"),

@@ -18,6 +18,7 @@ CELLS = [
 ]
 
 
+@pytest.mark.slow
 def test_export_writes_files_and_replaces_only_its_own(nbdag, write_notebook: Callable[..., Path]) -> None:
     write_notebook(*CELLS)
     for words in (["airflow", "nb.ipynb", "-o", "dag.py"], ["script", "nb.ipynb", "-o", "script.py"]):
@@ -59,6 +60,7 @@ def test_wrong_input_is_reported_in_one_sentence(
     assert message in done.stderr
 
 
+@pytest.mark.slow
 def test_attempts_print_their_output_and_what_another_scheduler_needs(
     nbdag, write_notebook: Callable[..., Path]
 ) -> None:

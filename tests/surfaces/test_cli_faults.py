@@ -46,10 +46,11 @@ def hanging(lone_nbdag: Any, write_notebook: WriteNotebook) -> Iterator[subproce
                 process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "to_group", "code"),
-    [(signal.SIGINT, False, 130), (signal.SIGINT, True, 130), (signal.SIGTERM, False, -signal.SIGTERM)],
-    ids=["Ctrl-C", "Ctrl-C in a terminal", "SIGTERM"],
+    [(signal.SIGINT, True, 130), (signal.SIGTERM, False, -signal.SIGTERM)],
+    ids=["Ctrl-C in a terminal", "SIGTERM"],
 )
 def test_an_interrupted_run_is_cancelled_and_all_its_processes_end(
     number: signal.Signals, to_group: bool, code: int, lone_nbdag: Any, hanging: subprocess.Popen[str]
@@ -69,6 +70,7 @@ def test_an_interrupted_run_is_cancelled_and_all_its_processes_end(
     assert "quick is done" in Path(run["notebook"]).read_text()
 
 
+@pytest.mark.slow
 def test_kernels_end_and_the_store_opens_after_a_run_is_killed(lone_nbdag: Any, hanging: subprocess.Popen[str]) -> None:
     hanging.kill()
     hanging.communicate(timeout=LONG)
@@ -83,6 +85,7 @@ def test_kernels_end_and_the_store_opens_after_a_run_is_killed(lone_nbdag: Any, 
     assert runs_of(lone_nbdag)[0]["state"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_run_can_be_cancelled_from_another_terminal(lone_nbdag: Any, hanging: subprocess.Popen[str]) -> None:
     (run,) = runs_of(lone_nbdag)
     assert run["state"] == "running"
@@ -92,9 +95,11 @@ def test_a_run_can_be_cancelled_from_another_terminal(lone_nbdag: Any, hanging: 
     out, err = hanging.communicate(timeout=LONG)
     assert hanging.returncode in (1, 130), out + err
     assert runs_of(lone_nbdag)[0]["state"] == "cancelled"
+    assert "■ cancelled" in next(line for line in lone_nbdag("status").stdout.splitlines() if line.startswith("hangs "))
     until(lambda: not lone_nbdag.processes(), "no process is left")
 
 
+@pytest.mark.slow
 def test_logs_follow_a_task_until_it_ends(nbdag: Any, write_notebook: WriteNotebook) -> None:
     path = write_notebook(
         "%%task slow\nimport time\nfrom pathlib import Path\nprint('it begins', flush=True)\n"
@@ -112,6 +117,7 @@ def test_logs_follow_a_task_until_it_ends(nbdag: Any, write_notebook: WriteNoteb
     assert run.returncode == 0, out + err
 
 
+@pytest.mark.slow
 def test_a_timeout_terminates_all_processes_of_the_task(lone_nbdag: Any, write_notebook: WriteNotebook) -> None:
     for limit in limits():
         hangs = HANGS[1].replace("--after quick", f"--timeout {limit:g}s")
@@ -128,6 +134,7 @@ def test_a_timeout_terminates_all_processes_of_the_task(lone_nbdag: Any, write_n
     until(lambda: not lone_nbdag.processes(), "no process is left")
 
 
+@pytest.mark.slow
 def test_independent_tasks_run_in_parallel(nbdag: Any, write_notebook: WriteNotebook) -> None:
     waits = """import time
 from pathlib import Path
@@ -213,6 +220,7 @@ def test_runs_in_a_read_only_home_can_be_listed(
     refused(nbdag("run", nbdag.folder / "nb.ipynb"), "cannot be written")
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_during_a_run_is_reported(
     lone_nbdag: Any, write_notebook: WriteNotebook, mounted: Callable[[str], Path]
 ) -> None:

@@ -60,6 +60,7 @@ def test_a_refused_thread_is_reported_in_one_sentence(tmp_path: Path, notebook: 
     assert "bug in nbdag" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_refused_process_fails_the_task_in_one_sentence(tmp_path: Path, notebook: Path, monkeypatch) -> None:
     words = [sys.executable, "-c", REFUSE.format(what="processes"), "run", notebook]
     with tempfile.TemporaryDirectory(prefix="nbdag-") as folder:  # has no server that runs already

@@ -155,9 +155,9 @@ def test_the_launchd_property_list_runs_the_current_interpreter_in_the_current_f
     call: Callable[..., Result], odd: Path
 ) -> None:
     launchd = plistlib.loads(
-        call("scheduler", "--print-unit", "launchd", "--executor", "other", "--log-json").output.encode()
+        call("scheduler", "--print-unit", "launchd", "--executor", "dask", "--log-json").output.encode()
     )
-    options = ["--executor", "other", "--log-json"]
+    options = ["--executor", "dask", "--log-json"]
     assert launchd["ProgramArguments"] == [sys.executable, "-m", "nbdag", "scheduler", *options]
     assert launchd["WorkingDirectory"] == str(odd)
     assert launchd["EnvironmentVariables"]["NBDAG_HOME"] == str(odd / "home")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import pytest
 from patience import LONG, is_gone, until
 
 from nbdag import runs
+from nbdag.cli import main
 from nbdag.home import Home
 from nbdag.testing import InProcessExecutor
 
@@ -86,12 +88,13 @@ def serve(lone_nbdag: CommandLine) -> Iterator[Callable[..., Page]]:
         each.process.wait()
 
 
+@pytest.mark.slow
 def test_ui_serves_the_page_to_who_knows_the_token_until_ctrl_c(
     serve: Callable[..., Page], lone_nbdag: CommandLine
 ) -> None:
     page = serve("ui")
     until(page.is_up, "the page answers")
-    assert page.status("nbdag/api/dags") == 200
+    assert (page.status("nbdag/api/dags"), page.status("nbdag/api/openapi.json")) == (200, 200)
     assert (page.status("nbdag/api/dags", token=""), page.status("nbdag/api/dags", token="wrong")) == (403, 403)
     assert page.scheduler() is None
     page.ask_to_end()
@@ -99,6 +102,7 @@ def test_ui_serves_the_page_to_who_knows_the_token_until_ctrl_c(
     assert lone_nbdag.processes() == []
 
 
+@pytest.mark.slow
 def test_up_ends_once_the_running_tasks_have_ended(
     serve: Callable[..., Page], lone_nbdag: CommandLine, write_notebook: Callable[..., Path]
 ) -> None:
@@ -169,20 +173,41 @@ def test_systemd_accepts_the_unit_of_up(nbdag: CommandLine) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_a_report_is_one_file_with_or_without_code(
-    nbdag: CommandLine, write_notebook: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    nbdag: CommandLine,
+    write_notebook: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("nbdag.executors.local.LocalExecutor", InProcessExecutor)
     run = runs.run(write_notebook("%dag churn", "%%task a\nsecret_sauce = 1"), home=Home(nbdag.home))
-    assert nbdag("report", run.id, "-o", "page.html").stdout == "page.html\n"
+    monkeypatch.setenv("NBDAG_HOME", str(nbdag.home))
+    monkeypatch.chdir(nbdag.folder)
+
+    def report(*words: str) -> str:
+        """Call the command in this process, because nbconvert takes a second or two to import."""
+        with contextlib.suppress(SystemExit):
+            main(["report", *words])
+        return "".join(capsys.readouterr())
+
+    assert report(run.id, "-o", "page.html") == "page.html\n"
     page = (nbdag.folder / "page.html").read_text()
     assert "secret_sauce" in page
     assert "<script" not in page
     assert "<details" not in page
-    folded = nbdag("report", run.id, "--code", "folded", "-o", "-").stdout
+    folded = report(run.id, "--code", "folded", "-o", "-")
     assert "secret_sauce" in folded.partition("<details")[2]
-    hidden = nbdag("report", "--code", "hidden", "-o", "-").stdout
+    hidden = report("--code", "hidden", "-o", "-")
     assert run.id in hidden
     assert "secret_sauce" not in hidden
-    assert "unknown run" in nbdag("report", "none", "-o", "other.html").stderr
+    assert "unknown run" in report("none", "-o", "other.html")
     assert not (nbdag.folder / "other.html").exists()
+
+
+def test_root_is_refused_unless_a_flag_allows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nbdag.server import launch
+
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(launch.RunsAsRootError, match="pass --allow-root"):
+        launch.PageServer(allow_root=False).start()

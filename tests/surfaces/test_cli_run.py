@@ -58,6 +58,7 @@ def test_run_accepts_parameters_and_an_output_path_as_papermill_does(nbdag: Any,
     assert "joined 60 30" in texts(nbdag.folder / "out.ipynb")["join"]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_a_report_is_only_replaced_with_overwrite(nbdag: Any, write_notebook: WriteNotebook) -> None:
     first, second = (write_notebook("%%task a\nx = 1", name=name) for name in ("one.ipynb", "two.ipynb"))
     kept = {second: second.read_bytes(), nbdag.folder / "a.yml": b"a: 1\n", nbdag.folder / "empty.json": b"{}"}
@@ -77,6 +78,7 @@ def test_a_file_that_is_not_a_report_is_only_replaced_with_overwrite(nbdag: Any,
         assert json.loads((nbdag.folder / words[0]).read_text())["metadata"]["nbdag"]["dag"] == "one"
 
 
+@pytest.mark.slow
 def test_json_contains_the_requested_report_path_while_that_file_exists(
     nbdag: Any, write_notebook: WriteNotebook
 ) -> None:
@@ -88,6 +90,7 @@ def test_json_contains_the_requested_report_path_while_that_file_exists(
     assert kept.is_relative_to(nbdag.home) and kept.is_file()
 
 
+@pytest.mark.slow
 def test_an_unknown_parameter_is_reported_once_and_cached_tasks_are_marked(
     nbdag: Any, write_notebook: WriteNotebook
 ) -> None:
@@ -131,6 +134,7 @@ def test_run_json_prints_only_json_on_standard_output(nbdag: Any, write_notebook
     assert "start: success" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_failure_affects_only_downstream_tasks_and_every_command_reports_it(
     nbdag: Any, write_notebook: WriteNotebook
 ) -> None:
@@ -174,6 +178,7 @@ def test_a_failed_check_reports_the_values_and_is_not_retried(nbdag: Any, write_
     assert "0.25" in task["error"]
 
 
+@pytest.mark.slow
 def test_a_failed_task_is_retried_and_the_log_of_each_attempt_is_kept(
     nbdag: Any, write_notebook: WriteNotebook
 ) -> None:
@@ -190,6 +195,7 @@ def test_a_failed_task_is_retried_and_the_log_of_each_attempt_is_kept(
     assert "this is try 2" in nbdag("logs", "latest", "flaky").stdout
 
 
+@pytest.mark.slow
 def test_a_partial_run_uses_the_values_of_the_latest_run(nbdag: Any, write_notebook: WriteNotebook) -> None:
     path = write_notebook(*DIAMOND)
     early = nbdag("run", path, "--from", "left")
@@ -255,6 +261,7 @@ def test_run_reports_a_kernel_that_is_not_installed(nbdag: Any, write_notebook: 
     assert "bug" not in done.stderr
 
 
+@pytest.mark.slow
 def test_commands_report_that_there_are_no_runs_yet(nbdag: Any, write_notebook: WriteNotebook) -> None:
     assert "no runs yet" in nbdag("runs").stderr
     assert nbdag("runs").returncode == 0
@@ -268,6 +275,7 @@ def test_commands_report_that_there_are_no_runs_yet(nbdag: Any, write_notebook: 
     assert not nbdag.home.exists()
 
 
+@pytest.mark.slow
 def test_commands_accept_the_name_of_an_instance_of_a_mapped_task(nbdag: Any, write_notebook: WriteNotebook) -> None:
     cells = (
         "%dag --on-failure no_such_module:f",
@@ -291,6 +299,7 @@ def test_commands_accept_the_name_of_an_instance_of_a_mapped_task(nbdag: Any, wr
     assert re.search(r"w\[0\] .*success .* marked success by hand", nbdag("status").stdout)
 
 
+@pytest.mark.slow
 def test_failures_show_the_lines_of_cells_and_equal_failures_are_shown_once(
     nbdag: Any, write_notebook: WriteNotebook
 ) -> None:
@@ -307,9 +316,10 @@ def test_failures_show_the_lines_of_cells_and_equal_failures_are_shown_once(
         "\n  line 3 of b: read('{')\n  line 3 of setup, in read(text): return json.loads(text)\n  (full log"
         in done.stdout
     )
+    assert "  (after a repair: nbdag run nb.ipynb --from b,r,q)\n" in done.stdout
     assert "decoder.py" not in done.stdout and "decoder.py" in nbdag("logs", "b").stdout
     assert "q failed: cannot evaluate --when 1/0: ZeroDivisionError: division by zero\n  (full log" in done.stdout
     assert "r[0] failed: ValueError: False\n  line 2 of r: raise" in done.stdout
     assert "r[1] and r[2] failed in the same way\n" in done.stdout
     assert re.search(r"r\[3\] .* ValueError: True", nbdag("status").stdout)
-    assert "r[1] and r[2]: the same\n" in nbdag("why", "latest", "r").stdout
+    assert "r[1] and r[2]: the same\n" in nbdag("why", "r").stdout

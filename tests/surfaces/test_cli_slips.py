@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from nbdag.cli.output import to_json
 from nbdag.core.model.secret_names import MASK, is_secret, masked, masked_assignments, without_passwords
 from nbdag.store.database import _with_quoted_password
 
@@ -33,6 +35,13 @@ CELLS = ("%%params\nalpha = 1\napi_key = ''\ndb = ''", "%%task a\nx = alpha + le
         (["run", "nb.ipynb", "--executor", "lcal", "--dry-run"], "unknown executor 'lcal'"),
         (["run", "nb.ipynb", "--cwd", "nowhere", "--dry-run"], "the working directory nowhere does not exist"),
         (["next", "nb", "-n", "1000000000"], "1000000000 is not in the range"),
+        (["run", "nb.ipynb", "--storage", ""], "'--storage': it is empty; write a value, or omit it"),
+        (["run", "nb.ipynb", ""], "'[OUT]': it is empty; write a value, or omit it"),
+        (["assets", "graph", "-f", ""], "'--file': it is empty; write a value, or omit it"),
+        (["runs", "--dag", " "], "'--dag': it is empty"),
+        (["pools", "set", "", "1"], "'NAME': it is empty; write a value (see"),
+        (["run", "nb.ipynb", "--address", "x", "--dry-run"], "executor local has no option --address; omit it"),
+        (["scheduler", "--print-unit", "systemd", "--executor", "lcal"], "unknown executor 'lcal'"),
     ],
 )
 def test_a_slip_is_rejected(nbdag: Any, write_notebook: WriteNotebook, words: list[str], message: str) -> None:
@@ -49,6 +58,7 @@ def test_an_unknown_parameter_is_passed_if_allowed(nbdag: Any, write_notebook: W
     assert "warning NB411: the parameters cell sets no 'alhpa'" in done.stderr
 
 
+@pytest.mark.slow
 def test_secrets_are_masked_in_all_that_a_run_shows(nbdag: Any, write_notebook: WriteNotebook) -> None:
     secret = ["-p", "api_key", "hunter2", "-p", "db", "postgresql://me:hunter2@host/x"]
     done = nbdag("run", write_notebook("%dag --on-failure slack://hunter2/b", *CELLS), "out.ipynb", "--json", *secret)
@@ -74,6 +84,7 @@ def test_secrets_are_masked_in_all_that_a_run_shows(nbdag: Any, write_notebook: 
     assert "8" in nbdag("logs", "b").stdout  # the task has received the true value
 
 
+@pytest.mark.slow
 def test_old_runs_are_counted_and_a_person_is_asked(nbdag: Any, write_notebook: WriteNotebook) -> None:
     assert nbdag("run", write_notebook(*CELLS), "--no-progress").returncode == 0
     assert "1 run would be deleted that ended at " in nbdag("gc", "--keep", "0s", "--dry-run").stdout
@@ -92,6 +103,7 @@ def test_old_runs_are_counted_and_a_person_is_asked(nbdag: Any, write_notebook: 
     assert json.loads(nbdag("runs", "-o", "json").stdout) == []
 
 
+@pytest.mark.slow
 def test_clearing_an_edited_task_names_the_command_for_the_new_code(nbdag: Any, write_notebook: WriteNotebook) -> None:
     path = write_notebook(*CELLS)
     assert nbdag("run", path, "--no-progress").returncode == 0
@@ -101,6 +113,25 @@ def test_clearing_an_edited_task_names_the_command_for_the_new_code(nbdag: Any, 
         nbdag("clear", "latest", "b").stderr
     )
     assert "was edited" not in nbdag("clear", "latest", "a", "--dry-run").stderr
+
+
+@pytest.mark.parametrize("words", [["-p", "alpha", "0", "-r", "db", ""], ["-y", ""]])
+def test_a_parameter_may_be_empty(nbdag: Any, write_notebook: WriteNotebook, words: list[str]) -> None:
+    assert nbdag("run", write_notebook(*CELLS), "--dry-run", *words).returncode == 0
+
+
+def test_a_run_continues_if_its_output_cannot_be_written(nbdag: Any, write_notebook: WriteNotebook) -> None:
+    command = f"PYTHONUNBUFFERED=1 {sys.executable} -m nbdag run {write_notebook(*CELLS)} >/dev/full"
+    done = subprocess.run(command, shell=True, cwd=nbdag.folder, env=nbdag.environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "nbdag: cannot write to standard output (no space left on device)\n")
+    assert [run["state"] for run in json.loads(nbdag("runs", "-o", "json").stdout)] == ["success"]
+
+
+def test_printed_json_has_no_nan() -> None:
+    assert json.loads(to_json({"a": [float("nan"), -math.inf], "b": Path("c")}), parse_constant=pytest.fail) == {
+        "a": [None, None],
+        "b": "c",
+    }
 
 
 @pytest.mark.parametrize(

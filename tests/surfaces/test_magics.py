@@ -157,6 +157,7 @@ def debug(kernel, command, **arguments):
     return kernel.control("debug_request", {"type": "request", "seq": 1, "command": command, "arguments": arguments})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.gettrace() is not None, reason="a debugger is at work already")
 def test_the_debugger_stops_at_a_breakpoint_and_shows_variables(kernel):
     """The requests are those of JupyterLab, which asks for the file of a cell's source and sets breakpoints by line."""
@@ -322,6 +323,7 @@ def test_an_error_in_a_mapped_task_is_reported_with_its_line(kernel):
     assert "----> 3 y = x / n" in reply.traceback
 
 
+@pytest.mark.slow
 def test_the_cell_of_an_operator_runs_with_that_operator(kernel):
     kernel.run("who = 'bash'")
     reply = kernel.run(f"%%task {fresh()} --operator bash\necho hello from $who")
@@ -340,13 +342,17 @@ def test_the_cell_of_an_operator_runs_with_that_operator(kernel):
     assert kernel.value("int(big['most'][0])") == "2"
 
 
+@pytest.mark.slow
 def test_options_of_dag_are_defaults_for_the_tasks(kernel):
     try:
         kernel.run("%dag churn --check 'good'")
         kernel.run("good = False")
         assert kernel.run(f"%%task {fresh()}\n1").status == "error"
     finally:
-        kernel.run("%dag churn --owner ml")
+        reply = kernel.run("%dag churn --owner ml --requires click==1.0")
+    assert reply.status == "ok"
+    assert "warning: this kernel has click " in reply.stderr
+    assert "but headless runs use click==1.0; install the same packages here" in reply.stderr
     assert kernel.run(f"%%task {fresh()}\n1").status == "ok"
 
 
@@ -354,6 +360,7 @@ def test_dag_run_is_defined_in_the_notebook(kernel):
     assert kernel.value("dag_run.run_id") == "'interactive'"
 
 
+@pytest.mark.slow
 def test_the_nbdag_magic_calls_the_command_line(kernel):
     reply = kernel.run("%nbdag --help")
     assert reply.status == "ok"

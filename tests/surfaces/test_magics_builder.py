@@ -154,6 +154,7 @@ def test_help_and_completion_cover_dag_cells(kernel):
     assert kernel.complete("%%dag sweep --sched")[0] == ["--schedule"]
 
 
+@pytest.mark.slow
 def test_tasks_of_a_dag_cell_run_headlessly_from_the_file(kernel):
     """The widget's buttons also call `nbdag run`, which builds the tasks again."""
     told = [
@@ -191,8 +192,6 @@ def test_code_of_airflow_is_drawn_and_its_warnings_are_printed(kernel):
     assert reply.stderr.strip() == (
         "warning: line 13: queue of @task has no effect: it names workers of Airflow; remove queue"
     )
-    wrong = kernel.run(AIRFLOW.replace('queue="q"', "sla=3"), "airflow")
-    assert (
-        "sla=3 of @task is not supported; write execution_timeout=timedelta(…), which ends the task" in wrong.traceback
-    )
+    wrong = kernel.run(AIRFLOW.replace('queue="q"', "task_concurrency=3"), "airflow")
+    assert "task_concurrency=3 of @task is not supported; write pool='…', with a pool of that many" in wrong.traceback
     assert "line 13" in wrong.traceback

@@ -215,6 +215,7 @@ def test_the_nbdag_magic_deploys_the_running_notebook(kernel):
     assert kernel.run("%nbdag remove churn").stdout == "churn: removed\n"
 
 
+@pytest.mark.slow
 def test_a_headless_run_by_the_nbdag_magic_prints_its_progress_in_lines(kernel):
     save(kernel, CELLS)
     reply = kernel.run(f"%nbdag run {kernel.path} --jobs 1")
@@ -241,6 +242,7 @@ def test_a_failed_headless_run_ends_its_cell_with_an_error(kernel):
     assert reply.stderr == "UsageError: %nbdag run ended with exit code 1\n"
 
 
+@pytest.mark.slow
 def test_the_graph_is_text_in_a_terminal(tmp_path):
     env = {**os.environ, "IPYTHONDIR": str(tmp_path), "NBDAG_HOME": str(tmp_path / ".nbdag")}
     env.pop("JPY_SESSION_NAME", None)

@@ -28,7 +28,6 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
         "NBDAG_SECRET_TOKEN": TOKEN,
         "NBDAG_CONN_DB": f"postgres://me:{TOKEN[::-1]}@db/x",
     }
-    env.pop("PYTEST_CURRENT_TEST", None)  # with it, ipykernel does not read the output of subprocesses
     kernel = Kernel(cwd=str(folder), env=env)
     try:
         # Without the magics, which later tests load.

@@ -177,6 +177,9 @@ PROBLEMS = [
     (["%%time\n%%task b\nx = 1", TASK], "NB103", 0, 2, "%%task is not the first line", "put it above %%time"),
     (["import os\n%%task b\nx = 1"], "NB103", 0, 2, "%%task is not the first line", "start of a new cell"),
     (["%%tsk b\nx = 1"], "NB104", 0, 1, "unknown magic %%tsk", "did you mean %%task?"),
+    (["%%tsk b --timout 5m\nx = 1", TASK], "NB104", 0, 1, "unknown magic %%tsk", "did you mean %%task?"),
+    (["%dag x --retry 2", TASK], "NB101", 0, 1, "unknown option --retry", "did you mean --retries?"),
+    (["%dag x --retry ValueError", TASK], "NB101", 0, 1, "unknown option --retry", "did you mean --retry-on?"),
     (["%%taks b\nx = 1", TASK], "NB104", 0, 1, "unknown magic %%taks", "did you mean %%task?"),
     (["%%Task b --retries 1\nx = 1", TASK], "NB104", 0, 1, "unknown magic %%Task", "did you mean %%task?"),
     (["%%param\nx = 1", TASK], "NB104", 0, 1, "unknown magic %%param", "did you mean %%params?"),
@@ -426,6 +429,8 @@ def test_variables_of_a_script_are_reads_only_if_a_cell_sets_them():
 
 USELESS = {
     "--zip without --map": ("%%task a --zip\n1", "--zip pairs maps"),
+    "--poke without a sensor": ("%%task a --poke 3s\n1", "--poke is for sensors"),
+    "--max-map-length without --map": ("%%task a --max-map-length 3\n1", "there is no --map"),
     "--reschedule without a sensor": ("%%task a --reschedule\n1", "--reschedule is for sensors"),
 }
 

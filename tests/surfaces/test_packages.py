@@ -251,6 +251,7 @@ def unbuilt(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(tmp_path / "copy")
 
 
+@pytest.mark.slow
 def test_dag_draws_a_picture_and_warns_once_if_the_front_end_is_not_built(unbuilt: Path, tmp_path: Path) -> None:
     with kernel_with(tmp_path, unbuilt) as kernel:
         assert kernel.run("%load_ext nbdag").status == "ok"
@@ -267,6 +268,7 @@ def test_dag_draws_a_picture_and_warns_once_if_the_front_end_is_not_built(unbuil
         assert set(shown["data"]) == {"text/html", "image/svg+xml", "text/plain"}
 
 
+@pytest.mark.slow
 def test_doctor_reports_a_front_end_that_is_not_built(call: Call, unbuilt: Path) -> None:
     done = call("doctor", "-o", "json", first=unbuilt)
     (finding,) = [each for each in json.loads(done.stdout) if each["what"] == "front end"]

@@ -308,3 +308,62 @@ def test_an_open_report_keeps_the_built_tasks_of_its_run_until_the_cell_runs(tmp
     assert list(session.dag().tasks) == ["old"]
     run_builder(session)
     assert list(session.dag().tasks) == ["fit"]
+
+
+# -- what must run again, and what a run has loaded --------------------------------------------------------------------
+
+
+def saved_notebook(folder, sources):
+    cells = [{"cell_type": "code", "id": id, "source": source, "metadata": {}} for id, source in sources.items()]
+    path = folder / "nb.ipynb"
+    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
+SHARED = {"s": "%%setup\nimport math\nscale = 2", "a": "%%task extract\ndf = 1", "b": "%%task prep\nX = df * scale"}
+
+
+def test_cells_that_an_edit_makes_stale_are_listed_in_the_order_in_which_to_run_them(session):
+    run_chain(session)
+    assert session.stale_cells() == []
+    session.edit({"b": "%%task prep\nX = df + 2"})
+    assert [index for index, _ in session.stale_cells()] == [1, 2]
+
+
+def test_an_edited_setup_cell_runs_before_the_tasks_that_need_it(session):
+    for cell, source in SHARED.items():
+        run(session, source, cell)
+    session.edit({"s": "%%setup\nimport math\nscale = 3"})
+    assert states(session) == {"extract": "success", "prep": "stale"}
+    assert reason(session, "prep") == "setup cell 1 was edited and has not run again"
+    assert [index for index, _ in session.stale_cells()] == [0, 2]
+
+
+def test_a_repaired_task_and_the_upstream_tasks_that_have_not_run_are_run_too(session, tmp_path):
+    session._notebook = lambda: saved_notebook(tmp_path, CHAIN)
+    run(session, CHAIN["b"], "b", state="failed")
+    assert session.stale_cells() == [], "a failed task that was not edited would fail again"
+    session.edit({"b": "%%task prep\nX = df + 2"})
+    assert session.stale_cells() == [(0, "a"), (1, "b")]
+
+
+def test_tasks_whose_values_were_loaded_from_a_run_count_as_executed(session, tmp_path):
+    session._notebook = lambda: saved_notebook(tmp_path, CHAIN)
+    session.record_loaded("train", {"extract": CHAIN["a"], "prep": CHAIN["b"]}, reason="loaded from run r1")
+    assert states(session) == {"extract": "success", "prep": "success", "train": "none"}
+    assert reason(session, "prep") == "loaded from run r1"
+    run(session, CHAIN["c"], "c")
+    assert states(session)["train"] == "success"
+    assert session.executed()["b"]["loaded"]
+    session.record_loaded("train", {"prep": "%%task prep\nX = df + 9"}, reason="loaded from run r2")
+    assert states(session) == {"extract": "success", "prep": "stale", "train": "stale"}
+    assert session.dag().tasks["prep"].code.endswith("X = df + 1"), "the graph is that of the file"
+
+
+def test_the_cells_that_a_task_needs_and_that_have_not_run_are_known(session, tmp_path):
+    session._notebook = lambda: saved_notebook(tmp_path, SHARED)
+    assert session.cells_without_run("prep") == (0,)
+    assert session.cells_without_run("prep", known=["scale"]) == ()
+    assert session.cells_without_run("extract") == ()
+    run(session, SHARED["s"], "s")
+    assert session.cells_without_run("prep") == ()
