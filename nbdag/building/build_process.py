@@ -62,7 +62,7 @@ def main(steps_path: str, result_path: str) -> None:
 
 
 def _add_working_directory() -> None:
-    """Add the working directory to the module path, as a kernel does, after the standard library."""
+    """Add the working directory to `sys.path`, after the standard library, as a kernel does."""
     names = [Path(path).name for path in sys.path]
     at = next((n for n, name in enumerate(names) if name in ("site-packages", "dist-packages")), 0)
     sys.path.insert(at, "")

@@ -1,10 +1,10 @@
 """Run the code of `%%dag` in a separate process.
 
-User code is never executed in nbdag's own process, because it may print, change global state, exit, or never end. The
-process runs the Python of the notebook's kernel, in the working directory of the tasks. It may use 30 seconds of
-processor time (imports and children included), and ten times as much wall time, because a busy machine is slow. When
-the process ends, its child processes are killed. Input and output are JSON files; `build_process` is the main module of
-the process.
+nbdag's own process never executes user code, because such code may print, change global state, exit, or never end. The
+process runs the Python of the notebook's kernel, in the working directory of the tasks. By default it may use 30
+seconds of processor time, including imports and child processes. The limit of wall time is ten times as high, because a
+busy machine is slow. When the process ends, its child processes are killed. Input and output are JSON files;
+`build_process` is the main module of the process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..errors import NbdagError, error
 from ..processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ..processes.marks import new_attempt_mark
 from ..processes.process_tree import kill_marked, kill_tree
-from ..secrets.sources import ENV_FILE, LOOKUPS, env_file, hide_known_values, hide_looked_up
+from ..secrets.sources import HOME_ENV_FILE, LOOKUPS, env_file, hide_known_values, hide_looked_up
 
 LIMIT = "NBDAG_BUILD_TIMEOUT"  # environment variable with the limit of processor time, in seconds
 _SECONDS = 30.0  # the default limit, which is Airflow's limit for importing a DAG
@@ -69,11 +69,17 @@ class BuildResult:
     printed: str  # what the code printed
 
 
-def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: str | None) -> BuildResult:
-    """Run these steps, in order, in a new process, and return the built cells. Raise `BuildError`."""
+def run_bodies(
+    steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: str | None, python: Path | None = None
+) -> BuildResult:
+    """Run these steps, in order, in a new process, and return the built cells. Raise `BuildError`.
+
+    `python` replaces the Python of the kernel.
+    """
     if not cwd.is_dir():
         raise BuildError(f"%%dag cannot run in {cwd}, because this folder does not exist", hint="create it first")
     command, environment = _python(kernel_name or "python3")
+    command = command if python is None else [str(python)]
     mark, limit = new_attempt_mark(), _limit()
     with tempfile.TemporaryDirectory(prefix="nbdag-build-") as folder:
         steps_path, result_path = Path(folder) / "steps.json", Path(folder) / "result.json"
@@ -119,8 +125,8 @@ def run_bodies(steps: Sequence[Mapping[str, Any]], *, cwd: Path, kernel_name: st
 
 def _variables(folder: Path) -> dict[str, str]:
     found = {WORKER_VARIABLE: str(os.getpid()), LOOKUPS: str(folder / _LOOKED_UP)}
-    with contextlib.suppress(NbdagError):  # a home that cannot be used is reported where it is used
-        found[ENV_FILE] = str(env_file())
+    with contextlib.suppress(NbdagError):  # if nbdag's home is unusable, the code that needs it reports that
+        found[HOME_ENV_FILE] = str(env_file())
     return found
 
 
@@ -156,7 +162,7 @@ def _kill(process: subprocess.Popen[bytes], mark: str) -> None:
 
 
 def _wait(process: subprocess.Popen[bytes], limit: float) -> str:
-    """Wait for the process to end. Return which limit the process has exceeded, or "" if none."""
+    """Wait for the process to end. Return the limit that the process has exceeded, or ""."""
     deadline = time.monotonic() + limit * _WAIT_FACTOR
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):

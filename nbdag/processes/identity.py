@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 # Environment variable that contains the mark (unique id) of an attempt, set for all processes of the attempt.
 MARK_VARIABLE = "NBDAG_ATTEMPT"
+# All kernels have the same hashes of texts, so that a set iterates in the same order in each task of a run. Python
+# reads this environment variable when it starts. A kernel then removes it, so that it has no effect on programs that a
+# task starts.
+HASH_SEED = ("PYTHONHASHSEED", "2718281828")
 WORKER_VARIABLE = "NBDAG_WORKER"  # environment variable with the worker's pid, set in a kernel that the worker started
+
+
+def with_hash_seed(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment in which to start an ordinary kernel; a kernel of a task gets `HASH_SEED`."""
+    return {**dict([HASH_SEED] if WORKER_VARIABLE in env else []), **env}
 
 
 @dataclass(frozen=True, slots=True)

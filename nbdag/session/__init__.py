@@ -3,11 +3,10 @@
 The magics report each run of a cell to a session. The session returns the notebook as a `Dag`, read in the same way as
 for a headless run, and the state of each task. A cell is identified by the id that the frontend sends. So a new run
 replaces the old run of the cell even if the task was renamed. Without an id, a cell is identified by its text, the name
-of its task, or the code below its header. The cells that a `%%dag` cell has built are placed below the `%%dag` cell,
-until it builds new cells.
+of its task, or the code below its header. The cells that a `%%dag` cell built last are placed below the `%%dag` cell.
 
-If the notebook's file is known, the document consists of the file's cells, and a cell that ran after the last save has
-the text that it ran with. Otherwise the document consists of the executed cells, in the order of their first runs.
+If the notebook's file is known, the document consists of the file's cells. A cell that ran after the last save has the
+text with which it ran. Otherwise the document consists of the executed cells, in the order of their first runs.
 
 `document` matches cells with their runs, `marks` determines the state of each task.
 """
@@ -16,17 +15,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import notebooks
 from ..core.cells.cells import RawCell
+from ..core.cells.ignore_comments import drop_ignored
 from ..core.model.dag import CellKind, Dag, Problem
 from ..core.model.problems import problem
 from ..core.model.states import TaskState
 from ..graphs import Mark
+from ..notebooks import NotebookError
 from .document import (
     CellRun,
     DocumentCell,
@@ -38,7 +39,7 @@ from .document import (
     task_and_body,
     with_built_cells,
 )
-from .marks import may_skip_others, skipped_tasks, task_marks
+from .marks import early_cells, may_skip_others, needed_cells, skipped_tasks, stale_cells, task_marks
 
 _GENERATED = "run:"  # prefix of the key of a cell for which the frontend sends no id
 _UNKNOWN_NAME = "notebook.ipynb"  # name of the notebook if its file is unknown
@@ -50,7 +51,7 @@ def notebook_path(namespace: Mapping[str, Any]) -> Path | None:
     Jupyter Server sets an environment variable, VS Code a Python variable.
     """
     for text in (namespace.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME")):
-        if isinstance(text, str) and text.endswith(".ipynb"):
+        if isinstance(text, str) and notebooks.is_notebook(text):
             path = Path(text)
             if path.is_file():
                 return path.resolve()
@@ -113,6 +114,54 @@ class Session:
                     self.begin(source)
                     self.end(TaskState.SUCCESS)
 
+    def record_loaded(self, task: str, sources: Mapping[str, str], *, reason: str) -> None:
+        """Record that the inputs of a task come from a headless run, so its upstream tasks count as executed.
+
+        `sources` has the text that the cell of each upstream task had in that run. For an indirect upstream task, an
+        earlier record of its cell is kept, because the values of this task are not loaded.
+        """
+        document = with_built_cells(self._document())
+        dag = self._read(document)
+        for name, source in sources.items():
+            cell = document[dag.tasks[name].cell] if name in dag.tasks else None
+            if cell is None or cell.built or (cell.ran is not None and name not in dag.upstream.get(task, ())):
+                continue
+            self._runs += 1
+            key = cell.ran.key if cell.ran is not None else cell.id or self._key(source)
+            self._ran[key] = CellRun(
+                key=key, source=source, order=self._runs, changed=self._runs,
+                at=0.0,  # earlier than any change of the file, because the file has the cell's current text
+                state=TaskState.SUCCESS, reason=reason, loaded=True,
+            )  # fmt: skip
+
+    def cells_without_run(self, task: str, *, known: Collection[str] = ()) -> tuple[int, ...]:
+        """Return the indexes of the parameters and setup cells that a task needs but that have not run in this kernel.
+
+        No cell is needed for the names in `known`, because other code has set them.
+        """
+        document = with_built_cells(self._document())
+        dag = self._read(document)
+        needed = needed_cells(dag.tasks[task], early_cells(dag), known=known) if task in dag.tasks else ()
+        return tuple(cell.in_file for cell in needed if document[cell.index].ran is None)
+
+    def text_of(self, task: str) -> str | None:
+        """Return the text of a task's cell as the user sees it, or None for an unknown task."""
+        document = with_built_cells(self._document())
+        dag = self._read(document)
+        return document[dag.tasks[task].cell].latest if task in dag.tasks else None
+
+    def stale_cells(self) -> list[tuple[int, str]]:
+        """Return the index and the id of each cell that must run again after edits, in the order in which to run them.
+
+        The id is "" if the cell has none in the file.
+        """
+        document = with_built_cells(self._document())
+        dag = self._read(document)
+        return [
+            (dag.cells[index].in_file, document[index].id)
+            for index in stale_cells(dag, document, task_marks(dag, document))
+        ]
+
     def end(
         self,
         state: str,
@@ -137,7 +186,7 @@ class Session:
         self._current = None
 
     def executed(self) -> dict[str, dict[str, Any]]:
-        """Return the latest run of each cell by the frontend's id, as a page that opens the notebook later needs it."""
+        """Return the latest runs of cells, for a page that opens the notebook later (key: the frontend's id)."""
         return {
             key: {
                 "source": ran.source,
@@ -147,6 +196,7 @@ class Session:
                 "duration": ran.duration,
                 "reason": ran.reason,
                 **_built_cells(ran),
+                **({"loaded": True} if ran.loaded else {}),
             }
             for key, ran in self._ran.items()
             if not key.startswith(_GENERATED)
@@ -155,7 +205,7 @@ class Session:
     def skip_reason(self, task: str) -> str:
         """Explain why a headless run would skip the running task, given the tasks that ran in this kernel.
 
-        Return "" if it would not.
+        Return "" if a headless run would execute the task.
         """
         document = with_built_cells(self._document())
         if not any(may_skip_others(cell.ran) for cell in document):
@@ -211,7 +261,7 @@ class Session:
         if self._dag is None or self._dag[0] != (path, cells):
             name = path.name if path else _UNKNOWN_NAME
             dag = notebooks.read_cells(cells, name=name, metadata=file.metadata)
-            self._dag = (path, cells), replace(dag, problems=(*_not_built(dag), *dag.problems))
+            self._dag = (path, cells), replace(dag, problems=(*drop_ignored(dag.cells, _not_built(dag)), *dag.problems))
         return self._dag[1]
 
     def _key(self, source: str) -> str:
@@ -271,23 +321,37 @@ class Session:
         try:
             stat = path.stat()
             if (path, stat.st_mtime_ns) != self._file[:2]:
-                self._file = (path, stat.st_mtime_ns, load_file(path.read_bytes(), stat.st_mtime))
-        except (OSError, ValueError, TypeError, AttributeError):
+                self._file = (path, stat.st_mtime_ns, load_file(_content(path), stat.st_mtime))
+        except (OSError, ValueError, TypeError, AttributeError, NotebookError):
             return None  # the file is half-written or not a notebook, so only the executed cells are used
         return self._file[2]
 
 
+class ReadDocument(NamedTuple):
+    """The notebook of the cells that a page shows."""
+
+    dag: Dag
+    marks: dict[str, Mark]  # of each task
+    stale: tuple[int, ...]  # indexes of the cells that must run again, in the order in which to run them
+
+
+def _content(path: Path) -> bytes:
+    return notebooks.read_file(path) if notebooks.is_text(path) else path.read_bytes()
+
+
 def read_document(
     document: Sequence[DocumentCell], *, name: str, metadata: Mapping[str, Any] | None = None
-) -> tuple[Dag, dict[str, Mark]]:
-    """Return the notebook of these cells, which a page shows, as a `Dag`, and a `Mark` for each task.
+) -> ReadDocument:
+    """Return the notebook of these cells, which a page shows, with the state of its tasks.
 
     No kernel is asked: the page knows which cells it executed.
     """
     document = with_built_cells(document)
     cells = [RawCell(cell.source, cell.kind, cell.tags, cell.built) for cell in document]
     dag = notebooks.read_cells(cells, name=name, metadata=metadata)
-    return replace(dag, problems=(*_not_built(dag), *dag.problems)), task_marks(dag, document)
+    marks = task_marks(dag, document)
+    stale = tuple(dag.cells[index].in_file for index in stale_cells(dag, document, marks))
+    return ReadDocument(replace(dag, problems=(*drop_ignored(dag.cells, _not_built(dag)), *dag.problems)), marks, stale)
 
 
 def _built_cells(ran: CellRun) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class CellRun:
     chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the cell is not a branch
     short_circuit: bool = False  # whether the condition of --short-circuit was false
     built: tuple[RawCell, ...] | None = None  # the cells that this cell built, if it is a %%dag cell
+    loaded: bool = False  # True: the cell did not run here; its values were loaded from a headless run
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def match_runs(cells: Sequence[DocumentCell], ran: Sequence[CellRun] | Any) -> d
 
 
 def insertion_index(document: Sequence[DocumentCell], ran: CellRun) -> int:
-    """Return the index at which to insert a cell that is not in the file: below the cell that ran before it."""
+    """Return the index for a cell that is not in the file: below the cell that ran last before this cell."""
     before = [(cell.ran.order, index) for index, cell in enumerate(document) if cell.ran and cell.ran.order < ran.order]
     return max(before)[1] + 1 if before else len(document)
 

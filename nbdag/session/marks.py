@@ -7,7 +7,7 @@ upstream task ran again, is stale, or has not run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -32,8 +32,7 @@ def may_skip_others(ran: CellRun | None) -> bool:
 def skipped_tasks(dag: Dag, document: Sequence[DocumentCell]) -> dict[str, str]:
     """Return the tasks that a headless run would skip, given the tasks that ran in this kernel, with the reasons.
 
-    A task that ran before one of its upstream tasks ran again counts as a task that has not run. So do the tasks below
-    it.
+    If an upstream task ran again after a task, this task and all tasks below it count as tasks that have not run.
     """
     if len(dag.order) < len(dag.tasks):
         return {}
@@ -61,8 +60,8 @@ def task_marks(dag: Dag, document: Sequence[DocumentCell]) -> dict[str, Mark]:
     """Return the mark of each task: its state, its duration, and why it failed, was skipped or is stale."""
     marks: dict[str, Mark] = {}
     skipped = skipped_tasks(dag, document) if any(may_skip_others(cell.ran) for cell in document) else {}
-    early = [cell for cell in dag.cells if cell.kind in (CellKind.PARAMETERS, CellKind.SETUP)]
-    order = dag.order if len(dag.order) == len(dag.tasks) else tuple(dag.tasks)
+    early = early_cells(dag)
+    order = _run_order(dag)
     for name in order:
         task = dag.tasks[name]
         cell = document[task.cell]
@@ -99,10 +98,12 @@ def _stale_reason(
     """Explain why another run of the task could give a different result; return "" if the result would be the same."""
     ran = cell.ran
     assert ran is not None
-    if cell.latest != ran.source:
+    if _is_edited(cell):
         return "the cell was edited after it ran"
-    for other_cell in _needed_cells(task, early):
+    for other_cell in needed_cells(task, early):
         setup = document[other_cell.index].ran
+        if _is_edited(document[other_cell.index]):
+            return f"{other_cell.kind} cell {other_cell.in_file + 1} was edited and has not run again"
         if setup is not None and setup.changed > ran.order:
             return f"{other_cell.kind} cell {other_cell.in_file + 1} was changed after it ran"
     for other in dag.upstream[task.id]:
@@ -116,9 +117,43 @@ def _stale_reason(
     return ""
 
 
-def _needed_cells(task: Task, early: Sequence[Cell]) -> list[Cell]:
-    """Return the parameters cells and setup cells that set a name which the task reads."""
-    reads = set(task.reads)
+def stale_cells(dag: Dag, document: Sequence[DocumentCell], marks: Mapping[str, Mark]) -> list[int]:
+    """Return the indexes of the cells to run so that no task is stale, in the order in which to run them.
+
+    These are: each stale task; each failed task whose cell was edited after it ran; the tasks upstream of these that
+    have not run; and the setup and parameters cells that were edited and that these tasks need.
+    """
+    order = _run_order(dag)
+    cells = {name: document[dag.tasks[name].cell] for name in order}
+    wanted: set[str] = set()
+    for name in reversed(order):
+        repaired = marks[name].state == TaskState.FAILED and _is_edited(cells[name])
+        needed = cells[name].ran is None and marks[name].state == TaskState.NONE
+        if marks[name].state == STALE or repaired or (needed and any(each in wanted for each in dag.downstream[name])):
+            wanted.add(name)
+    tasks = [dag.tasks[name] for name in order if name in wanted and dag.cells[dag.tasks[name].cell].made_at is None]
+    early = early_cells(dag)
+    shared = {cell.index for task in tasks for cell in needed_cells(task, early) if _is_edited(document[cell.index])}
+    return [*sorted(shared), *(task.cell for task in tasks)]
+
+
+def early_cells(dag: Dag) -> list[Cell]:
+    """Return the parameters cells and the setup cells."""
+    return [cell for cell in dag.cells if cell.kind in (CellKind.PARAMETERS, CellKind.SETUP)]
+
+
+def _run_order(dag: Dag) -> tuple[str, ...]:
+    return dag.order if len(dag.order) == len(dag.tasks) else tuple(dag.tasks)
+
+
+def _is_edited(cell: DocumentCell) -> bool:
+    """Return whether the cell has another text than the text that ran."""
+    return cell.ran is not None and cell.latest != cell.ran.source
+
+
+def needed_cells(task: Task, early: Sequence[Cell], *, known: Collection[str] = ()) -> list[Cell]:
+    """Return the parameters cells and setup cells that set a name which the task reads, except for `known` names."""
+    reads = set(task.reads).difference(known)
     cells = [cell for cell in early if cell.kind is CellKind.PARAMETERS or cell.index in task.setup]
     return [cell for cell in cells if reads & _binds(cell.code)]
 

@@ -61,7 +61,6 @@ class Kernel:
 async def kernel(*modules: str, warm: bool = True, **options: Any):
     manager = TaskKernelManager(kernel_name="python3", modules=list(modules), warm=warm)
     env = {**(options.pop("env", None) or os.environ)}
-    env.pop("PYTEST_CURRENT_TEST", None)  # in a test of its own, ipykernel does not read the descriptors
     await manager.start_kernel(extra_arguments=QUIET, env=env, **options)
     forked = Kernel(manager, manager.client())
     forked.client.start_channels()

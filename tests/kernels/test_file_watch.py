@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
+import types
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,6 +71,8 @@ def program_that_reads() -> None:
 ACTS: dict[str, tuple[Callable[[], object], dict[str, str]]] = {
     "a read": (lambda: Path("old.txt").read_text(), {"old.txt": "r"}),
     "a failed read": (lambda: Path("none.txt").exists() or _try_to_read("none.txt"), {"none.txt": "r"}),
+    "checks of a file": (lambda: (Path("old.txt").exists(), os.stat("old.txt").st_size), {"old.txt": "e"}),  # noqa: PTH116
+    "a check of a missing file": (lambda: os.path.isfile("none.txt"), {"none.txt": "e"}),  # noqa: PTH113
     "a new file": (lambda: Path("new.txt").write_text("1"), {"new.txt": "cw"}),
     "an overwritten file": (lambda: Path("old.txt").write_text("1"), {"old.txt": "w"}),
     "an append": (lambda: Path("old.txt").open("a").close(), {"old.txt": "a"}),
@@ -87,6 +93,7 @@ ACTS: dict[str, tuple[Callable[[], object], dict[str, str]]] = {
     "a device": (lambda: Path(os.devnull).open("w").close(), {}),
     "nbdag's own home": (lambda: Path("../home/nbdag/x").write_text("1"), {}),
     "git's own files": (lambda: Path(".git/index").write_text("1"), {}),
+    "a file without a name": (lambda: tempfile.TemporaryFile(dir=".").close(), {}),
     "a hidden cache elsewhere": (lambda: Path("../.cache/x").write_text("1"), {}),
 }  # fmt: skip
 
@@ -109,6 +116,27 @@ def test_a_cell_uses_the_files_that_it_opens(
         os.utime(path, (1, 1))
     act, expected = ACTS[name]
     assert used(act) == expected
+
+
+def test_a_cell_reads_the_users_modules_that_are_imported(
+    folder: Path, used: Callable[[Callable[[], object]], dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("own")
+    module.__file__ = str(folder / "own.py")
+    monkeypatch.setitem(sys.modules, "own", module)
+    assert used(lambda: None) == {"own.py": "r"}
+
+
+def test_the_wrapper_of_stat_behaves_as_the_function(
+    folder: Path, used: Callable[[Callable[[], object]], dict[str, str]]
+) -> None:
+    (folder / "x").write_text("1")
+    os.utime(folder / "x", (1, 1))  # so that the watch does not take it for a new file
+    assert used(lambda: os.stat("x", follow_symlinks=False)) == {"x": "e"}  # noqa: PTH116
+    assert pickle.loads(pickle.dumps(os.stat)) is os.stat
+    assert os.stat in os.supports_follow_symlinks
+    with pytest.raises(FileNotFoundError):
+        os.stat("missing")  # noqa: PTH116
 
 
 def test_a_watch_that_never_started_knows_no_file(folder: Path) -> None:
@@ -150,3 +178,28 @@ def test_an_error_of_the_watch_does_not_reach_the_cell(folder: Path, monkeypatch
     watch.start()
     (folder / "x").write_text("1")
     assert watch.uses("t") == ()
+
+
+def test_files_of_a_working_folder_count_as_files_of_the_folder_for_which_it_stands(folder: Path) -> None:
+    view = folder.parent / "home" / "nbdag" / "1.files" / "project"
+    view.mkdir(parents=True)
+    watch = FileWatch(str(folder), str(folder.parent / "home" / "nbdag"), view=str(view))
+    watch.start()
+    (view / "made.csv").write_text("1")
+    watch.stop()
+    assert [(each.path, each.how) for each in watch.uses("t")] == [(str(folder / "made.csv"), "cw")]
+
+
+def test_checks_of_files_are_recorded_after_checks_of_two_threads_overlapped(
+    folder: Path, used: Callable[[Callable[[], object]], dict[str, str]]
+) -> None:
+    def overlap() -> None:
+        first, second = file_watch._pausing(), file_watch._pausing()
+        with ThreadPoolExecutor(1) as other:
+            other.submit(first.__enter__).result()
+            second.__enter__()
+            other.submit(first.__exit__, None, None, None).result()
+            second.__exit__(None, None, None)
+        Path("old.txt").exists()
+
+    assert used(overlap) == {"old.txt": "e"}

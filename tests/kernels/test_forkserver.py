@@ -184,6 +184,7 @@ def test_a_childs_folder_is_private_and_removed_with_it(server, tmp_path):
     until(lambda: not child.folder.exists())
 
 
+@pytest.mark.slow
 def test_children_die_when_their_owner_is_killed(server, tmp_path):
     code = f"""
         import os, sys, time
@@ -419,6 +420,7 @@ def test_a_child_whose_owner_disconnects_is_killed(own):
     until(lambda: (seen := server.status(LONG)) is not None and seen.children == 0)
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_leaves_the_files_of_its_successor(own, tmp_path):
     server = own()
     for _ in range(6):

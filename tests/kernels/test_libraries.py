@@ -114,6 +114,7 @@ def test_a_preloaded_library_works_in_the_kernel(module: str, use: Callable[[str
     assert set(printed.split()) == {"True"}, printed
 
 
+@pytest.mark.slow
 def test_figures_appear_inline_and_matplotlibrc_applies(tmp_path):
     (tmp_path / "matplotlibrc").write_text("lines.linewidth: 7.5\n")
     pytest.importorskip("matplotlib")

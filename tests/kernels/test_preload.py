@@ -17,7 +17,7 @@ from patience import LONG
 from nbdag.kernels.forkserver import server_spec as server_spec
 from nbdag.kernels.forkserver.client import Server
 from nbdag.kernels.forkserver.preload import preloadable
-from nbdag.kernels.forkserver.server_spec import ServerSpec
+from nbdag.kernels.forkserver.server_spec import ServerSpec, relevant_env
 from nbdag.kernels.jupyter.connection import IN_EVERY_SERVER, kernel_server_spec
 
 HERE = str(Path(__file__).parent)
@@ -88,7 +88,19 @@ def test_choosing_modules_imports_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "same"),
-    [("TERM", True), ("PWD", True), ("SSH_TTY", True), ("NBDAG_HOME", True), ("JPY_PARENT_PID", True)]
+    [
+        (name, True)
+        for name in (
+            "TERM",
+            "PWD",
+            "SSH_TTY",
+            "NBDAG_HOME",
+            "JPY_PARENT_PID",
+            "AIRFLOW_CTX_TASK_ID",
+            "__AIRFLOW_SUPERVISOR_FD",
+        )
+    ]
+    + [("PAGER", True), ("MPLBACKEND", False), ("KMP_INIT_AT_FORK", False)]
     + [
         (name, False) for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "HOME", "LANG", "TZ", "ANYTHING")
     ],
@@ -97,6 +109,19 @@ def test_only_transient_variables_leave_the_key_unchanged(name, same):
     before = {"PATH": "/bin", name: "a"}
     keys = {ServerSpec.of(targets=[DESCRIBE], env={**before, name: value}).key for value in ("a", "b")}
     assert (len(keys) == 1) is same
+
+
+def test_an_empty_variable_counts():
+    assert relevant_env({"EMPTY": ""}) == {"EMPTY": ""}
+
+
+@pytest.mark.parametrize(
+    ("modules", "counts"), [((), False), (("sklearn.svm:SVC",), False), (("torch",), True), (("sklearnex",), True)]
+)
+def test_variables_that_scikit_learn_sets_count_only_for_other_libraries(modules, counts):
+    env = {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}
+    assert relevant_env(env, modules) == (env if counts else {})
+    assert relevant_env({"KMP_DUPLICATE_LIB_OK": "no"}, modules) == {"KMP_DUPLICATE_LIB_OK": "no"}
 
 
 def test_other_modules_change_the_key():

@@ -93,6 +93,8 @@ def test_a_forked_kernel_equals_an_ordinary_one(tmp_path):
     ordinary.pop("stdin")  # a pipe without a writer
     assert forked == ordinary
     assert spare == ordinary
+    # So a run within a notebook shares the servers of a run in a terminal.
+    assert kernel_server_spec(env=ordinary["env"]) == kernel_server_spec()
 
 
 @pytest.mark.parametrize("spare", [False, True], ids=["forked now", "spare"])
@@ -293,6 +295,7 @@ def test_a_kernel_dies_when_its_owner_is_killed(tmp_path):
     until(lambda: gone(pid))
 
 
+@pytest.mark.slow
 def test_without_a_fork_server_kernels_are_ordinary_and_one_warning_is_logged(monkeypatch, caplog, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("NBDAG_RUNTIME_DIR", str(tmp_path / "file/below"))  # impossible to create

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
+import posix
 import random
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from nbdag.core.analysis.hidden_state import KINDS
-from nbdag.kernels.runtime import state_probes
+from nbdag.kernels.runtime import file_watch, state_probes
+from nbdag.kernels.runtime.file_watch import FileWatch
 from nbdag.kernels.runtime.messages import KernelRequest
 from nbdag.kernels.runtime.module_state import changed_attributes, clock_times, state_of
 from nbdag.kernels.runtime.state_check import StateCheck
-from nbdag.kernels.runtime.state_probes import PROBES, Probe
-from nbdag.kernels.runtime.twister import Twister
+from nbdag.kernels.runtime.state_probes import PROBES, Probe, Twister
 
 
 def nothing() -> None: ...
@@ -48,6 +54,20 @@ def restored() -> Iterator[None]:
     random.setstate(states[0])
     np.random.set_state(states[1])
     sys.path[:] = states[2]
+
+
+def test_the_watch_of_files_is_no_change_of_os_stat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "stat", posix.stat)
+    monkeypatch.setattr(file_watch, "_installed", False)
+    monkeypatch.setattr(sys, "addaudithook", lambda hook: None)
+    watch = file_watch.FileWatch(str(tmp_path), str(tmp_path / "home"))
+
+    def cell() -> None:
+        watch.start()
+        watch.stop()
+
+    assert notes({"os.stat": "b"}, cell) == []
+    assert os.stat is not posix.stat
 
 
 def drawn(count: int) -> None:
@@ -244,6 +264,72 @@ def test_state_that_a_module_hides_is_compared_but_caches_are_not(
     assert [message.split()[3].replace("hiding", "m") for _, message in said] == ([changed] if changed else [])
 
 
+FIRST_USE = """
+import functools, random
+_client = _plain = _rng = _chance = None
+class Client:
+    def __init__(self, url="u"):
+        self.url, self.retries = url, 3
+        self.calls = 0
+        self.log = []
+        self._pages = {}
+        self.session = None
+        self.connect()
+    def connect(self):
+        self.session, self.retries = object(), 5
+    def call(self):
+        self.calls += 1
+        self._pages["x"] = 1
+    def note(self, text): self.log.append(text)
+    def page(self): return self._pages.setdefault("y", 2)
+def client():
+    global _client
+    if _client is None:
+        _client = Client()
+    return _client
+def rng(seeded=True):
+    global _rng, _chance
+    if seeded:
+        _rng = _rng or random.Random(0)
+        return _rng
+    if _chance is None:
+        _chance = random.Random()
+    return _chance
+@functools.lru_cache
+def shared():
+    return Client()
+class Single:
+    _instance = None
+    def __init__(self): self.count: int = 0
+    def add(self): self.count = self.count + 1
+    @classmethod
+    def get(cls):
+        if cls._instance is None:
+            cls._instance = cls()
+        return cls._instance
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "changed"),
+    [
+        ("m.client().call()", "m._client.calls"),
+        ("m.client().note('x')", "m._client.log"),
+        ("m.shared().call()", "m.shared().calls"),
+        ("m.Single.get().add()", "m.Single._instance.count"),
+        ("m.client(); m.client().page(); m.shared(); m.Single.get(); m.rng(False).random()", ""),
+    ],
+)
+def test_an_object_that_a_module_creates_on_first_use_is_compared_with_a_new_one(
+    code: str, changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m.py").write_text(FIRST_USE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "m", raising=False)
+    said = notes({"m": "b"}, lambda: exec(code, {"m": sys.modules["m"]}), lambda: importlib.import_module("m"))
+    assert [message.split()[3] for _, message in said] == ([changed] if changed else [])
+
+
 # `pair` is read last, when the registries have nearly used up the number of objects that are compared.
 LARGE = """
 _first, _second, _third = ({n: [] for n in range(495)} for _ in range(3))
@@ -374,6 +460,61 @@ def test_each_of_these_changes_is_reported(key: str, change: str, undo: str) -> 
     assert "b runs without that change" in message
 
 
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ("t = threading.Thread(target=wait); t.start()", "thread wait"),
+        ("t = threading.Timer(60, wait); t.start(); undo.append(t.cancel)", "timer wait"),
+        ("t = pool.submit(wait); begun.wait(60)", "thread wait"),
+        (  # The process has its name once it answers.
+            "t = subprocess.Popen(['cat', '-u'], stdin=-1, stdout=-1); undo += [t.kill, t.communicate]\n"
+            "t.stdin.write(b'a\\n'); t.stdin.flush(); t.stdout.readline()",
+            "process cat -u",
+        ),
+        ("t = mock.patch('textwrap.dedent'); t.start(); undo.append(t.stop)", "textwrap.dedent"),
+        (
+            "textwrap.dedent = wait; undo.append(lambda: setattr(textwrap, 'dedent', dedent))",
+            "replaced textwrap.dedent",
+        ),
+        # What ends with the cell, and what a library keeps for its own use.
+        ("t = threading.Thread(target=len, args=('',)); t.start(); t.join()", ""),
+        ("pool.submit(abs, 1).result()", ""),
+        ("subprocess.run(['true'])", ""),
+        ("with mock.patch('textwrap.dedent'): textwrap.dedent('')", ""),
+    ],
+)
+def test_what_a_task_leaves_running_or_patched_is_reported(code: str, names: str) -> None:
+    undo: list[Callable[[], object]] = []
+    event = threading.Event()
+    pool = ThreadPoolExecutor(1)
+    used: dict[str, Any] = {
+        "__name__": "__main__",
+        "event": event,
+        "begun": threading.Event(),
+        "pool": pool,
+        "undo": undo,
+    }
+    exec("import subprocess, textwrap, threading\nfrom textwrap import dedent\nfrom unittest import mock", used)
+    exec("def wait():\n    begun.set()\n    event.wait(60)", used)
+    files = FileWatch("/nonexistent", "/nonexistent")  # it sees the programs that the cell starts
+
+    def cell() -> None:
+        files.start()
+        exec(code, used)
+
+    try:
+        observers = {"python/running": "b", "mock/patches": "b", "textwrap.dedent": "b"}
+        said = [message for _, message in notes(observers, cell, lambda: pool.submit(int).result())]
+    finally:
+        files.stop()
+        event.set()
+        for each in undo:
+            each()
+        pool.shutdown()
+    assert len(said) == bool(names)
+    assert all(names in message and "b " in message for message in said)
+
+
 def test_a_package_adds_a_probe_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     library = types.SimpleNamespace(settings={"mode": "fast", "depth": 1})
     probe = Probe("mylib/settings", "mylib", lambda mylib: dict(mylib.settings), title="the settings of mylib")
@@ -395,4 +536,16 @@ def test_a_probe_that_fails_fails_no_task(monkeypatch: pytest.MonkeyPatch) -> No
 def test_each_probe_has_a_kind() -> None:
     kinds = {kind.key for kind in KINDS}
     assert {probe.key for probe in PROBES} <= kinds
-    assert kinds - {probe.key for probe in PROBES} == {"tensorflow/generator"}  # it cannot be read without a draw
+    assert kinds - {probe.key for probe in PROBES} == {"tensorflow/generator", "python/exit"}  # neither can be read
+
+
+def test_settings_of_ipython_are_read_without_creating_formatters(monkeypatch: pytest.MonkeyPatch) -> None:
+    shell: Any = InteractiveShell()
+    monkeypatch.setattr(state_probes, "get_ipython", lambda: shell)
+    read = next(probe for probe in PROBES if probe.key == "ipython/settings").read
+    before = read(None)
+    assert not shell.display_formatter.trait_has_value("formatters")
+    assert shell.display_formatter.formatters
+    assert read(None) == before
+    shell.display_formatter.formatters["text/plain"].float_precision = 3
+    assert read(None) != before

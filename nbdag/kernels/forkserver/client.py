@@ -1,4 +1,4 @@
-"""The client of a fork server: it requests processes that have all imports done when they start.
+"""The client of a fork server: it requests processes in which all imports are already done.
 
 A *fork server* is a process of this user that has imported some modules once, and forks a child for each
 request, in about 10 ms instead of seconds. A `ServerSpec` identifies it: all requests with an equal
@@ -11,8 +11,8 @@ a session and process group whose id is its pid. The child has the working direc
 standard streams of the request, and a private folder that is removed at its end.
 
 The process that requested a child owns it. When the owner closes the child or dies, even by SIGKILL, the child's whole
-process group is killed. When a server dies, its children die too. Until the owner closes the child, its pid is not
-reused.
+process group is killed. When a server dies, its children die too. Until the owner closes the child, the child's pid is
+not reused.
 
     with Server.connect(ServerSpec.of(["pandas"], targets=[TARGET])).fork(TARGET, payload, cwd="…") as child:
         child.wait_ready()
@@ -270,9 +270,7 @@ class Server:
         raise AssertionError
 
     def hold(self) -> ServerHold:
-        """Return a hold, which keeps the server alive until the hold is closed, and through which spare children can be
-        requested.
-        """
+        """Return a hold: it keeps the server alive until the hold is closed, and can request spare children."""
         sock = self._connect()
         framing.send(sock, {"op": "hold", "idle": self.idle})
         return ServerHold(sock)

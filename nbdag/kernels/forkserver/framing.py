@@ -109,7 +109,7 @@ class Receiver:
 
 
 def wait_readable(sock: socket.socket, within: float) -> bool:
-    """Return whether a message, or the end of the connection, arrives within `timeout` seconds."""
+    """Return whether a message, or the end of the connection, arrives in at most `within` seconds."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(within * 1000))

@@ -2,11 +2,11 @@
 
 Such data differs between ordinary kernels, but all children of a server would share it. So during an import, calls of
 functions that return such data are recorded. Afterwards, the namespaces of the calling module are searched for the
-returned values. A plain value (a pid, a time, the folder, a UUID, a generator of random numbers) is renewed in each
-child, as if the child had imported the module. A text that contains the pid or the folder is renewed as well. A text
-that contains a time or comes from random bytes cannot be renewed, so the server does not preload the module; each task
-imports it. The same is done with a module that reads an environment variable which is not part of the server's
-specification.
+returned values. A plain value (a pid, a time, the folder, a UUID, a generator of random numbers) is renewed: each child
+gets a new value, as if the child had imported the module. A text that contains the pid or the folder is renewed as
+well. If a text contains a time or was made from random bytes, nbdag cannot make it again for a child. So the server
+does not preload the module; each task imports it. A module is not preloaded either if it reads an environment variable
+outside of the server's specification.
 
 Calls by the standard library on behalf of a module count as calls of that module. The standard library's own data is
 not searched, because the standard library supports forking.
@@ -195,7 +195,7 @@ def refresh() -> None:
 
 
 def refresh_folder() -> None:
-    """Replace the server's folder by the child's working directory wherever an imported module has kept it."""
+    """Replace the server's folder by the child's working directory in imported modules that have stored the folder."""
     for renew in _in_folder:
         with contextlib.suppress(Exception):
             renew()

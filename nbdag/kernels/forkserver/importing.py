@@ -1,10 +1,10 @@
 """Import modules in a fork server, and record the modules that it must not preload.
 
 A module is not preloaded if its import fails, starts a thread or ends the process. It is not preloaded either if its
-import prints or warns, because the importing cell should show that, or if it keeps data that differs between kernels
-and cannot be renewed (see `import_watch`). Tasks import such a module themselves. The effects of an import cannot be
-undone. So the server records the module in a file and replaces its process by a new process, which reads the file and
-skips the module.
+import prints or warns, because the importing cell should show that output. Nor is it preloaded if it keeps data that
+differs between kernels and cannot be renewed (see `import_watch`). Tasks import such a module themselves. The effects
+of an import cannot be undone. So the server records the module in a file and replaces its process by a new process,
+which reads the file and skips the module.
 """
 
 from __future__ import annotations

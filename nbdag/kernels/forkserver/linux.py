@@ -1,4 +1,4 @@
-"""Calls of Linux that a fork server needs: the name of a process, its own memory, the end of a process group."""
+"""Calls of Linux that a fork server needs: name a process, measure its own memory, kill a process group."""
 
 from __future__ import annotations
 

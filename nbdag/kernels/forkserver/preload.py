@@ -21,8 +21,18 @@ from .server_spec import site_dirs
 _NEVER = {"antigravity", "this", "idlelib", "__main__"}
 
 
-def preloadable(names: Iterable[str], folder: Path, env: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Return which of these imports (`a.b`, or `a:b` for `from a import b`) may be preloaded for tasks in `folder`."""
+def preloadable(
+    names: Iterable[str],
+    folder: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    sites: tuple[Path, ...] | None = None,
+) -> tuple[str, ...]:
+    """Return which of these imports (`a.b`, or `a:b` for `from a import b`) may be preloaded for tasks in `folder`.
+
+    `sites` are the folders of installed packages (default: those of this Python).
+    """
+    sites = site_dirs() if sites is None else sites
     env = os.environ if env is None else env
     shadowing = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
     decisions: dict[str, bool] = {}
@@ -30,20 +40,19 @@ def preloadable(names: Iterable[str], folder: Path, env: Mapping[str, str] | Non
     for name in names:
         top = name.partition(":")[0].partition(".")[0]
         if top not in decisions:
-            decisions[top] = _is_preloadable(top, shadowing, folder)
+            decisions[top] = _is_preloadable(top, shadowing, folder, sites)
         if decisions[top]:
             chosen.append(name)
     return tuple(dict.fromkeys(chosen))
 
 
-def _is_preloadable(top: str, shadowing: list[str], folder: Path) -> bool:
+def _is_preloadable(top: str, shadowing: list[str], folder: Path, sites: tuple[Path, ...]) -> bool:
     if top in _NEVER or PathFinder.find_spec(top, shadowing) is not None:
         return False
     if top in sys.stdlib_module_names:
         # A file in the folder cannot hide a standard module: IPython puts the working directory behind the standard
         # library.
         return True
-    sites = site_dirs()
     spec = PathFinder.find_spec(top, [str(folder), *map(str, sites)])
     return spec is not None and is_installed_in(spec, sites)
 

@@ -165,8 +165,8 @@ class ForkServer:
         self.idle_since = None if busy else (self.idle_since or time.time())
 
     def _end(self) -> None:
-        # The files are removed first, so that a new client starts another server, the successor. It uses files of the
-        # same names.
+        # The files are removed first, so that a new client starts another server, the successor. The successor
+        # uses files of the same names.
         with server_lock(Path(self.options["lock"])):
             if self.socket_file == _identity(Path(self.options["socket"])):
                 for name in ("socket", "info", "log"):

@@ -50,4 +50,4 @@ class HoldRecord:
     """A client that keeps the server alive."""
 
     sock: socket.socket
-    spares: dict[tuple[str, bytes], Spares] = field(default_factory=dict)  # by target and arguments
+    spares: dict[tuple[str, bytes], Spares] = field(default_factory=dict)  # key: (target, arguments)

@@ -14,6 +14,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import math
 import os
 import re
 import select
@@ -27,6 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ...errors import NbdagError, error
+from ...processes.identity import HASH_SEED
 from . import framing
 from .server import START, server_lock
 from .server_spec import ServerSpec
@@ -42,6 +44,18 @@ class NoServerError(NbdagError):
 
     reason: str
     template = "{reason}"
+
+
+@error
+class ServerSettingError(NbdagError):
+    """An environment variable for fork servers has an invalid value."""
+
+    exit_code = 2
+
+    variable: str
+    text: str
+    expected: str
+    template = "invalid {variable} {text!r}; expected {expected}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +88,23 @@ class ServerStatus:
 
 
 def idle_time() -> float:
-    """Return the seconds after which an unused server ends."""
+    """Return the seconds after which an unused server ends. Raises `ServerSettingError`."""
+    text = os.environ.get("NBDAG_IDLE") or "600"
     try:
-        return max(0.0, float(os.environ.get("NBDAG_IDLE", "600")))
+        seconds = float(text)
     except ValueError:
-        return 600.0
+        seconds = -1
+    if not 0 <= seconds < math.inf:
+        raise ServerSettingError("NBDAG_IDLE", text, "a number of seconds such as 600")
+    return seconds
 
 
 def max_servers() -> int:
-    """Return the maximum number of servers."""
-    try:
-        return max(1, int(os.environ.get("NBDAG_SERVERS", "4")))
-    except ValueError:
-        return 4
+    """Return the maximum number of servers. Raises `ServerSettingError`."""
+    text = os.environ.get("NBDAG_SERVERS") or "4"
+    if not (text.isdecimal() and int(text)):
+        raise ServerSettingError("NBDAG_SERVERS", text, "a number of fork servers such as 4")
+    return int(text)
 
 
 def umask() -> int:
@@ -255,7 +273,7 @@ def _start(spec: ServerSpec, where: ServerFiles, idle: float) -> socket.socket:
             pid = os.posix_spawn(
                 spec.python,
                 [spec.python, "-c", START, json.dumps(options)],
-                dict(spec.env),
+                dict([HASH_SEED]) | dict(spec.env),
                 file_actions=[null, log, (os.POSIX_SPAWN_DUP2, 1, 2), (os.POSIX_SPAWN_DUP2, high, 3)],
                 setsigmask=[],
                 setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD],

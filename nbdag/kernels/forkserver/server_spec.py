@@ -19,23 +19,36 @@ import resource
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from ...processes.marks import MARK_LIMIT
 
-# Environment variables that change between two runs for no reason, as set by shells, terminals, Jupyter, pytest and
-# nbdag. A module whose import reads such a variable is not preloaded (`import_watch`).
+# Environment variables that change between two runs for no reason, as set by shells, terminals, Jupyter, Airflow,
+# pytest and nbdag. A module whose import reads such a variable is not preloaded (`import_watch`).
 TRANSIENT = re.compile(
     r"""_|PWD|OLDPWD|SHLVL|TERM|TERM_.*|COLORTERM|WINDOWID|STY|TMUX.*|PS1|PROMPT.*|HIST.*
     |SSH_(CLIENT|CONNECTION|TTY|AUTH_SOCK|AGENT_PID)|GPG_.*|DBUS_.*|XDG_(SESSION|SEAT|VTNR|ACTIVATION).*
     |VTE_.*|KONSOLE_.*|GNOME_TERMINAL.*|ITERM_.*|WT_.*|VSCODE_.*|INVOCATION_ID|JOURNAL_STREAM|LS_COLORS|LESS.*
-    |JPY_.*|JUPYTERHUB_.*|PAPERMILL_.*|NBDAG_.*|AIRFLOW_(CONN|VAR)_.*|PYTEST_.*|CI_JOB_.*|GITHUB_(STEP|ACTION|RUN|ENV|OUTPUT|PATH|STATE).*
+    |JPY_.*|JUPYTERHUB_.*|PAPERMILL_.*|NBDAG_.*|AIRFLOW_(CONN|VAR|CTX)_.*|__?AIRFLOW_.*|PYTEST_.*
+    |CI_JOB_.*|GITHUB_(STEP|ACTION|RUN|ENV|OUTPUT|PATH|STATE).*
     |MAKELEVEL|MAKEFLAGS|DIRENV_.*""",
     re.VERBOSE,
 )
+# Environment variables that every kernel sets. They do not count, so that runs from a terminal, from a notebook and
+# from a program share servers. Key: variable; value: None if a kernel replaces every value of the variable, so
+# that no value counts; otherwise the only value that does not count, because a kernel keeps all other values.
+_SET_BY_KERNELS: Mapping[str, str | None] = {
+    **dict.fromkeys(("CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "PAGER", "GIT_PAGER")),
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "PYDEVD_USE_FRAME_EVAL": "NO",
+}
+# Environment variables that the import of scikit-learn sets. Runs that a notebook starts inherit them from its kernel.
+# They do not count for a server that imports scikit-learn or nothing. For other servers they count, because libraries
+# such as torch may read them.
+_SET_BY_SKLEARN = {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,7 @@ class ServerSpec:
         """Return the specification for the current state of this machine and process."""
         chosen = tuple(dict.fromkeys(modules))
         wanted = tuple(sorted(set(targets)))
-        counts = relevant_env(os.environ if env is None else env)
+        counts = relevant_env(os.environ if env is None else env, chosen)
         parts = [
             python,
             sys.version,
@@ -76,9 +89,16 @@ class ServerSpec:
         return cls(chosen, wanted, counts, python, key)
 
 
-def relevant_env(env: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that an import may depend on."""
-    return {name: value for name, value in env.items() if not TRANSIENT.fullmatch(name)}
+def relevant_env(env: Mapping[str, str], modules: Sequence[str] = ()) -> dict[str, str]:
+    """Return the variables on which the import of these modules may depend."""
+    replaced = dict(_SET_BY_KERNELS)
+    if not modules or any(re.match(r"sklearn\b", each) for each in modules):
+        replaced |= _SET_BY_SKLEARN
+    return {
+        name: value
+        for name, value in env.items()
+        if not (TRANSIENT.fullmatch(name) or (name in replaced and replaced[name] in (None, value)))
+    }
 
 
 def site_dirs() -> tuple[Path, ...]:

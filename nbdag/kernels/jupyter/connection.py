@@ -1,10 +1,13 @@
-"""The request for a forked kernel: its server and its arguments, and the kernel's connection file, which follows from
-the child's folder and secret.
+"""The request for a forked kernel: its server, its arguments, and its connection file.
+
+The contents of the connection file are computed from the child's folder and secret.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,18 +30,33 @@ zipfile zlib zoneinfo
 IN_EVERY_SERVER = frozenset(_STANDARD.split())
 
 
-def kernel_server_spec(modules: Iterable[str] = (), env: Mapping[str, str] | None = None) -> ServerSpec:
-    """Return the specification of the server for kernels with these modules (`a.b`, or `a:b`) preloaded."""
+def kernel_server_spec(
+    modules: Iterable[str] = (), env: Mapping[str, str] | None = None, python: str = ""
+) -> ServerSpec:
+    """Return the specification of the server for kernels with these modules (`a.b`, or `a:b`) preloaded.
+
+    `python` is the Python of the kernels' environment ("": this Python).
+    """
     preloaded = [each for each in modules if each.partition(":")[0] not in IN_EVERY_SERVER]
-    return ServerSpec.of(preloaded, targets=[TARGET], env=env)
+    return ServerSpec.of(preloaded, targets=[TARGET], env=env, python=python or sys.executable)
+
+
+def environment_variables(python: str) -> dict[str, str]:
+    """Return the environment variables of a kernel that runs in the environment of this Python.
+
+    Programs that the kernel starts, such as `!pip`, are those of the environment.
+    """
+    folder = Path(python).parent
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PATH")])])
+    return {"VIRTUAL_ENV": str(folder.parent), "PATH": path}
 
 
 def connection_info(folder: Path, secret: str) -> dict[str, Any]:
     """Return the contents of the kernel's connection file. The child's secret is the key that signs every message.
 
     Two kernels have different ports, although the port is only a suffix of a socket's name: Jupyter Server compares the
-    ports to find out whether a restarted kernel has a new address. If they were equal, it would wait for an answer at
-    the old address for a minute.
+    ports to find out whether a restarted kernel has a new address. If the ports were equal, Jupyter Server would wait
+    for an answer at the old address for a minute.
     """
     first = 1 + len(_PORTS) * (crc32(secret.encode()) % _MAX_BASE)
     return {

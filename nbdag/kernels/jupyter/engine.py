@@ -1,7 +1,7 @@
 """The papermill engine for one task: a notebook client with less waiting time.
 
-Unlike papermill's own engine, this engine gets the kernel manager from its `Execution`, which also decides when the
-kernel shuts down: after the result is reported, so that no task waits for the shutdown. The engine overrides methods of
+Unlike papermill's own engine, this engine gets the kernel manager from its `Execution`. The `Execution` shuts the
+kernel down after the result is reported, so that no task waits for the shutdown. The engine overrides methods of
 papermill and nbclient and patches nothing.
 """
 
@@ -148,7 +148,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
             await asyncio.shield(self.km.cleanup_resources())
 
 
-# The exception of such a task ends its cell, but is not a failure.
+# States of a task that an exception has ended early, without a failure.
 _ENDED_EARLY = (TaskState.SKIPPED, TaskState.UP_FOR_RESCHEDULE)
 
 
@@ -192,7 +192,7 @@ class TaskEngine(NBClientEngine):  # type: ignore[misc]
 
 
 def _clear_exception(nb: Any) -> None:
-    """Mark the cell that ended its task early as completed; nbclient has recorded its exception as an error."""
+    """Mark the cell that ended its task early as completed; nbclient has recorded the exception as an error."""
     nb.metadata.papermill["exception"] = None
     for cell in nb.cells:
         if cell.metadata.papermill["exception"]:

@@ -30,6 +30,7 @@ import tornado.platform.asyncio
 import zmq
 from ipykernel import kernelapp
 from traitlets import DottedObjectName
+from traitlets.config import Config
 
 from ...values import types
 from ..forkserver.child import ChildContext, Streams
@@ -39,6 +40,9 @@ from .stand_in import StandIn, kept_main_module, stand_in_for_kernel
 
 # This import runs once in the server, for all kernels that the server forks.
 types.search()
+_VALUES: tuple[object, ...] = (True, 0, 0.0, "", b"", None, [], (), {}, set(), frozenset())
+for _value in _VALUES:
+    types.rule_of(_value)
 state_probes.search()
 
 # Modules that a kernel imports while it starts; the server imports them once for all kernels.
@@ -75,6 +79,17 @@ class IPKernelApp(kernelapp.IPKernelApp):
 
     outstream_class = DottedObjectName("nbdag.kernels.jupyter.stand_in.output_stream").tag(config=True)
 
+    def parse_command_line(self, argv: list[str] | None = None) -> None:
+        """Read the arguments. If the connection file is the only argument, as usual, no parser is built: building a
+        parser of all options takes a tenth of the kernel's start.
+        """
+        if argv is None or len(argv) != 2 or argv[0] != "-f":
+            super().parse_command_line(argv)
+            return
+        self.argv, self.extra_args = argv, []
+        self.cli_config = Config(IPKernelApp={"connection_file": argv[1]})
+        self.update_config(self.cli_config)
+
     def init_iopub(self, context: Any) -> None:
         """Create the socket for outputs without a limit on queued messages, because ZeroMQ drops messages beyond the
         limit.
@@ -102,9 +117,9 @@ class IPKernelApp(kernelapp.IPKernelApp):
     def start(self) -> None:
         """Serve until a client requests the shutdown.
 
-        At exit, ipykernel stops its publishing thread before its control thread. If the control thread is
-        still sending the reply to the shutdown, it waits forever for the stopped publisher; so the control
-        thread is finished first.
+        At exit, ipykernel stops its publishing thread before its control thread. If the control thread is still sending
+        the reply to the shutdown, it waits forever for the stopped publisher. So this method ends the control thread
+        first.
         """
         try:
             super().start()  # type: ignore[no-untyped-call]

@@ -8,22 +8,24 @@ The pool only saves time: without a pool, a job finds or starts its server itsel
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...core.model.job import Job, Key
+from ...environments import python_of, site_dirs_of
 from ..forkserver.client import Server, ServerHold
 from ..forkserver.preload import preloadable
 from ..forkserver.server_spec import ServerSpec
-from .connection import TARGET, arguments, kernel_server_spec
+from .connection import TARGET, arguments, environment_variables, kernel_server_spec
 
 LINGER = 10.0  # seconds after the last job for which spare kernels are kept
 # The arguments with which nbclient starts IPython's kernel: a spare can only replace a kernel with equal arguments.
 ARGUMENTS = arguments(["--HistoryManager.hist_file=:memory:"])
 _FIRST_SPARES = 2  # number of spare kernels that are requested before any kernel has started
 _PYTHON = {"python3", "python"}  # names of kernels that can be forked; a kernel of any other name may not be forkable
-_Kind = tuple[tuple[str, ...], str]  # (imports, folder), which determine the server of a job
+_Kind = tuple[tuple[str, ...], str, str]  # (imports, folder, packages), which determine the server of a job
 
 
 @dataclass(slots=True)
@@ -34,7 +36,7 @@ class _Held:
     spares: int
     jobs: int = 0
     waiting: set[Key] = field(default_factory=set)  # attempts that have no kernel yet
-    to_come: int | None = None  # of the latest job
+    to_come: int | None = None  # `Job.to_come` of the latest job
     release: threading.Timer | None = None
 
     def request(self) -> None:
@@ -93,7 +95,10 @@ class KernelPool:
             if held.jobs <= 0 and held.release is None:
                 held.release = threading.Timer(LINGER, self._release, [kind])
                 held.release.daemon = True
-                held.release.start()
+                try:
+                    held.release.start()
+                except RuntimeError:  # the limit of threads is reached (ulimit -u)
+                    self._drop(kind)
 
     def close(self) -> None:
         """Release all servers, so that each ends after its idle time."""
@@ -113,14 +118,20 @@ class KernelPool:
         with self._lock:
             held = self._held.get(kind)
             if held is not None and held.jobs <= 0:
-                held.hold.close()
-                del self._held[kind]
+                self._drop(kind)
+
+    def _drop(self, kind: _Kind) -> None:
+        self._held.pop(kind).hold.close()
 
 
 def server_spec_of(job: Job) -> ServerSpec:
     """Return the specification of the server that forks a job's kernel."""
-    return kernel_server_spec(preloadable(job.imports, Path(job.cwd)))
+    if not job.packages:
+        return kernel_server_spec(preloadable(job.imports, Path(job.cwd)))
+    python = str(python_of(job.packages))
+    modules = preloadable(job.imports, Path(job.cwd), sites=site_dirs_of(job.packages))
+    return kernel_server_spec(modules, {**os.environ, **environment_variables(python)}, python)
 
 
 def _kind(job: Job) -> _Kind:
-    return job.imports, job.cwd
+    return job.imports, job.cwd, job.packages

@@ -14,6 +14,7 @@ import copy
 import sys
 import uuid
 from queue import Empty
+from typing import Any
 
 import zmq.asyncio
 from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -21,7 +22,9 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from traitlets import Bool, List, Type, Unicode, default
 
+from ...processes.identity import with_hash_seed
 from ..forkserver import server_registry
+from .connection import environment_variables
 
 
 class TaskKernelClient(AsyncKernelClient):
@@ -69,6 +72,7 @@ class TaskKernelManager(AsyncKernelManager):
 
     warm = Bool(True, help="Fork the kernel from a server that has preloaded the imports.").tag(config=True)
     modules = List(Unicode(), help="Modules to preload (see nbdag.kernels.forkserver.preload).").tag(config=True)
+    python = Unicode(help="Python that starts the kernel instead of that of the specification.").tag(config=True)
     client_factory = Type(klass=AsyncKernelClient, default_value=TaskKernelClient)
 
     # Jupyter's kernel specification, and the specification for a forked kernel that is derived from it.
@@ -98,17 +102,33 @@ class TaskKernelManager(AsyncKernelManager):
     def kernel_spec(self) -> KernelSpec | None:
         """The kernel's specification; if `warm` is set, the specification names nbdag's provisioner."""
         spec = super().kernel_spec
-        if spec is None or not self.warm or "kernel_provisioner" in spec.metadata:
+        if spec is None or ((not self.warm or "kernel_provisioner" in spec.metadata) and not self.python):
             return spec
         # Cached, because Jupyter reads this property many times.
         if self._warm_spec is None or self._warm_spec[0] is not spec:
-            provisioner = {"provisioner_name": "nbdag-fork", "config": {"modules": list(self.modules)}}
-            warm = copy.copy(spec)
-            warm.metadata = {**spec.metadata, "kernel_provisioner": provisioner}
-            self._warm_spec = spec, warm
+            config = {"modules": list(self.modules), "python": self.python}
+            provisioner = {"provisioner_name": "nbdag-fork", "config": config}
+            chosen = _with_python(spec, self.python) if self.python else copy.copy(spec)
+            if self.warm:
+                chosen.metadata = {**spec.metadata, "kernel_provisioner": provisioner}
+            self._warm_spec = spec, chosen
         return self._warm_spec[1]
+
+    async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
+        if not self.warm:  # the provisioner of forked kernels sets the seed itself
+            options["env"] = with_hash_seed(options["env"])
+        await super()._async_launch_kernel(kernel_cmd, **options)
 
     @property
     def is_forked(self) -> bool:
         """Whether the running kernel came from a fork server."""
         return bool(getattr(self.provisioner, "is_forked", False))
+
+
+def _with_python(spec: KernelSpec, python: str) -> KernelSpec:
+    """Return the specification of a kernel that runs in the environment of this Python."""
+    chosen = copy.copy(spec)
+    chosen.argv = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    given = {name: value.replace("$", "$$") for name, value in environment_variables(python).items()}
+    chosen.env = {**spec.env, **given}
+    return chosen

@@ -1,4 +1,4 @@
-"""Limits on the output of a task that its notebook keeps.
+"""Limit the output of a task that the attempt's notebook keeps.
 
 A front end cannot open a notebook with 20,000 displays or 100 MB of text, and nbclient needs minutes to search and copy
 such outputs. So an attempt's notebook keeps the first outputs, up to a number and a size, and a note with the path of

@@ -23,6 +23,7 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import List, Unicode
 
+from ...processes.identity import with_hash_seed
 from ..forkserver.client import Child, ForkServerError, Server
 from ..forkserver.server_registry import idle_time
 from .connection import TARGET, connection_info, kernel_server_spec
@@ -35,6 +36,8 @@ class ForkProvisioner(LocalProvisioner):
     """Launches a kernel by forking it, or as an ordinary process if a fork is impossible."""
 
     modules = List(Unicode(), help="Modules that the fork server imports once for all kernels.").tag(config=True)
+
+    python = Unicode(help="Python of the kernel's environment; by default this Python.").tag(config=True)
 
     _child: Child | None = None
     _launch: dict[str, Any] | None = None  # arguments of `pre_launch`; None if the kernel will not be forked
@@ -52,7 +55,7 @@ class ForkProvisioner(LocalProvisioner):
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Prepare the launch of a forked or of an ordinary kernel."""
         self._launch = None
-        arguments = _ipykernel_arguments(self.kernel_spec.argv, kwargs.get("extra_arguments") or [])
+        arguments = _ipykernel_arguments(self.kernel_spec.argv, kwargs.get("extra_arguments") or [], self.python)
         encrypted = str(getattr(self.parent, "transport_encryption", "disabled")) != "disabled"
         if arguments is None or encrypted or not _streams_are_files(kwargs):
             return await super().pre_launch(**kwargs)
@@ -65,7 +68,7 @@ class ForkProvisioner(LocalProvisioner):
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Fork a kernel and wait until it is ready for clients, or launch an ordinary kernel."""
         if self._launch is None:
-            return await super().launch_kernel(cmd, **kwargs)
+            return await self._start(cmd, **kwargs)
         launch, self._launch = self._launch, None
         try:
             return await self._fork(cmd, **kwargs)
@@ -74,12 +77,16 @@ class ForkProvisioner(LocalProvisioner):
         except (ForkServerError, TimeoutError) as error:
             self.log.warning("%s", error)
         kwargs = await super().pre_launch(**launch)
-        return await super().launch_kernel(kwargs.pop("cmd"), **kwargs)
+        return await self._start(kwargs.pop("cmd"), **kwargs)
+
+    async def _start(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Start an ordinary kernel."""
+        return await super().launch_kernel(cmd, **{**kwargs, "env": with_hash_seed(kwargs["env"])})
 
     async def _fork(self, arguments: list[str], **kwargs: Any) -> KernelConnectionInfo:
         env = kwargs["env"]
         cwd = os.fspath(kwargs.get("cwd") or Path.cwd())
-        spec = kernel_server_spec(self.modules, env)
+        spec = kernel_server_spec(self.modules, env, self.python)
         if spec.key in _failed_servers:
             raise _FailedBeforeError(spec.key)
         try:
@@ -129,7 +136,7 @@ class ForkProvisioner(LocalProvisioner):
             await super().send_signal(signum)
         elif signum != signal.SIGINT or not getattr(self.parent, "shutting_down", False):
             self._child.signal(signum)
-        # A manager interrupts a kernel before requesting its shutdown. An idle kernel would report that as an error.
+        # Before a shutdown, a manager interrupts the kernel. That SIGINT is not sent: an idle kernel would report it.
 
     async def kill(self, restart: bool = False) -> None:
         """Kill the kernel's process group."""
@@ -172,11 +179,11 @@ class _FailedBeforeError(Exception):
     """The server failed earlier in this process, and that failure was reported."""
 
 
-def _ipykernel_arguments(argv: list[str], extra: list[str]) -> list[str] | None:
-    """Return the arguments of an ipykernel without the connection file, or None if the kernel is not this interpreter's
-    ipykernel.
+def _ipykernel_arguments(argv: list[str], extra: list[str], python: str) -> list[str] | None:
+    """Return the arguments of an ipykernel without the connection file, or None if the kernel is not the ipykernel of
+    this interpreter or of `python`.
     """
-    if len(argv) < 2 or not _is_this_python(argv[0]):
+    if len(argv) < 2 or not (argv[0] == python if python else _is_this_python(argv[0])):
         return None
     rest = argv[2:] if argv[1] == "-Xfrozen_modules=off" else argv[1:]
     match rest:

@@ -27,7 +27,7 @@ from jupyter_client.session import Session
 
 _IN_SHELL = ("display_formatter", "display_pub", "displayhook", "events", "magics_manager", "history_manager")
 _MODULE_NAMES = ("__name__", "__doc__", "__loader__", "__package__", "__spec__")
-_kept: dict[str, Any] = {}  # the output streams and the main module that imported modules may have kept
+_kept: dict[str, Any] = {}  # output streams and main module; imported modules may refer to them
 
 
 class StandIn:

@@ -114,8 +114,8 @@ def elements(
 ) -> tuple[dict[str, list[Any]], list[tuple[int, ...]]]:
     """Return a list of values for each `--map` variable, and for each task instance an index into each list.
 
-    Without --zip, several maps are combined to all combinations, in which the last map varies fastest. With --zip,
-    element n of each map is combined. Raises `Fail`.
+    Without --zip, there is an instance for each combination of elements; the last map varies fastest. With --zip,
+    instance n gets element n of each map. Raises `Fail`.
     """
     columns: dict[str, list[Any]] = {}
     for name, expression in maps:

@@ -1,11 +1,11 @@
 """Record the files that a task's cell reads and writes, so that a run can report tasks whose order no variable shows.
 
-Python reports each file that it opens, moves or removes to an audit hook, whichever Python library does it. It does not
-report files of programs that the cell starts, or of libraries that open files in C. If the cell uses such programs or
-libraries, the folder of the run is searched for files that changed while the cell ran. If the arguments of a program
-name a file, the file counts as read by the program, unless it has changed. Other reads of programs and of such
-libraries remain unknown, and so do the arguments of a shell line (`!`), which IPython passes to a pseudo-terminal. To
-order such tasks, declare it with --after.
+An audit hook receives each file that Python opens, moves or removes, whichever Python library does it. A wrapper of
+`os.stat` notices code that checks whether a file exists. Python does not report files of programs that the cell starts,
+or of libraries that open files in C. If the cell uses such programs or libraries, the folder of the run is searched for
+files that changed while the cell ran. If the arguments of a program name a file, the file counts as read by the
+program, unless it has changed. Other reads of programs and of such libraries remain unknown, and so do the arguments of
+a shell line (`!`), which IPython passes to a pseudo-terminal. Declare the order of such tasks with --after.
 
 All files are watched except those of the interpreter and its packages, nbdag's own home, caches, and temporary files.
 While no cell is running, the hook costs only one lookup.
@@ -13,16 +13,19 @@ While no cell is running, the hook costs only one lookup.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ...core.model.job import FileUse, Note
+from .background import note_program
 
 MAX_WORDS = 200  # maximum number of words of a command, and of files that commands name
 MAX_FILES = 2_000  # maximum number of files that are recorded for one attempt
@@ -57,14 +60,21 @@ _installed = False
 class FileWatch:
     """The files of one attempt."""
 
-    def __init__(self, folder: str, home: str) -> None:
+    def __init__(self, folder: str, home: str, *, view: str = "") -> None:
+        """Watch files for an attempt.
+
+        `view` is the attempt's own working folder, if it has one: a file in `view` counts as the file in `folder` (see
+        `kernels.worker.working_folder`).
+        """
         self._folder = os.path.realpath(folder)
+        self._view = os.path.realpath(view) if view else ""
         temporary = os.path.realpath(tempfile.gettempdir())
         library = str(Path(os.__file__).parent)
         places = {sys.prefix, sys.base_prefix, sys.exec_prefix, library, *_SYSTEM, temporary}
         places.update(value for name in _CACHES if (value := os.environ.get(name)))
         outside = [place for place in map(os.path.normpath, places) if not _is_below(self._folder, place)]
         self._excluded = tuple(f"{place}/" for place in (*outside, os.path.realpath(home)))
+        self._own = tuple(f"{each}/" for each in (self._folder, self._view) if each)
         self._uses: dict[str, set[str]] = {}
         # Key: path of a SQLite database; value: state of the file when it was opened.
         self._databases: dict[str, tuple[Any, ...]] = {}
@@ -73,14 +83,12 @@ class FileWatch:
         self._since = 0.0
         self._overflow = False
         self.notes: list[Note] = []
+        _install()
 
     def start(self) -> None:
         """Begin to record files."""
-        global _active, _installed
+        global _active
         self._since = self._since or time.time() - CLOCK_STEP
-        if not _installed:
-            sys.addaudithook(_hook)
-            _installed = True
         _active = self
 
     def stop(self) -> None:
@@ -103,6 +111,10 @@ class FileWatch:
             self._search(SEARCH_AFTER_LIBRARY)
         for path in self._named - self._uses.keys():
             self._record(path, "r")
+        for module in list(sys.modules.values()):  # an import reads only the compiled file, if there is one
+            file = getattr(module, "__file__", None)
+            if isinstance(file, str) and file.startswith(self._own) and (kept := self._kept(file)) is not None:
+                self._record(kept, "r")
         if not complete or self._overflow:
             why = (
                 "the task used too many files" if self._overflow else f"{self._folder} contains too many files to check"
@@ -112,7 +124,7 @@ class FileWatch:
                 f"declare that with --after {task}"
             )
             self.notes = [Note(code="NB471", name=task, message=message)]
-        return tuple(FileUse(path, "".join(sorted(how))) for path, how in sorted(self._uses.items()))
+        return tuple(FileUse(path, "".join(sorted(how - {"e"} or how))) for path, how in sorted(self._uses.items()))
 
     # -- what the hook calls
 
@@ -120,6 +132,7 @@ class FileWatch:
         """Record an audit event."""
         if event in _PROGRAMS:
             self._started_programs = True
+            note_program(sys._getframe(2))
             self.named(arguments)
         else:
             _EVENTS[event](self, arguments)
@@ -146,6 +159,8 @@ class FileWatch:
         if how == "r" and os.fsdecode(path).endswith(_CODE):
             return
         kept = self._kept(path)
+        if "w" in how and kept is not None and Path(kept).is_dir():
+            return  # `tempfile.TemporaryFile` opens its folder to make a file without a name
         if kept is not None:
             self._record(kept, "cw" if "w" in how and not os.path.lexists(kept) else how)
 
@@ -175,6 +190,14 @@ class FileWatch:
         if kept is not None:
             self._record(kept, "l")
 
+    def checked(self, path: Any) -> None:
+        """Record that the existence or the size of a file was checked."""
+        if isinstance(path, int) or len(self._uses) >= MAX_FILES or os.fsdecode(path).endswith(_CODE):
+            return
+        kept = self._kept(path)
+        if kept is not None:
+            self._record(kept, "e")
+
     def connected(self, arguments: tuple[Any, ...]) -> None:
         """Record an opened SQLite database.
 
@@ -202,6 +225,8 @@ class FileWatch:
     def _kept(self, given: Any) -> str | None:
         """Return the absolute path of a file that is watched, or None for any other file."""
         path = os.path.abspath(os.fsdecode(given))  # noqa: PTH100  # `resolve` would follow links, and is slower
+        if self._view and _is_below(path, self._view):
+            path = self._folder + path[len(self._view) :]
         if path.startswith(self._excluded):
             return None
         if not _is_below(path, self._folder):
@@ -257,11 +282,58 @@ _EVENTS: dict[str, Callable[[FileWatch, tuple[Any, ...]], None]] = {
 _WATCHED = frozenset(_EVENTS) | _PROGRAMS
 
 
+class _Checking(threading.local):
+    is_active = False  # whether a `FileWatch` itself is checking files in this thread
+
+
+_checking = _Checking()
+
+
+@contextmanager
+def _pausing() -> Iterator[None]:
+    """Ignore the files that a `FileWatch` itself checks."""
+    before, _checking.is_active = _checking.is_active, True
+    try:
+        yield
+    finally:
+        _checking.is_active = before
+
+
+def _install() -> None:
+    """Install the audit hook and the wrapper of `os.stat`, once per process.
+
+    This happens before setup, so that the check of changed functions does not report the wrapper.
+    """
+    global _installed
+    if not _installed:
+        sys.addaudithook(_hook)
+        _watch_stat()
+        _installed = True
+
+
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     # Exceptions are suppressed, because an exception in an audit hook would make the user's operation fail.
     if _active is not None and event in _WATCHED:
-        with suppress(Exception):
+        with suppress(Exception), _pausing():
             _active.see(event, arguments)
+
+
+def _watch_stat() -> None:
+    """Notice calls of `os.stat`, which has no audit event. Functions such as `os.path.exists` call it."""
+    original = os.stat
+
+    @functools.wraps(original)
+    def stat(path: Any, *args: Any, **options: Any) -> os.stat_result:
+        if _active is not None and not _checking.is_active:
+            with suppress(Exception), _pausing():  # as in `_hook`
+                _active.checked(path)
+        return original(path, *args, **options)
+
+    stat.__module__ = "os"  # so that it can be pickled, as for a pool of processes
+    os.stat = stat
+    for supporting in (os.supports_fd, os.supports_dir_fd, os.supports_follow_symlinks):
+        if original in supporting:
+            supporting.add(stat)
 
 
 def _how(flags: int) -> str:

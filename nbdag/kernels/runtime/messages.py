@@ -16,19 +16,20 @@ from datetime import date, datetime
 from typing import Any
 
 from ...core.model.job import FileUse, Job, Note, Outcome, PulledInput, StoredInput, StoredOutput
+from ...core.model.metrics import Metric, json_number
 from ...core.model.states import TaskState
 from ...core.options.options import TaskOptions
 from ...secrets import mask
 
 MIME = "application/vnd.nbdag.report+json"
-# MIME type of the texts whose templates were rendered, by name.
+# MIME type of the rendered templates; key: name; value: rendered text.
 RENDERED_MIME = "application/vnd.nbdag.rendered+json"
 PROCESSES = "processes"  # key in the published data: whether a process that the kernel started may still exist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelRequest:
-    """The needs of an attempt's kernel; `core.model.job.Job` and `core.model.dag.Task` explain the fields."""
+    """The data that an attempt's kernel needs; `core.model.job.Job` and `core.model.dag.Task` explain the fields."""
 
     task: str
     values: str
@@ -45,7 +46,7 @@ class KernelRequest:
     pulled: Sequence[PulledInput] = ()
     pull_tasks: Sequence[str] = ()
     element: Mapping[str, str] = field(default_factory=dict)
-    # Each as (name of the cell, line in the cell, source, whether annotations are not evaluated).
+    # Each definition: (name of the cell, line in the cell, source, whether annotations are not evaluated).
     definitions: Sequence[tuple[str, int, str, bool]] = ()
     future_annotations: bool = False
     expand: bool = False
@@ -111,8 +112,8 @@ class KernelRequest:
         for field_name in ("inputs", "given_below"):
             values: Sequence[StoredInput] = getattr(self, field_name)
             data[field_name] = [(given.name, given.source, given.digests, given.is_list) for given in values]
-        # `held` is not omitted if empty: an empty `held` means that no other task has the objects, a missing `held`
-        # that this is unknown.
+        # `held` is kept even if it is empty. An empty `held` means that no other task has the objects; a missing
+        # `held` means that this is unknown.
         return {name: _plain(value) for name, value in data.items() if name == "held" or not _is_empty(value)}
 
     @classmethod
@@ -140,6 +141,7 @@ def masked_outcome(outcome: Outcome) -> Outcome:
         error=None if outcome.error is None else mask(outcome.error),
         question=None if outcome.question is None else mask(outcome.question),
         outputs=tuple(replace(each, summary=mask(each.summary)) for each in outcome.outputs),
+        metrics=tuple(each for each in outcome.metrics if mask(text := repr(each.value)) == text),
         notes=tuple(replace(each, message=mask(each.message)) for each in outcome.notes),
         files=tuple(FileUse(mask(each.path), each.how) for each in outcome.files),
         assets=json.loads(mask(json.dumps(outcome.assets))) if outcome.assets else {},
@@ -149,6 +151,7 @@ def masked_outcome(outcome: Outcome) -> Outcome:
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome as JSON objects and lists, without defaults."""
     data = asdict(outcome)
+    data["metrics"] = [{**each, "value": json_number(each["value"])} for each in data["metrics"]]
     return {name: data[name] for name in _without_defaults(outcome)}
 
 
@@ -156,8 +159,10 @@ def outcome_from_dict(data: Mapping[str, Any]) -> Outcome:
     """Return the outcome that a result of `outcome_to_dict` describes."""
     outputs = tuple(StoredOutput(**each) for each in data.get("outputs", ()))
     notes = tuple(Note(**each) for each in data.get("notes", ()))
+    metrics = tuple(Metric(**{**each, "value": float(each["value"])}) for each in data.get("metrics", ()))
     files = tuple(FileUse(*each) for each in data.get("files", ()))
-    given = {"outputs": outputs, "notes": notes, "files": files, "elements": tuple(data.get("elements", ()))}
+    elements = tuple(data.get("elements", ()))
+    given = {"outputs": outputs, "metrics": metrics, "notes": notes, "files": files, "elements": elements}
     for name in ("kinds", "chosen"):
         if data.get(name) is not None:
             given[name] = tuple(data[name])

@@ -1,15 +1,15 @@
 """Detect undeclared changes: values that a cell changed in place although its code does not show the change.
 
 Analysis reads code, and code can hide changes. So every value that the task reads is fingerprinted before its cell and
-compared afterwards. Inputs are checked because other tasks receive the stored value. Objects of setup and definitions
-are checked because other tasks create them again. The check compares the original object even if its name refers to
-another object after the cell, as long as other tasks have the object under some name. A change that the task declares,
-in its code or by `--change`, is not reported.
+compared afterwards. Inputs are checked because other tasks load the stored value, without the change. Objects of setup
+and definitions are checked because other tasks create them again. After the cell, a name may refer to another object;
+the check still compares the original object, provided that other tasks have it under some name. A change that the task
+declares, in its code or by `--change`, is not reported.
 
-A changed object may also be part of values that the task does not name: of a value that another task stored with a
-reference to the object, or of another object of setup. Later tasks that load such a value miss the change, declared or
-not. So after the cell, the stored values that later tasks load are searched for references to objects that the cell
-has changed. Small objects of setup that later tasks read are compared, too.
+A changed object may also be part of a value that the task does not name: a value that another task stored with a
+reference to the object, or another object of setup. Later tasks that load such a value miss even a declared change. So
+after the cell, the stored values that later tasks load are searched for references to objects that the cell has
+changed. Small objects of setup that later tasks read are compared, too.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ from ...core.model.text import join_names
 from ...values import (
     Loaded,
     Origins,
-    Pickled,
     Region,
-    Saved,
     ValueStore,
     dump,
     find_sharing,
@@ -42,8 +40,6 @@ from ...values.pickling import is_definition
 from ...values.types import rule_of
 from .messages import KernelRequest
 
-_NUMBERS = (int, float, complex, bool)  # types whose hashes are the same in every process
-_MAX_ORDERED = 100_000  # maximum number of elements of a set whose order is compared
 _IMMUTABLE = (str, bytes, int, float, complex, bool, type(None), types.ModuleType)
 _MOST_RESULTS = 100  # maximum number of results that are checked per cache
 _DEFINITIONS = (type, types.FunctionType)
@@ -79,8 +75,9 @@ class MutationCheck:
     loaded: Mapping[str, Loaded]
     regions: Sequence[Region]
     store: ValueStore
+    origins: Origins
     checked: Sequence[_Checked]
-    of_setup: Sequence[_Checked]  # small objects of setup that later tasks read and this task does not name
+    of_setup: Sequence[_Checked]  # small objects of setup that later tasks read and this task's code does not mention
     definitions: Sequence[_Definition]  # functions and classes that the task declares to change
 
     @classmethod
@@ -103,7 +100,7 @@ class MutationCheck:
         declared = _declared_changes(request)
         for name in _names_to_check(request, names):
             value = names[name]
-            for kept in _kept_results(value):
+            for kept in kept_results(value):
                 if (kept_print := fingerprint(kept, regions)) is not None:
                     checked.append(_Checked(f"{name}()", kept, None, kept_print, (name,)))
             if isinstance(value, _DEFINITIONS) and is_definition(value, names) and name in declared:
@@ -126,7 +123,7 @@ class MutationCheck:
             print = origins.print_of(name) or small_fingerprint(value, tolerant=True)
             if print is not None:
                 of_setup.append(_Checked(name, value, None, print, (name,)))
-        return cls(request, loaded, regions, store, checked, of_setup, definitions)
+        return cls(request, loaded, regions, store, origins, checked, of_setup, definitions)
 
     def notes(self, names: Mapping[str, Any]) -> Iterator[Note]:
         """Yield a note for each value that the cell changed."""
@@ -151,12 +148,16 @@ class MutationCheck:
         for each in self.of_setup:
             if id(each.value) not in reported and small_fingerprint(each.value, tolerant=True) != each.print:
                 yield self._note(each, each.held, ())
+        for name, holders in self._stale_of_setup().items():
+            if id(self.origins.setup[name]) not in reported:
+                yield self._stale_note(name, holders)
         yield from self._definition_notes()
 
     def _definition_notes(self) -> Iterator[Note]:
-        """Yield a note for each declared change of a function or class that its stored value does not contain.
+        """Yield a note for each declared change of a function or class, if the stored value does not contain the
+        change.
 
-        A later task gets its own definition if the digests are equal, and a digest does not cover every object.
+        A later task uses its own definition if the digests are equal, but a digest does not cover every object in it.
         """
         for each in self.definitions:
             reader = self.request.readers.get(each.name)
@@ -186,7 +187,9 @@ class MutationCheck:
             return {}
         # Key: digest of a loaded value; value: names of stored values that refer to it.
         parts: dict[str, list[str]] = {}
+        stored: dict[str, Sequence[str]] = {}  # key: name of a stored value; value: its digests
         for given in self.request.given_below:
+            stored[given.name] = given.digests
             for digest in self.store.in_use(given.digests) & self.loaded.keys():
                 parts.setdefault(digest, []).append(given.name)
         for name, digest in own:
@@ -196,9 +199,48 @@ class MutationCheck:
         found: dict[str, list[str]] = {}
         for name, digest in sorted(own, key=lambda each: each[0] in declared):
             for part in self.store.in_use([digest]) & changed:
-                found.setdefault(name, []).extend(each for each in parts[part] if each != name)
+                holders = (each for each in parts[part] if each != name)
+                found.setdefault(name, []).extend(
+                    each for each in holders if self._is_stale(each, stored.get(each, ()))
+                )
                 changed.remove(part)
         return {name: list(dict.fromkeys(holders)) for name, holders in found.items() if holders}
+
+    def _stale_of_setup(self) -> dict[str, list[str]]:
+        """Return, for each object of setup that the cell changed, the names of values that hold the unchanged object.
+
+        Later tasks load these values. A value that is not stored yet is included if its task reads the object. The cell
+        does not name the changed object: it changed a part of the object through another object of setup.
+        """
+        if not self.request.given_below and not self.request.awaited_below:
+            return {}
+        known = {each.name for each in self.checked} | {each.name for each in self.request.inputs}
+        changed = {
+            name
+            for name, value in self.origins.setup.items()
+            if name not in known
+            and (print := self.origins.print_of(name)) is not None
+            and small_fingerprint(value) != print
+        }
+        found: dict[str, list[str]] = {}
+        for given in self.request.given_below if changed else ():
+            for name in self.store.names_of_setup(given.digests) & changed:
+                found.setdefault(name, []).append(given.name)
+        for name in changed & self.request.awaited_below.keys():
+            found.setdefault(name, []).extend(self.request.awaited_below[name])
+        return {name: list(dict.fromkeys(holders)) for name, holders in found.items()}
+
+    def _is_stale(self, name: str, digests: Sequence[str]) -> bool:
+        """Return whether a stored value contains an object that the cell has changed; True if the value is not stored
+        yet. The value is loaded twice: with the objects of this process, and as a later task loads it.
+        """
+        try:
+            return not digests or not all(
+                is_same(self.store.open(each, origins=self.origins).values[name], self.store.open(each).values[name])
+                for each in digests
+            )
+        except Exception:  # see `_is_changed`
+            return True
 
     def _is_changed(self, digest: str) -> bool:
         """Return whether the cell has changed a loaded value, by a comparison with the stored value."""
@@ -289,91 +331,6 @@ def _can_cross(value: object) -> bool:
     return True
 
 
-def size_notes(saved: Saved) -> list[Note]:
-    """Return a note for each stored value that is too large for the check of shared objects."""
-    return [
-        Note(
-            code="NB420",
-            name=name,
-            message=(
-                f"{name} is too large to find out whether it shares objects with other values of its task; if it "
-                "does, name all these values in the `--change` of a task that changes one of them"
-            ),
-        )
-        for name in saved.too_large
-    ]
-
-
-def order_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]) -> list[Note]:
-    """Return a note for each stored set whose iteration order changes when it is loaded.
-
-    The order of a set also depends on elements that were removed, which a pickle does not contain. A set of texts is
-    not reported: the order of such a set differs in every Python process, so no code relies on it.
-    """
-    return [
-        Note(
-            code="NB421",
-            name=output.name,
-            message=(
-                f"the set {output.name} has the same elements in task {request.readers[output.name]}, but iterates in "
-                f"another order, as elements were removed from it; use sorted({output.name}) where the order matters"
-            ),
-        )
-        for output in saved.outputs
-        if output.name in request.readers and _is_reordered(names.get(output.name))
-    ]
-
-
-def _is_reordered(value: object) -> bool:
-    if type(value) not in (set, frozenset) or len(value) > _MAX_ORDERED:  # type: ignore[arg-type]
-        return False
-    elements = list(value)  # type: ignore[call-overload]
-    return all(type(each) in _NUMBERS for each in elements) and list(set(elements)) != elements
-
-
-def sharing_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]) -> list[Note]:
-    """Return a note for each stored value that shares an object with a value that a later task changes in place.
-
-    The change would not reach the stored value.
-    """
-    outputs = {output.name for output in saved.outputs}
-    at_risk = [name for name in request.changed_later if name in names]
-    if not outputs or not at_risk:
-        return []
-    pickled: dict[str, Pickled] = dict(saved.pickled)
-    for name in {*at_risk, *(given.name for given in request.inputs)} - pickled.keys():
-        if name in names and not isinstance(names[name], (*_IMMUTABLE, *_DEFINITIONS)):
-            try:
-                pickled[name] = dump({name: names[name]}, keep_memo=True)
-            except Exception:
-                continue
-    together = {frozenset(group) for group in request.exports}
-    notes = []
-    for pair in find_sharing(pickled):
-        changer = request.changed_later.get(pair.one) or request.changed_later.get(pair.other)
-        changed, other = (pair.one, pair.other) if pair.one in request.changed_later else (pair.other, pair.one)
-        if (
-            not pair.changeable
-            or changer is None
-            or other not in outputs
-            or request.changed_later.get(other) == changer
-        ):
-            continue
-        if any({pair.one, pair.other} <= group for group in together):
-            continue
-        notes.append(
-            Note(
-                code="NB403",
-                name=other,
-                message=(
-                    f"{other} and {changed} share a {pair.type}, and task {changer} changes {changed} in place: add "
-                    f"`--change {other}` to `%%task {changer}`"
-                ),
-            )
-        )
-    return notes
-
-
 def _cannot_change(value: object, names: Mapping[str, Any]) -> bool:
     """Return whether a value is immutable or belongs to a module, so that a change cannot reach another kernel."""
     if isinstance(value, _DEFINITIONS):
@@ -382,8 +339,8 @@ def _cannot_change(value: object, names: Mapping[str, Any]) -> bool:
     return isinstance(value, _IMMUTABLE)
 
 
-def _kept_results(function: Any) -> list[object]:
-    """Return the results in the cache of a function of functools.lru_cache, except for results that cannot change."""
+def kept_results(function: Any) -> list[object]:
+    """Return the cached results of a function with functools.lru_cache, without results that cannot change."""
     if not isinstance(function, functools._lru_cache_wrapper):
         return []
     referents = gc.get_referents(function)

@@ -28,9 +28,10 @@ from IPython.utils.capture import capture_output
 
 from ... import secrets
 from ...core.model.job import PUSHED, Note, Outcome, StoredOutput
+from ...core.model.metrics import metrics_of
 from ...core.model.states import TaskState
 from ...errors import Fail, NbdagError, Skip, error
-from ...processes.identity import MARK_VARIABLE
+from ...processes.identity import HASH_SEED, MARK_VARIABLE
 from ...processes.marks import adopt_mark, has_children
 from ...processes.parent_watchdog import start_parent_watchdog
 from ...secrets.parameters import resolved
@@ -39,12 +40,22 @@ from ...task_api.context import DagRun, PulledValues, set_current
 from ...task_api.task_state import state
 from ...task_api.waiting import Postponed, the_waiter
 from ...values import Origins, UnreadableValueError, UnstorableError, ValueStore
+from . import rehearsal_observer
 from .expressions import check, choice, elements, error_kinds, evaluate, is_true, when_holds
 from .file_watch import FileWatch
 from .messages import MIME, PROCESSES, RENDERED_MIME, KernelRequest, masked_outcome, outcome_to_dict
-from .mutation_check import MutationCheck, order_notes, sharing_notes, size_notes
+from .mutation_check import MutationCheck
+from .rehearsal_observer import VARIABLE
 from .state_check import StateCheck
-from .stored_secrets import secret_notes
+from .stored_values import (
+    address_notes,
+    finaliser_notes,
+    order_notes,
+    reset_notes,
+    secret_notes,
+    sharing_notes,
+    size_notes,
+)
 from .stream_flush import wait_for_streams
 from .tracebacks import hint_for, show_headers
 
@@ -92,7 +103,7 @@ class Runtime:
         secrets.hide_known_values()
         secrets.protect_kernel()
         self._store = ValueStore(request.values, f"{request.storage}/values" if request.storage else "")
-        # Records the stored values that were loaded; each value is loaded once, with all of its names.
+        # Records the stored values that were loaded. Each one is loaded only once, even if it contains several names.
         self._origins = Origins()
         self._mutation_check: MutationCheck | None = None
         self._state_check = StateCheck(request)
@@ -105,7 +116,8 @@ class Runtime:
             the_waiter.logical_date = datetime.fromisoformat(date)
         if files := request.context.get("state_files"):
             state.begin(*map(Path, files))
-        self._files = FileWatch(str(Path.cwd()), str(Path(request.values).parent))
+        folder, here = request.context.get("folder"), str(Path.cwd())
+        self._files = FileWatch(folder or here, str(Path(request.values).parent), view=here if folder else "")
         the_produced.declared = request.options.produces
         # The run's parameters; defaults are added when the parameters cell has run.
         self._params: dict[str, Any] = dict(request.context.get("params", {}))
@@ -127,11 +139,15 @@ class Runtime:
         show_headers(shell)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
+        if os.environ.get(HASH_SEED[0]) == HASH_SEED[1]:
+            del os.environ[HASH_SEED[0]]
         start_parent_watchdog()
         if mark := os.environ.get(MARK_VARIABLE):
             adopt_mark(mark)
         self._state_check.begin()
         self._resolve_parameters()
+        if folder := os.environ.get(VARIABLE):
+            rehearsal_observer.begin(shell, folder)
 
     def __repr__(self) -> str:
         return f"<nbdag: task {self._request.task}>"
@@ -155,7 +171,9 @@ class Runtime:
         secrets.hide_known_values()  # setup may have set environment variables that contain secrets
         self._replay()
         made_before = self._made_before()
-        self._origins.add_setup(made_before)
+        # Each kernel has a `dag_run` of its own, so no stored value refers to it.
+        own = self._dag_run
+        self._origins.add_setup({name: value for name, value in made_before.items() if value is not own})
         names = self._request.context.get("parameter_names", ())
         self._params.update((name, made_before[name]) for name in names if name in made_before)
         self._conf.update((name, self._params[name]) for name in self._conf)
@@ -177,7 +195,7 @@ class Runtime:
         self._ready = True
 
     def _ask(self, question: str) -> None:
-        """Return if a person has approved the task; otherwise skip, fail or postpone it."""
+        """Do nothing if a person has approved the task; otherwise skip, fail or postpone the task."""
         answer = self._request.context.get("answer") or {}
         if "approved" not in answer:
             if answer.get("until") is not None and time.time() >= answer["until"]:
@@ -225,7 +243,7 @@ class Runtime:
 
     def _publish_rendered(self, what: str, text: str) -> None:
         """Publish the text of a rendered template. The text is stored in the attempt's notebook."""
-        self._rendered[what] = secrets.mask(text)[:_MAX_RENDERED]  # half of a secret could not be recognised
+        self._rendered[what] = secrets.mask(text)[:_MAX_RENDERED]  # masked first: a cut secret could not be recognised
         self._shell.display_pub.publish({RENDERED_MIME: dict(self._rendered)})
 
     def _made_before(self) -> dict[str, Any]:
@@ -254,10 +272,14 @@ class Runtime:
         chosen = choice(value, self._request.choices, task) if options.branch else None
         decides = options.short_circuit and options.when is None
         outputs, shared = self._save()
+        names = {**self._names, **self._pushed()}
+        metrics, refused = metrics_of(names, options.metric, [each.name for each in outputs])
+        notes += [_metric_note(task, name, why) for name, why in refused.items()]
         self._publish(
             Outcome(
                 state=TaskState.SUCCESS,
                 outputs=outputs,
+                metrics=metrics,
                 notes=(*notes, *shared),
                 chosen=chosen,
                 short_circuit=decides and not is_true(value, task),
@@ -305,7 +327,7 @@ class Runtime:
     def _save(self) -> tuple[tuple[StoredOutput, ...], list[Note]]:
         groups = [[name for name in group if name in self._names] for group in self._request.exports]
         values = {name: self._names[name] for group in groups for name in group}
-        pushed = {f"{PUSHED}{key}": value for key, value in self._dag_run.ti.pushed.items()}
+        pushed = self._pushed()
         values |= pushed
         groups += [[name] for name in pushed]
         while True:
@@ -316,9 +338,13 @@ class Runtime:
                     raise
                 del values[error.name]
             else:
-                notes = (sharing_notes, order_notes)
+                notes = (sharing_notes, order_notes, reset_notes, address_notes, finaliser_notes)
                 of_values = [note for each in notes for note in each(self._request, saved, self._names)]
                 return saved.outputs, [*of_values, *size_notes(saved), *secret_notes(self._request, saved)]
+
+    def _pushed(self) -> dict[str, Any]:
+        """Return the values given to `ti.xcom_push`; a key is the name under which the value is stored."""
+        return {f"{PUSHED}{key}": value for key, value in self._dag_run.ti.pushed.items()}
 
     def _exit_note(self) -> Note:
         task = self._request.task
@@ -361,7 +387,7 @@ class Runtime:
 
     def _failure(self, error: BaseException) -> Outcome:
         options, text = self._request.options, _one_line(error)
-        kinds = error_kinds(error, options.retry_on) if options.retry_on else ()
+        kinds = error_kinds(error, options.retry_on) if options.retry_on or options.soft_fail else ()
         retry = None
         if options.retry_if is not None and not isinstance(error, Fail):
             try:
@@ -388,10 +414,14 @@ class _ValueHook:
         self.value = value
 
 
+def _metric_note(task: str, name: str, why: str) -> Note:
+    return Note(code="NB474", name=name, message=f"the metric {name} of {task} is not kept, because {why}")
+
+
 def _one_line(error: BaseException) -> str:
     if isinstance(error, NbdagError):
         return str(error)
-    # The list of attempts shows only the first line of this text, so the hint is put there.
+    # The list of attempts shows only the first line of this text, so the first line contains the hint.
     text, hint = str(error).strip(), hint_for(error)
     shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return shown if hint is None else f"{shown}; {hint}"

@@ -9,18 +9,18 @@ read again after it.
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...core.analysis.hidden_state import BY_KEY
+from ...core.analysis.hidden_state import BY_KEY, is_library_function
 from ...core.model.job import Note
 from ...core.model.text import join_names
 from ...values.libraries import is_library
 from .messages import KernelRequest
 from .module_state import ModuleState, changed_attributes, clock_times, imported_by, state_of, watch_imports
-from .state_probes import Probe, TorchState, wanted_probes
-from .twister import Twister
+from .state_probes import Probe, TorchState, Twister, wanted_probes
 
 
 @dataclass(slots=True)
@@ -39,6 +39,9 @@ class StateCheck:
     _modules: dict[str, ModuleState | None] = field(default_factory=dict)
     # Changed attributes, such as ("config", "LIMIT").
     _changed_modules: dict[tuple[str, str], None] = field(default_factory=dict)
+    # Key: dotted name of a library's function that later tasks use; value: the function before the cell.
+    _functions: dict[str, object] = field(default_factory=dict)
+    _replaced: dict[str, None] = field(default_factory=dict)  # functions in `_functions` that the cell has replaced
     _began: tuple[float, ...] = ()  # times of the clocks when the cell began
     _watching: bool = False
     _depth: int = 0  # nesting depth of imports of libraries
@@ -46,7 +49,8 @@ class StateCheck:
 
     def begin(self) -> None:
         """Start the check before setup, which may seed generators and import modules."""
-        self._keys = frozenset((*self.request.state_observers, *self.request.seeded_before))
+        keys = (*self.request.state_observers, *self.request.seeded_before)
+        self._keys = frozenset(key for key in keys if not is_library_function(key))
         if self._keys:
             self._before = dict(self._read(self._keys & _GENERATORS))
             self._stop = watch_imports(self)
@@ -63,6 +67,7 @@ class StateCheck:
         for name in self._modules:
             self._modules[name] = state_of(sys.modules.get(name))
         self._began = clock_times()
+        self._read_functions()
         self._watching = True
 
     def notes(self) -> Iterator[Note]:
@@ -75,6 +80,7 @@ class StateCheck:
             if not _equal(before, after):  # a change found before an import may have been undone after it
                 yield from self._note(key, before, after)
         yield from self._module_notes()
+        yield from self._function_notes()
 
     # -- comparison
 
@@ -92,16 +98,30 @@ class StateCheck:
 
     def _compare(self) -> None:
         for key, after in self._read(self._keys):
+            if key in self._before and self._probes[key][1].only_new:
+                self._before[key] = {name: each for name, each in self._before[key].items() if name in after}
             if key in self._before and not _equal(self._before[key], after):
                 first = self._found[key][0] if key in self._found else self._before[key]
                 self._found[key] = (first, after)
         for name in self._modules:
             self._compare_module(name)
+        for name, function in self._functions.items():
+            now = _function_of(name)
+            # Patches of unittest.mock are a kind of state of their own.
+            if now is not function and type(now).__module__ != "unittest.mock":
+                self._replaced[name] = None
 
     def _compare_module(self, name: str) -> None:
         state = self._modules[name]
         for attribute in changed_attributes(state, sys.modules.get(name), self._began) if state is not None else ():
             self._changed_modules[name, attribute] = None
+
+    def _read_functions(self) -> None:
+        """Record the functions of libraries that are imported and that later tasks use."""
+        for name in filter(is_library_function, self.request.state_observers):
+            function = _function_of(name)
+            if function is not None:
+                self._functions[name] = function
 
     # -- imports
 
@@ -121,6 +141,7 @@ class StateCheck:
         self._depth -= 1
         if self._watching and self._depth == 0:
             self._before = dict(self._read(self._keys))
+            self._read_functions()
 
     # -- notes
 
@@ -132,6 +153,10 @@ class StateCheck:
         title, advice = probe.title_and_advice()
         task, observer = self.request.task, self.request.state_observers[observed_as]
         names = _differing(before, after)
+        if key in BY_KEY and BY_KEY[key].message:
+            words = {"task": task, "names": join_names(names), "observer": observer, "advice": advice}
+            yield Note(code="NB440", name=key, message=BY_KEY[key].message.format_map(words))
+            return
         what = f"{title} ({join_names(names)})" if names else title
         yield Note(
             code="NB440",
@@ -184,6 +209,18 @@ class StateCheck:
                 ),
             )
 
+    def _function_notes(self) -> Iterator[Note]:
+        for name in self._replaced:
+            yield Note(
+                code="NB442",
+                name=name.partition(".")[0],
+                message=(
+                    f"task {self.request.task} replaced {name} only in its kernel, and "
+                    f"{self.request.state_observers[name]} uses the original: replace it in %%setup, or restore it at "
+                    "the end of the task"
+                ),
+            )
+
     def _used_through(self, changed: str) -> str:
         """Return the module by which a later task uses a changed module; "" if no later task uses it."""
         observed = self.request.state_observers
@@ -205,6 +242,25 @@ class StateCheck:
 
 _GENERATORS = frozenset(key for key, kind in BY_KEY.items() if kind.is_generator)
 _MISSING = object()
+
+
+def _function_of(dotted: str) -> object | None:
+    """Return the function, method or class of this dotted name; None for other objects, or if it is not imported."""
+    parts = dotted.split(".")
+    found: Any = None
+    for count in range(len(parts) - 1, 0, -1):
+        if (found := sys.modules.get(".".join(parts[:count]))) is not None:
+            break
+    else:
+        return None
+    for part in parts[count:]:
+        if not isinstance(found, types.ModuleType | type):
+            return None
+        found = vars(found).get(part)
+    return found if isinstance(found, _CALLABLE) or type(found).__module__ == "unittest.mock" else None
+
+
+_CALLABLE = (types.FunctionType, types.BuiltinFunctionType, type)
 
 
 def _continues(before: Any, after: Any) -> bool:

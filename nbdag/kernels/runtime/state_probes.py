@@ -10,8 +10,8 @@
 
 A probe reads one kind of state before the cell and after it, if the probe's module is imported and a later task can
 observe the state. `core.analysis.hidden_state` defines which code observes a built-in kind of state, and the kind's
-title and advice. The state of a probe from another package is observed by every task that uses the module which the
-entry point's name gives.
+title and advice. The name of an entry point is the name of a module: every task that uses the module observes the
+states of these probes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -35,12 +36,16 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.getipython import get_ipython
 
 from ...core.analysis.hidden_state import BY_KEY, IN_SETUP
-from .twister import Twister
+from . import background
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "nbdag.probes"
+_WORDS = 624  # number of words (32 bits) in one block
+_LARGEST_SEARCH = 20_000  # maximum number of blocks to search, which take 50 MB and about 50 ms
+# Maximum number of blocks to search if no word of the block was drawn, which is usual after a seed and rare otherwise.
+_SEARCH_AT_START = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Probe:
     read: Callable[[Any], Any]
     title: str = ""  # name of a new kind of state in messages
     advice: str = IN_SETUP  # advice for a new kind of state, as the end of a message
+    only_new: bool = False  # whether only new keys of the mapping count as a change
 
     def title_and_advice(self) -> tuple[str, str]:
         """Return the name of the state for messages, and the advice."""
@@ -90,10 +96,11 @@ def _logger(logger: logging.Logger) -> tuple[Any, ...]:
     if logger is logging.root and len(handlers) == 1 and _is_implicit(handlers[0]):
         handlers = ()
     # New loggers are ignored, because a library creates its logger on first use, in each task again.
-    return logger.level, logger.propagate, logger.disabled, handlers
+    of_handlers = tuple((each.level, each.formatter, tuple(each.filters)) for each in handlers)
+    return logger.level, logger.propagate, logger.disabled, tuple(logger.filters), handlers, of_handlers
 
 
-_UNUSED = (logging.NOTSET, True, False, ())
+_UNUSED = (logging.NOTSET, True, False, (), (), ())
 
 
 def _is_implicit(handler: logging.Handler) -> bool:
@@ -110,6 +117,21 @@ def _limits(_: object) -> dict[str, Any]:
 def _builtins(_: object) -> dict[str, _Object]:
     """Return the names of builtins, without `input`, which the kernel sets for each cell, and without private names."""
     return {name: _Object(value) for name, value in vars(builtins).items() if name != "input" and name[0] != "_"}
+
+
+def _hooks(_: object) -> dict[str, Any]:
+    # IPython restores `sys.excepthook` after each cell.
+    hooks = {
+        "sys.unraisablehook": sys.unraisablehook,
+        "sys.breakpointhook": sys.breakpointhook,
+        "threading.excepthook": threading.excepthook,
+        "sys.settrace": sys.gettrace(),
+        "sys.setprofile": sys.getprofile(),
+        "builtins.__import__": builtins.__import__,
+    }
+    finders = [*sys.meta_path, *sys.path_hooks]
+    own = [_Object(each) for each in finders if _is_of_notebook(each)]  # libraries add finders when they are used
+    return {**{name: _Object(hook) for name, hook in hooks.items()}, "sys.meta_path": own}
 
 
 class _Object:
@@ -148,8 +170,13 @@ class _Modules:
 
 
 def _is_made(name: str, module: object) -> bool:
-    """Return whether code made a module; a library makes submodules of its own in this way, which do not count."""
+    """Return whether code made a module. Submodules that a library makes for itself do not count."""
     return "." not in name and not name.startswith("__") and getattr(module, "__spec__", None) is None
+
+
+def _patches(mock: Any) -> dict[str, object]:
+    active = list(mock._patch._active_patches)
+    return {f"{getattr(each.target, '__name__', each.target)}.{each.attribute}": _Object(each) for each in active}
 
 
 def _umask(_: object) -> int:
@@ -195,15 +222,18 @@ def _ipython_settings(_: object) -> dict[str, Any]:
     shell: Any = get_ipython()
     if shell is None:
         return {}
-    plain = shell.display_formatter.formatters["text/plain"]
+    formatters, plain = _formatters(shell)
     found = {
-        "precision": (plain.float_precision, plain.float_format),
-        "pprint": plain.pprint,
+        "precision": (plain["float_precision"], plain["float_format"]),
+        "pprint": plain["pprint"],
         "xmode": getattr(shell.InteractiveTB, "mode", ""),
         "ast_node_interactivity": shell.ast_node_interactivity,
+        "ast_transformers": [_Object(each) for each in shell.ast_transformers],
+        "input_transformers": [_Object(each) for each in shell.input_transformers_cleanup],
+        "input_transformers_post": [_Object(each) for each in shell.input_transformers_post],
     }
     # Libraries register printers and callbacks when they are used, also in later tasks.
-    for kind, formatter in shell.display_formatter.formatters.items():
+    for kind, formatter in formatters.items():
         own = [cls for cls, printer in formatter.type_printers.items() if _is_of_notebook(printer)]
         if own:
             found[f"formatter of {kind}"] = frozenset(own)
@@ -214,6 +244,22 @@ def _ipython_settings(_: object) -> dict[str, Any]:
     if inline is not None and inline.InlineBackend.initialized():
         found["figure_formats"] = frozenset(inline.InlineBackend.instance().figure_formats)
     return found
+
+
+def _formatters(shell: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the formatters of outputs by media type, and the settings of the one for plain text.
+
+    The shell creates the formatters when it first shows a value, which takes milliseconds. Until then, their settings
+    are the defaults of their class, or those of a configuration file.
+    """
+    from IPython.core.formatters import PlainTextFormatter
+
+    names = ("float_precision", "float_format", "pprint")
+    display = shell.display_formatter
+    if not display.trait_has_value("formatters") and not any("Formatter" in section for section in shell.config):
+        return {}, {name: getattr(PlainTextFormatter, name).default_value for name in names}
+    plain = display.formatters["text/plain"]
+    return display.formatters, {name: getattr(plain, name) for name in names}
 
 
 def _is_of_notebook(function: object) -> bool:
@@ -231,6 +277,7 @@ def _ipython_extensions(_: object) -> dict[str, Any]:
     return {
         "extensions": frozenset(shell.extension_manager.loaded) - _HARMLESS_EXTENSIONS,
         "aliases": dict(shell.alias_manager.aliases),
+        "magics": {kind: frozenset(found) for kind, found in shell.magics_manager.magics.items()},
     }
 
 
@@ -284,6 +331,48 @@ def _duckdb(duckdb: Any) -> tuple[Any, ...]:
     return tuple(sorted(duckdb.default_connection().cursor().execute(query).fetchall()))
 
 
+@dataclass(frozen=True, slots=True)
+class Twister:
+    """A state of the Mersenne Twister, the algorithm of `random` and of numpy's global generator.
+
+    Each draw moves the generator to the next state of one long sequence; a seed sets a state elsewhere in the sequence.
+    So two states show whether the generator was seeded between them.
+    """
+
+    key: tuple[int, ...]  # a block of words
+    position: int  # number of random words that have been taken from the block
+    rest: object = None  # a normally distributed number that the generator has computed in advance, if any
+
+    def continues(self, before: Twister) -> bool:
+        """Return whether the generator got from `before` to this state only by drawing numbers, without a new seed.
+
+        If more than 12 million words were drawn, return False, because the search would take too long.
+        Return False also for more than 0.6 million words if the last drawn word ends a block.
+        """
+        if self.key == before.key:
+            return self.position >= before.position
+        start, blocks = self._first_words(), 1
+        generator = before._at_start()
+        generator.getrandbits(32 * _WORDS)
+        done = 0
+        most = _LARGEST_SEARCH if self.position < _WORDS else _SEARCH_AT_START
+        while done < most:
+            stream = generator.getrandbits(32 * _WORDS * blocks).to_bytes(4 * _WORDS * blocks, "little")
+            if any(stream.startswith(start, 4 * _WORDS * block) for block in range(blocks)):
+                return True
+            done += blocks
+            blocks = min(2 * blocks, 2048, max(most - done, 1))
+        return False
+
+    def _first_words(self) -> bytes:
+        return self._at_start().getrandbits(128).to_bytes(16, "little")
+
+    def _at_start(self) -> random.Random:
+        generator = random.Random()
+        generator.setstate((3, (*self.key, 0), None))
+        return generator
+
+
 def _random(_: object) -> Twister:
     _, words, gauss = random.getstate()
     return Twister(words[:-1], words[-1], gauss)
@@ -323,10 +412,13 @@ PROBES: tuple[Probe, ...] = (
     Probe("sys/path", "", lambda _: tuple(sys.path)),
     Probe("sys/limits", "", _limits),
     Probe("sys/streams", "", lambda _: {"stdout": _Object(sys.stdout), "stderr": _Object(sys.stderr)}),
+    Probe("sys/hooks", "", _hooks),
     Probe("builtins/names", "", _builtins),
     Probe("time/zone", "", lambda _: (time.tzname, time.timezone)),
     Probe("gc/settings", "", lambda _: (gc.isenabled(), gc.get_threshold(), gc.get_debug())),
     Probe("signal/handlers", "", _handlers),
+    Probe("python/running", "", lambda _: background.running(), only_new=True),
+    Probe("mock/patches", "unittest.mock", _patches, only_new=True),
     Probe("socket/timeout", "socket", lambda socket: socket.getdefaulttimeout()),
     Probe("sys/modules", "", lambda _: _Modules()),
     Probe("locale/locale", "", lambda _: locale.setlocale(locale.LC_ALL)),

@@ -1,7 +1,7 @@
 """Make tracebacks show a cell as its author wrote it, including the cell's header.
 
-Python marks the failing part of a line only if its cache of source lines contains valid code. So the header is written
-into the cache as a comment, and `show_headers` removes the `#` when a traceback is shown.
+Python marks the failing part of a line only if the cache of source lines contains valid code. So the header is written
+into this cache as a comment, and `show_headers` removes the `#` when a traceback is shown.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def _count_lines_of_cells() -> Callable[[], None]:
 
 
 def hint_for(error: BaseException) -> str | None:
-    """Return a hint for an error while a pickle file is loaded that needs a definition of the notebook, or None for
-    other errors.
+    """Return a hint if a pickle file cannot be loaded because it needs a definition of the notebook; None for other
+    errors.
     """
     found = _MISSING.search(str(error)) if isinstance(error, AttributeError) else None
     if found is None:

@@ -27,18 +27,21 @@ from papermill.exceptions import PapermillExecutionError
 from ...core.model.job import KERNEL_DIED, TIMED_OUT, Job, Outcome, Result
 from ...core.model.secret_names import is_reference, masked
 from ...core.model.states import TaskState
+from ...environments import python_of, site_dirs_of
+from ...errors import NbdagError
 from ...processes.identity import MARK_VARIABLE, WORKER_VARIABLE
 from ...processes.leftovers import forget_processes, record_processes
 from ...processes.marks import new_attempt_mark
 from ...processes.process_tree import kill_marked, kill_tree
 from ...secrets import mask
-from ...secrets.sources import ENV_FILE, LOOKUPS, hide_known_values, hide_looked_up
-from ...writing import create_private_file, write_atomically
+from ...secrets.sources import HOME_ENV_FILE, LOOKUPS, hide_known_values, hide_looked_up
+from ...writing import create_private_file, is_json, to_json, write_atomically
 from ..forkserver import framing
 from ..forkserver.preload import preloadable
 from ..jupyter.engine import ENGINE, START_TIMEOUT, Execution
 from ..jupyter.manager import TaskKernelManager
 from .task_notebook import task_notebook
+from .working_folder import working_folder
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LOOKED_UP = "looked-up"  # file in the attempt's folder with the names of secrets that its processes have looked up
@@ -68,20 +71,27 @@ class Attempt:
         record_processes(Path(self.job.path), [os.getpid()])
         log = Path(self.job.path).with_suffix(".log")
         try:
-            nb = task_notebook(self.job)
-            os.chdir(self.job.cwd)
-            with log.open("a", encoding="utf-8", buffering=1) as file, self._echo.open("wb") as echo:
+            with (
+                log.open("a", encoding="utf-8", buffering=1) as file,
+                self._echo.open("wb") as echo,
+                working_folder(self.job, lambda line: file.write(f"{line}\n")) as folder,
+            ):
+                os.chdir(folder)
+                nb = task_notebook(self.job)
                 # ipykernel captures the output of the task's subprocesses, and also writes it to the kernel's own
                 # streams. These streams go to a separate file, because the log would otherwise contain the output
                 # twice.
                 for stream in (1, 2):
                     os.dup2(echo.fileno(), stream)
-                result = self._execute(nb, file)
+                result = self._execute(nb, file, folder)
+                os.chdir(self.job.cwd)
                 self._show_parameters()
                 if result.traceback or result.error:
                     file.write(f"{result.traceback or result.error}\n")
         except TimeoutError as error:  # nbclient raises this error
             return self._failed(f"the outputs of the cell did not arrive: {str(error).partition(chr(10))[0]}")
+        except NbdagError as error:
+            return self._failed(str(error))
         except OSError as error:
             return self._failed(
                 f"{_reason(error)}: {error.filename or self.job.path}; make the folder writable or free some space"
@@ -134,7 +144,7 @@ class Attempt:
             kill_marked(self.mark)  # kill also processes of the attempt that have left the kernel's process group
         forget_processes(Path(self.job.path))
 
-    def _execute(self, nb: Any, log: Any) -> Result:
+    def _execute(self, nb: Any, log: Any, folder: str) -> Result:
         job = self.job
         try:
             create_private_file(Path(job.path))  # create the file with a private mode, which papermill keeps
@@ -152,7 +162,7 @@ class Attempt:
                 start_timeout=START_TIMEOUT,
                 stdout_file=log,
                 stderr_file=log,
-                cwd=job.cwd,
+                cwd=folder,
                 execution=self.execution,
             )
         except NoSuchKernel:
@@ -166,7 +176,7 @@ class Attempt:
         except DeadKernelError:
             kill_tree(None, self.mark)
             reason = self._termination or _describe_death(self.execution.exit_code if self.execution else None)
-            hide_known_values()  # the kernel masks what it sends, but its own streams are as its processes wrote them
+            hide_known_values()  # the kernel masks its messages, but not what goes directly to its streams
             hide_looked_up(self._folder / _LOOKED_UP)
             log.write(mask(self._echo.read_bytes().decode(errors="replace"))[-_CRASH_OUTPUT:])
             self._keep_notebook(reason)
@@ -176,14 +186,19 @@ class Attempt:
         return self._done()
 
     def _show_parameters(self) -> None:
-        """Add secret parameters, masked, to the notebook's metadata, which papermill has written without them."""
-        if not any(is_reference(value) for value in self.job.parameters.values()):
+        """Correct the parameters that papermill has written into the notebook's metadata.
+
+        Papermill was given no secret parameters, so they are added here, masked. Papermill also writes NaN and
+        infinities, and JavaScript cannot read a file with them.
+        """
+        parameters = self.job.parameters
+        if not any(is_reference(value) for value in parameters.values()) and is_json(parameters):
             return
         path = Path(self.job.path)
         with contextlib.suppress(OSError, ValueError, LookupError):
             nb = json.loads(path.read_bytes())
-            nb["metadata"]["papermill"]["parameters"] = masked(self.job.parameters)
-            write_atomically(path, json.dumps(nb, indent=1, ensure_ascii=False).encode())
+            nb["metadata"]["papermill"]["parameters"] = masked(parameters)
+            write_atomically(path, to_json(nb, indent=1).encode())
 
     def _on_kernel(self, pid: int) -> None:
         with self._lock:
@@ -258,14 +273,16 @@ def _manager(job: Job, folder: Path) -> TaskKernelManager:
     # Set explicitly, because the task's folder may be below another home than the run's home.
     if "://" not in job.values:
         home = Path(job.home) if job.home else Path(job.values).parent
-        os.environ.setdefault(ENV_FILE, str(home.parent / ".env"))
-    (folder / _LOOKED_UP).unlink(missing_ok=True)  # of this worker's earlier attempt
+        os.environ.setdefault(HOME_ENV_FILE, str(home.parent / ".env"))
+    (folder / _LOOKED_UP).unlink(missing_ok=True)  # left by this worker's earlier attempt
     os.environ[LOOKUPS] = str(folder / _LOOKED_UP)
     warm = job.kernels == "warm"
+    sites = site_dirs_of(job.packages) if job.packages else None
     return TaskKernelManager(
         kernel_name=job.kernel_name,
         warm=warm,
-        modules=list(preloadable(job.imports, Path(job.cwd))) if warm else [],
+        python=str(python_of(job.packages)) if job.packages else "",
+        modules=list(preloadable(job.imports, Path(job.cwd), sites=sites)) if warm else [],
         connection_file=str(folder / "kernel.json"),
     )
 

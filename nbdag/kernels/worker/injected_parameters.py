@@ -1,4 +1,4 @@
-"""Let papermill write parameters whose values JSON does not have into the injected cell.
+"""Let papermill write parameters into the injected cell even if their values do not exist in JSON.
 
 A date, path, tuple, set or member of an enum is a `KernelCode`. Papermill writes its text into the metadata, and its
 source code into the injected cell.

@@ -1,8 +1,8 @@
 """A worker process, which executes one attempt after another for an executor.
 
 The process is a child of the fork server, or was started by `python -m nbdag.kernels.worker.worker`. Its standard input
-is a connection to the executor. The executor sends a job. The worker sends the kernel's pid, then the result, and
-`free` when the kernel has ended: then the executor may send the next job. Until the result, the worker sends
+is a connection to the executor. The executor sends a job. The worker sends the kernel's pid, then the result. It sends
+`free` when the kernel has ended; then the executor may send the next job. Until the result, the worker sends
 heartbeats, even if its kernel is busy. When the executor closes the connection or ends, the kernel and the worker end.
 """
 
@@ -68,7 +68,7 @@ def _serve(folder: Path) -> int:
     register_translator()
     connection = socket.socket(fileno=os.dup(0))
     with connection, Path(os.devnull).open("rb") as nothing:
-        # Replaced, because the kernel inherits descriptor 0 and must not keep the connection open.
+        # Descriptor 0 is replaced, because the kernel inherits it and must not keep the connection open.
         os.dup2(nothing.fileno(), 0)
         while (frame := framing.receive(connection)) is not None:
             attempt = Attempt(pickle.loads(frame.blob), folder, connection)
