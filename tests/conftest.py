@@ -16,19 +16,21 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from patience import LONG
 from warm import WarmCommands
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-FAST = "not slow"  # selects the tests of a run of the whole suite
-SECONDS_ON_TWO_CORES = 720  # of `pytest -n auto`, measured on a quiet machine
+FAST = "not slow"  # default selection: the fast tests
+SLOW = "slow"  # selects the tests that FAST excludes
+SECONDS_ON_TWO_CORES = 250  # of `pytest -n auto`, measured on a quiet machine
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,6 +44,68 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("dist", "no") == "load":
         config.option.dist = "worksteal"  # neighbouring tests run on one worker and share its kernels
+
+
+class FailuresAtOnce:
+    """Prints each failed test with its reason at once; otherwise a run that is ended early names none under xdist."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    @pytest.hookimpl(trylast=True)  # after the letter of the progress
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            reason = crash.message.partition("\n")[0] if crash else f"in its {report.when}"
+            self._terminal.write_line(f"\nFAILED {report.nodeid} - {reason}", red=True)
+            self._terminal.flush()
+
+
+@pytest.hookimpl(trylast=True)  # the terminal reporter is registered before
+def pytest_sessionstart(session: pytest.Session) -> None:
+    plugins = session.config.pluginmanager
+    terminal = plugins.getplugin("terminalreporter")  # none in a worker of xdist
+    if terminal is not None and terminal.verbosity <= 0 and plugins.hasplugin("dsession"):
+        plugins.register(FailuresAtOnce(terminal))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, object, object]:
+    with _as_outside_of_tests():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    with _as_outside_of_tests():
+        return (yield)
+
+
+@contextlib.contextmanager
+def _as_outside_of_tests() -> Iterator[None]:
+    """Hide PYTEST_CURRENT_TEST, with which ipykernel does not read the output of a kernel's subprocesses."""
+    name = "PYTEST_CURRENT_TEST"
+    test = os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if test is not None:
+            os.environ[name] = test
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Use one worker more than processors, because a test often waits for other processes."""
+    if config.option.numprocesses != "auto" or "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # xdist decides
+    return (psutil.cpu_count(logical=False) or os.cpu_count() or 1) + 1
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import a module without slow tests if only those are selected; all tests in a browser are slow."""
+    if config.option.markexpr != SLOW or collection_path.suffix != ".py" or collection_path.parent.name == "browser":
+        return None
+    return True if "mark.slow" not in collection_path.read_text(encoding="utf-8") else None
 
 
 def pytest_collection() -> None:
@@ -62,7 +126,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     workers = len(config.getoption("tx", None) or ["this process"])
     minutes = 2 * SECONDS_ON_TWO_CORES / min(workers, os.cpu_count() or 1) / 60
     length = f"duration: about {minutes:.0f} min with -n {workers}; the percentages show the progress"
-    slow = "left out: tests marked slow, which repeat or wait for what others do once (pytest -n auto -m slow)"
+    slow = "left out: the slowest tests, and those in a browser or on other hosts (pytest -n auto -m slow)"
     return [length, slow, *(f"skipped here: {each}" for each in _missing())]
 
 
@@ -171,7 +235,7 @@ class Postgres:
         if self._who:
             shutil.chown(self._log, str(self._who["user"]))
         data = folder / "data"
-        self._ctl = [programs / "pg_ctl", "-D", data, "-w", "-t", "60"]
+        self._ctl = [programs / "pg_ctl", "-D", data, "-w", "-t", f"{LONG:.0f}"]
         make = [programs / "initdb", "-D", data, "-U", "nbdag", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"]
         self._do(make)
 
@@ -231,6 +295,13 @@ def postgres() -> Iterator[str]:
 @pytest.fixture
 def postgres_of_its_own() -> Iterator[Postgres]:
     """Yield a PostgreSQL server that the test may stop and start."""
+    with _postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def postgres_of_the_module() -> Iterator[Postgres]:
+    """Yield a PostgreSQL server that the tests of a module may stop and start."""
     with _postgres() as server:
         yield server
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
+from importlib import import_module
+from importlib.util import resolve_name
 from pathlib import Path
 
 import click
@@ -113,6 +119,54 @@ def test_every_public_name_exists_and_has_a_docstring() -> None:
     assert undocumented == []
 
 
+@pytest.mark.parametrize(
+    "name", ["nbdag", *(f"nbdag.{each}" for each in ("airflow", "operators", "runs", "templates"))]
+)
+def test_every_name_that_a_package_imports_on_first_use_exists(name: str) -> None:
+    package = import_module(name)
+    for each in {*dir(package), *getattr(package, "NAMES", ())}:
+        getattr(package, each)
+
+
+def test_every_module_and_name_that_a_text_names_exists() -> None:
+    """mypy checks import statements only, so `import_module("nbdag.runs").list_runs` and "nbdag.runs:run" are free."""
+    found = set()
+    for path in (ROOT / "nbdag").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        found |= set(re.findall(r"""["'](nbdag(?:\.\w+)+):(\w+)["']""", text))
+        if "import_module" in text:
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found |= set(_modules_of_texts(ast.parse(text), ".".join(parts).removesuffix(".__init__"), path.stem))
+    assert ("nbdag.runs", "has_succeeded") in found  # read by nbdag.task_api.waiting
+    # In a process of its own: on Python 3.11 the import of debugpy does not end where tests have run a task before.
+    code = (
+        "from importlib import import_module\n"
+        f"for module, name in {sorted(found)}:\n"
+        "    assert hasattr(import_module(module), name), f'{module} has no {name}'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _modules_of_texts(tree: ast.AST, module: str, stem: str) -> Iterator[tuple[str, str]]:
+    """Yield each module of nbdag that is imported by a text, with each name that is read from it."""
+    names = {"__name__": module, "__package__": module if stem == "__init__" else module.rpartition(".")[0]}
+    modules = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            with contextlib.suppress(NameError):  # the text is known only when the code runs
+                imported, *package = (eval(ast.unparse(each), {}, names) for each in node.args)
+                imported = resolve_name(imported, *package or [""])
+                if imported.startswith("nbdag"):
+                    yield imported, "__name__"
+                    modules[ast.unparse(node)] = imported
+    for assigned in ast.walk(tree):
+        if isinstance(assigned, ast.Assign) and ast.unparse(assigned.value) in modules:
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Attribute) and ast.unparse(node.value) == ast.unparse(assigned.targets[0]):
+                    yield modules[ast.unparse(assigned.value)], node.attr
+
+
 def test_every_path_in_the_guide_exists() -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     paths = re.findall(r"`([\w.][\w./-]*(?:/|/[\w-]+|\.py))`", guide)
@@ -138,3 +192,9 @@ def test_every_module_has_a_docstring() -> None:
         if not re.match(r"""r?(\"{3}|'{3})\S""", path.read_text(encoding="utf-8"))
     ]
     assert silent == []
+
+
+def test_no_folder_has_more_modules_than_a_reader_surveys_at_once() -> None:
+    alike = {ROOT / "nbdag" / "cli", ROOT / "nbdag" / "store" / "migrations" / "versions"}
+    counts = Counter(path.parent for path in (ROOT / "nbdag").rglob("*.py") if path.name != "__init__.py")
+    assert {str(folder): count for folder, count in counts.items() if count > 15 and folder not in alike} == {}

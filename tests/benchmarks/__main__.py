@@ -24,12 +24,13 @@ from pathlib import Path
 from nbdag import runs
 from tests.browser.bare import broad_cells
 
-from . import full_store, inside, seen
+from . import dask_hosts, full_store, inside, seen
 from .measure import Place, Timing, place, timings
 from .peers import Peers
 
 HEAVY = "import pandas, sklearn.linear_model"
 JOBS = os.cpu_count() or 1
+MAPPED = int(os.environ.get("NBDAG_BENCHMARK_TASKS", "2000"))  # mapped instances on three hosts
 IDEAL = 1.5  # seconds: 20 tasks of half a second, eight at a time
 
 
@@ -211,9 +212,45 @@ def full(at: Place, by: Settings) -> Iterator[Row]:
         yield Row(f"{what}, 1,000 DAGs and 100,000 task instances", "≤ 0.05 s", timing)
 
 
+def on_dask(at: Place, by: Settings) -> Iterator[Row]:
+    """Measure the overhead per task on Dask."""
+    ours, local, delayed = dask_hosts.per_task(at, by.times)
+    what = "one task of 20 × `x = 1` in a chain, on Dask"
+    yield Row(what, "", ours, "nbdag on this machine", local)
+    yield Row(what, "", ours, "`dask.delayed` of the same", delayed)
+
+
+def hosts(at: Place, by: Settings) -> Iterator[Row]:
+    """Measure three hosts: a value that moves, mapped tasks, and the memory of the scheduler. Needs root."""
+    found = dask_hosts.on_three_hosts(at.folder, at.notebook, MAPPED)
+    what = "100 MB array over S3, beyond ten numbers, until all consumers on other hosts have ended"
+    yield Row(f"{what}: the first ones", "", Timing((found["first"],)))
+    yield Row(f"{what}: the second ones", "", Timing((found["second"],)))
+    yield Row(f"one of {MAPPED:,} mapped instances on three hosts", "", Timing((found["mapped"] / MAPPED,)))
+    used, own = found["processor"] / MAPPED, found["scheduler"] / MAPPED
+    yield Row("the same: processor time, of which nbdag's scheduler", "", f"{used:.3f} s, {own:.3f} s")
+    memory = f"{found['memory']:.0f} MB ({found['memory before']:.0f} MB before the run)"
+    yield Row("the same: memory of the process with nbdag's scheduler, at most", "", memory)
+
+
 ROWS: dict[str, Callable[[Place, Settings], Iterator[Row]]] = {
     each.__name__.replace("_", "-"): each
-    for each in (overhead, heavy_overhead, cold, heavy_cold, fan, mapped, array, trigger, full, rules, commands, graph)
+    for each in (
+        overhead,
+        heavy_overhead,
+        cold,
+        heavy_cold,
+        fan,
+        mapped,
+        array,
+        trigger,
+        full,
+        rules,
+        commands,
+        graph,
+        on_dask,
+        hosts,
+    )
 }
 
 

@@ -27,6 +27,7 @@ from sqlalchemy import text
 import nbdag.store
 from nbdag import runs
 from nbdag.core.model.job import Key
+from nbdag.frontend.pinned_views import prepare
 from nbdag.home import Home
 from nbdag.store.store import Store
 from tests.server.conftest import Client, start_server
@@ -101,6 +102,7 @@ def _large(store: Store, home: Home, folder: Path) -> None:
     path = folder / "wide.ipynb"
     path.write_bytes(_notebook(cells))
     runs.deploy(path, home=home)
+    prepare("wide", home=home)  # as `nbdag deploy` and the page do
     for name in ("small", "large"):
         runs.trigger("wide", name=name, home=home)
     now = time.time()

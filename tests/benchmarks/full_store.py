@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 import nbdag.store
-from nbdag import runs
+from nbdag import executors, runs
 from nbdag.core.model.job import Job, Key, Result
 from nbdag.home import Home
 from nbdag.scheduler import DueRuns, Scheduler
@@ -55,7 +55,7 @@ QUERIES = (
 )
 
 
-class Idle:
+class Idle(executors.Executor):
     """An executor that runs no jobs."""
 
     slots = 2
@@ -64,6 +64,7 @@ class Idle:
     def submit(self, job: Job) -> None: ...
     def cancel(self, key: Key) -> None: ...
     def stop(self) -> None: ...
+    def terminate_leftovers(self, notebook: Path, mark: str) -> None: ...
 
 
 def measured(folder: Path, times: int, url: str | None = None) -> Iterator[tuple[str, Timing]]:

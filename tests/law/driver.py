@@ -34,7 +34,7 @@ UNBOUND = "unbound"
 MODULES = Path(__file__).parent / "modules"  # modules of the user, which each kernel imports for itself
 # Warnings of `check` about code whose effects it cannot see, or whose state no other task sees.
 SAID_BY_CHECK = frozenset(
-    ["NB301", "NB302", "NB303", "NB304", "NB305", "NB306", "NB308", "NB460", "NB461", "NB462", "NB464"]
+    ["NB301", "NB302", "NB303", "NB304", "NB305", "NB306", "NB308", "NB309", "NB460", "NB461", "NB462", "NB464"]
 )
 
 
@@ -339,7 +339,9 @@ def run_cell(code: str, names: dict[str, Any]) -> Seen:
 
 def canonical(value: Any, around: tuple[int, ...] = ()) -> Any:
     """A value as plain data that can be compared. Whether two parts are one object shows when one is changed."""
-    if value is None or isinstance(value, bool | int | float | str | bytes | bytearray):
+    if isinstance(value, bytearray):
+        return ("bytearray", bytes(value))
+    if value is None or isinstance(value, bool | int | float | str | bytes):
         return repr(value) if isinstance(value, float) and value != value else value
     if isinstance(value, types.ModuleType):
         return ("module", value.__name__)

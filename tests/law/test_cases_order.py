@@ -56,6 +56,7 @@ def test_an_untagged_cell_that_changes_a_tasks_input_keeps_the_notebook_from_run
     assert "cell 2 sets rows, which task use would read" in problem.message
 
 
+@pytest.mark.slow
 def test_exit_ends_only_its_task_and_is_reported(tmp_path: Path) -> None:
     """In the notebook, nothing below b runs."""
     path = write(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from preloading import share_one_server
 
 import nbdag
 from nbdag.home import Home
@@ -121,12 +122,18 @@ CASES: dict[str, tuple[Cells, set[tuple[str, str]], Mapping[str, set[tuple[str, 
             "gc.disable()\n"
             "signal.signal(signal.SIGUSR1, signal.SIG_IGN)\n"
             "socket.setdefaulttimeout(5)\n"
-            "sys.modules['made'] = types.ModuleType('made')",
+            "sys.modules['made'] = types.ModuleType('made')\n"
+            "sys.unraisablehook = print",
             "%%task b\nprint(gc.isenabled(), signal.getsignal(signal.SIGUSR1), socket.getdefaulttimeout())\n"
             "try:\n    import made\nexcept ImportError:\n    pass",
         ),
         {("NB460", "a")},
-        {"a": {("NB440", key) for key in ("gc/settings", "signal/handlers", "socket/timeout", "sys/modules")}},
+        {
+            "a": {
+                ("NB440", key)
+                for key in ("gc/settings", "signal/handlers", "socket/timeout", "sys/modules", "sys/hooks")
+            }
+        },
     ),
     "an accessor of pandas": (
         (
@@ -402,8 +409,10 @@ def test_state_that_a_later_task_would_miss_is_reported(folder: Path, name: str)
     assert warned(path) == reported
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUIET)
-def test_an_ordinary_notebook_gives_no_warning(folder: Path, name: str) -> None:
+def test_an_ordinary_notebook_gives_no_warning(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    share_one_server(monkeypatch)
     path = written(QUIET[name], folder)
     assert nbdag.read(path).problems == ()
     assert warned(path) == {}

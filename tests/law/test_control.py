@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, assume, event, given, note, reject, settings
 from hypothesis import strategies as st
 
@@ -200,6 +201,7 @@ def from_top(dag: Dag, flow: Flow, ran: dict[str, list[Seen]]) -> dict[str, Seen
     return seen
 
 
+@pytest.mark.slow
 @settings(
     phases=UNHURRIED.phases,
     max_examples=EXAMPLES,

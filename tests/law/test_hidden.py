@@ -174,6 +174,16 @@ SILENT: dict[str, Cells] = {
     "a name that is bound anew before it is changed": [
         ("a", "xs = [[1]]\nbox = list(xs)"), ("b", "xs = [9]"), ("c", "xs.append(3)"), ("d", "xs.append(4)"), ("e", "n = xs, box"),
     ],
+    "iterators of tee": [
+        ("a", "import itertools\none, two = itertools.tee(range(5))"), ("b", "x = next(one)"), ("c", "y = list(two), x"), ("d", "z = list(one)"),
+    ],
+    "a copy of an iterator of tee": [
+        ("a", "import copy, itertools\n(one,) = itertools.tee(range(5), 1)"), ("b", "again = copy.copy(one)\nx = next(again), next(again)"),
+        ("c", "y = list(again)"), ("d", "z = list(one)"),
+    ],
+    "a list that grows beside another with the same parts": [
+        ("a", "xs = [[1], [2]]\nys = list(xs)\nrow = {'first': xs[0]}"), ("b", "xs.append([3])"), ("c", "n = xs, ys, row"),
+    ],
     "a class that is only used": [CLASS, ("b", "c = Cfg()\nf()"), ("c", "n = Cfg.n, f.calls, c.n")],
 }  # fmt: skip
 

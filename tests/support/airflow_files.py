@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+import airflow_more_files
+
 # Environment variables with the settings and connections that the files use.
 SETTINGS = {
     "AIRFLOW_VAR_BUCKET": "s3://lake",
@@ -380,6 +382,7 @@ with DAG("context", start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), params
 SENSORS = """
 from pathlib import Path
 
+from airflow.exceptions import AirflowFailException
 from airflow.sdk import DAG, PokeReturnValue, task
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.providers.standard.sensors.filesystem import FileSensor
@@ -410,7 +413,13 @@ with DAG("sensors", schedule=None, default_args={"poke_interval": 0.2, "timeout"
     def use(found):
         return found["rows"]
 
-    made >> [file, waited]
+    missing = FileSensor(task_id="missing", filepath="/tmp/nbdag-airflow-inbox/*.none", timeout=1, soft_fail=True)
+
+    @task.sensor(soft_fail=True)
+    def refused():
+        raise AirflowFailException("the account is closed")
+
+    made >> [file, waited, missing, refused()]
     use(ready())
 """
 
@@ -836,7 +845,7 @@ with DAG("subclasses", schedule=None, params={"enough": True}):
 
 DAG_FILES = {
     name.lower(): text.strip() + "\n"
-    for name, text in list(globals().items())
+    for name, text in [*globals().items(), *vars(airflow_more_files).items()]
     if name.isupper() and isinstance(text, str)
 }
 

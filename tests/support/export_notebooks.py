@@ -10,7 +10,7 @@ EVERYTHING = [
     "--on-failure json://token@host --deadline 08:00",
     "%%params\nalpha: float = 0.5  # in [0, 1]: the learning rate\nregion = 'EU'\nday = str(2026)\napi_token = 'x'",
     "rates = [1, 2, 3]",
-    "%%task extract --pool warehouse --slots 2 --produces s3://lake/orders --doc 'Read the orders'\nrows = [3, 1, 2]",
+    "%%task extract --pool warehouse --slots 2 --produces s3://lake/orders --consumes rates --doc 'Read the orders'\nrows = [3, 1, 2]",
     "%%task clean.sort --retry-backoff 2 --max-retry-delay 1h\nordered = sorted(rows)",
     "%%task clean.check --check 'ordered[0] > 0' --retries 0\nlowest = ordered[0]",
     "%%task trial --map rate=rates --max-map-length 5000 --timeout 10m --priority 5\nscore = rate * len(ordered)",

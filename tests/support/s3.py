@@ -7,6 +7,7 @@ import http.client
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,14 +21,19 @@ _ERROR = "<Error><Code>{}</Code><Message>{}</Message></Error>"
 
 
 class Gateway(ThreadingHTTPServer):
-    """Passes requests on to moto; `busy` requests are answered by 503 first, and all by 403 while `forbidden`."""
+    """Passes requests on to moto.
+
+    The next `busy` requests, and all requests before `busy_until`, are answered by 503; all are answered by 403 while
+    `forbidden`.
+    """
 
     daemon_threads = True
 
-    def __init__(self, moto: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, moto: int, address: str) -> None:
+        super().__init__((address, 0), _Handler)
         self.moto = moto
         self.busy = 0
+        self.busy_until = 0.0  # value of time.monotonic()
         self.forbidden = False
         self.requests: list[str] = []  # each as METHOD /bucket/key
         self.lock = threading.Lock()
@@ -36,8 +42,8 @@ class Gateway(ThreadingHTTPServer):
         with self.lock:
             if self.forbidden:
                 return 403, _ERROR.format("AccessDenied", "Access Denied")
-            if self.busy:
-                self.busy -= 1
+            if self.busy or time.monotonic() < self.busy_until:
+                self.busy = max(0, self.busy - 1)
                 return 503, _ERROR.format("ServiceUnavailable", "Please try again.")
         return None
 
@@ -81,8 +87,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def s3_server(folder: Path) -> Iterator[Gateway]:
-    """Yield the gateway of a server with the bucket `data`; the environment has its address and credentials."""
+def s3_server(folder: Path, address: str = "127.0.0.1") -> Iterator[Gateway]:
+    """Yield the gateway of a server with the bucket `data`; the environment has its address and credentials.
+
+    The gateway listens at `address`.
+    """
     code = (
         "import sys, threading, os\n"
         "from moto.server import ThreadedMotoServer\n"
@@ -101,9 +110,9 @@ def s3_server(folder: Path) -> Iterator[Gateway]:
     ):
         assert moto.stdout is not None
         port = int(until(moto.stdout.readline, "the S3 server"))
-        gateway = Gateway(port)
+        gateway = Gateway(port, address)
         threading.Thread(target=gateway.serve_forever, daemon=True).start()
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{gateway.server_address[1]}")
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{address}:{gateway.server_address[1]}")
         patch.setenv("AWS_ACCESS_KEY_ID", "nbdag")
         patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")

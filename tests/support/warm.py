@@ -18,7 +18,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +63,26 @@ class WarmProcess:
 
 
 class WarmCommands:
-    """A process that forks itself for each command of one program, such as `nbdag`."""
+    """A process that forks itself for each command of one program, such as `nbdag`.
 
-    def __init__(self, program: str = "nbdag") -> None:
+    It first imports the modules `preload`, by default all modules of nbdag and the program's `cli`. `python` is the Python
+    of the commands, and `further` are environment variables that the imports need.
+    """
+
+    def __init__(
+        self,
+        program: str = "nbdag",
+        preload: Sequence[str] = (),
+        *,
+        python: str = sys.executable,
+        further: Mapping[str, str] | None = None,
+    ) -> None:
         self._program = program
         self._socket, theirs = socket.socketpair()
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("NBDAG_", "PYTEST_"))}
+        environment |= further or {}
         with theirs:
-            self._process = subprocess.Popen([sys.executable, __file__, program], stdin=theirs, env=environment)
+            self._process = subprocess.Popen([python, __file__, program, *preload], stdin=theirs, env=environment)
 
     def __call__(
         self, words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float
@@ -113,18 +125,23 @@ class WarmCommands:
         return int(struct.unpack("=i", reply)[0])
 
 
-def _serve(program: str) -> None:
-    """Fork for each request until the other end closes; return in the forks only."""
-    import gc
+def _modules_of_nbdag() -> Iterator[str]:
+    """Yield the names of the modules of `PACKAGES`, which are imported before."""
     import importlib
     import pkgutil
 
-    sys.path.remove(str(Path(__file__).parent))
     for name in PACKAGES:
         package = importlib.import_module(name)
-        for module in pkgutil.walk_packages(package.__path__, f"{name}."):
-            importlib.import_module(module.name)
-    for name in (*LIBRARIES, f"{program}.cli"):
+        yield from (module.name for module in pkgutil.walk_packages(package.__path__, f"{name}."))
+
+
+def _serve(program: str, preload: Sequence[str]) -> None:
+    """Fork for each request until the other end closes; return in the forks only."""
+    import gc
+    import importlib
+
+    sys.path.remove(str(Path(__file__).parent))
+    for name in preload or (*_modules_of_nbdag(), *LIBRARIES, f"{program}.cli"):
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
@@ -182,8 +199,8 @@ def _writer(descriptor: int, errors: str) -> io.TextIOWrapper:
 
 
 if __name__ == "__main__":
-    program = sys.argv[1]
-    _serve(program)
+    _, program, *preload = sys.argv
+    _serve(program, preload)
     import runpy
 
     runpy.run_module(program, run_name="__main__", alter_sys=True)
