@@ -17,7 +17,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -226,7 +226,8 @@ class InProcessExecutor(Executor):
         finally:
             with self._lock:
                 attempt.thread = None
-                _raise_in(threading.get_ident(), None)  # withdraw an exception that is still pending
+                if attempt.reason is not None:
+                    _end_pending(_Terminated)
         if attempt.reason is not None:
             raise _Terminated
 
@@ -259,10 +260,21 @@ class InProcessExecutor(Executor):
             _raise_in(attempt.thread, _Terminated)
 
 
-def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
-    """Raise an exception in a thread when the thread next executes Python code; None withdraws the exception."""
-    what = ctypes.py_object(exception) if exception is not None else None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
+def _raise_in(thread: int, exception: type[BaseException]) -> None:
+    """Raise an exception in a thread when the thread next executes Python code."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(exception))
+
+
+def _end_pending(exception: type[BaseException]) -> None:
+    """Raise and catch an exception that `_raise_in` may have left pending in this thread.
+
+    Python could also withdraw it, but then the interpreter keeps its flag for pending exceptions. With the flag set,
+    Python 3.11 never returns from the first call after a debugger, a profiler or coverage has begun to trace.
+    """
+    with suppress(exception):
+        _raise_in(threading.get_ident(), exception)
+        while True:  # until the exception is raised
+            pass
 
 
 def _run_cell(code: str, name: str, names: dict[str, Any]) -> Any:
