@@ -6,6 +6,7 @@ A host offers its processor cores (`cpu`) and its memory. NBDAG_RESOURCES or an 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,13 @@ from ..errors import NbdagError, error
 
 VARIABLE = "NBDAG_RESOURCES"
 ADVICE = "lower its --resources, or declare what this host has, such as NBDAG_RESOURCES='gpu=1 memory=64GB'"
+# The limits of a container: those of cgroup 2 and of cgroup 1.
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+# Each group of files contains microseconds of processor time, and the microseconds in which they may be used.
+_QUOTAS = (
+    (Path("/sys/fs/cgroup/cpu.max"),),
+    (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")),
+)
 
 
 @error
@@ -59,11 +66,19 @@ def load_average() -> float:
 
 
 def cores() -> int:
-    """Return the number of cores that this process may use."""
+    """Return the number of cores that this process may use, by its affinity and the quota of its container."""
     try:
-        return len(os.sched_getaffinity(0))
+        found = len(os.sched_getaffinity(0))
     except AttributeError:  # AttributeError: only Linux has this function
-        return os.cpu_count() or 1
+        found = os.cpu_count() or 1
+    for files in _QUOTAS:
+        try:
+            quota, period = map(int, " ".join(path.read_text() for path in files).split())
+        except (OSError, ValueError):  # no quota
+            continue
+        if quota > 0 and period > 0:
+            found = min(found, math.ceil(quota / period))
+    return found
 
 
 def memory() -> int:

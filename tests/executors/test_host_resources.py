@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from nbdag.core.model.dag import Task
 from nbdag.core.model.job import Job, Key, Result
 from nbdag.core.model.states import TaskState
 from nbdag.core.options.options import TaskOptions
+from nbdag.executors import host_resources
 from nbdag.executors.host_resources import ResourcesError, declared, offered_here
 from nbdag.executors.local import LocalExecutor
 
@@ -21,6 +23,29 @@ def test_a_host_offers_its_cores_and_memory_and_what_is_declared() -> None:
     assert (found["gpu"], found["disk"]) == (1, 100e9)
     assert found["cpu"] >= 1 and found["memory"] > 100e6
     assert offered_here("cpu=1 memory=2GiB", {}) == {"cpu": 1, "memory": 2 * 2**30}
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["max 100000\n"], 64),
+        (["200000 100000\n"], 2),
+        (["150000 100000\n"], 2),
+        (["50000 100000\n"], 1),
+        (["-1\n", "100000\n"], 64),
+        (["300000\n", "100000\n"], 3),
+        (["nonsense\n"], 64),
+    ],
+)
+def test_the_quota_of_a_container_limits_the_cores(
+    texts: list[str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = tuple(tmp_path / str(n) for n in range(len(texts)))
+    for path, text in zip(files, texts, strict=True):
+        path.write_text(text)
+    monkeypatch.setattr(host_resources, "_QUOTAS", ((tmp_path / "missing",), files))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    assert host_resources.cores() == expected
 
 
 @pytest.mark.parametrize(
