@@ -98,7 +98,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Use one worker more than processors, because a test often waits for other processes."""
     if config.option.numprocesses != "auto" or "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None  # xdist decides
-    return (psutil.cpu_count(logical=False) or os.cpu_count() or 1) + 1
+    return _processors() + 1
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -124,10 +124,16 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if not (config.args_source is config.ArgsSource.TESTPATHS and config.option.markexpr == FAST):
         return []
     workers = len(config.getoption("tx", None) or ["this process"])
-    minutes = 2 * SECONDS_ON_TWO_CORES / min(workers, os.cpu_count() or 1) / 60
+    minutes = 2 * SECONDS_ON_TWO_CORES / min(workers, _processors()) / 60
     length = f"duration: about {minutes:.0f} min with -n {workers}; the percentages show the progress"
     slow = "left out: the slowest tests, and those in a browser or on other hosts (pytest -n auto -m slow)"
     return [length, slow, *(f"skipped here: {each}" for each in _missing())]
+
+
+def _processors() -> int:
+    from nbdag.executors.host_resources import cores  # not imported before `pytest_configure`
+
+    return cores()
 
 
 def _is_whole_suite(config: pytest.Config) -> bool:
