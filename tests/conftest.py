@@ -95,10 +95,10 @@ def _as_outside_of_tests() -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Use one worker more than processors, because a test often waits for other processes."""
+    """Use one worker more than processors, because a test often waits for other processes; slow tests wait more."""
     if config.option.numprocesses != "auto" or "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None  # xdist decides
-    return _processors() + 1
+    return 2 * _processors() if config.option.markexpr == SLOW else _processors() + 1
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

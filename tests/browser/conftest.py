@@ -66,6 +66,7 @@ PAGE_CONFIG = {  # what no test uses costs a second of processor time per page, 
 _PROMPT = "document.querySelectorAll('.jp-Notebook .jp-CodeCell')[n].querySelector('.jp-InputPrompt').innerText"
 _HARMLESS = re.compile(  # messages of the pages themselves; Notebook 7 always logs the last two
     r"favicon|websocket.*(clos|suspend)|Connection lost|Failed to load resource.*(workspaces|404)|ResizeObserver loop"
+    r"|^(Error: )?Disposed$"  # JupyterLab logs it when the notebook of an earlier test is closed while it is saved
     r"|reading 'schema'|'filebrowser:open-path' not registered",
     re.I,
 )
@@ -256,9 +257,11 @@ class Notebook:
         self.run(0, 1)
         self.page.wait_for_selector(".nbdag-box")
 
-    def box(self, task: str, state: str | None = None) -> Any:
-        """Return a task's box once it has this state."""
+    def box(self, task: str, state: str | None = None, label: str = "") -> Any:
+        """Return a task's box once it has this state, and a label that contains this text."""
         selector = f"[data-state={state}]" if state else ""
+        if label:
+            selector += f'[aria-label*="{label}"]'
         return self.page.wait_for_selector(f'.nbdag-box[data-id="{task}"]{selector}')
 
     def button(self, name: str) -> Any:

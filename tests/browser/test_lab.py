@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from patience import LONG
+from patience import LONG, until
 
 from .conftest import Notebook, wait_for_kernel
 from .site import serious_violations
@@ -87,13 +87,13 @@ def test_a_notebook_becomes_a_pipeline_by_pointing(plain, server, scheduler, con
     name.press("Enter")
     page.wait_for_selector(".nbdag-box[data-id=total]")
     assert text(nb, 3).startswith("%%task total\n")
-    assert badge(nb, 0).inner_text() == "setup"
+    badge(nb, 0).get_by_text("setup", exact=True).wait_for()
 
     # The cells are ordinary cells in the kernel, which has loaded nbdag by itself.
     nb.run(0, 1, 2, 3)
     for n in (1, 2, 3):
         badge(nb, n, "success")
-    assert "90" in code(nb, 3).locator(".jp-OutputArea-output").inner_text()
+    code(nb, 3).locator(".jp-OutputArea-output", has_text="90").wait_for()
 
     page.locator(".nbdag-side").get_by_role("button", name="Run all").click()
     page.wait_for_selector(".nbdag-side .nbdag-shown-run:has-text('success')")
@@ -110,8 +110,8 @@ def test_a_notebook_becomes_a_pipeline_by_pointing(plain, server, scheduler, con
     page.keyboard.press("Control+End")
     page.keyboard.type("\nlost = missing")
     badge(nb, 2, "stale")
-    assert "no cell above sets missing" in code(nb, 2).locator(".nbdag-cell-problems").inner_text()
-    assert code(nb, 2).locator(".nbdag-line-error").inner_text() == "lost = missing"
+    code(nb, 2).locator(".nbdag-cell-problems", has_text="no cell above sets missing").wait_for()
+    code(nb, 2).locator(".nbdag-line-error", has_text=re.compile("^lost = missing$")).wait_for()
     # The explanation of the code is shown under the pointer, both at the line and at the list of problems.
     title = code(nb, 2).locator(".nbdag-cell-problems li").get_attribute("title") or ""
     assert title.startswith("NB201 (error): a name that no cell above sets") and "Right:" in title
@@ -249,8 +249,8 @@ def test_the_findings_of_a_rehearsal_are_at_their_cells_until_those_are_edited(p
     lab.execute("nbdag:rehearse")
     nb.page.locator(".Toastify__toast", has_text="Rehearsal: 1 warning; 2 cells ran twice").wait_for()
     found = code(nb, 0).locator(".nbdag-cell-problems")
-    assert "line 2: datetime.date.today reads the current time; make it a parameter" in found.inner_text()
-    assert code(nb, 0).locator(".nbdag-line-warning").inner_text() == "today = dt.date.today()"
+    found.get_by_text("line 2: datetime.date.today reads the current time; make it a parameter").first.wait_for()
+    code(nb, 0).locator(".nbdag-line-warning", has_text=re.compile(r"^today = dt\.date\.today\(\)$")).wait_for()
     assert code(nb, 1).locator(".nbdag-cell-problems").count() == 0
     nb.edit(0, "today = '2026-01-01'")
     found.wait_for(state="detached")
@@ -287,7 +287,7 @@ def test_the_form_writes_the_header_and_follows_its_text(plain):
             ".textContent === text",
             arg=[2, first],
         )
-    assert badge(nb, 2).inner_text() == "not in runs"
+    badge(nb, 2).get_by_text("not in runs", exact=True).wait_for()
     assert nb.errors == []
 
 
@@ -313,9 +313,9 @@ def test_headers_are_completed_and_explained_while_the_kernel_is_busy(plain):
 def test_a_cell_that_runs_ignore_is_marked_when_tasks_need_it(plain):
     nb = plain("import time", "%%task rows\nrows = [1]", "rows.append(2)", "%%task total\nprint(rows)", "print(1)")
     badge(nb, 2).get_by_text("not in runs").first.wait_for()  # the badge is there before its text
+    code(nb, 2).locator(".nbdag-cell-problems", has_text="NB310").wait_for()
     assert code(nb, 2).locator(".nbdag-badge[data-dropped]").count() == 1
     assert code(nb, 4).locator(".nbdag-badge[data-dropped]").count() == 0
-    assert "NB310" in code(nb, 2).locator(".nbdag-cell-problems").inner_text()
 
 
 def test_tasks_of_a_dag_cell_are_drawn_once_they_are_built_and_show_their_states(plain, lab, server):
@@ -413,7 +413,7 @@ def test_notebook_7_has_the_panel_and_a_reload_keeps_the_states(plain, server):
     badge(nb, 2, "success")
     badge(nb, 1).locator(".nbdag-chip").click()
     nb.box("rows", "success")
-    assert field(nb, "Name").input_value() == "rows"
+    until(lambda: field(nb, "Name").input_value() == "rows", "the name in the form")
     assert nb.errors == []
 
 

@@ -142,7 +142,7 @@ def test_tasks_run_again_after_a_look_at_what_that_affects(visit: Visit) -> None
     dialog.get_by_role("button", name="Run 2 tasks again").wait_for()
     dialog.get_by_label("all tasks downstream").uncheck()
     dialog.get_by_role("button", name="Run 1 task again").wait_for()
-    assert affected.get_by_text("publish").count() == 0
+    affected.get_by_text("publish").wait_for(state="detached")
     dialog.get_by_label("only tasks that failed or could not run").check()
     dialog.get_by_role("alert").get_by_text("nothing to clear").wait_for()
     assert dialog.get_by_role("button", name=re.compile("^Run")).is_disabled()
@@ -169,7 +169,7 @@ def test_the_instances_of_a_mapped_task_are_filtered_and_opened(visit: Visit) ->
     page.wait_for_url("**index=3&try=1")
     page.get_by_role("region", name=re.compile(r"^Log of work\[3\]")).get_by_text("part 3").wait_for()
     page.get_by_role("group", name="Show instances in state").get_by_role("button", name="4 done").click()
-    assert instances.get_by_role("link").count() == 4
+    until(lambda: instances.get_by_role("link").count() == 4, "the list shows those in the chosen state")
 
 
 def test_values_are_listed_filtered_and_previewed(visit: Visit) -> None:
