@@ -3,21 +3,21 @@
 
     python -m tests.benchmarks.api
 
-The server runs in this process, so a figure contains the client's time too. The first answer of each question is not
-counted, because it fills caches; it is printed beside the others. Where other processes compete for the processor, the
-processor time of this process, also printed, is the better figure.
+`nbdag ui` answers in a process of its own. The first answer of each question is not counted, because it fills caches; it
+is printed beside the others. Where other processes compete for the processor, the processor time of the server, also
+printed, is the better figure; it is the mean of all answers, in steps of 0.01 s.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import tempfile
-import threading
 import time
+import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -30,7 +30,8 @@ from nbdag.core.model.job import Key
 from nbdag.frontend.pinned_views import prepare
 from nbdag.home import Home
 from nbdag.store.store import Store
-from tests.server.conftest import Client, start_server
+from tests.browser.conftest import free_port
+from tests.browser.site import PAGE, Site, served
 
 from .full_store import _fill
 from .measure import Timing
@@ -157,60 +158,48 @@ def _notebook(cells: list[str]) -> bytes:
     ).encode()
 
 
-def measured(times: int, only: str = "") -> Iterator[tuple[str, float, Timing, Timing, int]]:
-    """Yield (view, seconds of the first answer, timing of further answers, their processor time, bytes of an answer)."""
-    with tempfile.TemporaryDirectory() as name:
-        fill(Path(name))
-        client, end = start_server(Path(name))
-        try:
-            for view, path in questions(date.today()):
-                if only not in view:
-                    continue
-                begun = time.perf_counter()
-                answer = client.get(path)
-                first = time.perf_counter() - begun
-                if answer.status not in (200, 206):
-                    raise RuntimeError(f"{path}: {answer}")
-                walls, processors = [], []
-                for _ in range(times):
-                    begun, busy = time.perf_counter(), time.process_time()
-                    client.get(path)
-                    walls.append(time.perf_counter() - begun)
-                    processors.append(time.process_time() - busy)
-                yield view, first, Timing(tuple(walls)), Timing(tuple(processors)), len(answer.body)
-        finally:
-            end()
+def measured(times: int, only: str = "") -> Iterator[tuple[str, float, Timing, float, int]]:
+    """Yield (view, seconds of the first answer, timing of further answers, their mean processor time, bytes)."""
+    with _filled_site() as site:
+        for view, path in questions(date.today()):
+            if only not in view:
+                continue
+            first = timed(site, path)[0]
+            busy = _busy(site)
+            found = [timed(site, path) for _ in range(times)]
+            yield view, first, Timing(tuple(wall for wall, _ in found)), (_busy(site) - busy) / times, found[0][1]
 
 
 def memory(requests: int = 1_000) -> Iterator[tuple[int, int]]:
-    """Yield (number of requests, resident bytes of this process) now and then, while the views are asked in turn."""
-    with tempfile.TemporaryDirectory() as name:
-        fill(Path(name))
-        client, end = start_server(Path(name))
-        try:
-            paths = [path for _, path in questions(date.today()) if "compare" not in path]
-            for n in range(requests + 1):
-                if n % (requests // 5) == 0:
-                    yield n, psutil.Process().memory_info().rss
-                client.get(paths[n % len(paths)])
-        finally:
-            end()
+    """Yield (number of requests, resident bytes of the server) now and then, while the views are asked in turn."""
+    with _filled_site() as site:
+        paths = [path for _, path in questions(date.today()) if "compare" not in path]
+        for n in range(requests + 1):
+            if n % (requests // 5) == 0:
+                yield n, psutil.Process(site.processes[0].pid).memory_info().rss
+            timed(site, paths[n % len(paths)])
 
 
-def concurrent(client: Client, path: str, viewers: int, requests: int) -> Timing:
-    """Return the times of requests that several viewers send at once."""
-    found: list[float] = []
-    lock = threading.Lock()
+def timed(site: Site, path: str) -> tuple[float, int]:
+    """Return the seconds and the bytes of an answer."""
+    request = urllib.request.Request(f"{site.url}/api/{path}", headers={"Authorization": f"token {site.token}"})
+    begun = time.perf_counter()
+    with urllib.request.urlopen(request, timeout=600) as answer:
+        size = len(answer.read())
+    return time.perf_counter() - begun, size
 
-    def ask(_: int) -> None:
-        begun = time.perf_counter()
-        client.get(path)
-        with lock:
-            found.append(time.perf_counter() - begun)
 
-    with ThreadPoolExecutor(viewers) as pool:
-        list(pool.map(ask, range(requests)))
-    return Timing(tuple(found))
+@contextlib.contextmanager
+def _filled_site() -> Iterator[Site]:
+    with tempfile.TemporaryDirectory() as runtime, served(Path(runtime), free_port(), PAGE) as site:
+        fill(site.folder)
+        yield site
+
+
+def _busy(site: Site) -> float:
+    """Return the seconds of processor time that the server has used."""
+    spent = psutil.Process(site.processes[0].pid).cpu_times()
+    return float(spent.user + spent.system)
 
 
 def main() -> None:
@@ -226,8 +215,8 @@ def main() -> None:
             print(f"after {number:5} requests: {size >> 20} MB")
         return
     for view, first, timing, busy, size in measured(asked.times, asked.only):
-        late = "" if busy.median <= FIGURE else "  > 100 ms"
-        print(f"{view:36} {timing}  processor {busy}  first {first:.3f} s, {size >> 10} kB{late}", flush=True)
+        late = "" if timing.median <= FIGURE else "  > 100 ms"
+        print(f"{view:36} {timing}  processor {busy:.3f} s  first {first:.3f} s, {size >> 10} kB{late}", flush=True)
 
 
 if __name__ == "__main__":

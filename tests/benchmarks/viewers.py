@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import http.client
 import json
 import os
 import subprocess
@@ -58,27 +59,22 @@ def execute(notebook: Path) -> tuple[Timing, Timing]:
 
 @contextlib.contextmanager
 def watched(client: Client, number: int) -> Iterator[list[int]]:
-    """Let viewers watch the server. Yield a list that receives an entry for each answer."""
+    """Let viewers watch the server until it ends. Yield a list that receives an entry for each answer."""
     answers: list[int] = []
-    opened = []
 
-    def view(response: urllib.request.Request) -> None:
+    def view(response: http.client.HTTPResponse) -> None:
         asked = 0.0
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # the end closes the stream
-            for line in response:  # type: ignore[attr-defined]
+        with response, contextlib.suppress(OSError, http.client.HTTPException):  # the server ends the stream
+            for line in response:
                 if line.startswith(b"event: run") and time.monotonic() - asked > PAUSE:
                     asked = time.monotonic()
                     answers.append(client.get("dags/churn/runs/latest/tasks").status)
 
     for _ in range(number):
         request = urllib.request.Request(f"{client.url}nbdag/api/events", headers=dict(client.headers))
-        opened.append(urllib.request.urlopen(request, timeout=600))
-        threading.Thread(target=view, args=(opened[-1],), daemon=True).start()
-    try:
-        yield answers
-    finally:
-        for each in opened:
-            each.close()
+        response = urllib.request.urlopen(request, timeout=600)
+        threading.Thread(target=view, args=(response,), daemon=True).start()
+    yield answers
 
 
 def measured(viewers: int) -> tuple[Timing, Timing, int]:

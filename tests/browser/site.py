@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from patience import LONG
 from warm import WarmCommands
 
 BASE_URL = "/of/ada/"
+EXTENSION = ("jupyter_server", "--ServerApp.jpserver_extensions={'nbdag.server': True}")  # as in JupyterLab
+PAGE = ("nbdag", "ui")  # a server with only nbdag
 # Only these violations leave the page: the whole report has a megabyte.
 _AXE = """async ([context, options]) => (await axe.run(context, options)).violations
   .filter((each) => ['serious', 'critical'].includes(each.impact))
@@ -99,7 +101,7 @@ class Site:
 
 
 @contextlib.contextmanager
-def served(runtime: Path, port: int) -> Iterator[Site]:
+def served(runtime: Path, port: int, program: Sequence[str] = EXTENSION) -> Iterator[Site]:
     """Start a server in a new folder, with fork servers in `runtime`; stop it and its schedulers at the end."""
     with tempfile.TemporaryDirectory(prefix="nbdag-page-", ignore_cleanup_errors=True) as name:
         root = Path(name)
@@ -115,9 +117,8 @@ def served(runtime: Path, port: int) -> Iterator[Site]:
         }
         environment.pop("JPY_SESSION_NAME", None)
         command = [
-            sys.executable, "-m", "jupyter_server", "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
+            sys.executable, "-m", *program, "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
             "--ServerApp.port_retries=0", f"--ServerApp.base_url={BASE_URL}",
-            "--ServerApp.jpserver_extensions={'nbdag.server': True}",
             f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}",
         ]  # fmt: skip
         with (root / "log").open("wb") as log:
