@@ -274,6 +274,7 @@ class LocalExecutor(Executor):
         if not Path(job.cwd).is_dir():
             return attempt.failed(f"the working directory {job.cwd} does not exist; create it")
         make_private_folder(Path(job.path).parent)
+        create_private_file(_log(job))
         if job.packages:
             _make_environment(job)
         attempt.state = get_inputs(job)
@@ -372,9 +373,7 @@ class LocalExecutor(Executor):
                 raise
 
     def _start_worker(self, job: Job, connection: socket.socket) -> _WorkerProcess:
-        path = Path(job.path).with_suffix(".log")
-        create_private_file(path)
-        with path.open("ab") as log:
+        with _log(job).open("ab") as log:
             stdio = (connection.fileno(), log.fileno(), log.fileno())
             if self._server is not None:
                 with contextlib.suppress(ForkServerError):
@@ -382,11 +381,14 @@ class LocalExecutor(Executor):
             return _StartedProcess(job.cwd, stdio)
 
 
+def _log(job: Job) -> Path:
+    """Return the path of the attempt's log."""
+    return Path(job.path).with_suffix(".log")
+
+
 def _make_environment(job: Job) -> None:
     """Make the environment of the attempt's kernel if this host lacks it; the attempt's log shows the progress."""
-    path = Path(job.path).with_suffix(".log")
-    create_private_file(path)
-    with path.open("a", encoding="utf-8", buffering=1) as log:
+    with _log(job).open("a", encoding="utf-8", buffering=1) as log:
         ensure(job.packages, lambda line: log.write(f"{line}\n"))
 
 

@@ -245,6 +245,8 @@ class Notebook:
             before = cell.locator(".jp-InputPrompt").inner_text()
             prompt = before
             while prompt == before:  # a page that is still loading ignores keys
+                if not cell.locator(".jp-InputPrompt").is_visible():  # JupyterLab hides cells that are scrolled away
+                    self.page.evaluate("(n) => window.jupyterapp?.shell.currentWidget.content.scrollToItem(n)", n)
                 cell.locator(".jp-InputPrompt").click()
                 self.page.keyboard.press("Shift+Enter")
                 with contextlib.suppress(_timeout_error()):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -374,3 +376,15 @@ def test_the_last_output_of_a_subprocess_belongs_to_its_cell(new_bench) -> None:
     said = {name: "".join(each.text for each in cell.outputs if each.name == name) for name in ("stdout", "stderr")}
     assert said["stdout"].split() == [str(n) for n in range(1, 2_001)]
     assert said["stderr"] == "last\n"
+
+
+def test_the_files_of_attempts_are_private_also_if_a_worker_executes_several(new_bench) -> None:
+    bench = new_bench(1)
+    before = os.umask(0o022)
+    try:
+        for name in ("first", "second", "third"):
+            assert bench.make("print(1)", name=name).state is SUCCESS
+    finally:
+        os.umask(before)
+    modes = {path: oct(stat.S_IMODE(path.stat().st_mode)) for path in bench.folder.glob("tasks/*/*")}
+    assert len(modes) >= 6 and set(modes.values()) == {"0o600"}, modes
