@@ -127,7 +127,7 @@ if not TYPE_CHECKING:  # hidden from mypy, because with a module `__getattr__` m
 
 
 def _draw_dags() -> None:
-    """Make a Dag that is the last value of a cell appear as a graph, if this process is a notebook's kernel."""
+    """In a notebook's kernel, make IPython show a Dag as a graph if the Dag is the last value of a cell."""
     find_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = find_shell() if find_shell is not None else None
     if shell is not None:

@@ -1,10 +1,11 @@
 """The Python environment of a pipeline with `%dag --requires "pandas==3.1" …`, or with a lock file.
 
 `locked` resolves the requirements to exact versions, which are recorded in the pinned notebook. `ensure` returns the
-Python of the environment with these packages. uv makes the environment, once for each content on each host, in the
-user's cache; `prune` deletes environments that have not been used for a month.
+Python of the environment with these packages. On each host, uv makes an environment once for each set of packages, in
+the user's cache. `prune` deletes environments that have not been used for a month.
 
-An environment also has the packages that nbdag needs, and a link to this nbdag, so every kernel runs the same nbdag.
+An environment also has the packages that nbdag needs, and a link to the nbdag that is installed here. So every kernel
+runs the same nbdag.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from .writing import make_private_folder, only_one, write_atomically
 
 KEPT = 30 * 86_400.0  # seconds for which an environment is kept after its last use
 _MARKER = "nbdag.json"  # a complete environment has this file; the file's time is the last use
-# Packages by which kernels access a storage; environments get those that are installed here.
+# Packages by which kernels access a storage. An environment gets the ones that are installed here.
 _DRIVERS = ("s3fs", "gcsfs", "adlfs", "paramiko")
 Say = Callable[[str], object]
 
@@ -96,7 +97,7 @@ def locked(requires: Iterable[str], folder: Path, say: Say | None = None) -> str
 
 
 def ensure(packages: str, say: Say | None = None) -> Path:
-    """Return the Python of the environment with these packages, after making it if this host does not have it.
+    """Return the Python of the environment with these packages. Make the environment first if this host lacks it.
 
     `say` receives the lines of the progress (default: standard error). Raises `UvMissingError` or `UvError`.
     """
@@ -142,7 +143,7 @@ def prune(*, dry_run: bool = False) -> int:
 def unlike_here(requires: Iterable[str]) -> str:
     """Return a sentence about the packages of --requires that this Python lacks or has in another version.
 
-    Return "" if there are none. Lock files are not compared.
+    Return "" if there are no such packages. Lock files are not compared.
     """
     from packaging.requirements import Requirement
 
@@ -249,7 +250,7 @@ def _reason(output: str) -> str:
 
 
 def _lines(each: str, folder: Path) -> list[str]:
-    """Return the requirements that a word of --requires means: the word itself, or the content of a lock file."""
+    """Return the requirements for which a word of --requires stands: the word itself, or the content of a lock file."""
     if not is_file_name(each):
         return [each]
     path = folder / each
@@ -314,7 +315,8 @@ def _digest(text: str) -> str:
 def _touched(place: Path) -> bool:
     """Return whether an environment is complete, and record that it is used now.
 
-    An environment is incomplete if the Python from which it was made is gone, such as with a removed conda environment.
+    An environment is also incomplete if the Python from which it was made was removed, for example with a conda
+    environment.
     """
     try:
         os.utime(place / _MARKER)

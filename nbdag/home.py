@@ -16,10 +16,11 @@ belongs to another user, because that is normal for root and in containers. What
     notebooks/DIGEST.ipynb                    pinned notebooks
     owners/ID                                 one marker for each database or program that writes into a storage
 
-If `NBDAG_STORAGE` is a folder, all of these but the database are in that folder instead. If it is a URL, the home has
-copies of the files at the URL. A relative `NBDAG_STORAGE` is a folder beside the home, whatever the working directory.
+If `NBDAG_STORAGE` is a folder, all of these files except the database are in that folder instead. If `NBDAG_STORAGE` is
+a URL, the home has copies of the files at this URL. A relative `NBDAG_STORAGE` is a folder beside the home, whatever
+the working directory.
 
-Only this module puts ids into paths, and it rejects an id that could lead out of its folder.
+Only this module puts ids into paths, and it rejects an id that could lead out of the intended folder.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ class Home:
 
     root: Path  # absolute path of the home
     url: str | None = None  # URL of a database server; None for an SQLite database in `root`
-    storage: str | None = None  # folder that all hosts share, or URL, for the files; None: `root`
+    storage: str | None = None  # place of the files: a folder that all hosts share, or a URL; None: `root`
 
     @property
     def files(self) -> Path:
@@ -229,7 +230,7 @@ class Home:
         return self.run_folder(key.dag, key.run).joinpath("tasks", instance, f"{int(key.try_number)}.ipynb")
 
     def state_files(self, key: Key) -> tuple[Path, Path]:
-        """Return the files of `nbdag.state`: of a task in one run, and of the task across all runs of its pipeline."""
+        """Return the two files of `nbdag.state`: one for a task in this run, one for the task across all runs."""
         instance = _instance(key.task, key.map_index)
         return self.attempt(key).with_name("state.json"), self.files / "state" / key.dag / f"{instance}.json"
 
@@ -243,7 +244,7 @@ class Home:
 
     @property
     def database_id(self) -> str:
-        """Return a short id of the database, which contains no password."""
+        """Return a short id of the database; the id contains no password."""
         return hashlib.sha256(self._place.encode()).hexdigest()[:16]
 
     @property
@@ -374,7 +375,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _entries(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield the existing paths of a home: a symbolic link to it, its folder, and the files and folders in it."""
+    """Yield the existing paths of a home: the path itself (perhaps a link), the folder, and paths in the folder."""
     yield root, root.lstat()
     for path in (root, root / "nbdag.db", root / "values", root / "notebooks", root / "runs"):
         try:
@@ -399,7 +400,7 @@ def _within(path: Path, root: Path) -> str:
 
 
 def the_home(home: Home | None) -> Home:
-    """Return the given home, or if it is None the home of the working directory."""
+    """Return the given home, or the home of the working directory if `home` is None."""
     return find() if home is None else home
 
 

@@ -1,9 +1,10 @@
 """Check that the installed packages meet the requirements of nbdag, and that the front end was built.
 
 The requirements are read from nbdag's installed metadata, so they are listed only once. The function `unmet` compares
-them with versions and reads no files; `require` applies it to this environment. Reading the metadata of 25 packages
-takes tens of milliseconds. So an empty file in the user's cache folder records a successful check. Its name is a digest
-of the names and versions of all packages. If the file exists, a process only lists folders and imports nothing heavy.
+requirements with versions and reads no files; `require` applies `unmet` to this environment. Reading the metadata of 25
+packages takes tens of milliseconds. So an empty file in the user's cache folder records a successful check. The name of
+this file is a digest of the names and versions of all packages. If the file exists, a process only lists folders and
+imports nothing heavy.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class DagEngine:
             **report.metadata.get("papermill", {}),
             "parameters": run.to_dict()["parameters"],  # the values of secret parameters are masked
         }
-        # Papermill adds its own error message for the first failure.
+        # Remove the report's error messages, because papermill adds its own message for the first failure.
         report.cells = [cell for cell in report.cells if ERROR not in tags_of(cell)]
         return report
 

@@ -39,7 +39,7 @@ def to_json(data: Any, *, indent: int | None = None, default: Callable[[Any], An
     """Return data as JSON that every program can read: NaN and infinities, which JSON lacks, become null."""
     try:
         return json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False, default=default)
-    except ValueError:  # ValueError: the data contains such a number
+    except ValueError:  # ValueError: the data contains NaN or an infinity
         return json.dumps(_with_null(data), indent=indent, ensure_ascii=False, default=default)
 
 
@@ -100,7 +100,7 @@ def _private_opener(path: str, flags: int) -> int:
 
 @contextlib.contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Wait until no other thread or process holds the lock of this file, and hold it."""
+    """Wait until no other thread or process holds the lock of this file, then hold the lock."""
     try:
         import fcntl
     except ImportError:  # Windows

@@ -1,4 +1,4 @@
-"""Airflow's names for the code of `%%dag` cells: a DAG file runs there if its imports begin with `nbdag.airflow`.
+"""Airflow's names for the code of `%%dag` cells. A DAG file runs in a cell if its imports begin with `nbdag.airflow`.
 
     %%dag
     from datetime import datetime
@@ -21,23 +21,23 @@ Airflow an XCom) is the variable `TASK_result`, which later cells of the noteboo
 Differences from Airflow:
 
 - One cell makes one DAG, since a notebook is one pipeline.
-- If a task of a mapped group takes the result of another one, each instance gets the result for its own element.
-  `xcom_pull` returns the list of the results that exist already, as in Airflow. Such a group has no branch, setup or
-  teardown task.
+- If a task of a mapped group takes the result of another task of the group, each instance gets the result for its own
+  element. `xcom_pull` returns the list of the results that exist already, as in Airflow. A mapped group cannot contain
+  a branch, setup or teardown task.
 - `xcom_pull` orders tasks: a task that pulls from another runs after it.
 - Bash gets the values of templates as data; `{{ value | safe }}` pastes a value as a part of the command.
 - A function's code is copied into cells, with the variables that the code reads. So a function cannot read a variable
   that changes in a loop.
 - A callback of the DAG runs after the run, in a process of its own, which executes the notebook's setup again. A
-  callback of a task runs in the task's kernel. The callback is not called if a timeout or a signal ends the kernel.
-  `XComArg.map` is applied to all elements at once, before the instances run. A sensor class of the user is instantiated
-  for each poke.
+  callback of a task runs in the task's kernel, so it is not called if a timeout or a signal ends the kernel.
+- `XComArg.map` is applied to all elements at once, before the instances run.
+- A sensor class of the user is instantiated for each poke.
 - A sensor with `deferrable=True` runs in the mode `reschedule`, which keeps no process between pokes. A sensor that
   exceeds its timeout is retried like any other task; Airflow does not retry it.
 - Not supported, and rejected with a hint: mail; hooks; `self.defer`; the user's own `execute` in a branch, short
   circuit, trigger or `PythonSensor`; `expand` over results that may be missing; `@task.virtualenv`, `docker` and
   `kubernetes`; every operator that is not in `NAMES`.
-- Without an effect, and reported by `nbdag check` (NB117): texts for Airflow's page, settings of its executors
+- Without an effect, and reported by `nbdag check` (NB117): texts for Airflow's web page, settings of executors
   (`keywords.TASK_IGNORED` and `keywords.DAG_IGNORED`), `dag.test()`.
 """
 
@@ -164,7 +164,7 @@ REFUSED = {
     "DeadlineAlert": "write deadline='+2h' in DAG(...), and on_deadline='…' with a URL of Apprise or module:function",
     "EmailOperator": "write on_failure='mailto://…' in DAG(...), or send the mail in a @task function",
     "ExternalPythonOperator": _OTHER_PYTHON,
-    "ExternalTaskMarker": "let this pipeline start the other one with TriggerDagRunOperator",
+    "ExternalTaskMarker": "let this pipeline start the other pipeline with TriggerDagRunOperator",
     "ExternalTaskSensor": "call nbdag.wait_for(dag='other') in a @task function, which waits without a process",
     "HttpOperator": "call the service with requests in a @task function, or write %%task NAME --operator http",
     "HttpSensor": "call nbdag.wait_for('https://…') in a @task function, which waits without a process",
@@ -257,7 +257,7 @@ def _attribute(name: str, module: str) -> Any:
     return find(name)
 
 
-if not TYPE_CHECKING:  # a `__getattr__` visible to mypy would make it accept any name
+if not TYPE_CHECKING:  # mypy would accept any name if it saw this `__getattr__`
 
     def __getattr__(name: str) -> Any:
         return _attribute(name, __name__)

@@ -15,11 +15,11 @@ from ..operators import OperatorError
 
 
 class _Condition(ABC):
-    """A condition of a schedule on assets, which `&` and `|` combine."""
+    """A condition on assets in a schedule. `&` and `|` combine two conditions."""
 
     @abstractmethod
     def text(self, *, inside: bool = False) -> str:
-        """Return the condition in the words of `--schedule`, in parentheses if it is a part of another one."""
+        """Return the condition in the words of `--schedule`. With `inside`, put a combination in parentheses."""
 
     def __and__(self, other: Any) -> AssetAll:
         return AssetAll(self, other)
@@ -82,7 +82,7 @@ class AssetAny(_Several):
 
 
 class AssetOrTimeSchedule:
-    """A schedule by a condition on assets, or by time: `AssetOrTimeSchedule(timetable=…, assets=[…])`."""
+    """A schedule with a timetable and a condition on assets: `AssetOrTimeSchedule(timetable=…, assets=[…])`."""
 
     def __init__(self, *, timetable: Any, assets: Any = None, datasets: Any = None) -> None:
         found = condition_of(assets if assets is not None else datasets)
@@ -102,7 +102,7 @@ def condition_of(value: Any) -> _Condition | None:
 
 
 def names_of(value: Any) -> list[str]:
-    """Return the names of the assets of `outlets`. Raise `OperatorError`."""
+    """Return the names of the assets in `outlets`. Raise `OperatorError`."""
     given: Iterable[Any] = [value] if isinstance(value, str | Asset) else value
     found = [Asset(each) if isinstance(each, str) else each for each in given]
     for each in found:

@@ -31,13 +31,14 @@ from .setup_teardown import Scope
 
 RETURN_VALUE = "return_value"  # key of the XCom that contains a task's result
 
-# Trigger rules whose decision does not change if a task that is upstream anyway gets a direct edge.
+# Trigger rules that decide the same whether an upstream task has a direct edge to the task or only an indirect one.
 _INDIFFERENT = ("all_success", "all_done", "always")
 
-# Trigger rules whose decision can change if there is one more upstream task that has succeeded.
+# Trigger rules that may decide differently if the task gets one more upstream task, which has succeeded.
 _COUNTING_RULES = ("all_failed", "all_skipped", "one_success", "one_done", "none_failed_min_one_success")
 
-# Key: option of tasks that decide for all instances at once; value: name of such a task in messages.
+# Tasks that a mapped group cannot contain, because they decide for all instances at once. Key: option of the task;
+# value: name of the task in messages.
 _NOT_IN_STEP = {
     "branch": "a branch",
     "short_circuit": "a short circuit",
@@ -112,7 +113,7 @@ class XComArg(TaskOutput, Node):
         return _Derived([self], lambda texts: f"[{name}(_each) for _each in {texts[0]}]")
 
     def zip(self, *others: XComArg, fillvalue: Any = _NO_FILL) -> XComArg:
-        """Return a list of tuples, as long as the shortest of the lists, or with `fillvalue` as long as the longest."""
+        """Return a list of tuples. The shortest list determines its length, or with `fillvalue` the longest."""
         if fillvalue is _NO_FILL:
             return _Derived([self, *others], lambda texts: f"list(zip({', '.join(texts)}))")
         fill = current_build().writer.expression(fillvalue)
@@ -201,11 +202,11 @@ class AirflowTask(Operator, metaclass=TaskType):
         self.rule = str(options.get("trigger", here.dag.trigger_rule if here.dag else "all_success"))
         self.options = build.read_options(options, who)
         self._scopes: list[Scope] = []
-        self.pulls: set[str] = set()  # ids of tasks that its function or its templates pull from
+        self.pulls: set[str] = set()  # ids of tasks that this task's function or templates pull from
         name = re.sub(r"\W", "_", self.id)
         self.result = f"{name}_result"
         self.mapping = group.mapping if group is not None else None
-        self._in_step: dict[str, None] = {}  # results that it reads from its mapped group, one element each
+        self._in_step: dict[str, None] = {}  # results of the mapped group that this task reads, one per instance
         if self.mapping is not None and self.mapped:
             message = f"{self.id} is mapped, and its group {self.mapping.group_id} is mapped too"
             raise OperatorError(message, hint="map it outside of the group, or map the group over all combinations")
@@ -255,7 +256,7 @@ class AirflowTask(Operator, metaclass=TaskType):
         """Return the lines of the cell."""
 
     def written(self, value: Any) -> str:
-        """Return an argument as source. The task renders the argument's templates, but no templates in results."""
+        """Return an argument as source. The task renders templates in the argument, but not in results of tasks."""
         text: str = current_build().writer.expression(self._marked(value))
         return text
 
@@ -307,7 +308,7 @@ class AirflowTask(Operator, metaclass=TaskType):
         return value
 
     def _source_of(self, value: XComArg) -> str:
-        """Return the source of a result; for a task in the same mapped group, of its result for the same element."""
+        """Return the source of a result. In a mapped group, each instance gets the result for its own element."""
         missing = self.rule != "all_success"
         others = [each for each in value.sources() if isinstance(each, AirflowTask)]
         if self.mapping is None or all(each.mapping is not self.mapping for each in others):
@@ -385,7 +386,7 @@ class AirflowTask(Operator, metaclass=TaskType):
         self.body = "\n".join(around(self, self.callbacks, lines, build) if self.callbacks else lines)
 
     def _join_group(self, build: Builder, direct: set[str]) -> None:
-        """Add the options of a task in a mapped group: `map`, and as `in_step` the first task of the group."""
+        """Add the options of a task in a mapped group: `map`, and `in_step` with the group's first task."""
         assert self.mapping is not None
         mine = self.mapping
         inside = [each for each in build.tasks.values() if isinstance(each, AirflowTask) and each.mapping is mine]

@@ -22,7 +22,7 @@ _SENSOR_TIMEOUT = 7 * 86_400.0  # seconds; Airflow's default
 
 
 class EmptyOperator(AirflowTask):
-    """A task that does nothing; it joins others."""
+    """A task that does nothing. It only joins other tasks."""
 
     executable = "executables:EmptyExecutable"
 
@@ -31,7 +31,7 @@ class EmptyOperator(AirflowTask):
 
 
 def _context_arguments(asked: list[str], everything: bool, given: set[str]) -> list[str]:
-    """Return the source of the context's arguments: those that are asked for by name, and all for `**context`."""
+    """Return the source of the arguments from the context: those in `asked`, or all if `everything`."""
     if not everything:
         return [f"{name}={_context_value(name)}" for name in asked]
     chosen = f" if name not in {tuple(sorted(given))!r}" if given else ""
@@ -45,7 +45,7 @@ def _context_value(name: str) -> str:
 
 
 class FunctionTask(AirflowTask):
-    """A task that calls a function, with the arguments and the names of the context for which it asks."""
+    """A task that calls a function with its arguments, and with the values of the context that the function names."""
 
     function: Any = None
     omitted = 0  # number of decorators of the function that made the task
@@ -183,8 +183,9 @@ class ShortCircuitTask(FunctionTask):
     """A task that skips everything below it if its function returns something false."""
 
     def prepare(self, build: Builder) -> None:
-        # If the task must not skip all descendants, it becomes a branch that may choose no task: this skips only the
-        # tasks directly downstream, and trigger rules decide about later tasks.
+        # With ignore_downstream_trigger_rules=False, the task must not skip all descendants. So it becomes a branch
+        # that may choose no task. Then only the tasks directly downstream are skipped. Trigger rules decide
+        # about later tasks.
         self._skips_all = self.arguments.get("ignore_downstream_trigger_rules") is not False
         super().prepare(build)
         self.options |= build.read_options({"short_circuit" if self._skips_all else "branch": True}, self.shown_name)
@@ -208,7 +209,7 @@ class ShortCircuitOperator(ShortCircuitTask, PythonOperator):
 
 
 class LatestOnlyOperator(AirflowTask):
-    """Skip what follows unless this is the run of the latest tick of the schedule; manual runs go on."""
+    """Skip the tasks that follow if this is a scheduled run, but not the run of the latest tick of the schedule."""
 
     def prepare(self, build: Builder) -> None:
         self.options |= build.read_options({"branch": True}, type(self).__name__)
@@ -243,7 +244,7 @@ class BashOperator(AirflowTask):
             self.write_bash(build, self.written(command))
 
     def write_bash(self, build: Builder, command: str) -> None:
-        """Write the call that runs a command; `command` is its source."""
+        """Write the call that runs a command. `command` is the Python source of the command's text."""
         given = self.arguments
         only_if(given, "output_encoding", OnlyIf(("utf-8", None), "remove it: output is UTF-8"), self)
         self.result_names = (self.result,)
@@ -323,7 +324,7 @@ class PapermillOperator(AirflowTask):
 
 
 class TriggerDagRunOperator(AirflowTask):
-    """Start a run of another deployed pipeline, and wait for it or not. `conf` has its parameters."""
+    """Run a deployed pipeline with the parameters in `conf`. With `wait_for_completion`, wait for it to end."""
 
     kind = "trigger"
     own = frozenset(

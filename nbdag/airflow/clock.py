@@ -182,7 +182,7 @@ class BranchDayOfWeekOperator(_ClockBranch):
 
 
 class BranchDateTimeOperator(_ClockBranch):
-    """Choose the tasks that follow: one choice if the time is between two dates or times of day, the other if not."""
+    """Choose the tasks that follow by whether the time is between two dates or two times of day."""
 
     own = _ClockBranch._both | {
         "target_lower",
@@ -212,7 +212,7 @@ class BranchDateTimeOperator(_ClockBranch):
 def time_has_come(
     dag_run: DagRun, *, delay: float | None = None, at: str = "", zone: str = "UTC", now: datetime | None = None
 ) -> bool:
-    """Return whether a time has passed: `delay` seconds after the run's data interval, or the ISO date or time `at`."""
+    """Return whether a time has passed: the ISO date or time `at`, or `delay` seconds after the data interval's end."""
     now = now or datetime.now(UTC)
     if delay is not None:
         return now > dag_run.data_interval_end + timedelta(seconds=delay)
@@ -240,7 +240,7 @@ def is_between(
     now = dag_run.logical_date if of_run else now or datetime.now(UTC)
     first, last = (None if each is None else _moment(_read(each), now, zone) for each in (lower, upper))
     if first is not None and last is not None and last < first:
-        last += timedelta(days=1)  # as in Airflow, such as from the evening until the next morning
+        last += timedelta(days=1)  # as in Airflow: a range such as 22:00 to 06:00 ends on the next day
     return (first is None or first <= now) and (last is None or now <= last)
 
 

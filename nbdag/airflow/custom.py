@@ -17,9 +17,9 @@ In a %%dag cell, the class makes a task. The task's cell makes the operator agai
     _operator = Greet(task_id='greet', name='{{ params.name }}')
     greet_result = _operator.execute(_begun(_operator, dag_run))
 
-So `__init__` runs in the %%dag cell and in the task's cell. Only in the task's cell do results of other tasks have
-values; there, templates are rendered after `__init__`, as in Airflow. A subclass of `BaseSensorOperator` has `poke`,
-one of `BaseBranchOperator` has `choose_branch`.
+So `__init__` runs in the %%dag cell and in the task's cell. Results of other tasks have values only in the task's cell.
+There, templates are rendered after `__init__`, as in Airflow. Instead of `execute`, a subclass of `BaseSensorOperator`
+has `poke`, and a subclass of `BaseBranchOperator` has `choose_branch`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Output(logging.StreamHandler):  # type: ignore[type-arg]
         super().emit(record)
 
 
-# This module configures the logger at import, because nbdag warns of a task that changes the settings of logging.
+# The logger is configured here, at import, because nbdag warns of a task that changes the settings of logging.
 _logger = logging.getLogger("airflow.task")
 if not _logger.handlers:
     _logger.addHandler(_Output())
@@ -64,7 +64,7 @@ if not _logger.handlers:
 
 
 def _explicit(made: type) -> set[str]:
-    """Return the arguments that an operator's `__init__` names, and those of base classes that get its `**kwargs`."""
+    """Return the names of the arguments of an operator's `__init__`, including base classes that get `**kwargs`."""
     found = set[str]()
     for each in made.__mro__:
         if each is BaseOperator or "__init__" not in vars(each):
@@ -102,7 +102,7 @@ class BaseOperator(metaclass=OperatorType):
     method: ClassVar[str] = "execute"  # the method that a subclass must have
     template_fields: ClassVar[Collection[str]] = ()  # attributes whose templates are rendered before `execute`
     rendered_later: ClassVar[Collection[str]] = ()  # attributes whose templates `execute` itself renders
-    template_ext: ClassVar[Collection[str]] = ()  # such an attribute gets the text of the file with this ending
+    template_ext: ClassVar[Collection[str]] = ()  # endings of files whose text replaces their name in such attributes
     task_class: ClassVar[type[CustomTask]]
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -149,7 +149,7 @@ class BaseSensorOperator(BaseOperator):
     method = "poke"
 
     def poke(self, context: Any) -> Any:
-        """Return whether the task need not wait any longer."""
+        """Return whether the condition is met, so that the task succeeds."""
         raise NotImplementedError(f"{type(self).__name__} needs a method poke(self, context)")
 
     def execute(self, context: Any) -> Any:
@@ -295,7 +295,7 @@ class CustomPartial(Partial):
 
 
 def _defaults(made: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments that `default_args` give."""
+    """Return the arguments that an operator gets from `default_args`."""
     here = state()
     defaults = {**(here.dag.default_args if here.dag is not None else {})}
     defaults |= here.groups[-1].default_args if here.groups else {}

@@ -5,10 +5,10 @@
             print("here it comes")
             return super().execute(context)
 
-A class statement with `execute`, `pre_execute`, `post_execute` or `poke` gets the class of this module as its base
-(`base.AirflowTask.executable`). Its cell makes the operator and calls the method, as `custom` describes. In a command
-or in SQL, values of templates are data. So `bash_command` and `sql` keep their templates until the operator's own
-`execute`.
+If a user's class defines `execute`, `pre_execute`, `post_execute` or `poke`, its base becomes a class of this module
+(`base.AirflowTask.executable`). The task's cell makes the operator and calls the method, as `custom` describes. Values
+of templates in a command or in SQL are passed as data. So the operator's own `execute` renders the templates of
+`bash_command` and `sql`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class BashExecutable(BaseOperator):
 
 
 class PythonExecutable(BaseOperator):
-    """Calls a function, with the names of the context for which it asks."""
+    """Calls a function with the values of the context that the function names."""
 
     template_fields: ClassVar[Collection[str]] = ("op_args", "op_kwargs", "templates_dict")
 
@@ -93,7 +93,7 @@ class PythonExecutable(BaseOperator):
         taken = set(by_position[: len(self.op_args)])
         if not any(each.kind is each.VAR_KEYWORD for each in parameters):
             given = {each.name: given[each.name] for each in parameters if each.name in given}
-        given |= self.op_kwargs  # an unknown name is an error
+        given |= self.op_kwargs  # with a name that the function lacks, the call below fails
         return self.python_callable(*self.op_args, **{name: each for name, each in given.items() if name not in taken})
 
 

@@ -1,4 +1,4 @@
-"""What the cells of tasks use in their kernels: errors, commands of bash, conditions of sensors, and lookups."""
+"""Errors, commands of bash, conditions of sensors and lookups, which the cells of tasks use in their kernels."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def poked(answer: Any) -> PokeReturnValue:
 
 
 class calling:  # used as a function
-    """Calls the callbacks of a task: some when the task begins, the others after the outcome that they are for.
+    """Calls a task's callbacks: those for `execute` when the task begins, and those for its outcome when it ends.
 
     An error in a callback is printed, and does not change the outcome. `params` are parameters of this task only. As in
-    Airflow, they override the pipeline's defaults, and values given for the run override them.
+    Airflow, `params` override the pipeline's defaults, and values given for the run override `params`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class calling:  # used as a function
         **functions: Sequence[Callable[[Any], Any]],
     ) -> None:
         self._params = params
-        self.value: Any = None  # of a branch, short circuit or sensor
+        self.value: Any = None  # value of the cell's last expression, in a branch, short circuit or sensor
         self._dag_run = dag_run
         self._functions = functions
         self._is_sensor = False
@@ -150,9 +150,9 @@ def run_bash(
     skip_on_exit_code: int | Sequence[int] | None = bash_operator.SKIP,
     output_processor: Callable[[str], Any] | None = None,
 ) -> Any:
-    """Run a command, and return the last line of its output. Values of templates in it are passed as data.
+    """Run a command, and return the last line of its output. Values of templates in the command are passed as data.
 
-    If `output_processor` is given, its result for this line is returned instead. The values of `env` are not templates.
+    If `output_processor` is given, return its result for this line instead. The values of `env` are not templates.
     Further positional arguments are ignored. Only the static analysis uses them: they name the values that the
     templates pull from other tasks.
     """
@@ -229,7 +229,7 @@ def run_sql(
 
 
 def _with_named_parameters(text: str, parameters: Mapping[str, Any] | Sequence[Any]) -> tuple[str, Mapping[str, Any]]:
-    """Return SQL with `:name` in place of the drivers' own ways: `%(name)s`, and `%s` or `?` in order."""
+    """Return SQL and parameters in which `:name` replaces the drivers' own placeholders: `%(name)s`, `%s` and `?`."""
     if isinstance(parameters, Mapping):
         return (re.sub(r"%\((\w+)\)s", r":\1", text) if parameters else text), parameters
     count = itertools.count(1)
@@ -253,7 +253,7 @@ def run_papermill(
 def latest_only(
     dag_run: DagRun, following: list[str], schedule: str | None, zone: str, now: datetime | None = None
 ) -> list[str]:
-    """Return these tasks if this is the run of the latest tick of the schedule, or if it is a manual run."""
+    """Return `following` if the run is manual or for the latest tick of the schedule, else an empty list."""
     from ..core.schedule.timetable import Timetable
 
     if schedule is None or dag_run.run_type not in ("scheduled", "backfill"):

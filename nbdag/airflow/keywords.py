@@ -1,8 +1,8 @@
 """Translate the keywords of Airflow's DAG and operators.
 
-Each keyword becomes an option of nbdag, is ignored, often with a warning, or is an error. Three tables for DAGs and
+Each keyword becomes an option of nbdag, or is ignored (often with a warning), or is an error. Three tables for DAGs and
 three for operators cover every keyword of Airflow 3, and those of Airflow 2 that files still use. Options of nbdag are
-accepted by their own names as well. An unknown keyword is an error with the nearest spelling.
+accepted by their own names as well. The error for an unknown keyword suggests the nearest spelling.
 """
 
 from __future__ import annotations
@@ -109,13 +109,13 @@ TASK_IGNORED: Mapping[str, str] = {
     "task_display_name": "the graph shows the task's id",
 }
 
-# Keywords that are ignored without a warning, because they have no effect in Airflow 3, or never one in nbdag.
+# Keywords that are ignored without a warning, because they have no effect in Airflow 3 or can have none in nbdag.
 TASK_SILENT = frozenset(
     {"allow_nested_operators", "do_xcom_push", "email", "logger_name", "multiple_outputs", "provide_context"}
     | {"start_date", "end_date", "ui_color", "ui_fgcolor"}
 )
 
-# Keywords of some operators. As default_args they are allowed for all operators, also for those without them.
+# Keywords that only some operators have. In default_args, these keywords are allowed for every operator.
 OPERATORS_OWN = frozenset(
     {
         "append_env",
@@ -200,7 +200,7 @@ class TriggerRule(StrEnum):
 
 
 class WeightRule(StrEnum):
-    """The priorities that count for a task."""
+    """The rule by which the priorities of other tasks count for a task."""
 
     ABSOLUTE = "absolute"
     DOWNSTREAM = "downstream"
@@ -211,7 +211,7 @@ Warn = Callable[[str, str], None]  # arguments: message, hint
 
 
 class Reading(NamedTuple):
-    """The keywords of one operator or DAG, sorted."""
+    """The keywords of one operator or DAG, divided into options and others."""
 
     options: dict[str, Any]  # key: field of TaskOptions or DagOptions; value: not yet checked
     rest: dict[str, Any]  # the keywords that the caller itself understands
@@ -224,16 +224,16 @@ def is_task_keyword(name: str) -> bool:
 
 
 def read_task(keywords: Mapping[str, Any], own: Iterable[str], who: str, warn: Warn) -> Reading:
-    """Sort the keywords of an operator. `own` are those that the operator itself understands. Raise `OperatorError`."""
+    """Divide the keywords of an operator. The operator itself understands those in `own`. Raise `OperatorError`."""
     tables = (TASK_EQUIVALENTS, TASK_ONLY_IF, TASK_IGNORED, TASK_SILENT, frozenset(_TASK_FIELDS) - {"operator"})
     if keywords.get("email"):
-        # As in Airflow, an address alone asks for mail after a failure and before a retry.
+        # As in Airflow, `email` without other keywords asks for mail after a failure and before a retry.
         keywords = {"email_on_failure": True, "email_on_retry": True, **keywords}
     return _read(keywords, frozenset(own), who, warn, *tables)
 
 
 def read_dag(keywords: Mapping[str, Any], own: Iterable[str], warn: Warn) -> Reading:
-    """Sort the keywords of a DAG. Raise `OperatorError`."""
+    """Divide the keywords of a DAG into options and others. Raise `OperatorError`."""
     tables = (DAG_EQUIVALENTS, DAG_ONLY_IF, DAG_IGNORED, DAG_SILENT, frozenset(_DAG_FIELDS))
     return _read(keywords, frozenset(own), "DAG", warn, *tables)
 

@@ -58,7 +58,7 @@ def assignment(name: str, given: Any, build: Builder) -> str:
     if annotation:
         del schema["type"]
     try:
-        # Without this JSON before it, a description such as "> 0" would be read as a rule.
+        # Write even an empty JSON object, because a description such as "> 0" alone would be read as a rule.
         rules = json.dumps(schema, ensure_ascii=False) if schema or param.description else ""
     except TypeError as error:
         raise OperatorError(

@@ -1,8 +1,8 @@
 """The pipeline of a %%dag cell in Airflow's words: `DAG`, `@dag`, `TaskGroup`, `Label`, `Param`, `chain`.
 
-A notebook is one pipeline, so a cell may make one DAG. The DAG's options become those of the pipeline, as if they were
-in the header of the cell; its params become the parameters of the notebook. Tasks outside of the DAG and tasks of other
-cells also belong to the pipeline.
+A notebook is one pipeline, so a cell may make one DAG. The DAG's options become options of the pipeline, as if they
+were in the header of the cell. The DAG's params become the parameters of the notebook. Tasks outside of the DAG and
+tasks of other cells also belong to the pipeline.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .parameters import DagParam, assignment, parameter_name
 
 __all__ = ["DAG", "Label", "TaskGroup", "chain", "cross_downstream", "dag"]
 
-# Key: keyword of DAG with functions to call when a run ends; value: the option with their names.
+# Key: keyword of DAG that has functions to call when a run ends; value: option that gets the names of the functions.
 _CALLBACKS = {"on_failure_callback": "on_failure", "on_success_callback": "on_success"}
 _OWN = (
     "schedule",
@@ -151,11 +151,11 @@ class DAG:
         return found
 
     def test(self, *_: Any, **__: Any) -> None:
-        """Warn: a %%dag cell only creates tasks."""
+        """Warn that a %%dag cell only creates tasks."""
         current_build().warn("dag.test() has no effect here", _TO_RUN)
 
     def cli(self) -> None:
-        """Warn: a %%dag cell only creates tasks."""
+        """Warn that a %%dag cell only creates tasks."""
         current_build().warn("dag.cli() has no effect here", _TO_RUN)
 
     def __enter__(self) -> DAG:
@@ -221,7 +221,7 @@ def dag(given: Any = None, **options: Any) -> Any:
 
 
 class MappedArgument(TaskOutput):
-    """An argument of a mapped group, for use by its tasks: each instance of a task gets another element."""
+    """An argument of a mapped group, which the group's tasks use. Each instance of a task gets a different element."""
 
     def __init__(self, mapping: GroupMapping, name: str) -> None:
         self.mapping = mapping
@@ -370,7 +370,7 @@ def task_group(given: Any = None, **options: Any) -> Any:
 
 
 def free_id(wanted: str, taken: Container[str]) -> str:
-    """Return the wanted id; if it is taken, with a number at its end, as Airflow numbers calls of one function."""
+    """Return the wanted id. If this id is taken, add a number, as Airflow does for repeated calls of a function."""
     return next(id for id in (wanted, *(f"{wanted}__{n}" for n in range(1, 100_000))) if id not in taken)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 
 def pulled_tasks(function: Callable[..., Any], source: ast.AST | None) -> set[str]:
-    """Return the tasks that a function names in `xcom_pull`. `source` is its syntax tree, if it is known already."""
+    """Return the tasks that a function names in `xcom_pull`. `source` is the function's syntax tree, if known."""
     found: set[str] = set()
     for call in ast.walk(source or _tree(function)):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "xcom_pull":
@@ -28,7 +28,7 @@ def pulled_tasks(function: Callable[..., Any], source: ast.AST | None) -> set[st
 
 
 def mentions(function: Callable[..., Any], name: str) -> bool:
-    """Return whether the code of a function uses a global name or an attribute of this name."""
+    """Return whether the code of a function uses `name` as a global name or as an attribute."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     ahead = [code]
     while ahead:

@@ -39,7 +39,7 @@ class Scope:
         self._outer.append(self)
 
     def close(self) -> None:
-        """Connect the tasks of this block, without those of inner blocks, to its setup and teardown tasks."""
+        """Connect this block's own tasks, but no tasks inside of inner blocks, to its setup and teardown tasks."""
         build = current_build()
         self._outer.remove(self)
         if self._outer:
@@ -52,8 +52,8 @@ class Scope:
             if id in self._tasks - enclosed and not _is_setup(build, id) and not _is_teardown(build, id)
         ]
         edges = list(build.edges)
-        # As in Airflow, the setup tasks are connected to the tasks without an upstream task. If there are none, they
-        # are connected to the first task.
+        # As in Airflow, the setup tasks are connected to the tasks without an upstream task. If there are no such
+        # tasks, the setup tasks are connected to the first task.
         first = [id for id in work if all(after != id for _, after in edges)] or work[:1]
         last = [id for id in work if all(before != id for before, _ in edges)] or work[-1:]
         for each in self._inside:

@@ -34,7 +34,7 @@ class _Decorated(PythonOperator):
         super().prepare(build)
 
     def _name(self, build: Builder, function: Any) -> str:
-        if build.writer.source_of(function) is None:  # another cell defines and decorates it
+        if build.writer.source_of(function) is None:  # another cell defines and decorates the function
             return f"{build.writer.name(self.arguments['_holder'])}.function"
         return super()._name(build, function)
 

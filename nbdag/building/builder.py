@@ -1,4 +1,4 @@
-"""Read notebooks and build their tasks; the docstring of the package describes when that happens."""
+"""Read notebooks and build their tasks; the docstring of the package describes when tasks are built."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class BuiltNotebook:
     text: bytes
     dag: Dag  # the pipeline; if building failed, `dag.unbuilt` is true and `dag.problems` contains the reason
     printed: str = ""  # what the code of %%dag printed
-    deployed: bool = False  # whether this is a deployed version, whose tasks use what is pinned with it
+    deployed: bool = False  # whether this is a deployed version, whose tasks use the files pinned with it
 
 
 def read(path: str | os.PathLike[str]) -> Dag:
@@ -72,8 +72,9 @@ def build(
 ) -> BuiltNotebook:
     """Build the tasks of a notebook that is given as text. `parameters` override the defaults.
 
-    The process that builds gets references in place of secret values, so the built cells can contain only lookups. With
-    `%dag --requires`, the process runs in the pipeline's environment, which may have to be made first.
+    The process that builds gets references in place of secret values, so a built cell can look up a secret but never
+    contain its value. With `%dag --requires`, the process runs in the pipeline's environment, which may have to be made
+    first.
     """
     if b"%%dag" not in source:
         return BuiltNotebook(source=source, text=source, dag=notebooks.read_text(source, name=name))
@@ -115,7 +116,7 @@ def _builders(dag: Dag) -> list[Cell]:
 
 
 def _blocking(dag: Dag) -> list[Problem]:
-    """Return the known problems because of which the code of %%dag cannot run."""
+    """Return the known problems that prevent the code of %%dag from running."""
     found = []
     for cell in _builders(dag):
         python = to_python(cell.code)

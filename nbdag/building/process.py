@@ -125,7 +125,7 @@ def run_bodies(
 
 def _variables(folder: Path) -> dict[str, str]:
     found = {WORKER_VARIABLE: str(os.getpid()), LOOKUPS: str(folder / _LOOKED_UP)}
-    with contextlib.suppress(NbdagError):  # if nbdag's home is unusable, the code that needs it reports that
+    with contextlib.suppress(NbdagError):  # if nbdag's home is unusable, code that needs the home reports this
         found[HOME_ENV_FILE] = str(env_file())
     return found
 
@@ -227,6 +227,6 @@ def _python(kernel_name: str) -> tuple[list[str], dict[str, str]]:
         at = argv.index("-m") if "-m" in argv else 0
         if at and argv[at + 1 : at + 2] and argv[at + 1].startswith("ipykernel"):
             return [sys.executable if argv[0] in _PLAIN else argv[0], *argv[1:at]], environment
-        # Unknown: the kernel's command does not start ipykernel, so use this Python.
+        # The kernel's command does not start ipykernel, so its Python is unknown. Use this process's Python.
         return [sys.executable], environment
     return [sys.executable], {}

@@ -1,7 +1,7 @@
 """The command group: it loads commands lazily, and turns every error into a message and an exit code.
 
-A user's mistake is reported in one sentence that begins with `nbdag:`. An unexpected exception is a bug in nbdag: the
-traceback is saved to a file, whose path is printed, or with NBDAG_DEBUG=1 printed on the terminal.
+A user's mistake is reported in one sentence that begins with `nbdag:`. An unexpected exception is a bug in nbdag: its
+traceback is saved to a file, and the path of the file is printed. With NBDAG_DEBUG=1, the traceback itself is printed.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ..home import FolderGoneError
 
 INTERRUPTED = 130
 
-# Errors of the operating system, such as a full disk: they are not reported as bugs in nbdag.
+# Errors of the operating system, such as a full disk. They are not reported as bugs in nbdag.
 _MACHINE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 )
 
 _PATH_ERRORS = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ENODEV})
 
-# As in papermill, YAML without any parameter is allowed. An approval needs no reason.
+# Options that accept an empty value: YAML that sets no parameter, as in papermill, and the reason of an approval.
 _MAY_BE_EMPTY = frozenset({"parameters_yaml", "parameters_base64", "why"})
 
 Sections = Mapping[str, Mapping[str, tuple[str, str]]]
@@ -152,8 +152,9 @@ class _ClosedOutput(io.FileIO):
 
 
 def _open_standard_streams() -> _ClosedOutput | None:
-    """Open the null device in place of a closed standard stream (`>&-`); return the replacement of standard output, or
-    None if it was open.
+    """Open the null device in place of each closed standard stream (`>&-`).
+
+    Return the replacement of standard output, or None if standard output was open.
 
     Otherwise the next file to be opened, such as the database, would get the stream's file descriptor. Text printed to
     the stream would then be written into that file.
@@ -173,7 +174,7 @@ def _open_standard_streams() -> _ClosedOutput | None:
         setattr(sys, name, io.TextIOWrapper(buffer, encoding="utf-8"))
     plain = sys.__stdout__
     if plain is not None and sys.stdout is plain and isinstance(plain.buffer, io.FileIO):  # PYTHONUNBUFFERED is set
-        # `_report_error` attributes an `OSError` to standard output if the text in the buffer cannot be written.
+        # The buffer keeps text that cannot be written. So `_report_error` recognises errors of standard output.
         writer = io.BufferedWriter(plain.buffer)
         sys.stdout = io.TextIOWrapper(writer, plain.encoding, plain.errors, line_buffering=True)
     return closed
@@ -270,7 +271,7 @@ def _report_error(error: Exception, args: Sequence[str]) -> int:
         _print_message(lacking)
         _show_if_debugging(error)
         return 1
-    # Missing packages are the most likely cause, and the user can install them.
+    # A missing package is the most likely cause of any other error, and the user can install it.
     if (packages := _package_error()) is not None:
         _print_message(str(packages))
         _show_if_debugging(error)
@@ -324,7 +325,7 @@ def _is_output_option(error: click.UsageError) -> bool:
 
 
 def _with_equals(args: Sequence[str]) -> str:
-    """Return a hint for an option written like `-p n=3`, as in other tools, or "" if no option is written so."""
+    """Return a hint for an option written like `-p n=3`, as in other tools, or "" if there is no such option."""
     for option, value in pairwise(args):
         if option in ("-p", "-r", "--parameters", "--parameters_raw") and re.match(r"[^\W\d]\w*=", value):
             return f"{option} takes a name and a value: write {option} {value.replace('=', ' ', 1)}"

@@ -25,7 +25,7 @@ EXIT_CODES = {TaskState.SUCCESS: 0, TaskState.SKIPPED: SKIPPED, TaskState.UP_FOR
 
 
 def _mapping(ctx: click.Context, param: click.Parameter, text: str | None) -> dict[str, Any]:
-    """Return the value of --conf."""
+    """Return the parameters that --conf sets, from its JSON object."""
     try:
         found = json.loads(text or "{}")
     except ValueError as reason:

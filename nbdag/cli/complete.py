@@ -87,7 +87,7 @@ def dags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
 
 
 def notebooks_or_dags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the ids of the deployed DAGs and of those with runs, and the matching notebook files."""
+    """Return the ids of the DAGs that are deployed or have runs, and the matching notebook files."""
     from ..runs import list_runs
 
     try:

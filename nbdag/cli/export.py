@@ -19,8 +19,8 @@ from .notebook import NOTEBOOK
 from .output import short_path, write_file
 
 F = TypeVar("F", bound=Callable[..., Any])
-ORIGIN = "`nbdag export "  # begins the name of the command, in the first lines of an exported file
-_HEAD = 2_000  # number of bytes of a file in which the origin is searched
+ORIGIN = "`nbdag export "  # the first lines of an exported file contain this text
+_HEAD = 2_000  # number of bytes at the start of a file in which `ORIGIN` is searched
 
 _output = click.option(
     "-o", "--output", metavar="FILE", show_default="standard output", help="Write into this file; - is standard output."

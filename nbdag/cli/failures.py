@@ -10,7 +10,7 @@ from .. import runs
 from ..core.model.text import run_selector, task_label
 from .output import short_path
 
-_LAST_LINES = 12  # number of lines to print of a traceback without a notebook cell
+_LAST_LINES = 12  # number of lines to print if a traceback contains no notebook cell
 _FRAME = re.compile(
     r"Cell In\[(?P<number>\d+)\], line (?P<line>\d+)(?:, in (?P<within>.+))?$"
     r"|File <(?P<cell>(?:cell|task) [^>]+)>:(?P<at>\d+)(?:, in (?P<inside>.+))?$"
@@ -45,7 +45,7 @@ def name_range(names: Sequence[str]) -> str:
 def cell_lines(task: runs.TaskRun, locate: Callable[[str, int], str] = lambda cell, line: "") -> list[str]:
     """Return the code lines of notebook cells in a traceback, or the last lines of a traceback without cells.
 
-    `locate` returns the place of a line in the user's file, or "" if the cell and its line already are the place.
+    `locate` returns the place of a line in the user's file, or "" if cell and line suffice to find it.
     """
     trace = (task.traceback or "").rstrip()
     frames = list(_frames(task.id, trace, locate))
@@ -74,7 +74,7 @@ def _frames(task: str, trace: str, locate: Callable[[str, int], str]) -> Iterato
 
 
 def _places(run: runs.Run) -> Callable[[str, int], str]:
-    """Return the function that `cell_lines` gets as `locate`."""
+    """Return a function that finds the place of a line in the user's file: the argument `locate` of `cell_lines`."""
     dag = run.pinned_dag()
 
     def locate(cell: str, line: int) -> str:

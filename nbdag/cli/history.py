@@ -43,7 +43,7 @@ RUN_AND_TASK = click.argument("words", nargs=-1, required=True, metavar="[RUN] T
 
 
 def run_and_task(words: Sequence[str]) -> tuple[str, str]:
-    """Return the run and the task of these arguments; without a run, it is "latest"."""
+    """Return the run and the task that the arguments name. If they name no run, the run is "latest"."""
     if len(words) > 2:
         raise click.UsageError(f"got unexpected extra argument ({words[2]})", click.get_current_context())
     return (words[0], words[1]) if len(words) == 2 else ("latest", words[0])
@@ -300,7 +300,7 @@ def _copy(path: Path, start: int, *, required: bool = True) -> int:
 
 
 def _writer() -> Callable[[bytes], object]:
-    """Return a function that writes bytes to standard output, or text in a notebook, which has no binary stream."""
+    """Return a function that writes bytes to standard output. In a notebook, it writes text."""
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is not None:
         write: Callable[[bytes], object] = buffer.write

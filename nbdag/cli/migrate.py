@@ -63,7 +63,7 @@ def suggest(notebook: Path, output: str | None, overwrite: bool, measure: bool, 
     elif output != "-":
         _print(found)
     proposed = f"{notebook.stem}_tasks{notebook.suffix}"
-    copy = target or notebook.with_name(proposed)  # the lines of problems are lines of the tagged copy
+    copy = target or notebook.with_name(proposed)  # problems name lines of the tagged copy
     print_problems(found.suggestion.dag, copy, err=True)
     if output == "-":
         sys.stdout.buffer.write(found.notebook)
@@ -190,7 +190,7 @@ def import_(source: Path, output: str | None, overwrite: bool, form: str | None,
 
 
 def _targets(found: Imported, output: str | None, overwrite: bool) -> list[Path]:
-    """Return the file of each notebook; raise `UsageError` if the files cannot be written there."""
+    """Return the file of each notebook; raise `UsageError` if a file cannot be written."""
     context = click.get_current_context()
     if output is None:
         return [Path(made.name) for made in found.notebooks]

@@ -174,7 +174,7 @@ def _execute(run: api.Run, jobs: int | None, executor: Choice | None = None, *, 
 
 
 def _print_run(done: api.Cleared) -> None:
-    """Print the state of the run, and the process that executes it or the commands that start one."""
+    """Print the state of the run, and the process that executes it. Without a process, print how to start one."""
     run = done.run
     state = f"run {run.id} of {run.dag}: {run.state.value}"
     if done.owner:

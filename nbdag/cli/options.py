@@ -125,7 +125,7 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 
 
 def task_names(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
-    """Return the task names of a repeatable option, separated by commas; reject a value without a name."""
+    """Return the task names of a repeatable option. Each value lists names with commas; an empty list is an error."""
     names: dict[str, None] = {}
     for value in values:
         found = value.replace(",", " ").split()

@@ -142,7 +142,7 @@ class Lines(NoProgress):
         self._print(line + (f": {_first_line(event.message)}" if event.message else ""))
 
     def _print(self, line: str) -> None:
-        # OSError: the disk of a redirected output is full. The run continues; printing its outcome fails again.
+        # OSError: the disk of a redirected output is full. The run goes on; printing its outcome reports the error.
         with contextlib.suppress(OSError):
             self._console.print(line, soft_wrap=True)
 

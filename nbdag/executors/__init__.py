@@ -1,16 +1,16 @@
-"""Executors: they receive jobs, execute one attempt for each, and return results.
+"""Executors receive jobs, execute one attempt for each job, and return the results.
 
-An executor neither decides which task runs next nor writes to the store. It is responsible for the processes of its
-attempts. An attempt fails if its process ends without a result or stops sending heartbeats. Terminating an attempt
-kills all processes of the attempt.
+An executor neither decides which task runs next nor writes to the store. An executor is responsible for the processes
+of its attempts. An attempt fails if its process ends without a result or stops sending heartbeats. Terminating an
+attempt kills all processes of the attempt.
 
 `create` finds an executor by its name. A package adds an executor with an entry point:
 
     [project.entry-points."nbdag.executors"]
     cluster = "mypackage.executors:ClusterExecutor"
 
-The entry point names a subclass of `Executor`, or another callable that returns an executor. Either takes `slots` and
-the executor's own options. If `slots` is None, the executor chooses the number of attempts at once.
+The entry point names a subclass of `Executor`, or another callable that returns an executor. The arguments are `slots`
+and the executor's own options. If `slots` is None, the executor chooses how many attempts run at once.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Executor(ABC):
 
     @property
     def offers(self) -> Offers | None:
-        """The resources of the hosts; None if `--resources` does not limit the tasks that run at once."""
+        """The resources that the hosts offer; None if this executor ignores the `--resources` of tasks."""
         return None
 
     @property
@@ -88,7 +88,7 @@ class Executor(ABC):
     def hosts_at(cls, address: str, storage: str = "") -> list[HostState] | None:
         """Return the hosts of the cluster at an address; None if the executor uses no cluster.
 
-        With the URL of a storage, every host checks that it can write there.
+        If `storage` is the URL of a storage, every host checks that it can write there.
         """
         return None
 
@@ -97,11 +97,14 @@ class Executor(ABC):
         return None
 
     def check_hosts(self, imports: Iterable[str] = ()) -> None:
-        """Raise an error if no host has the versions of Python, nbdag and the packages of these modules."""
+        """Raise an error if no host has the same versions as this process.
+
+        The versions are those of Python, nbdag and the packages that contain the modules `imports`.
+        """
         return
 
     def running_on(self) -> Mapping[Key, str]:
-        """Return the host of each attempt that has started, if `host` is empty."""
+        """Return the host of each attempt that has started; {} if `host` names the only host."""
         return {}
 
 
@@ -116,7 +119,7 @@ class UnknownExecutorError(NbdagError):
 
     @property
     def suggestion(self) -> str:
-        """A list of the known names, after the most similar name if one is similar."""
+        """The most similar known name, if one is similar, followed by a list of all known names."""
         like = nearest(self.name, self.known)
         expected = f"expected one of {', '.join(self.known)}"
         return f"did you mean {like!r}? {expected}" if like else expected
@@ -155,7 +158,7 @@ class Choice:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the choice as the store records it; the local executor is an empty dictionary."""
+        """Return the choice as the store records it; {} means the local executor without options."""
         return {} if self.name == LOCAL and not self.options else {"name": self.name, **self.options}
 
     @classmethod
@@ -184,9 +187,9 @@ class HostState:
 
 
 def hosts(choice: Choice, storage: str = "") -> list[HostState] | None:
-    """Return the hosts of a cluster that is running; None if the executor uses no cluster or starts one itself.
+    """Return the hosts of a running cluster; None if the executor uses no cluster or starts its own cluster.
 
-    With the URL of a storage, every host checks that it can write there. Raises the errors of `create`.
+    If `storage` is the URL of a storage, every host checks that it can write there. Raises the errors of `create`.
     """
     address = choice.options.get("address")
     if address is None:
@@ -197,7 +200,7 @@ def hosts(choice: Choice, storage: str = "") -> list[HostState] | None:
 
 
 def choice_of(executor: str | Choice) -> Choice:
-    """Return a `Choice`; a name means the executor of this name without options."""
+    """Return `executor` as a `Choice`; a name becomes the executor of this name without options."""
     return Choice(executor) if isinstance(executor, str) else executor
 
 
@@ -211,7 +214,7 @@ def create(choice: str | Choice, slots: int | None = None) -> Executor:
 
 
 def check(choice: Choice) -> None:
-    """Check the name of an executor and which options it has. Raises the errors of `create`."""
+    """Check that an executor has this name and these options. Raises the errors of `create`."""
     if choice.options:
         _load(choice)
     else:
@@ -235,7 +238,7 @@ def _load(chosen: Choice) -> Callable[..., Any]:
 
 
 def find(name: str) -> EntryPoint:
-    """Return the entry point of an executor, which is not imported yet. Raises `UnknownExecutorError`."""
+    """Return the entry point of an executor, without importing the executor. Raises `UnknownExecutorError`."""
     point = _BUILT_IN.get(name) or _installed().get(name)
     if point is None:
         raise UnknownExecutorError(name, names())
@@ -253,8 +256,10 @@ def _installed() -> dict[str, EntryPoint]:
 
 
 def _package_of(point: EntryPoint, failure: ImportError) -> str:
-    """Return the package to install: the entry point's package with its extra, or else the package of the missing
-    module.
+    """Return the package to install.
+
+    If the entry point names extras, this is the package of the entry point, with the extras. Else it is the package of
+    the missing module.
     """
     own = point.dist.name if point.dist is not None else point.module.partition(".")[0]
     if point.extras:

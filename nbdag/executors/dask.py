@@ -1,18 +1,19 @@
-"""The Dask executor: each attempt is one task of a Dask cluster, and a host executes it as the local executor does.
+"""The Dask executor: each attempt is one task of a Dask cluster, and a host executes the task with a local executor.
 
     nbdag run churn.ipynb --executor dask --address tcp://scheduler:8786
 
 Each Dask worker has a local executor (fork server, worker processes, kernels), which its Dask tasks share; see
 `dask_worker`. Without an address, a cluster on this machine is started, and stopped at the end.
 
-Dask repeats the tasks of a lost worker, but each attempt starts at most once. Before an attempt starts, its worker puts
-the worker's address into a `distributed.Queue` that holds one element. The queue rejects a second address. If a worker
-is lost, its attempts fail, and the options of each task decide whether the task is retried.
+Dask repeats the tasks of a lost worker, but each attempt starts at most once. Each attempt has a *claim*: a
+`distributed.Queue` that holds one element. Before an attempt starts, its worker puts the worker's address into the
+claim, which rejects a second address. If a worker is lost, its attempts fail, and the options of each task decide
+whether the task is retried.
 
-If the process that has submitted an attempt dies, Dask cancels the Dask task. The worker notices this, and terminates
-the processes of the attempt.
+If the process that has submitted an attempt dies, Dask cancels the Dask task. The worker notices the cancellation, and
+terminates the processes of the attempt.
 
-A worker whose versions differ rejects attempts before they start, and they are sent to the other workers; see
+A worker with other versions rejects an attempt before it starts, and the attempt is sent to another worker; see
 `dask_hosts`. If no worker fits, attempts fail.
 
 If the Dask scheduler ends, its workers end too, and all attempts that were sent to it fail. Later attempts wait until a
@@ -46,7 +47,7 @@ from .job_files import accept_state, copy_folder, get_results
 MAX_COPIES = 1000  # number of runs whose copied folder is remembered
 EVENT_TIMEOUT = 30.0  # seconds to wait for the name of the worker that has started an attempt
 LOSS_DELAY = 5 * POLL  # seconds after which the host of a lost attempt has terminated the attempt's processes
-SEND_TRIES = 10  # failures to send an attempt to a reachable Dask scheduler, one per POLL, until the attempt fails
+SEND_TRIES = 10  # number of tries, one per POLL, to send an attempt to a Dask scheduler that answers
 MISSED = 2  # number of checks in a row in which a worker must be missing before its attempts count as lost
 
 
@@ -112,7 +113,10 @@ class DaskExecutor(Executor):
 
     @property
     def may_grow(self) -> bool:
-        """Return whether workers may join: nobody else knows the address of a cluster that this executor has made."""
+        """Return whether other workers may join the cluster.
+
+        If this executor has started the cluster, none can join, because nobody else knows the cluster's address.
+        """
         return self._cluster is None
 
     @property
@@ -137,7 +141,7 @@ class DaskExecutor(Executor):
             self._sender.submit(self._send, name, attempt)
 
     def _folder_of(self, job: Job) -> concurrent.futures.Future[str]:
-        """Copy the folder of a run to the storage, once per run, and return its digest as a future."""
+        """Copy the folder of a run to the storage, once per run. Return a future with the digest of the folder."""
         run = (job.key.dag, job.key.run)
         with self._lock:
             if run not in self._folders:
@@ -150,14 +154,14 @@ class DaskExecutor(Executor):
         try:
             attempt.sent = replace(attempt.job, folder=copied.result(), returns_state=True)
         except Exception as failure:
-            with self._lock:  # the next attempt tries it again
+            with self._lock:  # the next attempt of the run copies the folder again
                 self._folders.pop((attempt.job.key.dag, attempt.job.key.run), None)
             self._finish(name, attempt.failed(f"the notebook's folder could not be copied: {failure}"))
         else:
             self._sender.submit(self._send, name, attempt)
 
     def _send_again(self, name: str, attempt: Submission) -> None:
-        """Send an attempt once more, because it has not started, to the workers that fit now."""
+        """Send an attempt once more, to the workers that fit now. The attempt must not have started."""
         new = new_name(attempt.job)
         with self._lock:
             if self._claims.pop(name, None) is None:
@@ -175,8 +179,8 @@ class DaskExecutor(Executor):
     def _send(self, name: str, attempt: Submission) -> None:
         """Wait until the Dask scheduler answers, then send it an attempt. Stop waiting if the attempt is cancelled.
 
-        If the Dask scheduler answers but the attempt cannot be sent, the attempt fails, because later attempts wait
-        for it.
+        If the Dask scheduler answers but the attempt cannot be sent, the attempt fails, because an attempt that keeps
+        waiting would delay all later attempts.
         """
         tries = 0
         while True:
@@ -229,7 +233,7 @@ class DaskExecutor(Executor):
             is_wanted = name in self._claims
         if is_wanted:
             future.add_done_callback(lambda future: self._on_done(name, future))
-        else:  # the attempt was cancelled meanwhile, which has closed its claim
+        else:  # the attempt was cancelled meanwhile, and its claim was closed
             future.cancel(force=True)
 
     def cancel(self, key: Key) -> None:
@@ -276,7 +280,7 @@ class DaskExecutor(Executor):
     # -- results ------------------------------------------------------------------------------------------------
 
     def _on_event(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        """Record which worker executes an attempt, and write the log that comes from a host without common folders."""
+        """Record which worker executes an attempt, or add to a log that a host without common folders has sent."""
         _, said = event
         with self._changed:
             attempt = self._claims.get(said["claim"])
@@ -311,9 +315,9 @@ class DaskExecutor(Executor):
             self._calls.submit(self._report_later, attempt)
 
     def _finish_with_files(self, attempt: Submission, result: Result) -> None:
-        """Report the result of an attempt, after its notebook and log were downloaded from the storage.
+        """Download the notebook and the log of an attempt from the storage, then report the attempt's result.
 
-        If a download fails, a later query repeats it.
+        If a download fails, a later query repeats the download.
         """
         with self._lock:
             attempt.has_log = True
@@ -325,16 +329,14 @@ class DaskExecutor(Executor):
         self._report(attempt, result)
 
     def _report_later(self, attempt: Submission) -> None:
-        """Report the loss of an attempt, after the time in which its worker notices the loss and terminates the
-        attempt.
-        """
+        """Report a lost attempt after LOSS_DELAY, in which the worker notices the loss and terminates the attempt."""
         self._stopping.wait(LOSS_DELAY)
         self._report(attempt, of_lost_task(attempt))
 
     def _finish(self, name: str, result: Result, *, give_up: bool = False, has_files: bool = False) -> None:
-        """Report the result of an attempt, unless it has one already; `give_up` cancels the attempt's Dask task.
+        """Report the result of an attempt, unless the attempt has one already.
 
-        `has_files` is whether the attempt has stored files for this host.
+        `give_up` cancels the attempt's Dask task. `has_files` is whether the attempt has stored files for this host.
         """
         attempt = self._take(name)
         if attempt is None:
@@ -347,12 +349,12 @@ class DaskExecutor(Executor):
             self._report(attempt, result)
 
     def _take(self, name: str) -> Submission | None:
-        """Return an attempt whose result the caller must report, or None if another call reports it."""
+        """Return an attempt whose result the caller must report, or None if another call reports the result."""
         with self._lock:
             return self._claims.pop(name, None)
 
     def _report(self, attempt: Submission, result: Result) -> None:
-        """Report the result of an attempt, after its changes of `nbdag.state` were stored."""
+        """Store the changes of `nbdag.state` by an attempt, then report the attempt's result."""
         try:
             result = accept_state(attempt.job, result)
         except Exception as failure:
@@ -384,7 +386,7 @@ class DaskExecutor(Executor):
         else:
             self._finish(name, attempt.failed(CANCELLED), give_up=True)
             return
-        with self._changed:  # the worker's event is under way
+        with self._changed:  # wait for the event with the worker's address, which may not have arrived yet
             self._changed.wait_for(lambda: attempt.address or name not in self._claims, EVENT_TIMEOUT)
             if name not in self._claims:
                 return
@@ -404,7 +406,7 @@ class DaskExecutor(Executor):
         return workers
 
     def _watch_workers(self) -> None:
-        """Fail the attempts of workers that have left the cluster; connect again to a Dask scheduler that has ended."""
+        """Fail the attempts of workers that have left the cluster. If the connection is closed, connect again."""
         log = logging.getLogger(__name__)
         while not self._stopping.wait(POLL):
             try:
@@ -445,7 +447,7 @@ class DaskExecutor(Executor):
                 self._calls.submit(self._send_unless_started, name, attempt, attempt.claim, waited_for)
 
     def _can_send(self, attempt: Submission, workers: Mapping[str, Any]) -> bool:
-        """Return True if a worker fits, or if all differ: then sending the attempt again makes it fail."""
+        """Return whether a worker fits, or all workers differ. If all differ, the attempt is sent again and fails."""
         try:
             fitting = self._hosts.fitting(attempt.expected)
         except HostsDifferError:
@@ -453,12 +455,12 @@ class DaskExecutor(Executor):
         return fitting is None or any(each in workers for each in fitting)
 
     def _send_unless_started(self, name: str, attempt: Submission, claim: Queue, waited_for: list[str] | None) -> None:
-        """Send an attempt to other workers, unless one of the workers that have left had started it."""
+        """Send an attempt to other workers; if a worker that has left had started it, fail the attempt."""
         try:
             claim.put("sent again", timeout=CLAIM_TIMEOUT)
         except TimeoutError:
             self._finish(name, of_lost_worker(attempt), give_up=True)
-        except Exception:  # the Dask scheduler does not answer, so the next check tries it again
+        except Exception:  # the Dask scheduler does not answer; the next check sends the attempt again
             attempt.fitting = waited_for
         else:
             self._send_again(name, attempt)

@@ -134,8 +134,9 @@ def _check_scheduler(client: Client, expected: str) -> None:
 
 
 def _load_of_host(storage: str) -> tuple[float, int, str]:
-    """Return the load average and the number of cores of this host, and why the host cannot write to the storage ("" if
-    it can).
+    """Return (load average, number of cores, reason) of this host.
+
+    The reason says why the host cannot write to the storage; it is "" if the host can.
     """
     reason = ""
     try:
@@ -147,7 +148,10 @@ def _load_of_host(storage: str) -> tuple[float, int, str]:
 
 
 def states_of(workers: Mapping[str, Any], now: float) -> list[HostState]:
-    """Return the state of all workers from their last heartbeats, sorted by host name; see `declare_resources`."""
+    """Return the state of all workers from their last heartbeats, sorted by host name.
+
+    After `declare_resources`, the heartbeats of a worker contain the name and the load of its host.
+    """
     found = []
     for address, about in workers.items():
         metrics = about["metrics"]
@@ -171,7 +175,7 @@ def states_of(workers: Mapping[str, Any], now: float) -> list[HostState]:
 def hosts(address: str, storage: str = "") -> list[HostState]:
     """Return the state of all workers of a cluster, by host name.
 
-    With the URL of a storage, every worker checks that it can write there. Raises `NoClusterError` or
+    If `storage` is the URL of a storage, every worker checks that it can write there. Raises `NoClusterError` or
     `SchedulerDiffersError`.
     """
     client = connect(address)

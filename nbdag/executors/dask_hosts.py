@@ -1,8 +1,8 @@
 """The workers of a Dask cluster: their threads, resources and states, and which of them fit to execute an attempt.
 
 A worker fits if it has the versions of Python, nbdag, Dask and packages that the attempt expects. A new worker is
-compared with the versions that earlier attempts expected; its threads count only after that. Every worker also compares
-its own versions before each attempt, and rejects the attempt if they differ.
+compared with the versions that earlier attempts expected. Before this comparison, the worker's threads do not count as
+slots. Every worker also compares its own versions before each attempt, and rejects the attempt if they differ.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ class DaskHosts:
     def _has_declared(self, address: str, about: Mapping[str, Any]) -> bool:
         """Return whether the worker that is now at this address has declared its resources.
 
-        Return False also if no worker of its host is in `_of_hosts`: then this worker declares the host's resources.
+        Return False also if no worker of the same host is in `_of_hosts`. The worker at this address then declares the
+        resources of the host.
         """
         hosts = map(_host_of, list(self._of_hosts))
         return address in self._resources and HOST_METRIC in about["metrics"] and _host_of(address) in hosts
@@ -110,7 +111,7 @@ class DaskHosts:
     # Versions
 
     def check(self, client: Client, expected: Mapping[str, str]) -> None:
-        """Compare the versions of all workers with those that the coming attempts expect.
+        """Compare the versions of all workers with the versions that the next attempts expect.
 
         Raises `HostsDifferError` if no worker fits, or if the Dask scheduler differs.
         """
@@ -169,7 +170,7 @@ class DaskHosts:
         return set.intersection(*found) if found else set()
 
     def _report(self, expected: Mapping[str, str]) -> None:
-        """Log each host that does not fit once, unless no host fits."""
+        """Log each host that does not fit, once per host. If no host fits, log nothing."""
         with self._lock:
             misfits = dict(self._misfits.get(_key(expected), {}))
             if misfits.keys() >= self._workers.keys():

@@ -31,7 +31,7 @@ class Submission:
     address: str = ""  # address of the Dask worker that executes the attempt; "" before it starts
     host: str = ""
     cancelled: bool = False
-    has_log: bool = False  # whether the complete log is or was being downloaded
+    has_log: bool = False  # whether the download of the complete log has begun
     missed: int = 0  # number of checks in a row in which the worker, or all workers in `fitting`, were missing
 
     def add_to_log(self, text: bytes) -> None:

@@ -29,7 +29,7 @@ from .job_files import delete_copies, on_this_host
 from .local import LocalExecutor
 
 POLL = 1.0  # seconds between two checks of whether a task is still wanted, and of the list of workers
-CLAIM_TIMEOUT = 0.2  # seconds; the Dask scheduler answers earlier unless the queue is full
+CLAIM_TIMEOUT = 0.2  # seconds to wait for room in the queue of a claim
 LOG_PART = 65_536  # maximum number of bytes of a log that one Dask event carries
 HOST_METRIC = "nbdag"  # key of the host's name and load in the heartbeats of Dask workers
 DASK = "distributed"  # the package with Dask's scheduler, workers and client
@@ -64,7 +64,7 @@ class _UniqueKeys:
 class _HostExecutor:
     """The local executors of one Dask worker, shared by the Dask tasks of the worker.
 
-    Attempts of two projects may have the same key. The second of them uses another local executor.
+    If attempts of two projects have the same key, the second attempt uses another local executor.
     """
 
     def __init__(self, slots: int) -> None:
@@ -174,7 +174,7 @@ def run_attempt(job: Job, name: str, expected: Mapping[str, str]) -> Result | Mi
 
 
 def with_advice(result: Result) -> Result:
-    """Return the result; if this host lacks a module, its error names the host and the remedy."""
+    """Return the result. If the attempt failed because a module is missing, its error also names host and remedy."""
     if not (result.error or "").startswith("ModuleNotFoundError: "):
         return result
     advice = "install it there, put the module beside the notebook, or name its file in %dag --with"
@@ -230,12 +230,12 @@ def cancel_attempt(name: str, dask_worker: Worker) -> None:
 
 
 async def declare_resources(dask_worker: Worker, of_host: bool) -> dict[str, float]:
-    """Declare the resources of this worker for tasks with --resources, and return all of them by name.
+    """Declare the resources of this worker for tasks with --resources, and return all its resources by name.
 
-    A Dask worker offers what was declared when it was started (`dask worker --resources "gpu=2"`). Its threads are its
-    `cpu`, its memory limit is its `memory`. With `of_host`, it also offers what NBDAG_RESOURCES declares. Names are in
-    lower case, so a worker that declares GPU offers gpu too. The heartbeats of the worker then carry the name and the
-    load of its host.
+    A Dask worker offers what was declared when it was started (`dask worker --resources "gpu=2"`). The worker's threads
+    are its `cpu`, and its memory limit is its `memory`. With `of_host`, the worker also offers what NBDAG_RESOURCES
+    declares. Names are in lower case, so a worker that declares GPU offers gpu too. After this call, the heartbeats of
+    the worker contain the name and the load of its host.
     """
     dask_worker.metrics[HOST_METRIC] = _host_metric
     given = {name: float(amount) for name, amount in dask_worker.state.total_resources.items()}
@@ -256,7 +256,10 @@ def _host_metric(worker: Worker) -> dict[str, Any]:
 
 
 def _is_wanted(worker: Worker, key: str) -> bool:
-    """Return whether the Dask scheduler still waits for a task; a worker that has lost its scheduler is closing."""
+    """Return whether the Dask scheduler still waits for a task.
+
+    A worker that has lost the scheduler is closing, and then no task is wanted.
+    """
     if worker.status in (Status.closing, Status.closed, Status.failed):
         return False
     task = worker.state.tasks.get(key)

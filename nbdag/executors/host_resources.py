@@ -1,7 +1,7 @@
 """The resources that this host offers to tasks with `--resources`.
 
 A host offers its processor cores (`cpu`) and its memory. NBDAG_RESOURCES or an option declares other resources, such as
-`gpu=2 disk=100GB`. A declared amount replaces the one that was found.
+`gpu=2 disk=100GB`. A declared amount of `cpu` or `memory` replaces the amount that was measured.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from ..errors import NbdagError, error
 
 VARIABLE = "NBDAG_RESOURCES"
 ADVICE = "lower its --resources, or declare what this host has, such as NBDAG_RESOURCES='gpu=1 memory=64GB'"
-# The limits of a container: those of cgroup 2 and of cgroup 1.
+# Files with the memory limit of a container: one for cgroup 2, and one for cgroup 1.
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-# Each group of files contains microseconds of processor time, and the microseconds in which they may be used.
+# Files with the processor quota of a container, for cgroup 2 and for cgroup 1. They contain two numbers: how many
+# microseconds of processor time may be used in one period, and the length of the period in microseconds.
 _QUOTAS = (
     (Path("/sys/fs/cgroup/cpu.max"),),
     (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")),
@@ -36,7 +37,7 @@ class ResourcesError(NbdagError):
 
 
 def declared(text: str | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, float]:
-    """Return the declared resources: those of `text`, and those of NBDAG_RESOURCES. Raises `ResourcesError`."""
+    """Return the resources that `text` and NBDAG_RESOURCES declare; `text` wins. Raises `ResourcesError`."""
     found: dict[str, float] = {}
     for source in (environ.get(VARIABLE, ""), text or ""):
         try:
@@ -66,7 +67,7 @@ def load_average() -> float:
 
 
 def cores() -> int:
-    """Return the number of cores that this process may use, by its affinity and the quota of its container."""
+    """Return the number of cores that this process may use. Its affinity and its container's quota limit the number."""
     try:
         found = len(os.sched_getaffinity(0))
     except AttributeError:  # AttributeError: only Linux has this function
@@ -82,7 +83,7 @@ def cores() -> int:
 
 
 def memory() -> int:
-    """Return the bytes of memory that this process may use."""
+    """Return how many bytes of memory this process may use."""
     try:
         found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows

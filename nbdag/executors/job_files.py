@@ -1,9 +1,9 @@
-"""The files of one attempt on hosts that exchange files by the storage: inputs, notebook, log, state and values.
+"""The files of one attempt on hosts that exchange files through the storage: inputs, notebook, log, state and values.
 
-`on_this_host` gives a job the paths of this host's cache. `get_inputs` and `store_results` run around the attempt, on
-its host; `delete_copies` runs there afterwards, if nobody reads the notebook and the log on that host. `accept_state`
-and `get_results` run on the host of the scheduler, after the attempt. If a job has no `Job.storage`, all hosts share
-the folders of its files. Then only `nbdag.state` is exchanged, and only if `Job.returns_state` is set.
+`on_this_host` gives a job the paths of this host's cache. On the attempt's host, `get_inputs` runs before the attempt
+and `store_results` after it. `delete_copies` runs last on that host, if nobody reads the notebook and the log there.
+`accept_state` and `get_results` run on the host of the scheduler, after the attempt. If a job has no `Job.storage`, all
+hosts share the folders of its files. Then only `nbdag.state` is exchanged, and only if `Job.returns_state` is set.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def on_this_host(job: Job) -> Job:
     """Return the job with the paths of this host's cache, for a host that may lack the folders of the job.
 
-    If hosts share the folders, only the files of `nbdag.state` are copied: the attempt changes its own copies.
+    If hosts share the folders, only the files of `nbdag.state` are copied, and the attempt changes the copies.
 
     Raises `FolderMissingError` if the host lacks the working directory and the storage has no copy.
     """
@@ -78,8 +78,8 @@ def copy_folder(job: Job) -> str:
 def get_inputs(job: Job) -> dict[Path, str]:
     """Download the values that the attempt certainly loads, and the files of `nbdag.state`.
 
-    Return the digest of each file of `nbdag.state` ("" if the file is missing), for `store_results`; {} if the attempt
-    changes the files that all hosts share. The attempt downloads other values itself when it loads them. Raises
+    Return, for `store_results`, the digest of each file of `nbdag.state`, or "" for a missing file. Return {} if the
+    attempt changes the files that all hosts share. The attempt downloads other values itself when it loads them. Raises
     `LostValueError`, `PinnedFilesLostError`, `StorageError` or `CacheSizeError`.
     """
     if job.pinned_files:
@@ -144,10 +144,10 @@ def state_of_lost(job: Job) -> dict[int, bytes]:
 
 
 def delete_copies(job: Job) -> None:
-    """Delete files that nobody needs after an attempt's result: the uploaded notebook and log in the cache of this
-    host, or the attempt's copies of `nbdag.state`.
+    """Delete the local files that nobody needs after an attempt has its result.
 
-    `job` is the result of `on_this_host`.
+    These are the notebook and the log in the cache of this host, which were uploaded, or the attempt's copies of
+    `nbdag.state`. `job` is the result of `on_this_host`.
     """
     if not job.storage and job.returns_state:
         for path in _state_files(job):

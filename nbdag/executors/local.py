@@ -7,8 +7,8 @@ because user code runs only in the kernel. A worker is killed if its attempt was
 heartbeats. A worker sends a heartbeat every few seconds, even while its kernel is busy.
 
 Every job has exactly one result, even if a process is killed. An attempt ends with its result, by a timeout, or by
-`cancel` or `stop`. In each case, all processes of the attempt have ended afterwards. If the executor's process is
-killed, its workers exit.
+`cancel` or `stop`. When an attempt has ended, no process of the attempt is left. If the executor's process is killed,
+its workers exit.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ MAX_MISSED = 60  # number of missed heartbeats in a row after which a worker is 
 
 
 class _WorkerProcess(Protocol):
-    """A worker's process, forked or started."""
+    """The process of a worker, whether the fork server forked it or this process started it."""
 
     pid: int
 
@@ -97,7 +97,7 @@ class _Submission:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cancel(self) -> None:
-        """Ask the worker to terminate the attempt. An attempt without a worker does not start."""
+        """Ask the worker to terminate the attempt. If the attempt has no worker yet, prevent it from starting."""
         with self.lock:
             self.cancelled = True
             if self.connection is not None:
@@ -113,8 +113,8 @@ class _Submission:
                 framing.send(connection, {"terminate": CANCELLED})
 
     def finish(self, has_result: bool) -> None:
-        """Detach the worker from the attempt; if the worker has sent a result, confirm it, so that the worker takes the
-        next job.
+        """Detach the worker from the attempt. If the worker has sent a result, confirm the result, so that the worker
+        takes the next job.
         """
         with self.lock:
             if has_result and not self.cancelled and self.connection is not None:
@@ -294,7 +294,7 @@ class LocalExecutor(Executor):
         return result
 
     def _release(self, attempt: _Submission, worker: _WorkerHandle) -> None:
-        """Keep the worker for the next job if it has sent its result and then shut its kernel down; else kill it."""
+        """Keep the worker for the next job if it has sent its result and shut down its kernel; else kill the worker."""
         if not (attempt.cancelled or attempt.lost) and _is_free(worker.connection):
             with self._lock:
                 self._idle.append(worker)
@@ -317,8 +317,7 @@ class LocalExecutor(Executor):
         timeout = attempt.job.task.options.timeout
         deadline = float("inf") if timeout is None else time.monotonic() + timeout + GRACE
         is_terminating = False
-        # Number of missed heartbeats in a row; waits are counted, not seconds, because the machine may have been
-        # suspended.
+        # Number of missed heartbeats in a row. Seconds are not counted, because the machine may have been suspended.
         missed = 0
         # The timeout limits the wait for a worker that stops in the middle of a message.
         connection.settimeout(self._heartbeat * MAX_MISSED)

@@ -24,7 +24,7 @@ from .airflow_operators import OPERATORS, AttemptOperator, Target
 from .python_text import WIDTH, Code, Imports, block, call, identifier, indented, literal
 
 MAX_MAP_LENGTH = 1024  # Airflow's default limit for the elements of a mapped task
-_MOST_NAMES = 4  # number of variables that the comment of a dependency names
+_MOST_NAMES = 4  # maximum number of variables that the comment of a dependency names
 
 
 # Names that the file itself uses; the operator's imports add more.
@@ -53,7 +53,7 @@ class _File:
 
     @property
     def operator(self) -> AttemptOperator:
-        """Return how a task of Airflow executes an attempt."""
+        """Return the Airflow operator that executes the attempts."""
         return OPERATORS[self.target.operator]
 
     @property
@@ -170,7 +170,7 @@ class _File:
         return lines
 
     def _chosen(self, chosen: str) -> str:
-        """Return the expression of the chosen Airflow tasks; a mapped task is replaced by its task `…__elements`."""
+        """Return an expression for the ids of the chosen Airflow tasks, with `…__elements` for mapped tasks."""
         mapped = [
             name
             for each in self.dag.tasks.values()

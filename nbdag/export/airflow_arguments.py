@@ -13,8 +13,8 @@ from .airflow_operators import OPERATORS, Target
 from .airflow_schedule import NoEqualError, asset, schedule
 from .python_text import Code, Imports, block, call, literal
 
-# The constant that is added to each execution_timeout, so that nbdag ends a task before Airflow does: only nbdag
-# applies --soft-fail and --retry-on. The timeout of Airflow also includes the start of Python or of a container.
+# Name of the constant that is added to each execution_timeout. nbdag has to end a task before Airflow does, because
+# only nbdag applies --soft-fail and --retry-on. Airflow's timeout also includes the start of Python or of a container.
 MARGIN = "MARGIN"
 
 _FAIL_FAST_RULES = ("all_success", "all_done_setup_success")  # the rules that Airflow allows with fail_fast

@@ -25,7 +25,7 @@ class Target:
     storage: str  # folder or URL for values, notebooks and logs
     version: str  # version of the notebook's code
     python: str = "python"  # the Python that executes the attempts
-    image: str = ""  # image of the container, for operators that start one
+    image: str = ""  # image of the container, for operators that start a container
     command: str = ""  # the nbdag command that writes the DAG file
     files: str = ""  # digest of the pinned files (%dag --with) in the storage; "" if there are none
     environment: str = ""  # digest of the packages (%dag --requires) in the storage; "" if there are none
@@ -39,7 +39,7 @@ class AttemptOperator:
         "airflow.providers.standard.operators.bash": {"BashOperator"},
         "shlex": set(),
     }
-    answers_are_text = False  # whether Airflow has a task's result as JSON text, not as the value
+    answers_are_text = False  # whether Airflow gets a task's result as JSON text instead of as a value
     environment = "env"  # the argument with the environment variables of a mapped instance
     needs_image = False
     needs_package = ""  # package of Airflow's provider, if the package apache-airflow does not contain it
@@ -69,14 +69,14 @@ class AttemptOperator:
         return {"do_xcom_push": False}
 
     def arguments(self, task: str, options: Sequence[str], *, answers: bool) -> dict[str, Any]:
-        """Return the arguments that execute an attempt; `answers` is whether other tasks use the result."""
+        """Return the arguments that execute an attempt; `answers` tells whether other tasks use the result."""
         found: dict[str, Any] = {"bash_command": _attempt(task, options)}
         return found | ({"do_xcom_push": True, "output_processor": Code("json.loads")} if answers else {})
 
     def task(
         self, id: str, task: str, options: Sequence[str], named: Mapping[str, Any], *, answers: bool, indent: int
     ) -> Code:
-        """Return the call that creates a task; `id` is its id in its group, `task` the id in the notebook."""
+        """Return the call that creates a task. `id` is the id in the Airflow group, `task` the id in the notebook."""
         given = {"task_id": id, **self.arguments(task, options, answers=answers), **named}
         return call(self.name, [], given, indent=indent)
 
@@ -91,7 +91,7 @@ class AttemptOperator:
         return {}
 
     def sensor(self, id: str, task: str, named: Mapping[str, Any], *, indent: int) -> Code:
-        """Return the call that creates a BashSensor, which frees its slot between two polls, if `has_sensor`."""
+        """Return the call that creates a BashSensor, which frees its slot between two polls. Needs `has_sensor`."""
         given = {"task_id": id, "bash_command": _attempt(task, ["--poll-once"]), "retry_exit_code": NOT_YET, **named}
         return call("BashSensor", [], given, indent=indent)
 
@@ -174,7 +174,7 @@ class DockerAttempt(AttemptOperator):
         return found | {"mount_tmp_dir": False, "do_xcom_push": False}
 
     def arguments(self, task: str, options: Sequence[str], *, answers: bool) -> dict[str, Any]:
-        """Return the arguments that execute an attempt; for Airflow, the last printed line is the result."""
+        """Return the arguments that execute an attempt. Airflow takes the last printed line as the result."""
         return {"command": _attempt(task, options)} | ({"do_xcom_push": True} if answers else {})
 
 

@@ -18,14 +18,14 @@ class Imports:
     """The imports of a file while it is written."""
 
     def __init__(self) -> None:
-        self._names: dict[str, set[str]] = {}  # key: module; value: names, none for `import module`
+        self._names: dict[str, set[str]] = {}  # key: module; value: imported names; empty for `import module`
 
     def add(self, module: str, *names: str) -> None:
-        """Import names from a module, or without names the module itself."""
+        """Import names from a module. Without names, import the module itself."""
         self._names.setdefault(module, set()).update(names)
 
     def duration(self, seconds: float) -> Code:
-        """Return the `timedelta` of a duration, which it imports."""
+        """Import `timedelta`, and return the source of a duration."""
         self.add("datetime", "timedelta")
         return duration(seconds)
 
@@ -62,7 +62,7 @@ def literal(value: Any) -> str:
 
 
 def duration(seconds: float) -> Code:
-    """Return the `timedelta` of a duration."""
+    """Return the source of a `timedelta` for a duration."""
     for unit, size in _UNITS:
         if seconds >= size and seconds % size == 0:
             return Code(f"timedelta({unit}={int(seconds // size)})")

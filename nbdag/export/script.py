@@ -56,7 +56,8 @@ _OF_RUN = {
 # Modules that the script's own code uses. If the notebook gives a module's name to something else, the finished script
 # imports the module by another name.
 _MODULES = ("argparse", "ast", "copy", "datetime", "itertools", "json", "pathlib", "sys", "time", "types")
-# Names of the script's own are marked until the script is finished: then those that the notebook also uses change.
+# The script's own names are marked until the script is finished. Then a marked name is replaced if the notebook also
+# uses the name.
 _OWN = re.compile(
     rf"⟦(each|show|skipped|not_chosen|parameters|PARAMETERS|TEXTS|results|deadline|run_\w+|{'|'.join(_MODULES)})⟧"
 )
@@ -143,7 +144,7 @@ class _Script:
         return _OWN.sub(lambda match: self._own_name(match[1]), text)
 
     def _own_name(self, name: str) -> str:
-        """Return the name that the finished script uses for a module or a name of the script's own."""
+        """Return the name that the finished script uses for one of its own names or modules."""
         return name if name in _MODULES and name not in self._bound else identifier(name, self._words)
 
     @cached_property
@@ -190,7 +191,7 @@ class _Script:
         return f'"""{text}\n"""'
 
     def _before(self) -> Iterator[str]:
-        """Yield what stands before the code of the cells."""
+        """Yield the script's own code, which is above the code of the cells."""
         if self.needs_ipython:
             yield (
                 "# The magics of the notebook need a shell of IPython, which uses the variables of this script.\n"
@@ -247,7 +248,7 @@ class _Script:
             yield "⟦skipped⟧ = set()  # tasks that did not run"
 
     def _code(self, cell: Cell, *, wrap: bool = True) -> CellCode:
-        """Return the code of a cell, and record what it needs."""
+        """Return the code of a cell, and record what the code needs."""
         where = f"task {cell.task}" if cell.task else cell.label
         python = to_python(cell.code)
         assert not isinstance(python, SyntaxProblem)  # the caller has rejected notebooks with errors
@@ -427,7 +428,7 @@ class _Script:
         return rule in _NEVER_RUN or rule == "all_skipped" or bool(set(above) & set(found))
 
     def _guarded(self, task: Task, code: CellCode) -> str:
-        """Return the code; if the task may be skipped, in an `if` statement."""
+        """Return the code, inside an `if` statement if the task may be skipped."""
         options, rule = task.options, task.options.trigger
         above = [
             name for name in self.dag.upstream[task.id] if name in self._skippable and not self._ignored(task, name)
@@ -467,7 +468,7 @@ class _Script:
     # The order of the tasks
 
     def _check_order(self) -> None:
-        """Refuse a pipeline in which a task would read a value of a task that it does not follow."""
+        """Reject a pipeline in which a task would read a value of a task that is not upstream."""
         writer: dict[str, str] = {}  # key: variable; value: the last task that has set it
         for name in self.dag.order:
             task = self.dag.tasks[name]

@@ -1,4 +1,4 @@
-"""The code of one cell in a script: translate magics, indent lines, and wrap the last expression, as in a call."""
+"""The code of one cell in a script: translate magics, indent lines, and wrap the last expression into other code."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class CellCode:
         return replace(self, text=f"{head}{before}{written}{after}{'  ' if rest.startswith('#') else ''}{rest}")
 
     def indented(self) -> str:
-        """Return the code one level deeper; the lines inside of texts are unchanged."""
+        """Return the code, indented by one level. Lines inside of multi-line texts stay unchanged."""
         inside: set[int] = set()  # numbers of the lines that begin inside of a text
         opened: list[int] = []
         for token in tokenize.generate_tokens(io.StringIO(self.text).readline):

@@ -52,7 +52,7 @@ def run_arguments(notebook: Path, option: str, task: str) -> list[str]:
 def parameter_arguments(values: Mapping[str, Any]) -> Iterator[list[str]]:
     """Yield the arguments that set these parameters.
 
-    The arguments name a file that only this user can read. Every user can read the arguments of a process.
+    The values are in a file that only this user can read, because every user can read the arguments of a process.
     """
     if not values:
         yield []

@@ -186,7 +186,7 @@ class History:
         }
 
     def _find(self, run: str, tasks: Collection[str] | None = None) -> Run:
-        """Return a run with all of its tasks, or with these."""
+        """Return a run with all of its tasks, or only with `tasks`."""
         return find_run(run, self.dag, tasks=tasks, details=False, home=self.home)
 
 

@@ -1,8 +1,8 @@
-"""The graphs and the cells of pinned notebooks. These never change, so each process computes a view only once.
+"""The graphs and cells of pinned notebooks. These notebooks never change, so each process computes a view only once.
 
 The analysis and the layout of a notebook of 2,000 tasks take more than a second; reading a stored view takes a
-hundredth of that. So `prepare`, which a deployment calls, stores the views of a large notebook in the home. A view that
-is missing or unreadable is computed, but not stored. `nbdag gc` deletes the views of notebooks that no run needs.
+hundredth of that time. So `prepare`, which a deployment calls, stores the views of a large notebook in the home. A view
+that is missing or unreadable is computed, but not stored. `nbdag gc` deletes the views of notebooks that no run needs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .notebooks.cells import notebook_cells
 from .notebooks.messages import NotebookMessage
 
 _KEPT = 64  # number of views that are kept in memory; a view of 2,000 tasks takes some megabytes
-# Widths and heights in pixels. The space of a window is rounded down to these, so that few pictures are computed.
+# Widths and heights in pixels. The space of a window is rounded down to these values, so few pictures are computed.
 _WIDTHS = (320, 420, 560, 720, 900, 1100, 1350, 1700, 2200)
 _HEIGHTS = (240, 320, 420, 560, 720, 900, 1200)
 # The graph is stored for the space that the page has in common windows.
@@ -56,7 +56,7 @@ def prepare(dag: str, *, home: Home) -> None:
             return
         store_view(home, found.digest, _cells_name(found), _cells(home, found), NotebookMessage)
         first = _stored_picture(home, found, False, None)
-        # The page then asks for the picture that fits its window, with each chain as one box.
+        # If the graph has chains, the page asks for a picture that fits its window and has each chain as one box.
         fold = bool(first["chains"])
         for space in _PAGES:
             _stored_picture(home, found, fold, space)

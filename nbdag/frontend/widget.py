@@ -255,7 +255,7 @@ class LiveGraph:
                     self._draw()
 
     def _with_files(self, dag: Dag) -> Dag:
-        """Return the DAG with the file conflicts of earlier runs. They are read again after each run."""
+        """Return the DAG with the file conflicts of earlier runs. The conflicts are read again after each run."""
         return runs.remember_files(dag, home=self._home())
 
     def _draw(self) -> None:

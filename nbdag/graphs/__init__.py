@@ -28,7 +28,7 @@ __all__ = [
     "fold", "folded_groups", "html", "listing", "mermaid", "png", "render", "svg",
 ]  # fmt: skip
 
-_PIXELS = 16_000  # maximum length in pixels of a side of a picture, which common viewers can still show
+_PIXELS = 16_000  # maximum width and height of a picture in pixels, small enough for common viewers
 FORMATS = ("svg", "png", "dot", "mmd")
 
 

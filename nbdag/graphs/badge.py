@@ -6,7 +6,7 @@ import html
 
 _HEIGHT = 20
 _PADDING = 8
-_WIDTHS = {**dict.fromkeys("fijlrtI.,:;|'!", 4.0), **dict.fromkeys("mwMW@", 10.5)}  # in pixels at the size of the text
+_WIDTHS = {**dict.fromkeys("fijlrtI.,:;|'!", 4.0), **dict.fromkeys("mwMW@", 10.5)}  # in pixels, at font size 11
 _WIDTH = 6.9  # width of any other character
 _MAX_LABEL = 60  # characters
 

@@ -1,4 +1,4 @@
-"""Find a place for the label of each edge: on no box, no line and no other label.
+"""Find a place for the label of each edge, where it covers no box, no line and no other label.
 
 Graphviz reserves room for a label, but lines of other edges may cross this room, and real fonts are wider than Graphviz
 assumes. So each label is placed here: at Graphviz's place if that place is free, else beside its own line, near the
@@ -36,7 +36,7 @@ class _Area:
         )
 
     def is_crossed_by(self, segment: Segment) -> bool:
-        """Return whether a part of the segment is inside (Liang and Barsky's algorithm)."""
+        """Return whether a part of the segment is inside this area, by Liang and Barsky's algorithm."""
         (ax, ay), (bx, by) = segment
         low, high = 0.0, 1.0
         for start, change, least, most in ((ax, bx - ax, self.left, self.right), (ay, by - ay, self.top, self.bottom)):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from .layout import Curve, Layout, Point
 
 _GAP = 22.0  # points between two parts
-_STEP = 1.12  # factor between the numbers of rows to try; they differ by at least one
+_STEP = 1.12  # each number of rows to try is this factor times the previous number, or one more if that is larger
 Offset = tuple[float, float]
 
 
@@ -94,7 +94,7 @@ def _points(curve: Curve) -> Iterator[Point]:
 
 
 def _row_widths(parts: Sequence[_Part]) -> Iterator[float]:
-    """Yield the widths of rows to try: those of one row, two rows, and so on."""
+    """Yield the row widths to try: first the width of one row, then narrower widths that give more rows."""
     total = sum(part.width + _GAP for part in parts)
     widest = max(part.width for part in parts)
     rows = 1.0
@@ -106,7 +106,7 @@ def _row_widths(parts: Sequence[_Part]) -> Iterator[float]:
 
 
 def _place(parts: Sequence[_Part], row: float) -> tuple[list[Offset], float, float]:
-    """Return how far each part moves if the rows are this wide, and the width and height of all."""
+    """Return how far each part moves if the rows are this wide, and the total width and height of the rows."""
     offsets: list[Offset] = []
     x = y = height = width = 0.0
     for part in parts:

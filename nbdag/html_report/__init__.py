@@ -1,7 +1,7 @@
 """A report notebook as one HTML file that needs no network and no other file.
 
 nbconvert converts the notebook with the template in `template/`. Pictures of markdown cells are embedded, formulas
-become MathML, and a widget is shown by its text. The page itself contains no script. Scripts in the outputs of the
+become MathML, and a widget is shown as text. The page itself contains no script. Scripts in the outputs of the
 notebook are kept, so a server of the page must forbid scripts by a Content-Security-Policy.
 """
 
@@ -157,7 +157,7 @@ def _task(cell: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _error(output: Mapping[str, Any]) -> str:
-    """Return the first line of an error. TaskFailed, the name for an error without a traceback, is left out."""
+    """Return the first line of an error, without the name TaskFailed, which stands for an error without traceback."""
     name, text = str(output.get("ename") or ""), str(output.get("evalue") or "").strip()
     sentence = text if name == "TaskFailed" else ": ".join(part for part in (name, text) if part)
     return (sentence.splitlines() or [""])[0][:300]

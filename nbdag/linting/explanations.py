@@ -51,7 +51,7 @@ class Explanation:
 
 
 def explain(code: str) -> Explanation:
-    """Return the explanation of a code, in upper or lower case; raise `UnknownCodeError` if there is no such code."""
+    """Return the explanation of a code, given in upper or lower case; raise `UnknownCodeError` for an unknown code."""
     found = _explanations().get(code.strip().upper())
     if found is None:
         raise UnknownCodeError(code)

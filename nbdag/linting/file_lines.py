@@ -19,7 +19,7 @@ def line_in_file(lines: Mapping[int, tuple[int, ...]], place: Place | None) -> i
 
 
 def source_lines(text: str) -> dict[int, tuple[int, ...]]:
-    """Return for each cell the line number in the file, from 1, of each string of the cell's source.
+    """Return the lines of the file, from 1, of the strings of each cell's source; key: number of the cell.
 
     Jupyter writes each line of a cell as a separate string. A source that is a single string has one entry.
     """

@@ -1,6 +1,6 @@
 """Write problems in the formats of other programs: SARIF for code scanning, and GitHub's annotations.
 
-Both formats need line numbers, so the line in the cell is converted to the line in the `.ipynb` file.
+Both formats need the line in the `.ipynb` file, so the line in the cell is converted.
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ def _key(found: Problem) -> tuple[str, str, Place | None]:
 def _is_better(before: Dag, after: Dag, found: Problem) -> bool:
     """Return whether a problem is gone, and no error is new.
 
-    A cell with an unreadable header was not analysed. So after the repair of the header, older errors may appear; these
-    do not count.
+    A cell with an unreadable header was not analysed. So the repair of the header may reveal older errors of the cell.
+    These errors do not count.
     """
     if any(_key(each) == _key(found) for each in after.problems):
         return False
@@ -189,7 +189,7 @@ def _task_name(cells: list[dict[str, Any]], number: int, dag: Dag) -> str:
 
 
 def _move_imports(cells: list[dict[str, Any]], number: int, names: list[str], dag: Dag) -> bool:
-    """Move the top-level imports of these names from a cell to the end of the first setup cell, or to a new one."""
+    """Move the top-level imports of these names to the end of the first setup cell, or to a new setup cell."""
     source = _source(cells[number])
     python = to_python(source)
     if not isinstance(python, Python):

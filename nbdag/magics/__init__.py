@@ -1,9 +1,9 @@
 """The magics that `%load_ext nbdag` adds to a notebook.
 
 `transform` turns a tagged cell into ordinary code, and `running_cell` applies the header's options while that code
-runs. `builder` does both for a `%%dag` cell. `nbdag.session` records which cells have run, `graph_display` draws the
-graph, `completion` completes headers, and `commands` calls the command line. This module registers all of these with
-IPython, and unregisters them. An invalid header is reported in one sentence, and the cell does not run.
+runs. `builder` builds the tasks of a `%%dag` cell. `nbdag.session` records which cells have run, `graph_display` draws
+the graph, `completion` completes headers, and `commands` calls the command line. This module registers all of these
+with IPython, and unregisters them. An invalid header is reported in one sentence, and the cell does not run.
 """
 
 from __future__ import annotations

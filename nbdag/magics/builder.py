@@ -1,8 +1,8 @@
 """The execution of a `%%dag` cell in the notebook.
 
-The code runs in the notebook's namespace, like the code of any cell. The built tasks replace the tasks of the cell's
-last execution in the session. Then the graph is drawn. The tasks themselves do not run. A headless run builds the tasks
-again from the file.
+The code runs in the notebook's namespace, like the code of any cell. In the session, the new tasks replace the tasks
+that the cell has built before. Then the graph is drawn. The tasks themselves do not run. A headless run builds the
+tasks again from the file.
 """
 
 from __future__ import annotations

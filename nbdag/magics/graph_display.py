@@ -72,7 +72,7 @@ class GraphDisplay:
                 self._sent[name] = bundle
 
     def _may_answer(self) -> bool:
-        """Return whether a front end may still show the widget, because `WIDGET_TIMEOUT` has not passed."""
+        """Return whether a front end may still show the widget. Its time to do so is `WIDGET_TIMEOUT`."""
         has_page = any(os.environ.get(name) for name in _FRONT_ENDS)
         return has_page and time.monotonic() < self._drawn_at + WIDGET_TIMEOUT
 

@@ -2,10 +2,10 @@
 
 A task's cell runs like any other cell. The header is read first, and if it is invalid, the cell does not run. `--when`
 is evaluated before the body (the code below the header) and `--check` after it. With `--map` the body runs once for
-each element, in order. Afterwards, each name that the body writes has a list: its value for each element. Later tasks
-of a headless run see the same list. With `--branch` and `--short-circuit`, the last expression decides which tasks
-run. A task that a headless run would skip is also skipped in the live notebook. Retries, timeouts, pools and schedules
-apply to headless runs only.
+each element, in order. Afterwards, the value of each name that the body writes is a list, with one item per element.
+The later tasks of a headless run see the same list. With `--branch` and `--short-circuit`, the last expression decides
+which tasks run. A task that a headless run would skip is also skipped in the live notebook. Retries, timeouts, pools
+and schedules apply to headless runs only.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class RunningCell:
 
     def _print_warnings(self) -> None:
         body = split(self._source)[1]
-        with contextlib.suppress(OperatorError):  # the body is replaced by code that shows the reason
+        with contextlib.suppress(OperatorError):  # the code that replaces the body reports this error
             for line, message, hint in body_warnings(body, self.options, user_names(self.options)):
                 print(f"line {line} below the header: {message}; {hint}", file=sys.stderr)
 
@@ -146,12 +146,15 @@ class RunningCell:
         return value[0] if value else None
 
     def _decide(self, value: Any) -> None:
-        """Record and print which tasks the last expression of a branch or short circuit selects."""
+        """Record and print which downstream tasks follow, if this task is a branch or a short circuit.
+
+        `value` is the value of the cell's last expression.
+        """
         options, task = self.options, self._task
         if options.branch:
             dag = self.session.dag()
             choices = dag.choices(task) if task in dag.tasks else ()
-            # Without the notebook's file, cells that have not run are unknown. So an unknown name may be a task.
+            # Without the notebook's file, only cells that have run are known. So any other name may be a task, too.
             names = [value] if isinstance(value, str) else value if isinstance(value, list | tuple | set) else ()
             later = (name for name in names if name not in dag.tasks and name not in dag.groups)
             known = (*choices, *later)

@@ -1,11 +1,12 @@
 """Transform a tagged cell into ordinary code.
 
-`%%task NAME …` at the top of a cell becomes the line magic `%task NAME …` in the same line, and IPython runs the rest
-of the cell unchanged: displayed values, tracebacks, top-level await, `%time`, `!ls`, `?` and the debugger work as they
-do without a header. In a `%%dag` cell, the header becomes a call, and another call follows the code. `--when`,
-`--check`, `--map`, `--branch`, `--short-circuit` and `nbdag.Skip` need code around the body. This code is added to the
-syntax tree, in which every node keeps its line. The body of a task that a headless run would skip is replaced. The body
-of a task with an operator becomes the code that the operator generates. This module executes no user code.
+`%%task NAME …` at the top of a cell becomes the line magic `%task NAME …` in the same line. IPython runs the rest of
+the cell unchanged, so displayed values, tracebacks, top-level await, `%time`, `!ls`, `?` and the debugger work as
+without a header. In a `%%dag` cell, the header becomes a call, and another call follows the code. `--when`, `--check`,
+`--map`, `--branch`, `--short-circuit` and `nbdag.Skip` need code around the body. This code is added to the syntax
+tree, in which every node keeps its line. If a headless run would skip the task, a call that reports the reason replaces
+the body. In a task with an operator, the code that the operator generates replaces the body. This module executes no
+user code.
 """
 
 from __future__ import annotations
@@ -46,12 +47,12 @@ class HeaderTransformer:
         blank = ["\n"] * (end - first - 1)
         if kind == "dag" and text.startswith("%%"):
             if isinstance(to_python("".join(lines[end:])), SyntaxProblem):
-                return [*lines[:first], "\n", *blank, *lines[end:]]  # Python reports the syntax error with its line
+                return [*lines[:first], "\n", *blank, *lines[end:]]  # Python then reports the syntax error at its line
             *above, last = _with_magic_called(lines[end:]) or ["\n"]
             body = [*above, last if last.endswith("\n") else f"{last}\n"]
             return [*lines[:first], f"{BUILDER}.begin({text!r})\n", *blank, *body, f"{BUILDER}.done()\n"]
         if kind not in CELL_MAGICS:
-            return lines  # the magic, such as %%edges, is called and reports that it is not a cell magic
+            return lines  # a magic such as %%edges then reports that it is not a cell magic
         line_magic = [f"%{text.lstrip('%')}\n", *blank]
         return [*lines[:first], *line_magic, *self._body(text, lines[end:])]
 
@@ -132,7 +133,7 @@ def _name(node: ast.Name | ast.Attribute) -> str:
 
 
 def wrap_body(body: list[ast.stmt], options: TaskOptions, at: ast.stmt, *, skips: bool = False) -> list[ast.stmt]:
-    """Wrap the statements of a body in code that applies the options. New nodes get the line `at`, that of the header.
+    """Wrap the statements of a body in code that applies the options. New nodes get the line of `at`, the header.
 
     With `skips`, the body may raise `nbdag.Skip`, which ends the body without an error.
     """
@@ -183,7 +184,7 @@ def _call(method: str, *arguments: ast.expr) -> ast.expr:
 
 
 def _set_line(node: ast.AST, at: ast.stmt) -> None:
-    """Give the position of `at` to all nodes without a position. Only nodes from the body have one."""
+    """Give the position of `at` to all nodes without a position: the nodes that do not come from the body."""
     if "lineno" in node._attributes and not hasattr(node, "lineno"):
         ast.copy_location(node, at)
     for child in ast.iter_child_nodes(node):

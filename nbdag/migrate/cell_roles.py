@@ -28,7 +28,8 @@ _LOOK = re.compile(
 )
 _LINE_MAGIC = re.compile(r"\s*%(?!%)\w+")
 _PROSE_MAGIC = re.compile(r"\s*%%(?:html|HTML|javascript|js|latex|markdown|svg|SVG|timeit|mermaid|css)\b")
-# Last parts of the names of calls that set up a library, the process or a folder, and that may be repeated.
+# Calls that set up a library, the process or a folder, and that may be repeated. Each is given by the last part of its
+# name.
 _SETTINGS = frozenset(
     {
         "basicConfig",

@@ -33,7 +33,7 @@ def uses_files(source: str) -> bool:
 
 
 def unshown_pairs(pieces: Sequence[Piece], positions: Iterable[int]) -> dict[tuple[int, int], str]:
-    """Return the pairs of pieces of which one may write a file that the other uses, and why the second must run later.
+    """Return each pair of pieces in which one may write a file that the other uses, and why the second must run later.
 
     Files that known functions use by a literal name are left out: nbdag's analysis finds them.
     """
@@ -72,7 +72,7 @@ def unshown_pairs(pieces: Sequence[Piece], positions: Iterable[int]) -> dict[tup
 
 
 def _hidden(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yield, for each call that lists a folder or runs another program, a use of an unknown file."""
+    """Yield a use of an unknown file for each call that lists a folder or runs another program."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

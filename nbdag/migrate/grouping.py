@@ -14,8 +14,9 @@ from .groups import Groups, ancestors
 from .pieces import Piece
 
 TRIAL = "cell_"  # prefix of the names of trial tasks; a trial task is one piece
-_MOST_BETWEEN = 2  # maximum number of cells between two cells that may become one task because they change one value
-_FEW = 8  # up to this number of cells, those without headings stay separate tasks even if their verbs are equal
+_MOST_BETWEEN = 2  # two cells that change one value are joined if at most this number of cells is between them
+# In a notebook with at most this number of cells, cells without headings stay separate tasks even if they do the same.
+_FEW = 8
 SHOWS = frozenset({"", "plot", "aggregate", "evaluate"})  # verbs of cells that may only show values
 # Calls whose value belongs to one process: connections, open files, threads and iterators.
 _OPENS = frozenset({"connect", "create_engine", "cursor", "open", "reader", "writer", "iter", "socket"}) | frozenset(
@@ -73,7 +74,7 @@ class _Grouping:
                 self.groups.join(first, other, why)
 
     def _join_changes(self) -> None:
-        """Join a cell that changes or replaces a value with the cell that made it, unless much work lies between."""
+        """Join a cell that changes or replaces a value to the cell that made the value, if little work lies between."""
         for edge in self.trial.edges:
             source, target = self.number[edge.source], self.number[edge.target]
             task = self.tasks[target]
@@ -94,7 +95,7 @@ class _Grouping:
         return task_names.verb(code) in SHOWS and _shows(code)
 
     def _join_shows(self, leaves: Sequence[int]) -> None:
-        """Join cells that show values with the cell that made them, under the same heading."""
+        """Join each cell that only shows values to the cell that made the latest of them, under the same heading."""
         for position in leaves:
             sources = [source for source, target in self.values if target == position]
             if not sources:
@@ -107,7 +108,7 @@ class _Grouping:
                 self.groups.join(latest, position, f"{self._label(position)} shows what {self._label(latest)} made")
 
     def _join_trials(self, leaves: Sequence[int]) -> None:
-        """Join cells that only try functions of setup with another cell under the same heading."""
+        """Join each cell that only tries functions of setup to another cell under the same heading."""
         fed = {target for _, target in self.values}
         trials = {position for position in leaves if position not in fed and self.pieces[position].section}
         for position in sorted(trials):
@@ -121,7 +122,7 @@ class _Grouping:
                 self.groups.join(other, position, f"{self._label(position)} tries functions under “{section}”")
 
     def _join_shows_of_chapters(self, leaves: Sequence[int]) -> None:
-        """Join the cells that only show values under one heading and its subheadings."""
+        """Join those cells under one heading and its subheadings that only show values."""
         leaf = set(leaves)
         last: dict[str, int] = {}
         for head, members in self.groups.groups().items():
@@ -154,7 +155,7 @@ class _Grouping:
         return None
 
     def _same_work(self, source: int, target: int, targets: set[int]) -> bool:
-        """Return whether a group only continues another one, in a long notebook without headings."""
+        """Return whether a group only continues the work of another group, in a long notebook without headings."""
         verbs = [task_names.verb(self.pieces[each].source) for each in (source, target)]
         return len(self.tasks) > _FEW and len(targets) == 1 and verbs[1] in ("", verbs[0])
 
@@ -179,7 +180,7 @@ def _order(
 
 
 def _seeded(trial: Dag) -> dict[str, list[str]]:
-    """Return, for each generator that a cell seeds, the tasks that draw from it, if there are several."""
+    """Return the tasks that draw from each seeded generator, if several tasks draw from the generator."""
     seeded = {kind for task in trial.tasks.values() for kind in task.state_changed if kind.endswith("/generator")}
     drawing: dict[str, list[str]] = defaultdict(list)
     for task in trial.tasks.values():

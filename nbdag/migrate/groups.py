@@ -14,7 +14,7 @@ class Groups:
     members: list[int]  # positions of all pieces that do work
     label: Callable[[int], str]  # returns the name of a piece in a reason: "cell 8"
     after: Mapping[int, set[int]]  # key: piece; value: pieces that must stay below it
-    # Key: pair of pieces that may use one file that they do not both name; value: why the second must run later.
+    # Key: pair of pieces that may use one file, although not both name the file; value: why the second must run later.
     files: Mapping[tuple[int, int], str] = field(default_factory=dict)
     root: dict[int, int] = field(default_factory=dict)
     # Key: piece; value: why it is joined or ordered.

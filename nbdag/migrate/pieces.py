@@ -1,4 +1,4 @@
-"""The pieces of a notebook without tags: its cells with their roles, of which some are split."""
+"""The pieces of a notebook without tags: its cells with their roles. Some cells are split into several pieces."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Piece:
     role: Role | None  # None for markdown and raw cells
     type: str
     tags: tuple[str, ...]
-    section: str = ""  # the text of the heading above, without the title of the notebook
+    section: str = ""  # the text of the nearest heading above; the title of the notebook does not count
     chapter: str = ""  # the text of the highest heading above `section`
     whole: bool = True  # whether the cell is not split
     note: str = ""  # why constants of this piece are not parameters: a sentence without its subject

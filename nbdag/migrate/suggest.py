@@ -8,8 +8,8 @@ Tasks are joined where one of these reasons holds (`grouping`):
 - they use one connection, open file or iterator, which cannot be passed to another process;
 - they draw from one seeded generator of random numbers;
 - a cell changes or replaces another cell's value, as `df = df.dropna()` does, and little work lies between them;
-- a cell only shows values, as plots and prints do: it joins the cell under the same heading that made the latest of
-  these values, or else other such cells under its heading;
+- a cell only shows values, as plots and prints do. This cell joins the cell under the same heading that made the latest
+  of these values, or else other cells under the heading that only show values;
 - a cell only tries functions that are defined under the same heading;
 - two cells under one heading follow each other, and no other cell under this heading could run beside the second;
 - otherwise the proposal would have an error.
@@ -134,7 +134,10 @@ class Suggestion:
 
     @property
     def levels(self) -> tuple[tuple[str, ...], ...]:
-        """Return the tasks of each level: they have longest paths of equal length, and can run at the same time."""
+        """Return the tasks by level, so that the tasks of one level can run at the same time.
+
+        The level of a task is the length of the longest path to the task.
+        """
         level: dict[str, int] = {}
         for task in self.dag.order:
             level[task] = max((level[other] + 1 for other in self.dag.upstream[task]), default=0)
@@ -364,8 +367,8 @@ def _misplaced(pieces: Sequence[Piece], groups: Groups) -> list[int]:
 def _sequence(pieces: Sequence[Piece], ordered: Sequence[Sequence[int]]) -> list[int]:
     """Return the positions of all pieces in the order of the proposed notebook.
 
-    Markdown and setup cells stay above the work cell that follows them, scratch cells below the work cell that precedes
-    them. If a cell was below a setup cell, the cell's task stays below the setup cell.
+    Markdown and setup cells stay above the work cell that follows them. Scratch cells stay below the work cell that
+    precedes them. If a cell was below a setup cell, the cell's task stays below the setup cell.
     """
     work = [position for position, piece in enumerate(pieces) if piece.role is Role.WORK]
     others = [position for position, piece in enumerate(pieces) if piece.role is not Role.WORK]
@@ -411,7 +414,7 @@ def _arranged(
 
 
 def _plain(pieces: Sequence[Piece], positions: Iterable[int], *, before_tasks: bool) -> Iterator[ProposedCell]:
-    """Yield the cells of pieces that are no part of a task; the parameters are one cell."""
+    """Yield the cells of pieces that are no part of a task. All parameters are in one cell."""
     positions = list(positions)
     parameters = [each for each in positions if pieces[each].role is Role.PARAMETERS]
     for position in positions:

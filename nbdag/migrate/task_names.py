@@ -14,7 +14,7 @@ MOST_WORDS = 4
 _HEADING = re.compile(r"^[ ]{0,3}(#{1,6})\s+(.+?)\s*#*\s*$", re.MULTILINE)
 _FILE = re.compile(r"""["'](?:[^"'\n]*/)?([^"'/\n]+)\.(?:csv|db|json|parquet|pickle|pkl|png|txt|xlsx?)["']""")
 _FILLER = frozenset({"a", "an", "and", "for", "in", "of", "on", "our", "part", "section", "step", "the", "to", "with"})
-# Key: verb for what a cell does; value: functions and methods that tell this. "to_*": all names with this beginning.
+# Key: verb for what a cell does; value: functions and methods that do this. "to_*" means all names that begin so.
 _CALLS = {
     "save": "dump dump_model export save* to_csv to_excel to_json to_parquet to_sql write_*",
     "train": "fit fit_transform train fit_predict partial_fit",

@@ -4,11 +4,11 @@
 and the next step. Mistakes inside a notebook raise no error: they are in `Dag.problems`, and a problem of severity
 error prevents the notebook from running. Reading executes and writes nothing, so the tasks of a `%%dag` cell are not
 built (`Dag.unbuilt`). `with_built` inserts cells of built tasks below the `%%dag` cell. In the metadata of an inserted
-cell, `nbdag.built` is the line of the `%%dag` cell that built it, for messages. In the `%%dag` cell itself,
-`nbdag.built` is 0.
+cell, `nbdag.built` is the line of the `%%dag` cell that built the inserted cell, for messages. In the `%%dag` cell
+itself, `nbdag.built` is 0.
 
 A file is parsed only with `json`, and only the fields that nbdag needs are checked, so reading is as fast as parsing.
-`text` converts text notebooks (`.py`, `.md`) into the format of `.ipynb`, so all other modules only know that format.
+`text` converts text notebooks (`.py`, `.md`) into the format of `.ipynb`. So other modules know only this format.
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ def _foreign(raw: Sequence[RawCell], dag_id: str, kernel: str | None, language: 
 
 
 def _apply_operators(found: ClassifiedCells) -> tuple[list[Cell], list[Problem]]:
-    """Return the cells and problems. In the cells, a task's code is what its operator makes from the cell's body."""
+    """Return the cells and problems. The code of a task's cell is the source that the operator makes from the body."""
     made, problems = _generated(found, None)
     if any(options.operator not in ("python", "sensor") for options in found.task_options.values()):
         # Some operators need the names that other cells set.

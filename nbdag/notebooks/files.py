@@ -66,7 +66,7 @@ def _bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         seen = file.stat()
         if not stat.S_ISREG(seen.st_mode) and not stat.S_ISDIR(seen.st_mode) and not given.startswith("/dev/fd/"):
-            # Not read, because reading from a pipe or device might never end.
+            # The file is not read, because reading from a pipe or device might never end.
             raise NotebookError(given, "is not a regular file", "name a notebook's file")
         if seen.st_size > _MAX_SIZE:
             raise NotebookError(
@@ -146,7 +146,7 @@ def parse(source: str | bytes, *, name: str) -> dict[str, Any]:
 def executable(content: Mapping[str, Any]) -> Any:
     """Return a parsed notebook as nbformat's object, whose code cells nbclient can execute.
 
-    It has no outputs, and no metadata that nbformat cannot read.
+    The object lacks the outputs, and the metadata that nbformat cannot read.
     """
     import nbformat
 

@@ -23,7 +23,7 @@ SUFFIXES = (".py", ".md", ".markdown", ".rmd", ".qmd")  # suffixes of text noteb
 _SETTINGS = ("jupytext.toml", ".jupytext.toml", "jupytext.yml", ".jupytext.yml", ".jupytext")
 _READ = 64 << 10  # number of bytes at the start of a text file that are searched for a task
 _TASK = re.compile(rb"^(?:# ?)?%%(?:task|dag)\b", re.MULTILINE)
-_MARGIN = 1.0  # maximum seconds between the two files of a pair if one program saves both
+_MARGIN = 1.0  # seconds; if one program saves both files of a pair, their times differ by at most this
 
 
 @dataclass
@@ -86,7 +86,7 @@ def to_notebook(text: str, path: Path) -> bytes:
 def _jupytext(purpose: str) -> Any:
     """Import jupytext; raise `ConversionError` if it is not installed.
 
-    The import omits a slow module of jsonschema that notebooks do not need: it takes 0.4 s instead of 1.5 s.
+    The import omits a slow module of jsonschema that notebooks do not need. So it takes 0.4 s instead of 1.5 s.
     """
     hidden = "jsonschema" not in sys.modules and "rfc3987_syntax" not in sys.modules
     if hidden:
@@ -130,7 +130,7 @@ def to_text(notebook: bytes, path: Path) -> bytes:
 
 
 def with_sources(text: str, path: Path, notebook: bytes) -> str | None:
-    """Return a text notebook with the cell sources of `notebook`, its repaired conversion.
+    """Return a text notebook with the cell sources of `notebook`, which is its conversion after repairs.
 
     All other lines stay as they are. Return None if the cells cannot be changed line by line.
     """

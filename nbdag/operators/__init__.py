@@ -1,8 +1,8 @@
 """Operators translate the body of a task's cell (the text below the header) into Python source.
 
 `python` returns the body unchanged, `sensor` polls until its last expression is true, `bash` runs a script, `sql` runs
-statements. Each operator is one module of this package. A new one needs few lines. For example, the operator `shout`
-prints its body as often as its own option `times` says:
+statements. Each operator is one module of this package. A new operator needs few lines. For example, the operator
+`shout` prints its body as often as its own option `times` says:
 
     from nbdag.operators import Operator, kinds, option
 

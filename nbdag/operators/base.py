@@ -1,4 +1,4 @@
-"""What every operator may use: the error `OperatorError`, and functions for known names and for pulls of XComs."""
+"""The error `OperatorError`, and functions for known names and for pulls of XComs, which every operator may use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class OperatorError(NbdagError):
         return f"; {self.hint}" if self.hint else ""
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls this method. It omits nbdag's own frames, so that the traceback ends at the user's cell.
+        # IPython calls this method. nbdag's own frames are omitted, so that the traceback ends at the user's cell.
         from IPython.core.getipython import get_ipython
 
         frame = last = self.__traceback__

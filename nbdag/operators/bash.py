@@ -5,14 +5,14 @@
     wc -l "${files[@]}"
 
 Values of the notebook are variables of the shell, and never become part of the script's text. `$name` or `${name}`
-reads `name` if parameters, setup or tasks set that name; write it in double quotes, as in any script. A text is passed
-unchanged, a list as a bash array, any other value as JSON (dates as ISO texts). To format a number, compute a text in a
-Python cell. Names that the script sets before it uses them, and variables such as PATH and HOME, are variables of the
-shell. Programs that the script starts see all of these variables except arrays.
+reads the notebook's `name` if parameters, setup or tasks set this name. Put `$name` in double quotes, as in any script.
+A text is passed unchanged, a list as a bash array, any other value as JSON (dates as ISO texts). To format a number,
+compute a text in a Python cell. Names that the script sets before it uses them, and variables such as PATH and HOME,
+are variables of the shell. Programs that the script starts see all of these variables except arrays.
 
-For bash itself a value is only data, but not for code of another language in the script: in
-`python -c "print('$name')"` or `awk "/$name/"`, bash pastes the value into that program's code. There, a quote in the
-value ends a text, and the rest of the value is executed. Write such code in single quotes, and let it read the value:
+For bash itself, a value is only data. In code of another language inside the script, it is not: in
+`python -c "print('$name')"` or `awk "/$name/"`, bash pastes the value into the code. Then a quote in the value ends a
+text of the code, and the rest of the value is executed. Write such code in single quotes, and read the value in it:
 `os.environ["name"]` in Python, `ENVIRON["name"]` in awk, `$ENV{name}` in perl, `process.env.name` in node, `"$name"` in
 `sh -c`. `nbdag check` warns about a value in quotes inside such code.
 
@@ -99,7 +99,7 @@ class ScriptError(NbdagError):
         return f": {self.last}" if self.last else ""
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls this method. It omits the traceback, because the traceback shows no code of the user.
+        # IPython calls this method. The traceback is omitted, because it shows no code of the user.
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -179,7 +179,7 @@ def reads(script: str, known: Collection[str] | None) -> list[Read]:
 
 
 def _own(script: str) -> dict[str, int]:
-    """Return the variables that a script sets, each with the position from which it has the script's value."""
+    """Return the variables that a script sets, each with the position at which the script's value begins to apply."""
     found: dict[str, int] = {}
     for match in _ASSIGNED.finditer(script):
         if match["name"]:

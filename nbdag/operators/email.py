@@ -44,7 +44,7 @@ class EmailError(NbdagError):
     template = "{reason}; {hint}"
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls this method. It omits the traceback, because the traceback shows no code of the user.
+        # IPython calls this method. The traceback is omitted, because it shows no code of the user.
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -165,6 +165,6 @@ def _mail_url(address: str, connection: str | None) -> str:
     sender = found.extra.get("from")
     given = {"smtp": found.host, "to": address, "from": sender or found.login or address}
     if port == _SMTP_TLS:
-        given["mode"] = "ssl"  # this port has TLS from the first byte, and apprise would use STARTTLS
+        given["mode"] = "ssl"  # this port uses TLS from the first byte, but apprise would use STARTTLS
     login = f"{quote(found.login, safe='')}:{quote(found.password or '', safe='')}@" if found.login else ""
     return f"{scheme}://{login}{found.host}:{port}?{urlencode(given)}"

@@ -13,8 +13,8 @@ value is percent-encoded. In a header, a value must not contain a line break.
 
 After a response with status 429 or 5xx, the request is repeated: after the time in the response's header Retry-After,
 or else after 1, 2, 4 … seconds. After a lost connection, the request is repeated if its method may be repeated (GET,
-HEAD, PUT, DELETE, OPTIONS). Any other status from 400 fails the task. The result is the decoded JSON of the response,
-or else its text. It is assigned to the variable of --out, or else displayed.
+HEAD, PUT, DELETE, OPTIONS). Any other status of 400 or above fails the task. The result is the decoded JSON of the
+response, or else its text. The result is assigned to the variable of --out, or else displayed.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class HttpError(NbdagError):
         return f": {self.body}" if self.body else ""
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls this method. It omits the traceback, because the traceback shows no code of the user.
+        # IPython calls this method. The traceback is omitted, because it shows no code of the user.
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -206,7 +206,7 @@ def request(
 ) -> Any:
     """Send a request and return the decoded response. Repeat the request after a status 429 or 5xx.
 
-    Raise `HttpError` for a status from 400 that is not in `accept`, `RequestError` if there is no answer.
+    Raise `HttpError` for a status of 400 or above that is not in `accept`, `RequestError` if there is no answer.
     """
     import requests
 

@@ -9,7 +9,7 @@ The first line is a notebook's file (relative to this notebook), or the id of a 
 value of this notebook. The lines below are parameters, whose values are Python expressions. The task executes the other
 notebook immediately, as a separate run with its own report, also in the live notebook. If that run fails, this task
 fails. A notebook without tasks runs as one task. Each name in --out gets the value of that name from the other run. The
-other run stores the value only if a later task of it reads the name, or if the task that sets the name has --out.
+other run stores a value only if one of its later tasks reads the name, or if the task that sets the name has --out.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ In a `%%dag` cell, `Python` also accepts a function and its arguments, as Airflo
     Python("best", max, [each.output for each in scores])
 
 The task `train_2` calls the function and assigns the result to `train_2_result`, or to the names in `out`; several
-names get the elements of the result. An argument may be another task, or its `output`: the function gets the value of
-that result, and the task depends on the other task. As in Airflow, templates in texts among the arguments are rendered
-(`day="{{ ds }}"`), and a function with parameters named as in Airflow's context gets these values:
-`def load(ds, params, ti)`. With `**context` it gets all values. A keyword with the name of an option of `%%task` sets
-the option; use `op_kwargs={"timeout": 3}` to pass such a keyword to the function.
+names get the elements of the result. An argument may be another task, or its `output`. Then the function gets the other
+task's result, and the task depends on the other task. As in Airflow, templates in text arguments are rendered
+(`day="{{ ds }}"`). Parameters of the function with names of Airflow's context, as in `def load(ds, params, ti)`, get
+the context's values; `**context` gets all values. A keyword with the name of an option of `%%task` sets the option. Use
+`op_kwargs={"timeout": 3}` to pass such a keyword to the function.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Python(Operator):
         self.result_names = _result(task_id, options.get("out"))
         call = self._call(function, arguments, keywords)
         if options.get("branch") or options.get("short_circuit"):
-            # The result is the last expression of the cell, because that decides which tasks follow.
+            # The cell ends with the result, because the value of the last expression decides which tasks follow.
             call += f"\n{self.result_names[0]}"
         super().__init__(task_id, call, **options)
         for other in tasks_in((arguments, keywords)):
@@ -120,7 +120,7 @@ def _positional(function: Callable[..., Any], args: Iterable[Any]) -> list[str]:
 
 
 def _context_source(name: str) -> str:
-    # The dates come from the context and not from `dag_run`, because they have Airflow's additional methods.
+    # The dates come from the context, because the dates of `dag_run` lack Airflow's additional methods.
     return f"dag_run.context[{name!r}]" if name in _DATES else f"dag_run.{name}" if name != "dag_run" else name
 
 

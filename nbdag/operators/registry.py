@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 GROUP = "nbdag.operators"
-# Listed here, because searching all installed packages takes longer than reading a notebook.
+# Built-in operators are listed here, because searching all installed packages takes longer than reading a notebook.
 BUILT_IN = {
     "bash": "nbdag.operators.bash:Bash",
     "email": "nbdag.operators.email:Email",

@@ -11,8 +11,8 @@ as well.
 
 `:name` is the value of the variable `name`. The database gets the value separately, so the value is never part of the
 text. After IN, a list becomes one value for each element. All statements of a cell are one transaction. The result is a
-pandas data frame with the rows of the last statement that returns rows. It is assigned to the variable of --out, or
-else displayed.
+pandas data frame with the rows of the last statement that returns rows. The result is assigned to the variable of
+--out, or else displayed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class SqlError(NbdagError):
     template = "the statement in line {line} failed: {reason}"
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls this method. It omits the traceback, because the traceback shows no code of the user.
+        # IPython calls this method. The traceback is omitted, because it shows no code of the user.
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -151,7 +151,7 @@ def execute(
 ) -> tuple[list[str], list[tuple[Any, ...]], Any] | None:
     """Execute the statements.
 
-    Return columns and rows of the last statement that returns rows, and DuckDB's data frame of them.
+    Return the columns and the rows of the last statement that returns rows, and DuckDB's data frame of these rows.
     """
     return execute_all([pieces], connection=connection, split=split, autocommit=autocommit)
 
@@ -268,9 +268,9 @@ def _duckdb_file(url: str) -> tuple[str, dict[str, Any]]:
 
 
 def _fetched(relation: Any) -> tuple[list[tuple[Any, ...]], Any]:
-    """Return the rows of a result.
+    """Return the rows of a result, and None.
 
-    If pandas is installed, return a data frame, which DuckDB creates without copying.
+    If pandas is installed, return no rows, and a data frame, which DuckDB creates without copying.
     """
     try:
         import_module("pandas")

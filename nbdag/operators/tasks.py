@@ -76,11 +76,11 @@ class Node:
         return _connected([self], others, self)
 
     def first_ids(self) -> list[str]:
-        """Return the ids of this node's tasks that get an upstream task if a task is connected before the node."""
+        """Return the ids of this node's first tasks: `other >> node` makes these tasks depend on `other`."""
         return [] if self.id is None else [self.id]
 
     def last_ids(self) -> list[str]:
-        """Return the ids of this node's tasks that get a downstream task if a task is connected after the node."""
+        """Return the ids of this node's last tasks: `node >> other` makes `other` depend on these tasks."""
         return self.first_ids()
 
     def follow(self, before: list[str]) -> None:

@@ -23,7 +23,7 @@ WORKER_VARIABLE = "NBDAG_WORKER"  # environment variable with the worker's pid, 
 
 
 def with_hash_seed(env: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment in which to start an ordinary kernel; a kernel of a task gets `HASH_SEED`."""
+    """Return the environment in which to start a kernel without forking; a kernel of a task gets `HASH_SEED`."""
     return {**dict([HASH_SEED] if WORKER_VARIABLE in env else []), **env}
 
 

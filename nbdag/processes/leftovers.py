@@ -2,9 +2,9 @@
 
 Before the next attempt of a task starts, the executor kills the remaining processes and waits until they have ended, so
 that a task never runs twice at the same time. The kernel and its processes are found by the attempt's mark, which can
-be computed from the attempt's key. A worker has no mark. So while an attempt runs, the pids of its worker and kernel
-are also recorded in a file beside its notebook. Only processes on this machine can be killed; a worker on another host
-exits when its connection to the executor closes.
+be computed from the attempt's key. A worker has no mark. So while an attempt runs, a file beside the attempt's
+notebook also records the pids of the worker and the kernel. Only processes on this machine can be killed; a worker on
+another host exits when its connection to the executor closes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..writing import write_atomically
 from .identity import Process, is_alive, process_of
 from .process_tree import end_marked, kill_tree
 
-# Maximum wait in seconds: a killed process that still exists then is stuck in a system call and runs no more code.
+# Maximum wait in seconds. A killed process that exists even longer is stuck in a system call and runs no more code.
 _TIMEOUT = 5.0
 
 

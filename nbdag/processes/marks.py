@@ -1,10 +1,10 @@
 """The mark of an attempt: a unique id by which every process of the attempt is found.
 
 Other processes can read the mark in two places, even after all parent processes have ended. One is the environment with
-which a program was started. The other, on Linux, is a resource limit: `fork` and `exec` inherit it, and `setsid`, a
-double fork and `env -i` do not change it. Processes that another service starts for a task (`systemd-run`, `docker
-run`, `at`, `ssh`) have no mark, and processes of another user cannot be killed. On a system without that limit, a
-process is not found if it has left the kernel's session and was started with an empty environment.
+which a program was started. The other, on Linux, is a resource limit. `fork` and `exec` pass the limit on, and
+`setsid`, a double fork and `env -i` do not change it. Processes that another service starts for a task (`systemd-run`,
+`docker run`, `at`, `ssh`) have no mark, and processes of another user cannot be killed. On a system without this limit,
+a process is not found if it has left the kernel's session and was started with an empty environment.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from collections.abc import Iterator
 
 from .identity import MARK_VARIABLE
 
-# The limit that stores the mark affects only processes with a real-time scheduling policy. It is in microseconds, so a
-# mark means a limit of thousands of years.
+# The limit that stores the mark affects only processes with a real-time scheduling policy. The limit is in
+# microseconds, so a mark means a limit of thousands of years.
 MARK_LIMIT = "RLIMIT_RTTIME"
 _LINE = b"Max realtime timeout"  # the line of this limit in /proc/PID/limits
 _BASE = 1 << 61
@@ -45,7 +45,7 @@ def adopt_mark(mark: str) -> None:
 
 
 def drop_mark() -> None:
-    """Remove an inherited mark from this process, so that it can outlive the attempt that started it."""
+    """Remove an inherited mark from this process, so that the process can outlive the attempt that started it."""
     if _IS_LINUX:
         _set_limit(None)
 

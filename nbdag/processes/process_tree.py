@@ -25,8 +25,8 @@ _IS_LINUX = sys.platform == "linux"
 def kill_tree(pid: int | None, mark: str) -> None:
     """Kill a kernel and every process that it started.
 
-    The kernel is killed last: if the calling process is killed before it is finished, the kernel's watchdog kills the
-    other processes. Marked processes are killed once more at the end, because the kernel may have started new ones.
+    The kernel is killed last: if the calling process is itself killed too early, the kernel's watchdog kills the other
+    processes. Marked processes are killed once more at the end, because the kernel may have started new ones.
     """
     if pid:
         family = _family(pid)

@@ -84,7 +84,7 @@ class Finding:
 
     @property
     def line_in_file(self) -> int | None:
-        """Return the line number that people see: in a text notebook that of the file, else that of the cell."""
+        """Return the line number that people see: in a text notebook the line in the file, else the line in a cell."""
         if self.line is None or self.text_start is None:
             return self.line
         return self.text_start + self.line - 1
@@ -121,7 +121,7 @@ class Rehearsal:
         return tuple(each for each in self.findings if each.weight is Weight.ERROR)
 
     def source_line(self, finding: Finding) -> str:
-        """Return the line of the cell that a finding is about, or ""."""
+        """Return the source of the line that a finding is about, or ""."""
         if finding.cell is None or finding.line is None:
             return ""
         lines = self.sources.get(finding.cell, "").split("\n")
@@ -177,7 +177,7 @@ def without_accepted(
 ) -> tuple[Finding, ...]:
     """Return the findings that the user has not accepted, by kind or by a comment `# nbdag: accept[clock]`.
 
-    A comment at the end of a line accepts findings in this line, a comment on its own line those in its cell.
+    A comment at the end of a line accepts findings in this line. A comment on its own line accepts those in its cell.
     """
     return tuple(each for each in findings if each.kind not in accepted and not _is_accepted(each, sources))
 

@@ -50,7 +50,7 @@ class Evidence:
     problems: Sequence[Finding] = ()  # what `check` reports
     pins: Pins = field(default_factory=Pins)
     folder: Path = Path()
-    uncompared: frozenset[int] = frozenset()  # cells, such as mapped tasks, whose saved outputs have another form
+    uncompared: frozenset[int] = frozenset()  # cells whose saved outputs have another form, such as mapped tasks
     tolerance: float = TOLERANCE
     exists: Callable[[str], bool] = lambda path: False  # whether a path exists on this machine
     check_names: bool = True  # whether to search for missing names; in a pipeline, `check` reports them
@@ -80,7 +80,7 @@ def judge(known: Evidence) -> list[Finding]:
 def _with_differences(known: Evidence, findings: list[Finding], varying: Sequence[Finding]) -> list[Finding]:
     """Return the findings with the differences between the two runs, and between the first run and the saved outputs.
 
-    `varying` are the findings that may explain differences between two runs. A quiet one is returned only if it
+    `varying` are the findings that may explain differences between two runs. A quiet finding is returned only if it
     explains a difference.
     """
     first, second = known.runs
@@ -147,7 +147,7 @@ def _attribute(
     """Return the findings, each with the differences that it explains, and the cells whose differences are unexplained.
 
     The cause of a cell's difference is a finding about the cell itself, else about the nearest upstream cell, else
-    about the order of execution. A difference without a cause is unexplained, unless an upstream cell differs, too.
+    about the order of execution. A difference is unexplained if it has no cause and no upstream cell differs.
     """
     evidence: dict[int, list[str]] = {}
     result = list(findings)
@@ -228,7 +228,7 @@ def _finding(cause: Cause) -> Finding:
 
 
 def _hosts(observed: Observations, loud: Sequence[Finding]) -> list[Finding]:
-    """Return a finding for each contacted host that the code does not name, at the first contact."""
+    """Return a finding for each contacted host that the code does not name. Its place is the first contact."""
     named = {each.message.rpartition(" ")[2] for each in loud if each.kind is Kind.NETWORK}
     found: dict[str, Finding] = {}
     for each in observed.seen:
@@ -245,7 +245,7 @@ def _hosts(observed: Observations, loud: Sequence[Finding]) -> list[Finding]:
 
 
 def _outside(observed: Observations, loud: Sequence[Finding], folder: Path) -> list[Finding]:
-    """Return a finding for each used absolute path outside of the notebook's folder, unless the code names the path."""
+    """Return a finding for each absolute path that was used outside of the notebook's folder, but not named in code."""
     known = {(each.cell, each.line) for each in loud if each.kind in (Kind.PATH, Kind.HOME)}
     cells = {each.cell for each in loud if each.kind in (Kind.PATH, Kind.HOME)}
     home = str(Path.home())

@@ -15,7 +15,7 @@ from ..kernels.runtime.rehearsal_observer import key_of
 class Seen:
     """One use of a host or a file."""
 
-    kind: str  # "host"; "file": a relative path; "inside", "outside": an absolute path, in the notebook's folder or not
+    kind: str  # "host", "file" (relative path), or "inside" or "outside" of the notebook's folder (absolute path)
     detail: str
     how: str = ""  # "r" or "w" for files
     cell: int | None = None
@@ -38,7 +38,7 @@ class Observations:
     seen: tuple[Seen, ...] = ()
     # Key: (cell, generator that it draws from); value: for each kernel, the state of the generator after the cell.
     draws: Mapping[tuple[int, str], tuple[int, ...]] = field(default_factory=dict)
-    importing: frozenset[int] = frozenset()  # cells in which an imported module may have drawn
+    importing: frozenset[int] = frozenset()  # cells that drew and imported a module; perhaps the module drew
     modules: Mapping[str, Module] = field(default_factory=dict)
     prefix: str = ""  # the folder of the interpreter
 

@@ -43,8 +43,8 @@ class Execution:
 def variation(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables that differ in the second run, to reveal a notebook that depends on them.
 
-    They set the time zone, the locale, and the seed of hashes, which determines the order of sets. If the user has set
-    a seed, it stays.
+    These variables set the time zone, the locale, and the seed of hashes, which determines the order of sets. If the
+    user has set a seed, it stays.
     """
     ahead = environment.get("TZ", "").startswith("NBD")
     is_utf = "UTF" in (environment.get("LC_ALL") or environment.get("LANG") or "").upper()
@@ -62,8 +62,9 @@ def run_plainly(
 ) -> Execution:
     """Run these cells of a notebook in a fresh kernel, whose working directory is `folder`.
 
-    `notebook` is of nbformat, and is not changed. `environment` has additional variables for the kernel. The run ends
-    at the first cell that fails. `report` is called with the number of executed cells and the number of all cells.
+    `notebook` is an object of nbformat, and is not changed. `environment` has additional variables for the kernel. The
+    run ends at the first cell that fails. `report` is called with the number of executed cells and the number of all
+    cells.
     """
     import subprocess
 

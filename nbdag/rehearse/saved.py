@@ -38,9 +38,9 @@ class SavedCell:
 
 
 def saved_state(cells: Sequence[SavedCell], *, names: bool = True) -> list[Finding]:
-    """Return the hidden state of cells in the order of the file; with `names`, missing names too."""
+    """Return findings about hidden state. `cells` are in the order of the file. With `names`, include missing names."""
     missing = list(_names(cells)) if names else []
-    # A cell that reads a name from below ran after that cell. This finding is more precise than the counts.
+    # If a cell reads a name that only a cell below sets, this shows the order more precisely than the counts do.
     order = [] if any(each.kind is Kind.ORDER for each in missing) else list(_order(cells))
     return [*order, *_not_run(cells), *_edits(cells), *missing]
 
@@ -108,7 +108,7 @@ def _impossible(cell: SavedCell) -> str | None:
     ends = body[-1] if body else None
     results = any(each.get("output_type") == "execute_result" for each in cell.outputs)
     if results and ends is not None and not (isinstance(ends, ast.Expr) and python.shown):
-        return "it has a result, but its last line is not an expression that is shown"
+        return "it has a result, but its code does not end with an expression whose value is shown"
     if not any(isinstance(node, ast.Call | ast.Import | ast.ImportFrom | ast.Await) for node in ast.walk(python.tree)):
         displays = [each for each in cell.outputs if each.get("output_type") in ("stream", "display_data")]
         if displays:

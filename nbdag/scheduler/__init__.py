@@ -1,9 +1,10 @@
-"""The loop that executes runs. `nbdag run` uses it for its one run, `nbdag scheduler` for all runs that are due.
+"""The loop that executes runs. `nbdag run` uses the loop for one run, `nbdag scheduler` for all runs that are due.
 
 In one step of a run, the loop records results and calls `core.planning.plan`, which returns the tasks that change
 state. Then the loop assigns slots by priority and pool, saves the step, and only then submits attempts to an executor.
-So every attempt is recorded before it starts. The current time is an argument of `tick`. Between two ticks the loop
-waits until an attempt ends, another process changes the store, or the next tick is due.
+So every attempt is recorded before it starts. One call of `tick` takes all steps that are due at the time that the
+caller passes. Between two ticks the loop waits until an attempt ends, another process changes the store, or the next
+tick is due.
 """
 
 from .dead_runs import HEARTBEAT_TIMEOUT, fail_dead_runs, fail_run, is_dead, reset_attempts

@@ -1,11 +1,11 @@
-"""Rules for runs whose process is dead: which runs they are, and what becomes of their attempts and tasks.
+"""Find the runs whose process is dead, fail them, and reset the tasks of dead schedulers.
 
 `nbdag run` owns its run, so no other process continues the run if `nbdag run` is killed. A later command finds the
 unfinished run with a dead owner and fails it: every attempt gets an outcome, and slots of pools are released. An owner
 on another host counts as dead if its heartbeat has timed out.
 
-Runs that a scheduler executes have no owner, so the next scheduler continues them. It first records an outcome for each
-running attempt, then terminates the attempts' remaining processes, and then resets the tasks.
+Runs that a scheduler executes have no owner, so the next scheduler continues them. The next scheduler first records an
+outcome for each running attempt, then terminates the attempts' remaining processes, and then resets the tasks.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 HEARTBEAT_TIMEOUT = 30.0  # seconds without a heartbeat after which a process on another host counts as dead
 
 
-# Function that kills the remaining processes of a dead scheduler's attempt. Its arguments are the scheduler and the
-# arguments of `Executor.terminate_leftovers`.
+# A function that kills the remaining processes of a dead scheduler's attempt.
+# Arguments: the scheduler, and the arguments of `Executor.terminate_leftovers`.
 Terminate = Callable[[SchedulerRow, Path, str], None]
 
 
 def fail_dead_runs(store: Store, now: float, home: Home, terminate: Terminate) -> list[RunRow]:
     """Fail every unfinished run whose process is dead; return these runs in their new state.
 
-    Use `terminate` first, to kill the remaining processes of these runs.
+    Before a run is failed, `terminate` kills its remaining processes.
     """
     return [
         store.run(row.id)
@@ -66,7 +66,7 @@ def _fail_dead_run(
 def fail_run(store: Store, row: RunRow, why: str, now: float) -> bool:
     """Fail a run that cannot continue. Return False if another process has changed the run since it was read.
 
-    If a user has asked to cancel the run, it becomes cancelled instead.
+    If a user has asked to cancel the run, the run becomes cancelled instead of failed.
     """
     instances = {each.id: each for each in store.instances([row.id])[row.id]}
     ended = [
@@ -91,8 +91,8 @@ def reset_attempts(
 ) -> list[str]:
     """Fail every running attempt of a dead scheduler, and reset the tasks of these attempts.
 
-    Return the names of the tasks. `terminate` kills the remaining processes of an attempt, as
-    `Executor.terminate_leftovers` does.
+    Return the names of the tasks. `terminate` has the arguments of `Executor.terminate_leftovers`, and kills the
+    remaining processes of an attempt.
     """
     tasks = []
     for number in store.schedulers.runs_in_progress(scheduler):

@@ -30,8 +30,8 @@ from .queued_deadlines import OnMissed, QueuedDeadlines
 if TYPE_CHECKING:
     from ..store.store import Store
 
-DEFAULT_BACKFILL_LIMIT = 10  # default limit on running runs of one backfill
-DEFAULT_RUN_LIMIT = 16  # limit on running runs of a DAG that is no longer deployed
+DEFAULT_BACKFILL_LIMIT = 10  # by default, how many runs of one backfill may run at once
+DEFAULT_RUN_LIMIT = 16  # how many runs of a DAG that is no longer deployed may run at once
 RETRY_INTERVAL = 60.0  # seconds before a notebook that could not be read is read again
 
 # A function that logs a message; arguments: message, id of the DAG, id of the run.
@@ -43,7 +43,7 @@ class DueRun:
     """A run that a scheduler must own now."""
 
     row: RunRow
-    most: int | None  # limit on running runs of this DAG and kind; None if the run is already running
+    most: int | None  # how many runs of this DAG and kind may run at once; None if the run is already running
 
 
 class DueRuns:
@@ -119,7 +119,7 @@ class DueRuns:
     def _create_for(self, row: DagRow, events: Sequence[AssetEvent], now: datetime) -> None:
         """Create a run that uses these events.
 
-        The data interval of the run begins with the first event; its date is the time of the last event.
+        The data interval begins at the time of the first event. The run's date is the time of the last event.
         """
         first, last = (utc_datetime(each.at) for each in (events[0], events[-1]))
         new = new_run(row, name=scheduled_name(now, "asset"), kind="asset", at=now, date=last, start=first)
@@ -214,7 +214,7 @@ def next_date(row: DagRow, now: datetime) -> float | None:
 
 
 def new_run(row: DagRow, *, name: str, kind: str, at: datetime, date: datetime, start: datetime) -> NewRun:
-    """Return a new run of a deployed notebook with the logical date `date` and the data from `start` to `date`."""
+    """Return a new run of a deployed notebook. Its logical date is `date`, its data interval is `start` to `date`."""
     return NewRun(
         dag=row.id,
         name=name,

@@ -1,10 +1,10 @@
 """Watch the files that schedules name as assets: `on file:data/orders.csv`, also with wildcards.
 
 An asset whose name begins with `file:` has a new version when a file has another inode, size or date of modification
-than at the last check, or at the asset's last event. So a file that replaces another and has an older date (`cp -p`,
-`mv`) is noticed too. It is missed only if no scheduler runs and no event has recorded the earlier file. A name
-with wildcards stands for all files that match. A changed file counts only when its last change is two seconds old, so
-that a file that is still being written starts no run.
+than at the last check, or at the asset's last event. So a file that replaces another file is noticed even if its date
+is older (`cp -p`, `mv`). The replacement is missed only if no scheduler was running and no event has recorded the
+earlier file. A name with wildcards stands for all files that match. A changed file counts only when its last change is
+two seconds old, so that a file that is still being written starts no run.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class WatchedFiles:
         self._seen: dict[tuple[str, str, float], dict[str, _File]] = {}
 
     def poll(self, store: Store, needed: Mapping[str, Sequence[tuple[str, float]]], now: datetime) -> datetime | None:
-        """Record an event for each file that has changed; return when to poll again, or None if no file is watched.
+        """Record an event for each asset whose file has changed.
 
-        For `needed`, see `Assets.needed`.
+        Return when to poll again, or None if no file is watched. `needed` is the result of `Assets.needed`.
         """
         if self._next is not None and now < self._next <= now + timedelta(seconds=POLL_INTERVAL):
             return self._next
@@ -71,9 +71,9 @@ class WatchedFiles:
         return self._next
 
     def _changed(self, name: str, cwd: str, latest: AssetEvent | None, since: float, settled: float) -> _File | None:
-        """Return the file of an asset that has changed most recently since the last check, or None. Record this check.
+        """Return the asset's file with the newest change since the last check, or None if no file has changed.
 
-        A file that has changed after `settled` is seen at a later check.
+        A change after the time `settled` counts at a later check. The files are remembered for the next check.
         """
         before = self._seen.get((name, cwd, since))
         known = {} if before is None else before

@@ -1,8 +1,8 @@
 """Fingerprints of the modules that a task imports: a fingerprint is a text that changes when the module's code changes.
 
-The fingerprint of a module in site-packages consists of its path and the time of its installation. Any other module is
-the user's own: its fingerprint covers the content of the module's files, and modules that these files import get
-fingerprints too. Modules of the standard library have no fingerprint, since they belong to the interpreter. Modules are
+The fingerprint of a module in site-packages consists of its path and the time of its installation. Modules of the
+standard library have no fingerprint, since they belong to the interpreter. The fingerprint of any other module (the
+user's own) covers the content of the module's files. Modules that these files import get fingerprints too. Modules are
 searched on the module path of this process, even if a task's kernel uses another environment. No module is imported.
 """
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MISSED = "NB480"  # problem code of the note about a missed deadline
 # Key: task; value: stored outputs of the task's instances by map index.
 TaskOutputs = dict[str, dict[int, StoredOutputs]]
-# (instances, attempts, borrowed tasks) of a run in the store. Key: borrowed task; value: the run with its values.
+# A run in the store: its instances, its attempts, and its borrowed tasks (value: id of the run with the task's values).
 StoredState = tuple[list[InstanceRow], list[AttemptRow], dict[str, int]]
 
 
@@ -47,7 +47,7 @@ class OwnedRun:
         default_factory=dict
     )  # results of `planning_instance`
     claims: dict[InstanceKey, Claim] = field(default_factory=dict)  # claims of slots, which never change during a run
-    # Whether no step is needed before the time `wake`, except when an attempt ends or another process saves.
+    # Whether the next step is due only at the time `wake`, or earlier when an attempt ends or another process saves.
     idle: bool = False
     wake: datetime | None = None
     blocked: bool = False  # whether every remaining task waits for the previous run
@@ -146,7 +146,7 @@ def load_states(store: Store, rows: Sequence[RunRow]) -> dict[int, StoredState]:
 
 
 def borrowed_outputs(store: Store, borrowed: Mapping[str, int]) -> TaskOutputs:
-    """Return the outputs of each borrowed task, which the given run has stored."""
+    """Return the outputs of borrowed tasks. `borrowed` maps each task to the id of the run that has its outputs."""
     if not borrowed:
         return {}
     attempts = store.attempts(sorted(set(borrowed.values())))

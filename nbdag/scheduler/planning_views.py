@@ -33,7 +33,7 @@ def planning_instance(row: InstanceRow) -> Instance:
 def claim_of(active: ActiveRow, here: str = "") -> Claim:
     """Return the slots of a pool that a queued or running task instance occupies.
 
-    The instance's resources count only if the instance runs on the machine `here`, and not on a host of a cluster.
+    The claim includes the instance's resources only if the instance runs on the machine `here`, and not on a cluster.
     """
     is_here = bool(here) and active.host == here and not active.offers.get("may_grow")
     return Claim(

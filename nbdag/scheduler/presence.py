@@ -56,7 +56,7 @@ class Presence:
         return other
 
     def is_due(self, now: datetime) -> bool:
-        """Return whether the next heartbeat is due. It is also due if the clock was set back."""
+        """Return whether the next heartbeat is due. A heartbeat is also due if the clock was set back."""
         return self._last is None or not self._last <= now < self._last + timedelta(seconds=HEARTBEAT_INTERVAL)
 
     def record_heartbeat(self, now: datetime) -> None:

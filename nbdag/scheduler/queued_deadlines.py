@@ -54,6 +54,6 @@ class QueuedDeadlines:
         return min(coming, default=None)
 
     def _record(self, row: RunRow, dag: Dag, missed: MissedDeadline, now: datetime) -> bool:
-        """Record a missed deadline; return whether no other scheduler has recorded it."""
+        """Record a missed deadline; return False if another scheduler has already recorded it."""
         note = Note(code=MISSED, name=missed.task or "", message=missed.describe(dag, now))
         return self._store.add_note(row.id, note, once=True)

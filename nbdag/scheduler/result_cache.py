@@ -33,11 +33,10 @@ class ResultCache:
         self._home = home
 
     def earlier(self, dag: Dag, job: Job, *, wanted: bool) -> tuple[str | None, CachedOutcome | None]:
-        """Return (cache key, earlier outcome) of an attempt.
+        """Return (cache key, earlier outcome) for a new attempt.
 
-        The key is None without --cache; the outcome is None if no earlier outcome fits.
-
-        If `wanted` is false, no outcome is searched.
+        Without --cache, both are None. If no earlier outcome fits, the outcome is None. With `wanted=False`, no outcome
+        is searched.
         """
         modules = modules_of(dag, job.key.task) if is_cached(job) else None
         if modules is None:

@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 
 from ..core.model.job import Key, Result
 
-_WAKE_UP = None  # an item of the queue that only ends a `wait`
+_WAKE_UP = None  # an item of the queue that is no result and only ends a `wait`
 
 
 class Results:

@@ -32,7 +32,7 @@ from ..store.rows import AssetEvent, CachedOutcome, Change, InstanceRow, NewAtte
 from .owned_run import MISSED, OwnedRun
 from .planning_views import new_instance, planning_instance, run_view, utc_datetime
 
-NEVER = 253_370_764_800.0  # the year 9999, in seconds since the epoch: until a person has answered
+NEVER = 253_370_764_800.0  # seconds since the epoch, in the year 9999: when a task that waits for a person polls again
 
 
 class RunStep:
@@ -160,7 +160,7 @@ class RunStep:
         self._set_elements(key[0], dict(enumerate(result.elements)), result.length or 0)
 
     def _expand_in_step(self) -> None:
-        """Give each task with --in-step one instance per instance of the task that it follows, with its elements."""
+        """Expand each task with --in-step to the same indexes and elements as the task that it follows."""
         followers = layout(self.run.dag).leads
         of: dict[str, dict[int, InstanceRow]] = {task: {} for each in followers.items() for task in each}
         for (task, index), each in self.instances.items() if followers else ():
@@ -211,7 +211,7 @@ class RunStep:
             self._expand_in_step()
         if self.row.state in RUN_FINISHED or self.added:
             return  # the new instances get their ids when this step is saved; another step then plans them
-        # Not before the start of the run, even if the clock was set back.
+        # `now` must not be before the start of the run, even if the clock was set back.
         now = max(self.now.timestamp(), self.row.started or 0.0)
         if cancelled:
             self.row = replace(self.row, state=move(self.row.state, RunState.CANCELLED), ended=now)
@@ -334,7 +334,7 @@ class RunStep:
     def compare_files(self, earlier: Sequence[FilesOfAttempt]) -> None:
         """Add a note for each pair of tasks that used the same file in no defined order.
 
-        `earlier` has the saved attempts.
+        `earlier` has the files of the attempts that were saved before this step.
         """
         ended = [
             FilesOfAttempt(task=instance.task, started=result.started, ended=result.ended, files=result.files)
@@ -372,7 +372,7 @@ class RunStep:
 
     @property
     def used_cache(self) -> bool:
-        """Return whether a task took an earlier outcome, so that its downstream tasks may start immediately."""
+        """Return whether a task ended at once with a cached outcome. Then its downstream tasks may start."""
         return any(each.cached is not None for each in self.begun)
 
     def change(
@@ -380,8 +380,8 @@ class RunStep:
     ) -> Change | None:
         """Return the change to save, or None if nothing changes.
 
-        The store checks that the change does not exceed the pools, and the resources of the scheduler's machine. `host`
-        is the host that executes the new attempts; "" if it is unknown.
+        The store rejects the change if it exceeds the pools, or the `resources` of the scheduler's machine. `host` is
+        the host that executes the new attempts; "" if the host is unknown.
         """
         moved = [each for _, each in self._moved()]
         if self.row is self.run.row and not (

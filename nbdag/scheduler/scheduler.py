@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from ..store.store import Store
     from .due_runs import DueRuns
 
-POLL_INTERVAL = 0.2  # seconds between two polls of the store's count of changes by other processes
-SLOW_POLL_INTERVAL = 1.0  # seconds between two polls of a database that has no count of changes
+POLL_INTERVAL = 0.2  # seconds between two checks of whether other processes have changed the store
+SLOW_POLL_INTERVAL = 1.0  # seconds between two reads of a database that does not count its changes
 # Maximum wait in seconds for a database server that restarts; shorter than HEARTBEAT_TIMEOUT, after which other
 # processes treat this scheduler as dead.
 RECONNECT_TIMEOUT = 25.0
@@ -49,8 +49,8 @@ QUEUED, RUNNING = TaskState.QUEUED, TaskState.RUNNING
 class Scheduler:
     """Executes the runs that it owns, with one executor, until they end.
 
-    `executor` was created from `choice`. The choice is recorded: if this process dies, another process needs it to
-    terminate the attempts. `read` returns the notebook of a run. `is_ready` returns whether a due run can be owned yet.
+    `executor` was created from `choice`. The choice is recorded. If this process dies, another process needs the choice
+    to terminate the attempts. `read` returns the notebook of a run. `is_ready` returns whether a due run can be owned.
     `on_event` receives each event, and `on_saved` each changed run; both are called in the scheduler's thread, after
     the change is saved.
     """
@@ -144,9 +144,7 @@ class Scheduler:
 
     @property
     def blocked(self) -> list[RunRow]:
-        """Return the unfinished runs if all of them wait for previous runs and no attempt is running; else return no
-        runs.
-        """
+        """Return the unfinished runs if no attempt is running and each run waits for a previous run; else return []."""
         unfinished = [run for run in self._runs.values() if not run.finished]
         return [run.row for run in unfinished] if not self._submitted and all(run.blocked for run in unfinished) else []
 
@@ -423,7 +421,7 @@ class Scheduler:
         return run
 
     def _reconcile(self, run: OwnedRun, attempts: Iterable[AttemptRow]) -> None:
-        """Cancel attempts of cleared or marked tasks; submit attempts that are recorded but were never submitted."""
+        """Cancel attempts of tasks that a user has cleared or marked; submit recorded attempts not yet submitted."""
         wanted = {run.key(each) for each in run.instances.values() if each.state in (QUEUED, RUNNING)}
         for key, number in self._submitted.items():
             if number == run.row.id and key not in wanted:
@@ -448,7 +446,7 @@ class Scheduler:
             return
         self._seen = count
         self._pools = {**implicit_pools(run.dag for run in self._runs.values()), **self._store.pools()}
-        # The resources of another host, or of a cluster, are not shared with tasks of other schedulers.
+        # Tasks of other schedulers use the same resources only if both schedulers execute tasks on this machine.
         offers = self._executor.offers
         here = this_process().host if offers is not None and not offers.may_grow else ""
         active = self._store.active_instances()

@@ -25,10 +25,10 @@ hexadecimal; escapes of `repr`, JSON, HTML and the shell; single lines of a long
 of 8 and more characters that do not look like words or numbers (`core.model.secret_masking`). A variable is masked only
 if its name is that of a secret (`db_password`) or if it is a URL with a password.
 
-Not masked are: values of fewer than 4 characters, and shorter parts than 8; images and other binary outputs; data
+Not masked are: values of fewer than 4 characters, and parts of fewer than 8; images and other binary outputs; data
 computed from a value (a hash, a reversed text, its length); values that are printed in pieces with other output between
-them; files that the code writes; and the stored value of a variable that later tasks read, because the pickle contains
-the value: look the secret up in the task that needs it instead (a `Connection` is stored as its name).
+them; files that the code writes; and a secret in a variable that later tasks read, because the variable is stored as a
+pickle. Instead, look the secret up in each task that needs it. (Of a `Connection`, only the name is stored.)
 """
 
 from __future__ import annotations

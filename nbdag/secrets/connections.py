@@ -167,7 +167,7 @@ class Connection:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for display.
 
-        The password and extra values with a secret's name are masked.
+        The password is masked, and so is each extra value whose name is the name of a secret.
         """
         data = {"id": self.id, **{name: getattr(self, name) or None for name in _SHOWN}}
         data["password"] = MASK if self.password else None

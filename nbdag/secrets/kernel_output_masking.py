@@ -5,9 +5,9 @@ masked there. This includes the output of subprocesses, because ipykernel reads 
 While no secret is known, masking costs nothing.
 
 A value may be printed in pieces. So if the end of a stream's text could be the beginning of a secret, this end is held
-back until more text follows, or until the kernel sends another message for the same cell. All of it is sent at the end
-of the cell. In a process that the kernel has forked, and in a thread that prints after the end of its cell, nothing is
-held back.
+back until more text follows, or until the kernel sends another message for the same cell. At the end of the cell, all
+text that is held back is sent. In a process that the kernel has forked, and in a thread that prints after the end of
+its cell, nothing is held back.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class _OutputMask:
             return {**content, "text": text}
 
     def _taken(self, cell: str, *, is_end: bool) -> list[dict[str, Any]]:
-        """Return the texts of a cell that are held back, as arguments for sending them, and hold them no longer."""
+        """Remove the texts of a cell that are held back, and return them as arguments for sending."""
         with self._lock:
             if is_end:
                 self._ended.append(cell)

@@ -106,7 +106,7 @@ def variable(name: str, default: Any = _MISSING, *, json: bool = False) -> Any:
 
 
 def name_of(value: str) -> str | None:
-    """Return the name under which this process has looked up this value, or None if it has not."""
+    """Return the name under which this process has looked up this value, or None if the value was not looked up."""
     return _looked_up.get(value)
 
 

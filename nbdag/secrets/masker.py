@@ -1,7 +1,7 @@
 """Mask the secret values that this process knows.
 
-`core.model.secret_masking` finds a value in a text, in each form that it may have there; `core.model.secret_names` says
-which names make a value secret; `kernel_output_masking` masks what a kernel sends.
+`core.model.secret_masking` finds a value in a text, in each form in which programs print values.
+`core.model.secret_names` says which names make a value secret. `kernel_output_masking` masks what a kernel sends.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Secret parameters: a run records the name of the secret, never its value.
 
-A parameter is secret because of its name (`password`, `api_key`), because the parameters cell annotates it so
+A parameter is secret because of its name (`password`, `api_key`), because the parameters cell says so
 (`key: nbdag.Secret = ""`, or `key: Annotated[str, nbdag.Secret]`), or because its value is a URL with a password. The
 value can be given in two ways:
 
@@ -10,7 +10,7 @@ value can be given in two ways:
                                      NBDAG_SECRET_PASSWORD_3F2A1B
 
 A run records `{"$secret": "WAREHOUSE", "shown": "***"}`. So a value that was given directly is lost when its run has
-ended. Retries still have the value. To clear or resume the run later, set the variable with the new name first. For a
+ended. Retries still have the value. To clear or resume the run later, set the variable with this new name first. For a
 run that another process executes (`trigger`, `backfill`), only the name of a secret is accepted.
 """
 
@@ -110,7 +110,7 @@ def _recorded(name: str, value: Any, marked: bool, stays_here: bool) -> Any:
 
 
 def _keep(parameter: str, text: str) -> str:
-    """Keep a value for this process and its child processes. Return the name under which they look it up."""
+    """Keep a value for this process and its child processes. Return the name under which these processes look it up."""
     prefix = keys_of(Kind.SECRET, f"{parameter}_")[0]
     for variable, kept in GIVEN.items():
         if variable.startswith(prefix) and kept == text:

@@ -1,7 +1,7 @@
 """The sources of secrets, connections and variables: the environment, `.env`, installed backends, the keyring.
 
-A package adds a backend by an entry point in the group `nbdag.secrets`. It names an object with the method of
-`Backend`, or a class of such objects:
+A package adds a backend by an entry point in the group `nbdag.secrets`. The entry point names an object with the
+method of `Backend`, or a class of such objects:
 
     [project.entry-points."nbdag.secrets"]
     vault = "mypackage.vault:Vault"
@@ -34,8 +34,8 @@ from .masker import hide, hide_named, mask
 GROUP = "nbdag.secrets"
 # Environment variable with the path of a file that is used instead of the .env beside the home.
 ENV_FILE = "NBDAG_ENV_FILE"
-# Environment variable with the path of the .env beside a run's home, which need not exist. nbdag sets it for processes
-# in which `home.find` may find another home.
+# Environment variable with the path of the .env beside a run's home; the file need not exist. nbdag sets the variable
+# for processes in which `home.find` may find another home.
 HOME_ENV_FILE = "NBDAG_HOME_ENV_FILE"
 KEYRING_SERVICE = "nbdag"
 # Environment variable with the path of a file to which child processes add the names that they look up. So the parent
@@ -119,7 +119,7 @@ def find(kind: Kind, name: str) -> Found | None:
 
 
 def keys_of(kind: Kind, name: str) -> tuple[str, ...]:
-    """Return the names of the environment variables that can hold a name, the usual one first."""
+    """Return the environment variables that can set this secret, connection or variable, the usual one first."""
     spellings = dict.fromkeys((re.sub(r"\W", "_", name).upper(), name.upper(), name))
     return tuple(f"{prefix}{each}" for prefix in _PREFIXES[kind] for each in spellings)
 
@@ -143,7 +143,7 @@ def names(kind: Kind) -> dict[str, str]:
 
 
 def env_file() -> Path:
-    """Return the path of the file with variables, which need not exist."""
+    """Return the path of `.env`, or of the file used instead; the file need not exist."""
     chosen = os.environ.get(ENV_FILE) or os.environ.get(HOME_ENV_FILE)
     return Path(chosen) if chosen else home.find().root.parent / ".env"
 
@@ -157,8 +157,8 @@ def hide_known_values() -> None:
     """Mask the secrets of the environment and of `.env`, even if no code looks them up, because a script may print
     them.
 
-    The password of nbdag's own database is masked too. If the file cannot be read, no error is raised here:
-    the first lookup that needs the file raises it.
+    The password of nbdag's own database is masked too. If `.env` cannot be read, the error is not raised here, but by
+    the first lookup that needs the file.
     """
     _hide_all(os.environ)
     hide_named("url", os.environ.get(_DATABASE))
@@ -200,7 +200,7 @@ def _hide_all(values: Mapping[str, str]) -> None:
 
 
 def hide_text(kind: Kind, name: str, text: str) -> None:
-    """Mask the secret part of the text of a name."""
+    """Mask the secret part of the text that was found for a name."""
     from .connections import Connection, ConnectionFormatError
 
     if kind is Kind.SECRET:
@@ -257,7 +257,7 @@ def _parsed(path: str, _changed: int, _size: int, owner: int) -> Mapping[str, st
     except ImportError:
         why = "cannot be read without python-dotenv; install it (`pip install python-dotenv`)"
         raise EnvFileError(file, why) from None
-    # Suppress its warning about an invalid line: the name in that line is then unknown.
+    # Suppress python-dotenv's warning about an invalid line: the name in that line is then unknown.
     logging.getLogger("dotenv").setLevel(logging.ERROR)
     values = dotenv_values(stream=StringIO(text), interpolate=False)
     return {key: value for key, value in values.items() if value is not None and key.startswith(_ALL)}

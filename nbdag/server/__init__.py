@@ -5,7 +5,8 @@ Jupyter Server imports this package and loads `app.NbdagApp`. Every handler pars
 
     app         the extension: its routes, its threads, and the HTML of the page
     handlers/   one module for each resource: functions with typed arguments and answers (`handlers.base`)
-    types       the types of requests and answers that `frontend.messages` does not have
+    requests    the types of queries and bodies
+    responses   the types of answers that `frontend.messages` does not have
     openapi     the OpenAPI document, made from the handlers' types
 """
 

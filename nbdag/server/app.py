@@ -22,7 +22,8 @@ from .handlers import ROUTES
 from .handlers.base import RESOURCE, SETTING, Server, UnknownPathHandler
 
 _THREADS = 8  # maximum number of operations of the API at the same time
-# Outputs of tasks are shown in frames without scripts, which inherit this policy; their tables carry inline styles.
+# Outputs of tasks are shown in frames without scripts. The frames inherit this policy, which allows inline styles
+# because tables in outputs have them.
 _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
     "object-src 'none'; base-uri 'none'; form-action 'self'"
@@ -45,7 +46,7 @@ _HTML = """<!doctype html>
 
 
 class PageHandler(JupyterHandler):
-    """Answers every path of the page with the same HTML. It contains the server's URL and a token, but no data."""
+    """Answers every path of the page with the same HTML, which contains the server's URL and a token, but no data."""
 
     auth_resource = RESOURCE
 
@@ -124,7 +125,7 @@ class NbdagApp(ExtensionApp):
         """End the threads and the streams of events."""
         self.events.close()
         prometheus.unregister(self.metrics)
-        rehearsal.stop()  # the interpreter would wait for the threads of rehearsals before it ends
+        rehearsal.stop()  # otherwise the interpreter waits at exit until the threads of rehearsals have ended
         self.threads.shutdown(wait=False, cancel_futures=True)
 
     def _home(self) -> Home:

@@ -4,10 +4,11 @@ Each event is a JSON object: `kind` (run, dag, scheduler, asset) and `dag`, `run
 names what has changed; the page requests the new state. After an event of kind `all`, the page requests everything
 again.
 
-One thread watches the database for all streams of the server, so fifty viewers cost it no more than one. The thread
-pauses while no stream is open. A browser that reconnects sends the id of its last event as `Last-Event-ID` and gets
-every later event. If the server has restarted since, or has forgotten that event, the browser gets `all`. A new stream
-begins with the id of the latest event, so that a browser that reconnects before its first event misses nothing.
+One thread watches the database for all streams of the server, so fifty viewers cost the database no more than one. The
+thread pauses while no stream is open. A browser that reconnects sends the id of its last event as `Last-Event-ID` and
+gets every later event. If the server has restarted since, or no longer keeps the later events, the browser gets `all`.
+A new stream begins with the id of the latest event, so that a browser that reconnects before its first event misses
+nothing.
 """
 
 from __future__ import annotations
@@ -75,11 +76,11 @@ class EventHub:
                 self._listened.clear()
 
     async def begun(self) -> None:
-        """Wait until the thread has read the present state. It reports all changes after that."""
+        """Wait until the thread has read the present state. The thread reports all later changes."""
         await self._begun.wait()
 
     def number(self, id: str) -> int | None:
-        """Return the number of the event with this id, or None if later events are not known."""
+        """Return the number of the event with this id, or None if the events after it are not kept here."""
         epoch, _, text = id.partition("-")
         if epoch != self.epoch or not (text.isascii() and text.isdigit()) or len(text) > 15:
             return None
@@ -88,7 +89,7 @@ class EventHub:
         return number if oldest <= number <= self.count else None
 
     def after(self, number: int) -> list[bytes] | None:
-        """Return the events after a number, ready to be sent; None if some of them have been forgotten."""
+        """Return the events after a number, ready to be sent, or None if some of them are no longer kept."""
         if number < self.count - len(self._events):
             return None
         return [text for at, text in self._events if at > number]
@@ -145,7 +146,7 @@ class EventHub:
 
 
 def message(change: Change | None, id: str) -> bytes:
-    """Return an event of the stream; None asks the page to read everything again."""
+    """Return an event of the stream. Without a change, the event asks the page to read everything again."""
     fields = {"kind": "all"} if change is None else msgspec.to_builtins(change)
     data = msgspec.json.encode({name: value for name, value in fields.items() if value not in ("", None)})
     return b"id: %s\nevent: %s\ndata: %s\n\n" % (id.encode(), fields["kind"].encode(), data)
@@ -157,11 +158,11 @@ class EventsHandler(ApiHandler):
     @web.authenticated
     @authorized(action="read", resource=RESOURCE)  # type: ignore[untyped-decorator]
     async def get(self) -> None:
-        """Send every change from now on, or those since the event `Last-Event-ID`."""
+        """Send every change from now on, or all changes since the event `Last-Event-ID`."""
         hub: EventHub = self.settings[SETTING]
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Accel-Buffering", "no")  # nginx would keep the events back
+        self.set_header("X-Accel-Buffering", "no")  # otherwise nginx delays the events
         with hub.listening() as waker, contextlib.suppress(StreamClosedError):
             await self.flush()
             await hub.begun()
@@ -184,7 +185,7 @@ class EventsHandler(ApiHandler):
                 await self.flush()
 
     def _beginning(self, hub: EventHub) -> int:
-        """Send the first lines of the stream, and return the number of the event after which it begins."""
+        """Send the first lines of the stream, and return the number of the event after which the stream begins."""
         last = self.request.headers.get("Last-Event-ID") or self.get_query_argument("last_event_id", "")
         known = hub.number(last) if last else hub.count
         self.write(b"retry: 2000\n")

@@ -1,9 +1,9 @@
 """Start a Jupyter server with only nbdag, alone (`nbdag ui`) or together with a scheduler (`nbdag up`).
 
-The server is Jupyter's own, so its flags, configuration, authentication and log are, too. A signal ends it without
-asking the user, because it has no kernels that could be lost. The scheduler is a separate process, so that the server
-and the scheduler cannot slow down each other. The scheduler gets the address of the page, for links in notices, and
-ends by itself if this process is killed.
+The server has Jupyter's flags, configuration, authentication and log. A signal ends the server without asking the user,
+because no kernels would be lost. The scheduler is a separate process, so that the server and the scheduler cannot slow
+down each other. The scheduler gets the address of the page, for links in notices, and ends by itself if this process is
+killed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class PageServer(ServerApp):
         """Run the server until it ends. Raise `RunsAsRootError` before anything is started."""
         if not self.allow_root and hasattr(os, "geteuid") and os.geteuid() == 0:
             raise RunsAsRootError
-        # Garbage collection would look through the imported modules again and again, and delay answers by 0.2 s.
+        # Exclude the imported modules from garbage collection, which would delay answers by 0.2 s.
         gc.collect()
         gc.freeze()
         super().start()
@@ -104,7 +104,7 @@ class ServerWithScheduler(PageServer):
             self._end_scheduler(self.scheduler)
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Ask the scheduler to end. The server ends after it."""
+        """Ask the scheduler to end. The server ends after the scheduler."""
         if self.scheduler is None or self.scheduler.poll() is not None:
             self.stop(from_signal=True)
             return

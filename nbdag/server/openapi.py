@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document of the API, made from the types of its operations.
 
-msgspec makes the JSON Schemas. It cannot describe a union of an enum with other strings, so the document has one enum
-of all values instead.
+msgspec makes the JSON Schemas, but cannot describe a union of an enum with other strings. The document has one enum of
+all values instead.
 """
 
 from __future__ import annotations
@@ -261,7 +261,7 @@ def _comments(declared: type) -> dict[str, str]:
 
 @lru_cache(maxsize=128)
 def _classes(module: str) -> dict[str, list[str]]:
-    """Return the lines of each class of a module, by name; nothing for a module without source."""
+    """Return the lines of each class of a module, by name, or {} for a module without source."""
     try:
         source = inspect.getsource(sys.modules[module])  # once, because `inspect` would parse the module for each class
     except (OSError, TypeError):

@@ -1,8 +1,8 @@
 """Metrics of pipelines on the endpoint that Jupyter Server has for Prometheus, `{base_url}metrics`.
 
 Jupyter collects metrics in its loop, so no query may run there. A thread reads the numbers every few seconds while
-requests arrive. A response contains the numbers that the thread read last. The first response contains no such metrics,
-because it does not wait for the query.
+requests arrive. A response contains the numbers that the thread read last. The first response contains no metrics of
+nbdag, because it does not wait for the query.
 """
 
 from __future__ import annotations

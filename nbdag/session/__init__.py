@@ -77,7 +77,7 @@ class Session:
         self._current: str | None = None  # key of the running cell
         self._before: CellRun | None = None  # previous run of the running cell
         self._began = 0.0
-        self._edits: dict[str, str] = {}  # key: id of a cell; value: its text, which is not saved
+        self._edits: dict[str, str] = {}  # key: id of a cell; value: its unsaved text in the editor
         self._file: tuple[Path | None, int, NotebookFile] = (None, 0, NotebookFile())
         self._dag: tuple[object, Dag] | None = None
 
@@ -117,8 +117,8 @@ class Session:
     def record_loaded(self, task: str, sources: Mapping[str, str], *, reason: str) -> None:
         """Record that the inputs of a task come from a headless run, so its upstream tasks count as executed.
 
-        `sources` has the text that the cell of each upstream task had in that run. For an indirect upstream task, an
-        earlier record of its cell is kept, because the values of this task are not loaded.
+        `sources` has the text that the cell of each upstream task had in that run. Values are loaded from direct
+        upstream tasks only. So if the cell of an indirect upstream task has run here, its record is kept.
         """
         document = with_built_cells(self._document())
         dag = self._read(document)
@@ -130,7 +130,7 @@ class Session:
             key = cell.ran.key if cell.ran is not None else cell.id or self._key(source)
             self._ran[key] = CellRun(
                 key=key, source=source, order=self._runs, changed=self._runs,
-                at=0.0,  # earlier than any change of the file, because the file has the cell's current text
+                at=0.0,  # earlier than any save of the file, so that the current text of the cell is read from the file
                 state=TaskState.SUCCESS, reason=reason, loaded=True,
             )  # fmt: skip
 
@@ -328,7 +328,7 @@ class Session:
 
 
 class ReadDocument(NamedTuple):
-    """The notebook of the cells that a page shows."""
+    """The result of `read_document`: the notebook that a page shows, and the state of its tasks."""
 
     dag: Dag
     marks: dict[str, Mark]  # of each task
@@ -342,7 +342,7 @@ def _content(path: Path) -> bytes:
 def read_document(
     document: Sequence[DocumentCell], *, name: str, metadata: Mapping[str, Any] | None = None
 ) -> ReadDocument:
-    """Return the notebook of these cells, which a page shows, with the state of its tasks.
+    """Return the notebook that consists of these cells of a page, with the state of its tasks.
 
     No kernel is asked: the page knows which cells it executed.
     """

@@ -32,7 +32,7 @@ def may_skip_others(ran: CellRun | None) -> bool:
 def skipped_tasks(dag: Dag, document: Sequence[DocumentCell]) -> dict[str, str]:
     """Return the tasks that a headless run would skip, given the tasks that ran in this kernel, with the reasons.
 
-    If an upstream task ran again after a task, this task and all tasks below it count as tasks that have not run.
+    If a task ran before the latest run of an upstream task, the task and all tasks below it count as not run.
     """
     if len(dag.order) < len(dag.tasks):
         return {}
@@ -120,8 +120,8 @@ def _stale_reason(
 def stale_cells(dag: Dag, document: Sequence[DocumentCell], marks: Mapping[str, Mark]) -> list[int]:
     """Return the indexes of the cells to run so that no task is stale, in the order in which to run them.
 
-    These are: each stale task; each failed task whose cell was edited after it ran; the tasks upstream of these that
-    have not run; and the setup and parameters cells that were edited and that these tasks need.
+    These are the cells of stale tasks, and of failed tasks whose cells were edited after they ran. Tasks upstream of
+    them that have not run are added. So are edited parameters and setup cells, if any of these tasks needs them.
     """
     order = _run_order(dag)
     cells = {name: document[dag.tasks[name].cell] for name in order}
@@ -152,7 +152,7 @@ def _is_edited(cell: DocumentCell) -> bool:
 
 
 def needed_cells(task: Task, early: Sequence[Cell], *, known: Collection[str] = ()) -> list[Cell]:
-    """Return the parameters cells and setup cells that set a name which the task reads, except for `known` names."""
+    """Return the parameters and setup cells that set a name that the task reads. The names in `known` do not count."""
     reads = set(task.reads).difference(known)
     cells = [cell for cell in early if cell.kind is CellKind.PARAMETERS or cell.index in task.setup]
     return [cell for cell in cells if reads & _binds(cell.code)]

@@ -6,10 +6,10 @@
 - an fsspec URL, such as `s3://bucket/nbdag`. Files are then written to a folder of the host and copied to the storage,
   under the same relative names (`values/ab/abcdef…`, `runs/DAG/RUN/tasks/TASK/1.ipynb`).
 
-`remote` copies single files from and to a URL, with retries; `host_cache` knows the folders of this host; `folders`
-copies a notebook's folder; `owners` records who writes into a storage. Values are moved by `nbdag.values.transfer`, the
-files of one attempt by `nbdag.executors.job_files`. To execute an attempt on a host that has neither the database nor
-the home's folders:
+`remote` copies single files from and to a URL, with retries; `host_cache` defines the folders of this host; `folders`
+copies a notebook's folder; `owners` records who writes into a storage. `nbdag.values.transfer` moves values, and
+`nbdag.executors.job_files` moves the files of one attempt. To execute an attempt on a host that has neither the
+database nor the home's folders:
 
     job = job_files.on_this_host(job)   # the same job, with paths of this host's cache
     executor = LocalExecutor(1)         # gets the job's inputs from the storage, and stores its results there

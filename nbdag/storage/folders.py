@@ -1,8 +1,9 @@
 """Copy a notebook's folder, with its modules and data, to hosts that lack it.
 
-A folder is packed into one archive, which the storage keeps under the digest of its content. A host unpacks it once per
-run, so that runs on a host do not see files that other runs have written. Not copied: hidden files, which may contain
-credentials (`.env`); Python environments; caches; links that lead out of the folder.
+A folder is packed into one archive, which the storage keeps under the digest of its content. A host unpacks the archive
+once per run, so that a run does not see files that other runs have written. Hidden files are not copied, because they
+may contain credentials (`.env`). Python environments, caches, and links that lead out of the folder are not copied,
+either.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def unpack(folder: str, digest: str, run: tuple[str, str], url: str) -> Path:
             make_private_folder(target.parent)
             (draft / "content").rename(target)
         except OSError:
-            if not target.is_dir():  # otherwise another attempt of the run has unpacked it meanwhile
+            if not target.is_dir():  # otherwise another attempt of the run has unpacked the folder meanwhile
                 raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)

@@ -14,7 +14,7 @@ from ..home import Home, absolute
 from .owners import record_owner
 from .remote import files_at
 
-CACHE = "NBDAG_CACHE"  # environment variable: folder for the copies of hosts that execute attempts
+CACHE = "NBDAG_CACHE"  # environment variable: folder for the copies on a host that executes attempts
 CACHE_SIZE = "NBDAG_CACHE_SIZE"  # environment variable: maximum size of the values on a host, such as 20GB
 DEFAULT_SIZE = 20 * 10**9  # bytes
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?", re.IGNORECASE)
@@ -23,7 +23,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 @error
 class CacheSizeError(NbdagError):
-    """NBDAG_CACHE_SIZE is no size."""
+    """The value of NBDAG_CACHE_SIZE is not a size."""
 
     exit_code = 2
 
@@ -33,7 +33,7 @@ class CacheSizeError(NbdagError):
 
 @error
 class CacheFolderError(NbdagError):
-    """NBDAG_CACHE is a size."""
+    """The value of NBDAG_CACHE is a size instead of a folder."""
 
     exit_code = 2
 
@@ -53,7 +53,7 @@ def cached_paths(path: Path) -> list[Path]:
 
 
 def cache_folder() -> Path:
-    """Return the folder of this host for files that can be made again: NBDAG_CACHE, or the user's cache.
+    """Return the folder of this host for files that can be created again: NBDAG_CACHE, or a folder in the user's cache.
 
     Raises `CacheFolderError`.
     """
@@ -64,7 +64,7 @@ def cache_folder() -> Path:
 
 
 def cache_limit(folder: Path) -> int:
-    """Return the maximum size in bytes of the values in a folder: NBDAG_CACHE_SIZE; if it is not set, 20 GB, or half
+    """Return the maximum size in bytes of the values in a folder: NBDAG_CACHE_SIZE. By default, this is 20 GB, or half
     of the disk's free space if that is less.
     """
     text = os.environ.get(CACHE_SIZE)
@@ -80,7 +80,7 @@ def cache_limit(folder: Path) -> int:
 
 
 def local_copy(home: Home, path: Path) -> Path:
-    """Return the path of a file of the home, after downloading the file if only the storage has it.
+    """Return the path of a file of the home. If only the storage has the file, download the file first.
 
     Return the path even if neither this host nor the storage has the file. Raises `StorageError`.
     """
@@ -91,7 +91,7 @@ def local_copy(home: Home, path: Path) -> Path:
 
 
 def upload_copy(home: Home, path: Path) -> None:
-    """Copy a file of the home to the storage, if there is one. Raises `StorageError`."""
+    """Copy a file of the home to the home's storage, if it has one. Raises `StorageError`."""
     if home.remote is not None and path.exists():
         record_owner(home)
         files_at(home.remote).put(path, home.name_of(path))

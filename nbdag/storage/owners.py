@@ -1,7 +1,7 @@
 """The owners of a storage, and the ids of the folders and URLs with the files of runs.
 
 A database knows only its own runs. So `nbdag gc` must not delete files from a storage that has another owner. Each
-owner (a database or a program) writes a small file `owners/ID` into the storage before its first other file. The
+owner (a database or a program) writes a small file `owners/ID` into the storage before it writes any other file. The
 content describes the owner.
 
 Hosts that share a database may have different folders. So each run records the id of the folder with its files, and
@@ -20,7 +20,7 @@ from ..home import Home, HomeError, path_part
 from ..writing import make_private_folder, write_atomically
 from .remote import files_at
 
-ATTEMPTS = "attempts"  # id of all attempts that another program plans, such as Airflow; no database knows them
+ATTEMPTS = "attempts"  # owner of the attempts that another program, such as Airflow, plans; no database has them
 _FOLDER = "owners"
 
 
@@ -42,9 +42,9 @@ def record_owner(home: Home, owner: str = "") -> None:
 
 
 def files_id(home: Home) -> str | None:
-    """Return the id of the folder or URL with a home's files, which is the same on all hosts that share it.
+    """Return the id of the folder or URL with a home's files. All hosts that share the folder or URL get the same id.
 
-    Return None for an SQLite database, because all of its processes use one home. Raises `HomeError`.
+    Return None for an SQLite database, because all processes that use it have the same home. Raises `HomeError`.
     """
     if home.url is None:
         return None
@@ -78,7 +78,7 @@ def _own_id(home: Home) -> str:
 
 
 def _id_in(home: Home, folder: Path) -> str:
-    """Return the random id of a folder of this home, which is written when it is first needed."""
+    """Return the random id of a folder of this home. The id is written when it is first needed."""
     path = folder / "id"
     try:
         if not path.exists():

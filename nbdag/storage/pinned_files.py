@@ -1,7 +1,7 @@
-"""Pin files beside a notebook with its version (`%dag --with lib/ sql/*.sql`).
+"""Pin files beside a notebook to a version of the notebook (`%dag --with lib/ sql/*.sql`).
 
 `nbdag deploy` packs the files into one archive. The home and the storage keep the archive under the digest of its
-content. The digest is recorded in the pinned notebook, so changed files make another version. Each host unpacks the
+content. The digest is recorded in the pinned notebook, so changed files lead to a new version. Each host unpacks the
 archive once; `kernels.worker.working_folder` puts the files into the working folder of an attempt.
 """
 
@@ -122,7 +122,7 @@ def unpacked(files: Path, digest: str, url: str = "") -> PinnedFiles:
                 whole = [each.name for each in tar.getmembers() if each.isdir()]
             (draft / _CONTENT).mkdir(exist_ok=True)
             write_atomically(draft / _WHOLE, json.dumps(whole).encode())
-            with contextlib.suppress(OSError):  # another attempt has unpacked it meanwhile
+            with contextlib.suppress(OSError):  # another attempt has unpacked the archive meanwhile
                 draft.rename(target)
         except FileNotFoundError:
             raise PinnedFilesLostError(archive) from None

@@ -28,17 +28,17 @@ from ..home import StoragePasswordError, without_secrets
 from ..writing import create_private_file, make_private_folder
 
 RETRY_TIMEOUT = 60.0  # seconds during which a failed operation is repeated
-CHECK_TIMEOUT = 10.0  # the same for the check before a run
-LONGEST_DELAY = 8.0  # seconds between two tries at most
+CHECK_TIMEOUT = 10.0  # seconds during which the check before a run is repeated
+LONGEST_DELAY = 8.0  # maximum number of seconds between two tries
 # Suffix of a small file beside a value: its modification time is the time of the value's last use. The value's own time
 # would change only if its content were uploaded again.
 USED = ".used"
-PART = 16 << 20  # bytes that one request of a download asks for
+PART = 16 << 20  # number of bytes that one request downloads
 # Protocols whose uploads are atomic: an object is visible only when it is complete.
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory"})
 _USUAL = ("s3", "gs", "az", "abfs", "sftp", "ftp", "hdfs", "file")  # protocols to which nbdag can write
 _EXTRAS = {"s3": "nbdag[s3]", "s3a": "nbdag[s3]"}
-# Errors that a repetition does not cure, by class or (for errors of optional packages) by name.
+# Errors after which an operation is not repeated, by class, or by name for errors of optional packages.
 _FINAL = (
     FileNotFoundError,
     PermissionError,
@@ -51,7 +51,8 @@ _FINAL = (
     ValueError,
 )
 _FINAL_NAMES = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "ParamValidationError"})
-_DATES = ("LastModified", "mtime", "updated", "last_modified", "timeModified", "created")  # names in fsspec's listings
+# Names of the modification time in listings of fsspec.
+_DATES = ("LastModified", "mtime", "updated", "last_modified", "timeModified", "created")
 _T = TypeVar("_T")
 
 
@@ -114,7 +115,7 @@ class MissingPackageError(NbdagError):
 
     @property
     def advice(self) -> str:
-        """Return which package to install, if nbdag has an extra for it."""
+        """Return the command that installs the package, or "" if nbdag has no extra for it."""
         extra = _EXTRAS.get(self.url.partition("://")[0])
         return f"; python -m pip install '{extra}'" if extra else ""
 
@@ -136,7 +137,7 @@ class UnknownProtocolError(NbdagError):
 
     @property
     def advice(self) -> str:
-        """Return the protocols that may be meant."""
+        """Return a hint that names protocols that nbdag supports."""
         near = nearest(self.protocol, _USUAL)
         return f"did you mean {near}?" if near else "expected one such as s3, gs, az or sftp"
 
@@ -170,7 +171,7 @@ class Remote:
         self._pid = 0
 
     def check(self) -> None:
-        """Write and delete a small file. Raises `UnwritableStorageError`, which says why that is impossible."""
+        """Write and delete a small file. If this is impossible, raise `UnwritableStorageError` with the reason."""
         name = f"check-{secrets.token_hex(8)}"
         try:
             self._repeat(lambda fs: fs.pipe_file(self._path(name), b"nbdag"), CHECK_TIMEOUT)
@@ -281,7 +282,7 @@ class Remote:
                 fs = self._connected()
                 if fs.async_impl:
                     return operation(fs)
-                with self._lock:  # without `async_impl`, a client is not made for several threads
+                with self._lock:  # without `async_impl`, a client does not support several threads
                     return operation(fs)
             except NbdagError:
                 raise
@@ -291,7 +292,7 @@ class Remote:
                 left = until - time.monotonic()
                 if _is_final(failure) or left <= 0:
                     raise StorageError(self.url, _without_known_secrets(_describe(failure))) from None
-            # The delay is random, so that many hosts do not return at the same moment.
+            # The delay is random, so that many hosts do not try again at the same moment.
             time.sleep(min(left, delay * random.uniform(0.5, 1.0)))
             delay = min(2 * delay, LONGEST_DELAY)
 
@@ -322,7 +323,7 @@ def _file_system(url: str) -> tuple[Any, str]:
         if each not in known:
             raise UnknownProtocolError(each, url)
     if protocol in ("s3", "s3a"):
-        # s3fs repeats each part of a large upload by itself, up to half a minute.
+        # s3fs itself repeats each part of a large upload, for up to half a minute.
         options["config_kwargs"] = {"connect_timeout": 5, "retries": {"total_max_attempts": 1}}
     if hasattr(fsspec.config, "conf"):
         options |= {name: value for name, value in fsspec.config.conf.get(protocol, {}).items() if name in options}
@@ -338,7 +339,7 @@ def _is_final(failure: Exception) -> bool:
 
 
 def _of_this_host(failure: Exception) -> bool:
-    """Return whether the disk of this host is the cause."""
+    """Return whether the disk of this host caused an error."""
     return isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 

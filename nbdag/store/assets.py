@@ -1,4 +1,7 @@
-"""Events of assets. An event records a new version; each pipeline whose schedule needs the asset uses it once."""
+"""Events of assets. An event records a new version of an asset.
+
+Each pipeline that is scheduled on the asset uses the event once.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +97,8 @@ class Assets:
     def add_changed(self, events: Sequence[AssetEvent]) -> None:
         """Record events of watched files.
 
-        An event with the same facts as its asset's last event is left out: another scheduler has recorded the change.
+        If the last event of an asset has the same facts, another scheduler has recorded the change, and the new event
+        is left out.
         """
         with self._database.writing() as connection:
             if not self._database.sqlite:
@@ -106,7 +110,7 @@ class Assets:
             )
 
     def latest(self, assets: Collection[str]) -> dict[str, AssetEvent]:
-        """Return the newest events of these assets."""
+        """Return the newest event of each of these assets, by asset."""
         with self._database.reading() as connection:
             return _latest(connection, assets)
 
@@ -156,7 +160,7 @@ class Assets:
             return None
 
     def delete_before(self, at: float) -> int:
-        """Delete the events before this time; return their number.
+        """Delete the events before this time; return the number of deleted events.
 
         The newest event of each asset and the events that a schedule has not used yet are kept.
         """

@@ -1,8 +1,8 @@
 """Change notifications through PostgreSQL's LISTEN and NOTIFY: writers notify, schedulers listen.
 
 A notification contains the name of the `Database` object that sent it, so that a process ignores its own notifications.
-The listener uses a separate thread and connection. A lost connection is opened again. This counts as a change, since
-notifications may have been missed.
+The listener uses a separate thread and connection. A lost connection is opened again. A new connection counts as a
+change, since notifications may have been missed.
 """
 
 from __future__ import annotations

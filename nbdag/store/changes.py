@@ -32,7 +32,10 @@ class Changes:
         self._database = database
 
     def runs(self, latest: int | None = None) -> list[RunMark]:
-        """Return the revisions of all runs, or those of the unfinished runs and the `latest` runs."""
+        """Return the revisions of all runs.
+
+        With `latest`, return only the revisions of the unfinished runs and of this number of newest runs.
+        """
         columns = (t.runs.c.id, t.runs.c.dag_id, t.runs.c.name, t.runs.c.state, t.runs.c.revision)
         with self._database.reading() as connection:
             if latest is None:

@@ -139,7 +139,7 @@ class _Statements(dict[Any, Any]):
     """Compiled statements, which all connections of this process to one kind of database share.
 
     SQLAlchemy would compile each statement again for each engine, which takes longer than most queries. A server opens
-    a store, and so an engine, for one request.
+    a store for each request, and each store has its own engine.
     """
 
     def get(self, key: Any, default: Any = None) -> Any:
@@ -194,8 +194,8 @@ class Database:
         if self.listener is not None:
             return self.listener.count
         with self._translated_errors():
-            # SQLite's data_version counts the writes of all other connections, also of this process. The pool has one
-            # connection, so a process normally reads and writes with the same connection. A second thread may get
+            # SQLite's data_version counts the writes of all other connections, even those of this process. The pool has
+            # one connection, so a process normally reads and writes with the same connection. A second thread may get
             # another connection, whose count is unrelated. So the number of the connection is returned too.
             raw: Any = self.engine.raw_connection()
             try:
@@ -285,7 +285,7 @@ def _sqlite(home: Home, *, immutable: bool = False) -> Database:
         url,
         connect_args={"timeout": BUSY, "check_same_thread": False},
         poolclass=QueuePool,
-        # One connection for the reason in `changes`; more are opened only if several threads use the database.
+        # One connection, because `changes` counts the writes of other connections. Only several threads open more.
         pool_size=1,
         max_overflow=-1,
         execution_options={"compiled_cache": _STATEMENTS["sqlite"]},
@@ -350,7 +350,10 @@ def _with_quoted_password(url: str) -> str:
 
 
 def _begin_write(connection: Connection, path: Path) -> None:
-    """Begin to write; if another process has locked the database, print after `NOTICE` seconds that this one waits."""
+    """Begin to write.
+
+    If another process has locked the database, print after `NOTICE` seconds that this process waits.
+    """
     import sqlite3
 
     raw: Any = connection.connection.driver_connection
@@ -404,7 +407,7 @@ def _migrate(database: Database) -> None:
             _make_or_upgrade(connection, database.where)
         return
     # A migration may rebuild a table to which other tables refer. SQLite allows that only while foreign keys are off,
-    # and they can be switched off only outside of a transaction. So this needs a separate connection.
+    # and they can be switched off only outside of a transaction. So the migrations use a separate connection.
     separate = create_engine(database.engine.url, connect_args={"timeout": BUSY}, poolclass=NullPool)
     with separate.connect() as connection:
         raw: Any = connection.connection.driver_connection

@@ -18,7 +18,7 @@ from .rows import DagRow, NewInstance, NewRun, RunRow
 from .saving import add_runs, existing_names, record_version
 
 _UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
-# Maximum number of queued runs that are read per DAG. They are read whenever a run ends, and may be thousands.
+# At most this number of queued runs is read per DAG, because they are read whenever a run ends and may be thousands.
 _QUEUE_WINDOW = 100
 
 
@@ -98,10 +98,10 @@ class Deployments:
         after: str = "",
         limit: int,
     ) -> tuple[list[DagRow], int]:
-        """Return the matching deployed notebooks after the id `after`, by id, and the number of all matching ones.
+        """Return one page of the matching deployed notebooks, sorted by id, and the number of all matching notebooks.
 
-        Each word of `search` must occur in the id, the owner, the tags or the description; every tag must be present;
-        the newest run must have one of `last_states`.
+        The page begins after the id `after`. A notebook matches if each word of `search` occurs in its id, owner, tags
+        or description, if it has every one of `tags`, and if its newest run has one of `last_states`.
         """
         conditions: list[ColumnElement[bool]] = []
         text = func.lower(
@@ -219,8 +219,8 @@ class Deployments:
     def unfinished(self, scheduler: str) -> list[RunRow]:
         """Return the unfinished runs that this scheduler may execute: its own runs, and runs without an owner.
 
-        If many runs of a DAG are queued, return only the runs that start first. For this limit, runs of a backfill are
-        counted separately.
+        If many runs of a DAG are queued, return only the runs that start first. The runs of backfills are counted
+        separately from other runs.
         """
         may = or_(t.runs.c.scheduler_id.is_(None), t.runs.c.scheduler_id == scheduler)
         turn = func.row_number().over(

@@ -27,7 +27,7 @@ _IN_QUEUE = (*ACTIVE, TaskState.SCHEDULED, TaskState.UP_FOR_RETRY, TaskState.UP_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionRow:
-    """A recorded version of a notebook. Versions with built tasks, which only runs have, are not included."""
+    """A recorded version of a notebook. Versions that %%dag has built for a run are not included."""
 
     digest: str
     created: float
@@ -36,7 +36,7 @@ class VersionRow:
 
 
 class TaskStateRow(NamedTuple):
-    """A task instance and the outcome of its last attempt; a tuple, because runs have thousands of instances."""
+    """A task instance and the outcome of its last attempt. It is a tuple, for speed: runs have thousands of these."""
 
     task: str
     map_index: int
@@ -52,7 +52,7 @@ class TaskStateRow(NamedTuple):
 
 
 class RecentRun(NamedTuple):
-    """One of the latest runs of a DAG; a tuple, because a list of DAGs has thousands of these runs."""
+    """One of the latest runs of a DAG. It is a tuple, for speed: a list of DAGs has thousands of these runs."""
 
     id: str
     state: RunState
@@ -105,8 +105,8 @@ class Listings:
     ) -> list[RunRow]:
         """Return the runs that meet all given conditions, newest first.
 
-        `since` (inclusive) and `until` (exclusive) limit the creation times; `before` is the (creation time, record id)
-        of the run after which the page begins.
+        `since` (inclusive) and `until` (exclusive) limit the creation times. The page begins after the run `before`,
+        which is given as (creation time, record id).
         """
         query = select(t.runs).order_by(t.runs.c.created.desc(), t.runs.c.id.desc()).limit(limit)
         if dag is not None:
@@ -132,7 +132,7 @@ class Listings:
         )
         found: dict[str, list[RecentRun]] = {}
         with self._database.reading() as connection:
-            for dag in dags:  # one query for each, because each then reads only `limit` rows of an index
+            for dag in dags:  # one query for each DAG, because such a query reads only `limit` rows of an index
                 rows = connection.execute(query, {"dag": dag}).all()
                 found[dag] = [RecentRun(*row) for row in reversed(rows)]
         return found
@@ -140,7 +140,7 @@ class Listings:
     def task_states(self, runs: Sequence[int], tasks: Collection[str] | None = None) -> dict[int, list[TaskStateRow]]:
         """Return the task instances of these runs with the outcomes of their last attempts, by run, in notebook order.
 
-        With `tasks`, return only those of these tasks.
+        With `tasks`, return only the instances of these tasks.
         """
         last = (t.attempts.c.instance_id == t.instances.c.id) & (t.attempts.c.try_number == t.instances.c.tries)
         query = (
@@ -173,7 +173,7 @@ class Listings:
     def outputs(self, run: int) -> list[tuple[str, int, StoredOutput]]:
         """Return the values that the last attempts of a run stored, in notebook order.
 
-        Each is a tuple of the task, the map index and the output.
+        Each value is returned as a tuple of the task, the map index and the output.
         """
         last = (t.outputs.c.instance_id == t.instances.c.id) & (t.outputs.c.try_number == t.instances.c.tries)
         query = (
@@ -240,14 +240,17 @@ class Listings:
             return [VersionRow(**row._mapping) for row in connection.execute(query)]
 
     def task_counts(self, runs: Sequence[int]) -> dict[int, dict[str, int]]:
-        """Return the numbers of task instances by run and state, as `Run.task_counts` does."""
+        """Return the number of task instances by run and state.
+
+        Like `Run.task_counts`, count instances that the cancellation of their run ended as "cancelled".
+        """
         by_state = (
             select(t.instances.c.run_id, t.instances.c.state, func.count().label("number"))
             .where(t.instances.c.run_id.in_(runs))
             .group_by(t.instances.c.run_id, t.instances.c.state)
         )
         last = (t.attempts.c.instance_id == t.instances.c.id) & (t.attempts.c.try_number == t.instances.c.tries)
-        in_time = (t.attempts.c.ended < t.runs.c.ended, 1)  # it failed before the run was cancelled
+        in_time = (t.attempts.c.ended < t.runs.c.ended, 1)  # the attempt failed before the run was cancelled
         stopped = (
             select(t.instances.c.run_id, func.sum(case(in_time, else_=0)).label("failed"))
             .select_from(t.instances.join(t.runs).outerjoin(t.attempts, last))

@@ -125,8 +125,8 @@ def _deletable(connection: Connection, runs: Sequence[int]) -> list[int]:
     over: set[int] = set()
     for some in _portions(runs):
         ended = select(t.runs.c.id).where(t.runs.c.id.in_(some), t.runs.c.state.not_in(_UNFINISHED))
-        # The lock prevents other processes from clearing these runs or using their values. On SQLite, the write lock of
-        # the transaction does that.
+        # The lock prevents other processes from clearing these runs or using their values.
+        # On SQLite, the write lock of the transaction already prevents this.
         over |= set(connection.execute(ended.with_for_update()).scalars())
     lent = connection.execute(select(t.borrowed.c.run_id, t.borrowed.c.from_run_id).distinct()).all()
     while needed := {row.from_run_id for row in lent if row.run_id not in over} & over:

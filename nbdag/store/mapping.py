@@ -1,7 +1,7 @@
 """Conversion between database rows and the classes of `rows`, derived from the fields of the classes.
 
-The types of columns in `schema` convert single values, and the metadata of fields in `rows` names columns. So a column
-is declared in these two places only, and a test fails if they differ.
+The type of a column in `schema` converts the column's values. The metadata of a field in `rows` names the field's
+column. So a column is declared in these two places only, and a test fails if the places differ.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ class RunNumbers:
     state: RunState
     number: int
     ended: int  # number of runs with a start and an end
-    duration: float  # sum of their seconds from start to end
+    duration: float  # seconds from start to end, summed over these runs
     started: int  # number of runs with a start
-    delay: float  # sum of their seconds from creation to start
+    delay: float  # seconds from creation to start, summed over these runs
 
 
 class Metrics:
@@ -52,7 +52,7 @@ class Metrics:
             return {row.state: row.number for row in connection.execute(query)}
 
     def attempts(self) -> tuple[int, float]:
-        """Return the number of ended attempts, and the sum of their seconds."""
+        """Return the number of ended attempts, and their total duration in seconds."""
         length = t.attempts.c.ended - t.attempts.c.started
         with self._database.reading() as connection:
             row = connection.execute(select(func.count(length), func.coalesce(func.sum(length), 0.0))).one()

@@ -138,7 +138,7 @@ class RunRow:
     backfill: int | None = None  # id of the backfill that contains the run; None: no backfill
     cache: bool = True  # whether tasks with --cache may take earlier outcomes
     kernel: str | None = None  # kernel name for the tasks; None: the notebook's kernel
-    files: str | None = None  # id of the folder or URL with the run's files, as in `storage.owners`; None: any
+    files: str | None = None  # id of the folder or URL with the run's files (`storage.owners`); None: all hosts have it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +304,7 @@ class Change:
     events: Sequence[AssetEvent] = ()  # new versions of assets to record
     # Key: pool; value: maximum number of slots that the attempts in `begun` may occupy, or −1 for no limit.
     pools: Mapping[str, int] = field(default_factory=dict)
-    # Amounts that the attempts on the scheduler's machine may hold together, by resource; empty: no limits.
+    # Key: resource; value: total amount that attempts on the scheduler's machine may hold. Empty: no limits.
     resources: Mapping[str, float] = field(default_factory=dict)
     at: float = 0.0
     scheduler: str = ""

@@ -82,7 +82,7 @@ def record_version(connection: Connection, dag: str, digest: str, at: float, *, 
 
 
 def add_instances(connection: Connection, new: Sequence[tuple[int, NewInstance]]) -> list[InstanceRow]:
-    """Record task instances and return the recorded instances. Each is given as (id of the run's record, instance)."""
+    """Record task instances and return them as recorded. `new` has pairs of (id of the run's record, instance)."""
     if not new:
         return []
     rows = connection.execute(
@@ -217,7 +217,7 @@ def _begin(connection: Connection, change: Change) -> None:
 
 
 def _fits(connection: Connection, change: Change) -> bool:
-    """Return whether the pools and the host have room for a change that was just applied."""
+    """Return whether pools and resources suffice after a change was applied in this transaction."""
     begun = [each.instance for each in change.begun if each.cached is None]
     if not _fits_host(connection, change, begun):
         return False
@@ -246,7 +246,7 @@ def _fits_host(connection: Connection, change: Change, begun: Sequence[InstanceR
         if all(amount <= limits.get(name, 0.0) for name, amount in needs.items()):
             for name, amount in needs.items():
                 used[name] += amount
-    # Check only resources that the new attempts need: a scheduler with larger limits may exceed the other limits.
+    # Check only resources that the new attempts need: another scheduler with larger limits may use more of the others.
     wanted = {name for each in begun for name in each.resources}
     return all(used[name] <= limits[name] for name in used if name in wanted)
 
@@ -267,7 +267,7 @@ def _end(connection: Connection, run: int, change: Change) -> None:
             for instance, result in change.ended
         ],
     )
-    # A poll runs the cell again from its beginning, so only the last poll of a try leaves outputs, notes and files.
+    # A poll runs the cell from its beginning, so only the outputs, notes and files of a try's last poll are recorded.
     _add_results(connection, run, [each for each in change.ended if each[1].state is not TaskState.UP_FOR_RESCHEDULE])
 
 

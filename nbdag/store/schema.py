@@ -211,7 +211,7 @@ runs = Table(
     Column("earlier", JsonTuple),  # earlier ends of a continued run, as in `rows.RunRow`; NULL: none
     # Id of the scheduler that owns the run; NULL: any scheduler may execute the run.
     Column("scheduler_id", String(32), ForeignKey("schedulers.id")),
-    Column("files", Text),  # id of the folder or URL with the files of the run, as in `storage.owners`; NULL: any
+    Column("files", Text),  # id of the folder or URL with the run's files (`storage.owners`); NULL: all hosts have it
     Column("revision", Integer, nullable=False),  # number of changes of the run so far; see `Store.save`
     UniqueConstraint("dag_id", "name"),
     ForeignKeyConstraint(["dag_id", "digest"], ["versions.dag_id", "versions.digest"]),
@@ -330,8 +330,8 @@ asset_events = Table(  # an event is a new version of an asset
     Column("asset", Text, nullable=False),
     Column("at", Double, nullable=False),
     Column("extra", JsonMapping),  # what the producer recorded about the new version
-    # The task that produced the version. `task` is NULL if the whole run produced it; all these columns are NULL if a
-    # person recorded the version or a watched file changed.
+    # The task that produced the version. If the whole run produced the version, `task` is NULL.
+    # If a person recorded the version or a watched file changed, all these columns are NULL.
     Column("dag_id", Id),
     Column("run", Id),
     Column("task", Id),
@@ -363,7 +363,7 @@ asset_producers = Table(  # the assets that tasks of deployed DAGs produce
     Column("asset", Text, primary_key=True),
 )
 
-asset_readers = Table(  # the assets that tasks of deployed DAGs read, which start nothing
+asset_readers = Table(  # the assets that tasks of deployed DAGs read; these rows start no run
     "asset_readers",
     metadata,
     Column("dag_id", Id, primary_key=True),

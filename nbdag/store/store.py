@@ -158,9 +158,8 @@ class Store:
     def add_note(self, run: int, note: Note, *, once: bool = False) -> bool:
         """Record a note about a whole run.
 
-        With `once`, record it only if the run has no note with the same code and name.
-
-        Return whether it was recorded.
+        With `once`, record the note only if the run has no note with the same code and name. Return whether the note
+        was recorded.
         """
         values = {"run_id": run, **to_row(note)}
         with self._database.writing(quietly=True) as connection:
@@ -184,7 +183,7 @@ class Store:
     # Tasks
 
     def instances(self, runs: Sequence[int], tasks: Collection[str] | None = None) -> dict[int, list[InstanceRow]]:
-        """Return the instances of all tasks of these runs, or of these tasks, by run, in notebook order."""
+        """Return the task instances of these runs (with `tasks`, only of these tasks), by run, in notebook order."""
         query = select(t.instances).where(t.instances.c.run_id.in_(runs))
         if tasks is not None:
             query = query.where(t.instances.c.task.in_(tasks))
@@ -204,10 +203,10 @@ class Store:
         details: bool = True,
         with_outputs: bool = True,
     ) -> dict[int, list[AttemptRow]]:
-        """Return the attempts of these runs, by run, ordered by their start.
+        """Return the attempts of these runs, by run, in the order in which the attempts started.
 
-        With `tasks`, return only the attempts of these tasks. Without `details`, omit their outputs, metrics and notes;
-        without `with_outputs`, omit their outputs and metrics.
+        With `tasks`, return only the attempts of these tasks. Without `details`, the attempts lack outputs, metrics and
+        notes. Without `with_outputs`, the attempts lack outputs and metrics.
         """
         of_runs: ColumnElement[bool] = t.instances.c.run_id.in_(runs)
         if tasks is not None:
@@ -264,7 +263,7 @@ class Store:
         return found
 
     def files(self, run: int) -> list[FilesOfAttempt]:
-        """Return the files that the attempts of a run used, ordered by their start."""
+        """Return the files that the attempts of a run used, in the order in which the attempts started."""
         query = (
             select(t.instances.c.task, t.attempts.c.started, t.attempts.c.ended, t.files.c.uses)
             .join(t.attempts, t.attempts.c.instance_id == t.instances.c.id)
@@ -289,8 +288,8 @@ class Store:
     def cached_outcomes(self, dag: str, task: str, cache_key: str) -> list[CachedOutcome]:
         """Return the outcomes that an attempt with this key may take; outcomes of executed attempts come first.
 
-        If a user has later cleared or marked the task, the user does not trust the outcome. So this outcome and the
-        outcomes of all attempts that took it are excluded.
+        If a user has later cleared or marked the task of an outcome, the outcome is excluded, because the user does not
+        trust it. Outcomes of attempts that took an excluded outcome are excluded, too.
         """
         attempts: Select[Any] = (
             select(

@@ -33,7 +33,7 @@ class Produced:
     """The facts that the task of this process has recorded about the assets that it produces."""
 
     def __init__(self) -> None:
-        # The assets of --produces; None in a live notebook, where they are not known.
+        # The assets of --produces; None in a live notebook, where these assets are unknown.
         self.declared: tuple[str, ...] | None = None
         self.extra: dict[str, dict[str, Any]] = {}
 
@@ -76,7 +76,7 @@ class _Facts(dict[str, Any]):
 
 
 class OutletEvent:
-    """The new version of one asset, as Airflow's `outlet_events[asset]` has it."""
+    """The new version of one asset, with the interface of Airflow's `outlet_events[asset]`."""
 
     def __init__(self, asset: str) -> None:
         self._asset = asset
@@ -99,7 +99,7 @@ class OutletEvents:
 
 
 class TriggeringEvents(Mapping[str, Any]):
-    """The events of assets that started the run: lists of events, the oldest first, by the name of the asset."""
+    """The events that started the run. Key: name of an asset; value: the asset's events, the oldest first."""
 
     def __init__(self, events: Sequence[Mapping[str, Any]]) -> None:
         self._events: dict[str, list[SimpleNamespace]] = {}

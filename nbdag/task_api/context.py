@@ -58,7 +58,7 @@ class PullError(NbdagError):
 class PulledValues:
     """The values of one key of one task: one value, or one for each instance of a mapped task."""
 
-    parts: tuple[Callable[[], Any], ...]  # functions that load a value
+    parts: tuple[Callable[[], Any], ...]  # functions, each of which loads one value
     is_list: bool = False
 
 
@@ -103,8 +103,8 @@ class TaskInstance:
     ) -> Any:
         """Return a value of another task: its result, or with `key` one of its variables or pushed values.
 
-        For several tasks, the result is a list. For a mapped task, it is the list of the values of all instances, or of
-        the instances with the indexes `map_indexes`. If the task was skipped or has no such value, return `default`.
+        For several tasks, return a list. For a mapped task, return the list of the values of all instances, or of the
+        instances with the indexes `map_indexes`. If the task was skipped or has no such value, return `default`.
         """
         if unknown:
             raise NbdagError(f"ti.xcom_pull has no argument {next(iter(unknown))!r}; use task_ids and key")

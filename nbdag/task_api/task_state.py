@@ -5,9 +5,9 @@
     nbdag.state.across_runs["seen"] = newest   # the next run of this pipeline finds it
 
 Values are JSON: numbers, texts, lists, dicts, true, false and null. Store a large value in a file, and keep the file's
-path here. Each instance of a mapped task has separate facts. `nbdag gc` deletes the facts of a run with the run, and
-keeps facts across runs. If two runs write the same fact at once, the later one wins. In a live notebook the facts
-last as long as the kernel, and all cells share them.
+path here. Each instance of a mapped task has separate facts. When `nbdag gc` deletes a run, it also deletes the run's
+facts, but not the facts in `across_runs`. If two runs write the same fact at once, the later write wins. In a live
+notebook the facts last as long as the kernel, and all cells share them.
 """
 
 from __future__ import annotations

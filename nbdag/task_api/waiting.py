@@ -1,4 +1,4 @@
-"""`nbdag.wait_for`: end an attempt, and run the task again when something is there.
+"""`nbdag.wait_for`: if a condition does not hold yet, end the attempt, and run the task again later.
 
     nbdag.wait_for("incoming/orders.csv")                 # a file or folder exists
     nbdag.wait_for("https://example.com/ready")           # a GET is answered with a status below 400
@@ -6,9 +6,9 @@
     nbdag.wait_for(dag="churn")                           # a run of churn since this run's date has succeeded
     nbdag.wait_for(lambda: count_rows() > 100, poll="5m")
 
-If the condition holds, `wait_for` returns. Otherwise the attempt ends, and no process waits; at the next poll the cell
-runs again from its beginning, in the same try. So call it before anything that must not run twice. In a live notebook,
-`wait_for` waits in the cell until the condition holds or the kernel is interrupted.
+If the condition holds, `wait_for` returns. Otherwise the attempt ends, so no process waits. At the next poll the cell
+runs again from its beginning, in the same try. So call `wait_for` before anything that must not run twice. In a live
+notebook, `wait_for` waits in the cell until the condition holds or the kernel is interrupted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Condition = str | Path | datetime | Callable[[], Any]
 
 
 class Postponed(NbdagError):
-    """The attempt ends now, and the task goes on later.
+    """The attempt ends now, and the task continues later.
 
     `wake` is the time of the next poll, in seconds since the epoch; None: the task waits for an answer to `question`.
     """
@@ -88,7 +88,7 @@ def wait_for(condition: Condition | None = None, *, dag: str | None = None, poll
 
 
 def _parsed(condition: Condition | None, dag: str | None) -> tuple[str, Callable[[], Any], float | None]:
-    """Return the condition's name, a function that checks it, and the time at which it holds, if that is known."""
+    """Return a condition's name, a function that checks the condition, and the time from which it holds, if known."""
     if dag is not None:
         return f"a successful run of {dag}", lambda: _has_succeeded(dag), None
     if isinstance(condition, datetime):

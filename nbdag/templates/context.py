@@ -45,7 +45,7 @@ INSTEAD = {
 
 
 class Lookup(Mapping[str, Any]):
-    """Access by name to the values that a function returns: as attributes, as items, or by `get` with a default."""
+    """Values that a function looks up by name: as attributes, as items, or by `get` with a default."""
 
     def __init__(self, kind: str, look_up: Callable[..., Any]) -> None:
         self._kind = kind
@@ -60,9 +60,9 @@ class Lookup(Mapping[str, Any]):
         return self._look_up(name)
 
     def get(self, name: str, default: Any = _REQUIRED) -> Any:
-        """Return the value of a name. A missing value is replaced by the default, if a default is given.
+        """Return the value of a name, or the default if the value is missing and a default is given.
 
-        If a source fails, that is an error even with a default, as the source may know the name.
+        If a source of values fails, raise its error even with a default, because the source may know the name.
         """
         try:
             return self._look_up(name)
@@ -152,9 +152,9 @@ def context_of(
 ) -> dict[str, Any]:
     """Return the names that a task's templates can use, with their values.
 
-    `dag_run` has the attributes of `nbdag.task_api.context.DagRun`; `params` replaces its parameters. `variable(name)`
-    and `connection(name)` look up the values of `var` and `conn`. The last three arguments are the values of the names
-    `inlet_events`, `outlet_events` and `triggering_asset_events`.
+    `dag_run` has the attributes of `nbdag.task_api.context.DagRun`; `params` replaces the parameters of `dag_run`.
+    `variable(name)` and `connection(name)` look up the values of `var` and `conn`. The last three arguments are the
+    values of the names `inlet_events`, `outlet_events` and `triggering_asset_events`.
     """
     logical = macros.Moment.of(dag_run.logical_date)
     task_id = dag_run.task_id or "interactive"

@@ -139,7 +139,7 @@ FILTERS: Mapping[str, Callable[[Any], str | None]] = {
 
 
 def ds_add(day: str, days: int) -> str:
-    """Return a date (2026-01-31) that is some days later, or earlier for a negative number."""
+    """Return the date, such as 2026-01-31, that is `days` days after `day`; a negative number goes back."""
     return ds(datetime.strptime(str(day), _DAY) + timedelta(days=int(days)))
 
 

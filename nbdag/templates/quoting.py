@@ -29,8 +29,8 @@ Pieces = Sequence[str | Slot]
 
 _HARMLESS = re.compile(r"[\w@%+=:,./-]*\Z", re.ASCII)
 _PREFIX = "NBDAG_VALUE_"
-# Constructs of bash after which it is unknown which quotes are around a value, or in which bash evaluates the value of
-# a variable.
+# Constructs of bash that make a value unsafe: after some of them, the quotes around the value are unknown; in others,
+# bash evaluates the value of a variable.
 _UNCERTAIN = re.compile(
     r"`|<<(?!<)|\$\(\(|(?<!\$)\(\(|\[\[|\$'|\$\{[^}]*\{|\beval\b|\blet\b|\bcase\b|\bcompgen\b|\bPS4="
     r"|(?<![.\w-])(?:ba|da|z|k)?sh\b[^\n;|&]*\s-\w*c\b|(?<![.\w-])(?:su|ssh)\s"
@@ -38,7 +38,8 @@ _UNCERTAIN = re.compile(
     r"|(?:\btest|(?<![\w$\[])\[)\s[^\n;|&]*-v\b|\bunset\b|\bread\b"
 )
 _INTEGER = re.compile(r"-?\d+\Z", re.ASCII)
-# The beginning of arithmetic, up to a value in it. There, bash takes a word as a variable and evaluates its value.
+# The beginning of arithmetic, up to a template's value. In arithmetic, bash takes a word as a variable and evaluates
+# the variable's value.
 _ARITHMETIC = re.compile(
     r"(?:\(\((?:(?!\)\)).)*"
     r"|(?:\$|(?<![\w\\])[A-Za-z_]\w*)\[(?:[^\[\]\n]|\[[^\[\]\n]*\])*"
@@ -113,7 +114,7 @@ def shell(pieces: Pieces) -> Statement:
 
 
 def _arithmetic(before: str, after: Pieces) -> str:
-    """Return the arithmetic that is open between these texts of a script, or ""."""
+    """Return the start of the arithmetic in which a value between `before` and `after` would stand, or "" if none."""
     if found := _ARITHMETIC.search(before):
         return found[0][:20]
     opened = _CONDITION.search(before)
@@ -204,7 +205,7 @@ def sql(pieces: Pieces, prefix: str = "nbdag_") -> Statement:
                 raise UnsafeValueError.of(value, f"after {text.split()[-1]}", hint)
             text += str(value)
         elif isinstance(value, list | tuple | set | frozenset):
-            # An empty list is bound as it is: its replacement depends on the words before it.
+            # An empty list is bound as one value, because its replacement depends on the words before it.
             many = ", ".join(bound(each) for each in value) or bound(list(value))
             text += many if not value or re.search(r"\(\s*\Z", text) else f"({many})"
         else:
@@ -215,7 +216,8 @@ def sql(pieces: Pieces, prefix: str = "nbdag_") -> Statement:
 def _sql_parts(pieces: Pieces) -> Iterator[str | list[Any]]:
     """Yield the parts of a statement.
 
-    A part is a text, a list with one `Slot`, or for a literal with values, a list of "'" and the literal's pieces.
+    A part is a text, a list with one `Slot`, or a literal that contains values. Such a literal is a list: "'" and then
+    the literal's pieces.
     """
     literal: list[Any] | None = None  # the pieces of the current literal; None outside of a literal
     comment = ""  # the text that ends the current comment; "" outside of a comment

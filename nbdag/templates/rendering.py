@@ -27,8 +27,8 @@ from .context import INSTEAD, NAMES
 from .macros import FILTERS
 
 _FILE = "<template>"
-# By default, Jinja's comments begin with {#. In bash, ${#name} is the length of a variable, so comments get other
-# delimiters.
+# Jinja's comments begin with {#. In bash, ${#name} is the length of a variable, so `${#` is replaced by a mark while
+# Jinja reads the text.
 LENGTH, LENGTH_MARK = "${#", "$\ue0f0#"
 
 
@@ -97,7 +97,7 @@ _nonce: ContextVar[str] = ContextVar("nonce", default="")
 def _finalize(_: Any, value: Any) -> str:
     """Replace each value by a placeholder.
 
-    If a value contains placeholders, as the result of a macro may, replace these by their texts.
+    If the value itself contains placeholders, as the result of a macro may, first replace these by their values.
     """
     slots = _slots.get()
     if isinstance(value, Undefined):

@@ -1,7 +1,8 @@
 """Names of files for the code of cells, so that tracebacks show the cell's lines and `coverage` measures them.
 
 While `coverage` measures, the code of each cell is written into a file of the folder `__nbdag__` beside the notebook.
-The file has the same lines as the cell. Otherwise no file is written, because Python's `linecache` gets the lines.
+The file has the same lines as the cell. Without `coverage`, no file is written, and `linecache` has the lines for
+tracebacks.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class InProcessExecutor(Executor):
     - pinned files: attempts use the files of the working directory as they are
     - interruption of a single call, such as a long `time.sleep`: an attempt is terminated when the call returns
     - termination of subprocesses: they outlive their attempt, and `terminate_leftovers` does nothing
-    - IPython: magics, sensors, and the line numbers of definitions are not supported
+    - features that need IPython: magics, sensors, and the line numbers of definitions
     - the attempt's notebook: only a text log with one line is written
     - warnings about undeclared changes
     """
@@ -268,8 +268,8 @@ def _raise_in(thread: int, exception: type[BaseException]) -> None:
 def _end_pending(exception: type[BaseException]) -> None:
     """Raise and catch an exception that `_raise_in` may have left pending in this thread.
 
-    Python could also withdraw it, but then the interpreter keeps its flag for pending exceptions. With the flag set,
-    Python 3.11 never returns from the first call after a debugger, a profiler or coverage has begun to trace.
+    Python can also withdraw the exception, but then the interpreter's flag for pending exceptions stays set. With this
+    flag set, Python 3.11 never returns from the first call after a debugger, a profiler or coverage has begun to trace.
     """
     with suppress(exception):
         _raise_in(threading.get_ident(), exception)

@@ -110,7 +110,7 @@ class TaskItem(pytest.Item):
 def _results(item: TaskItem) -> dict[str, list[dict[str, Any]]] | str:
     """Return the instances of each task in the run of an item's notebook, or why the notebook could not run.
 
-    The first process that calls this runs the selected tasks and their upstream tasks.
+    The first process that calls this function runs the selected tasks and their upstream tasks.
     """
     base = Path(item.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
     if hasattr(item.config, "workerinput"):

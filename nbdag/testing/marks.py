@@ -1,4 +1,4 @@
-"""The name of the marker of items that run tasks."""
+"""The name of the pytest marker that an item has if it runs a task."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 
 def _collected(path: Path, parent: pytest.Collector) -> Any:
-    """Return the collector of a notebook; None if the file is no notebook, or a text notebook without tasks."""
+    """Return the collector of a notebook, or None if the file is no notebook or is a text notebook without tasks."""
     if any(part.startswith(".") for part in path.relative_to(_root(parent.config, path)).parts):
         return None  # a checkpoint of Jupyter, or a file of nbdag
     if path.suffix != ".ipynb":
@@ -96,7 +96,7 @@ def _collected(path: Path, parent: pytest.Collector) -> Any:
         if not is_text(path) or not has_tasks(path):
             return None
         if path.suffix != ".py" and not parent.session.isinitpath(path) and not path.read_bytes().startswith(b"---"):
-            return None  # prose with examples; jupytext begins a notebook with metadata
+            return None  # prose with examples of cells; a notebook of jupytext begins with metadata
     from .items import NotebookFile
 
     return NotebookFile.from_parent(parent, path=path)
@@ -171,7 +171,7 @@ def nbdag_snapshot(request: pytest.FixtureRequest) -> Callable[..., None]:
     from .snapshots import Snapshots
 
     folder = request.path.parent / "__snapshots__" / request.path.stem
-    test = request.node.nodeid.partition("::")[2].replace("::", ".")  # with the class, as classes share test names
+    test = request.node.nodeid.partition("::")[2].replace("::", ".")  # with the class: classes may share a test name
     return Snapshots(folder, test, update=bool(request.config.getoption("--nbdag-update"))).check
 
 

@@ -89,7 +89,7 @@ class CellShell:
 
 @contextmanager
 def captured(module: ModuleType) -> Iterator[CellShell]:
-    """Provide a shell with this module's namespace, as `__main__`; restore everything afterwards."""
+    """Yield a shell with the namespace of `module`, which is `__main__` meanwhile. Restore everything afterwards."""
     shell = _shell()
     out, err = io.StringIO(), io.StringIO()
     found = CellShell(shell, module.__dict__, out, err)

@@ -40,7 +40,7 @@ class Snapshots:
         self._number = 0
 
     def check(self, value: Any, name: str = "", *, tolerance: float = 1e-9) -> None:
-        """Compare a value with its snapshot; write it if pytest was called with --nbdag-update.
+        """Compare a value with its snapshot. With --nbdag-update, write the value as the new snapshot instead.
 
         `name` distinguishes several snapshots of one test; without it they are numbered. `tolerance` is the relative
         difference by which numbers may differ.

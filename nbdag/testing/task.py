@@ -164,7 +164,7 @@ class _Attempt:
 
 
 class _in_folder:
-    """Make a folder the working directory and the first folder of modules, as for a task."""
+    """Make a folder the working directory and the first entry of `sys.path`, as for a task."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder)

@@ -4,9 +4,9 @@
     saved = store.save({"X": X, "y": y})
     store.load(saved.outputs[0].digest)   # {"X": …}
 
-Each name is stored in a separate file. But the names of a group are stored together, and so are names that share an
-object which can be changed: after loading, they share the object again. Only values from the project's own store are
-unpickled.
+Each name is stored in a separate file. But the names of a group are stored together. Names that share a changeable
+object are stored together, too, so that they share the object again after loading. Only values from the project's own
+store are unpickled.
 
 A stored value does not copy objects that belong to another stored value or to setup. It contains references to these
 objects, so that each remains one object after loading. `Origins` records where a process's objects come from. A value
@@ -149,7 +149,7 @@ class ValueStore:
     def load(
         self, digest: str, *, namespace: MutableMapping[str, Any] | None = None, origins: Origins | None = None
     ) -> dict[str, Any]:
-        """Return the values stored under a digest, by name. Arrays are not copied; the store does not see changes."""
+        """Return the values stored under a digest, by name. Arrays are not copied; changes do not reach the store."""
         return self.open(digest, namespace=namespace, origins=origins).values
 
     def open(
@@ -201,7 +201,7 @@ class ValueStore:
         return follow(digests, refers)
 
     def names_of_setup(self, digests: Iterable[str]) -> set[str]:
-        """Return the names of setup whose objects these values contain as references."""
+        """Return the names of the objects of setup to which these values refer."""
         store = files.files(self.root, self.origin)
         found: set[str] = set()
         for digest in self.in_use(digests):
@@ -349,7 +349,7 @@ class _Saving:
         if alone and not refers and not nans:
             one = pickled[names[0]]
         else:
-            # Values that own memory come first, so that views of it can be stored as views.
+            # Values that own memory come first, so that views of this memory can be stored as views.
             ordered = sorted(names, key=lambda name: _is_view(self._values[name]))
             values = {name: self._values[name] for name in ordered}
             while True:
@@ -397,7 +397,7 @@ class _Saving:
             self._reset[names[-1]] = attributes
 
     def _culprit(self, names: Sequence[str], pickled: Pickled | None = None) -> str:
-        """Return which of these names has a value that, stored alone, cannot be loaded or loses data."""
+        """Return the name whose value cannot be loaded, or loses data, when it is stored alone."""
         for name in names[:-1]:
             alone = dump({name: self._values[name]}, keep_memo=True)
             unpickler = NotebookUnpickler(alone.data, [memoryview(bytearray(buffer)) for buffer in alone.buffers])

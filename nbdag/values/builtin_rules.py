@@ -21,15 +21,14 @@ from .type_rule import PickleState, Refusal, TypeRule
 
 
 def _array_reduce(array: Any, state: PickleState) -> Any:
-    """Return how to pickle an array that is a view of another array in the pickle, or None if the array is not such a
-    view.
-    """
+    """Return how to pickle an array that is a view of another array in the pickle, or None for any other array."""
     if not _is_plain_array(array) or id(array) in state.unshared:
         return None
     owner = _owner(array)
     pickled = state.owners.get(id(owner))
     if pickled is None or pickled is array:
-        # The array uses all of the owner's memory. The owner may be a view, for example of a memory-mapped file.
+        # An array that uses all memory of its owner is recorded in place of the owner, which may be a view itself, for
+        # example of a memory-mapped file.
         if array.nbytes == owner.nbytes:
             state.owners[id(owner)] = array
         return None
@@ -176,7 +175,8 @@ def _masked_attributes(array: Any) -> Refusal | None:
 
 
 def _exception_reduce(error: Any, state: PickleState) -> Any:
-    """Return how to pickle an exception with its cause, its context and its traceback, or None if it has none of them.
+    """Return how to pickle an exception with its cause, its context and its traceback, or None if all three are
+    missing.
 
     Python's own pickle of an exception contains only its arguments and attributes.
     """
@@ -197,7 +197,7 @@ def _restore_exception(error: Any, state: Any) -> None:
 
 
 def _trace_of(traceback: types.TracebackType | None) -> tuple[Any, dict[str, dict[int, str]]] | None:
-    """Return a traceback as plain data, and the source lines of those places that are in no file, such as cells."""
+    """Return a traceback as plain data, and the source lines of places outside of files, such as cells."""
     import tblib
 
     frames = [frame for frame, _ in walk_tb(traceback)]
@@ -234,9 +234,9 @@ _CELL_FILE = re.compile(r"ipykernel_\d+/")
 
 
 def _connection_content(connection: Any) -> object:
-    """Return how often a connection has changed rows and tables, if its database is in memory.
+    """Return how often a connection has changed rows and tables of a database in memory.
 
-    Changes of a database in a file do not count, because all tasks share the file.
+    Changes of a database in a file are ignored, because all tasks share the file.
     """
     try:
         if any(file for _, _, file in connection.execute("PRAGMA database_list")):
@@ -247,7 +247,7 @@ def _connection_content(connection: Any) -> object:
 
 
 def _duckdb_content(connection: Any) -> object:
-    """Return the tables of a connection of duckdb and their sizes, if its database is in memory."""
+    """Return the tables, with their sizes, of a duckdb connection whose database is in memory."""
     try:
         cursor = connection.cursor()  # a query on the connection itself would replace its last result
         if any(path for _, path in cursor.execute("select database_name, path from duckdb_databases()").fetchall()):
@@ -260,7 +260,7 @@ def _duckdb_content(connection: Any) -> object:
 
 
 def _engine_content(engine: Any) -> object:
-    """Return the tables of an SQLAlchemy engine whose database is in memory, and the changes of their rows."""
+    """Return how often rows and tables have changed in the in-memory database of an SQLAlchemy engine."""
     if engine.dialect.name != "sqlite" or engine.url.database not in (None, "", ":memory:"):
         return id(engine)
     try:
@@ -293,8 +293,8 @@ def _weak_content(container: Any) -> object:
 
 
 def _sentinel_reduce(obj: Any, state: PickleState) -> Any:
-    """Return how to pickle a sentinel of an imported module, such as `MISSING = object()`: by the names of module and
-    sentinel.
+    """Return how to pickle a sentinel of an imported module, such as `MISSING = object()`. The pickle contains the
+    names of the module and of the sentinel.
     """
     if type(obj) is not object:
         return None

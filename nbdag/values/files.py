@@ -3,8 +3,9 @@
 A file contains a header with the sizes of its parts, a pickle, and the pickle's buffers, each on a 64-byte boundary. A
 file is written under a temporary name and then renamed, so it is either complete or absent. Files are not synced to
 disk: after a power cut, one may be missing, truncated or filled with zeros. So a process compares a file with the
-file's digest before the first read, and before it skips writing a value that is already stored. A damaged file is
-replaced. xxh3 reads about 10 GB/s, so the comparison takes little time compared with reading the value.
+file's digest before it first reads the file. If a value to be written is already stored, the process also compares the
+stored file. A damaged file is replaced. xxh3 reads about 10 GB/s, so the comparison takes little time compared with
+reading the value.
 
 A local file is read through a private memory map. Arrays are not copied on loading; a process that changes an array
 changes private copies of the memory pages. `Region` detects the pages that are unchanged.
@@ -136,7 +137,7 @@ class Files(Protocol):
 
 
 def files(root: str, origin: str = "") -> Files:
-    """Return the store at a path or an fsspec URL. With an `origin`, see `LocalFiles`."""
+    """Return the store at a path or an fsspec URL. `LocalFiles` explains `origin`."""
     scheme, _, rest = root.partition("://")
     if not rest:
         return LocalFiles(Path(root), origin)
@@ -166,7 +167,7 @@ _damaged: set[tuple[str, str]] = set()  # URL of the store and digest of each da
 
 @dataclass(frozen=True, slots=True)
 class LocalFiles:
-    """A store in a local folder; the path of a file in the folder is `ab/abcdef…`, from its digest.
+    """A store in a local folder. The file with the digest `abcdef…` has the path `ab/abcdef…` in this folder.
 
     With an `origin`, the folder contains copies of files from that store. A missing or damaged file is downloaded when
     it is read.
@@ -206,9 +207,9 @@ class LocalFiles:
         return content
 
     def download(self, digest: str) -> None:
-        """Copy a file from the origin, unless another process of this host is copying it.
+        """Copy a file from the origin. If another process of this host is copying the file, wait for that copy.
 
-        Raises `LostValueError` if the origin does not have it.
+        Raises `LostValueError` if the origin does not have the file.
         """
         locks = self.root.parent / "locks"
         make_private_folder(locks)

@@ -1,10 +1,12 @@
 """Fingerprints that detect in-place changes of an object.
 
 A fingerprint is computed before a task's cell and after it. If the two differ, the cell changed the object.
-Fingerprints of different kernels cannot be compared. Caches of an object do not count, such as cached properties and
-the layout of pandas' blocks. An object that cannot be pickled is fingerprinted by its attributes if the user defines
-its class, else by the rule of its type. If the type has no rule, only the identity of the object counts, because
-libraries may change such objects implicitly.
+Fingerprints of different kernels cannot be compared. Caches of an object, such as cached properties and the layout of
+pandas' blocks, are ignored.
+
+An object that cannot be pickled is fingerprinted in another way. If the user defines the object's class, the attributes
+are fingerprinted. If a library defines the class, the rule of the type determines the fingerprint. If the type has no
+rule, only the identity of the object counts, because libraries may change such objects implicitly.
 """
 
 from __future__ import annotations
@@ -115,7 +117,7 @@ def _attempt(
 
 
 class _Limited:
-    """A hash that raises `OverflowError` once it was given more bytes than a limit."""
+    """A hash that raises `OverflowError` once it has received more bytes than a limit."""
 
     def __init__(self, limit: float) -> None:
         self._state = xxhash.xxh3_128()
@@ -169,7 +171,7 @@ class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
                 return _Class, (obj.__qualname__, definition_digest(obj), self._data_of(obj))
             return super().reducer_override(obj)
         if type(obj) in self._classes and hasattr(obj, "__dict__"):
-            return _Content, (type(obj).__qualname__, dict(vars(obj)))  # an instance that its class has as an attribute
+            return _Content, (type(obj).__qualname__, dict(vars(obj)))  # the object is an attribute of its class
         rule = rule_of(obj)
         if rule.fingerprint is not None:
             return _Content, (rule.type, rule.fingerprint(obj))

@@ -5,11 +5,11 @@ notebook differ from definitions of a module, so this pickler changes three case
 
 - A function pickled by value gets the loading notebook's namespace as its globals, as if its `def` had run in that
   notebook. Names that the function uses are set in the namespace only if they are not set yet.
-- A function or class at the top level of a notebook is pickled by name and by value. The loading notebook uses its own
-  definition if that definition is equal, so that `isinstance` works. It has an equal definition if setup or the source
-  of the definition has run there.
-- Small data that such a function uses is pickled with it. Large data is not pickled with the function: a task that
-  calls the function reads the names of the data and gets them as inputs.
+- A function or class at the top level of a notebook is pickled by name and by value. If setup or the source of the
+  definition has run in the loading notebook, this notebook has an equal definition. It then uses its own definition, so
+  that `isinstance` works.
+- Small data that such a function uses is pickled with the function. Large data is not pickled with the function: a task
+  that calls the function reads the names of the data, and so gets the data as inputs.
 
 `references` finds objects that other pickles or setup hold. A pickler writes a reference in place of each such object.
 
@@ -52,7 +52,10 @@ def user_namespace() -> MutableMapping[str, Any]:
 
 @contextmanager
 def using_namespace(namespace: MutableMapping[str, Any] | None) -> Iterator[None]:
-    """Use a namespace as the notebook's within a `with` block; None keeps the current one (at first, `__main__`'s)."""
+    """Use a namespace as the notebook's namespace within a `with` block.
+
+    None keeps the current namespace, which is at first the namespace of `__main__`.
+    """
     token = _namespace.set(namespace if namespace is not None else _namespace.get())
     try:
         yield
@@ -67,8 +70,8 @@ class Pickled:
     data: bytes
     buffers: list[memoryview]  # buffers that are stored outside of `data`; each is contiguous and one-dimensional
     memo: Mapping[int, object]  # key: id of an object in the pickle; value: the object, so that it stays alive
-    # Ids of objects in the pickle that two values may share without harm: objects that are copied before a change, and
-    # objects in attributes of a class, such as pandas' `_metadata`, that the pickles of its instances contain.
+    # Ids of objects in the pickle that two values may share without harm. Such an object is copied before a change, or
+    # is an attribute of a class and part of the pickles of the class's instances, such as pandas' `_metadata`.
     unshared: set[int] = field(default_factory=set)
     numbered: Sequence[tuple[int, object]] = ()  # the objects in `memo` with their numbers in the pickle
 
@@ -97,7 +100,7 @@ def dump(obj: object, *, keep_memo: bool = False, refer: Callable[[object], Any]
 
 
 class NotebookUnpickler(pickle.Unpickler):
-    """Loads a pickle that `dump` wrote. `resolve` returns the object of a reference that `refer` returned.
+    """Loads a pickle that `dump` wrote. `resolve` returns the object of a reference that `dump` wrote.
 
     The memo, which maps numbers to objects of the pickle, is kept, because references need it.
     """
@@ -291,8 +294,8 @@ class _Globals:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """Data that a function uses, pickled separately: the data is unpickled only if its name is not set in the loading
-    notebook.
+    """Data that a function uses, pickled separately. If the name of the data is already set in the loading notebook,
+    the data is not unpickled.
     """
 
     pickled: bytes

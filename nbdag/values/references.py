@@ -78,7 +78,7 @@ class Origins:
     _from_setup: dict[tuple[str, bytes], object] = field(default_factory=dict)
 
     def add_setup(self, names: Mapping[str, object]) -> None:
-        """Record what setup, parameters and definitions have set, before the cell runs."""
+        """Record the objects that setup, parameters and definitions have created, before the cell runs."""
         import logging
 
         self.setup = {name: value for name, value in names.items() if not name.startswith("_")}
@@ -176,9 +176,11 @@ class Origins:
         return found
 
     def divided(self, references: Mapping[int, Reference], pickled: Pickled) -> set[int]:
-        """Return the ids of objects of setup to which a pickle must not refer, because it contains parts of them.
+        """Return the ids of objects of setup to which a pickle must not refer, because the pickle contains parts of
+        these objects.
 
-        Otherwise, such a part and the same part of setup's object would be two objects in the reader's kernel.
+        With a reference, the part in the pickle and the same part of setup's object would become two objects in the
+        reader's kernel.
         """
         found = set()
         for value in self.setup.values():

@@ -2,14 +2,14 @@
 
 The iteration order of a set depends on the order in which its elements were added and removed. A pickle does not
 contain that history. So two tasks that number the elements of one set, by `enumerate(words)`, could number them
-differently. When a value is stored, `recipes` finds for each of its sets how to create one that iterates as the
-original does; `restore` follows the recipe after loading.
+differently. When a value is stored, `recipes` finds out how to create each set in the value so that the set iterates in
+the original order. After loading, `restore` follows this recipe.
 
-CPython keeps the elements in a table of slots and iterates over the slots. An element is in the first free slot of a
-sequence that its hash determines. So the slots of the elements are computed from the iteration order, and the order in
-which to add the elements from their slots. A filler, which is a number, takes the slot of a removed element; fillers
-are removed at the end. Each recipe is tried before it is stored. The processes of a run have the same hashes of texts,
-because nbdag sets PYTHONHASHSEED for them.
+CPython keeps the elements in a table of slots and iterates over the slots. The hash of an element determines a sequence
+of slots, and CPython puts the element into the first free slot of this sequence. So the slots of the elements are
+computed from the iteration order. The order in which to add the elements is then computed from the slots. A filler,
+which is a number, takes the slot of a removed element; fillers are removed at the end. Each recipe is tried before it
+is stored. The processes of a run have the same hashes of texts, because nbdag sets PYTHONHASHSEED for them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from .pickling import Pickled
 
 MAX_ELEMENTS = 10_000  # maximum number of elements of one set, and of all sets of one value, whose order is restored
-_PLAIN = frozenset([str, bytes, int, float, bool])  # types whose hashes depend on nothing but the hash seed
+_PLAIN = frozenset([str, bytes, int, float, bool])  # types whose hashes depend only on the hash seed
 _SMALLEST = 8  # number of slots of an empty set
 _LINEAR = 9  # number of neighbouring slots that are tried before a jump
 _SHIFT = 5
@@ -39,15 +39,15 @@ class Recipe:
     check: int  # hash of the elements in the order in which the loaded set iterates
     order: Sequence[int]  # the elements in the order in which to add them, as indexes in the loaded set
     fillers: Sequence[int] = ()  # numbers that are added first and removed at the end
-    at_once: bool = False  # whether all are added at once, as a dict, so that the table gets its size at the beginning
+    at_once: bool = False  # whether all elements are added at once, as a dict, which sets the table size at the start
 
 
 def recipes(pickled: Pickled) -> dict[int, Recipe | None]:
     """Return recipes for the sets in a pickle whose order would change on loading; a key is a set's number.
 
-    A value is None if no recipe was found, if the set is too large or a frozenset, or if it contains NaN, whose place
-    depends on its address. Sets of elements other than numbers and texts are ignored: their order depends on the
-    addresses of the elements, so it also differs between two runs of the notebook.
+    A value is None if no recipe was found. A frozenset, a set that is too large, and a set with NaN, whose place
+    depends on its address, have no recipe. Sets of elements other than numbers and texts are ignored: their order
+    depends on the addresses of the elements, so it also differs between two runs of the notebook.
     """
     found: dict[int, Recipe | None] = {}
     left = MAX_ELEMENTS
@@ -109,7 +109,7 @@ def _plans(original: set[object], wanted: list[object]) -> Iterator[tuple[list[o
             fillers = [_filler(hole, slots, known) for hole in sorted(holes)]
             yield elements, fillers, False
             yield elements, fillers, True
-            # Add fillers, so that a table for all of them has the wanted size.
+            # Add fillers, so that a table for all elements and fillers has the wanted size.
             free = iter(sorted(set(range(slots)) - set(taken) - holes, reverse=True))
             count = slots // 4 + 1 - len(fillers) - len(elements)
             fillers += [_filler(slot, slots, known) for slot in itertools.islice(free, max(count, 0))]
@@ -154,7 +154,7 @@ def _slots(paths: Sequence[Sequence[int]], slots: int) -> list[int] | None:
 
 
 def _order(paths: Sequence[Sequence[int]], taken: Sequence[int]) -> tuple[list[int] | None, set[int]]:
-    """Return the order in which to add the elements, so that each gets its own slot, and the slots of fillers."""
+    """Return the order in which to add the elements so that each gets its own slot, and then the slots of fillers."""
     at = {slot: index for index, slot in enumerate(taken)}
     holes: set[int] = set()
     needs: list[set[int]] = []

@@ -1,8 +1,8 @@
 """Detection of objects that two values share and that can be changed.
 
 After `b = {"data": a}`, the list `a` is part of two values. If the values were stored separately, they would contain
-two lists. The objects in the pickles of both values are compared. Immutable objects do not count, nor do arrays that
-pandas copies before it changes them; the registry of types lists both.
+two lists. The objects in the pickles of both values are compared. Immutable objects are ignored, and so are arrays that
+pandas copies before it changes them. The registry of types lists both kinds of objects.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Sharing:
 def find_sharing(pickled: Mapping[str, Pickled], ignored: Collection[int] = ()) -> list[Sharing]:
     """Return the pairs of names that share an object.
 
-    An object counts if it can change or is compared by identity, unless its id is in `ignored`. Values that are too
-    large are not compared; `too_large` finds them.
+    An object counts if it can change or is compared by identity. Objects whose ids are in `ignored` do not count.
+    Values that are too large are not compared; `too_large` finds them.
     """
     large = set(too_large(pickled))
     found = []
@@ -77,7 +77,7 @@ def _common(first: Pickled, second: Pickled, ignored: Collection[int]) -> object
 def _is_data(obj: Any) -> bool:
     """Return whether an object may contain data of the notebook.
 
-    A library's registries, loggers and sentinels do not.
+    A library's registries, loggers and sentinels do not contain such data.
     """
     cls = type(obj)
     if cls in (list, dict, set, bytearray) or cls.__module__ == "__main__":

@@ -23,10 +23,10 @@ from ..storage.remote import USED, files_at
 from .files import LocalFiles, LostValueError, name_of
 
 AT_ONCE = 8  # number of values that move at the same time
-FRESH = 1800.0  # age in seconds below which `nbdag gc` keeps a file for certain; it keeps files for one hour
+FRESH = 1800.0  # age in seconds below which `nbdag gc` certainly keeps a file, because it keeps files for 1 h
 TRIM_SHARE = 50  # searches for values to delete take at most 1/50 of the time
 _ABANDONED = 86_400.0  # age in seconds after which a temporary file is deleted
-_MARGIN = 0.9  # part of the limit to which the folder is reduced
+_MARGIN = 0.9  # the folder is reduced to this part of the limit
 
 
 @lru_cache(maxsize=16)
@@ -52,13 +52,13 @@ class Transfer:
     def upload(self, digests: Iterable[str]) -> None:
         """Copy values, and the values to which they refer, into the store, so that `nbdag gc` keeps them for now.
 
-        Raises `LostValueError` if neither place has a value.
+        Raises `LostValueError` if neither the folder nor the store has a value.
         """
         self._each(self._upload, digests)
         self.trim()
 
     def stored(self, digests: Iterable[str]) -> bool:
-        """Upload values; return False if one of them is in neither place."""
+        """Upload values; return False if a value is in neither the folder nor the store."""
         try:
             self.upload(digests)
         except LostValueError:
@@ -86,7 +86,7 @@ class Transfer:
             self._next_trim = time.monotonic() + pause
 
     def _delete(self, found: Iterable[tuple[Path, os.stat_result]], excess: float) -> None:
-        """Delete values in this order, unless the store lacks them, until `excess` bytes are free."""
+        """Delete values in this order until `excess` bytes are free; keep values that the store lacks."""
         for path, stat in found:
             if excess <= 0:
                 return
@@ -97,7 +97,7 @@ class Transfer:
                     excess -= stat.st_size
 
     def _each(self, move: Callable[[str], Iterable[str]], digests: Iterable[str]) -> None:
-        """Apply `move` to each value and to all values to which it refers."""
+        """Apply `move` to these values and to all values to which they refer."""
         found = set(digests)
         todo = list(found)
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="nbdag-values") as pool:
@@ -108,7 +108,7 @@ class Transfer:
 
     def _download(self, digest: str) -> Iterable[str]:
         files = LocalFiles(self.root, self.origin)
-        if files.touch_if_stored(digest):  # the use decides which values are deleted first
+        if files.touch_if_stored(digest):  # the time of use decides which values are deleted first
             about = files.about(digest)
         else:
             files.download(digest)
@@ -144,7 +144,7 @@ def _refers(about: Mapping[str, Any]) -> list[str]:
 
 
 def _files(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield the values in a folder; delete what interrupted downloads have left there."""
+    """Yield the values in a folder; delete old temporary files of interrupted downloads."""
     for path in root.glob("??/*"):
         with contextlib.suppress(OSError):  # another process has deleted the file
             stat = path.stat()

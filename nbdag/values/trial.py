@@ -1,8 +1,8 @@
 """Check that a value can be passed to another task. The check is made when the value is stored.
 
 The stored value is loaded once as a test, unless its type is known to load unchanged. For instance, an exception cannot
-be loaded if its `__init__` takes other arguments than it passes to its base class. The pickle of an array drops the
-attributes that a subclass of `numpy.ndarray` has added. Other values can be loaded but not used: a path in a temporary
+be loaded if its `__init__` takes other arguments than the base class gets. The pickle of an array drops the attributes
+that a subclass of `numpy.ndarray` has added. Other values can be loaded but not used: a path in a temporary
 directory, a logger without its handlers.
 """
 
@@ -34,7 +34,7 @@ _PROTOCOL = (
     "__getattr__", "__getattribute__", "__setattr__", "__hash__",
 )  # fmt: skip
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
-_DEPTH = 3  # maximum number of containers within each other that are compared
+_DEPTH = 3  # maximum nesting depth of containers that are compared
 
 
 def needs_trial(pickled: Pickled) -> bool:
@@ -199,8 +199,8 @@ def addresses(pickled: Mapping[str, Pickled], namespace: Mapping[str, object]) -
     """Find values that contain the address of an object of this process.
 
     Key: name of such a value; value: (what contains the address, name of the object's type). The object must be alive:
-    it is part of a value, belongs to the namespace, or is known to the garbage collector. Numbers that objects of
-    libraries keep in attributes do not count: figures of matplotlib, for instance, use addresses as keys.
+    it is part of a value, belongs to the namespace, or is known to the garbage collector. Numbers in attributes of
+    library objects are ignored, because figures of matplotlib, for instance, use addresses as keys.
     """
     found: dict[str, tuple[str, str]] = {}
     known: dict[int, object] = {}
@@ -226,13 +226,13 @@ def addresses(pickled: Mapping[str, Pickled], namespace: Mapping[str, object]) -
 
 
 def _numbers_of_libraries(pickled: Pickled) -> set[int]:
-    """Return the numbers in attributes of objects of installed libraries, and in keys of dicts there."""
+    """Return the numbers that library objects keep in attributes, including keys of dicts in these attributes."""
     found: set[int] = set()
     for obj in pickled.memo.values():
         kept = getattr(obj, "__dict__", None)
         cls = type(obj)
         if not kept or is_users_class(cls) or cls.__module__.partition(".")[0] in sys.stdlib_module_names:
-            continue  # modules of the standard library have classes for data of the user, such as SimpleNamespace
+            continue  # objects of the standard library, such as a SimpleNamespace, may contain data of the user
         for value in kept.values():
             found.update(each for each in (value if type(value) is dict else (value,)) if type(each) is int)
     return found
@@ -240,7 +240,7 @@ def _numbers_of_libraries(pickled: Pickled) -> set[int]:
 
 @functools.cache
 def _numbers() -> re.Pattern[bytes]:
-    """Return a pattern for numbers in a pickle that are as large as the addresses of this process, or their hashes."""
+    """Return a pattern for numbers in a pickle that may be addresses in this process, or hashes of addresses."""
     kinds = set()
     for obj in (None, object(), [], type("", (), {})):
         for number in (id(obj), id(obj) >> _ALIGNED):

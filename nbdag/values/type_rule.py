@@ -33,7 +33,8 @@ class TypeRule:
     reduce: Callable[[Any, PickleState], Any] | None = None
     # Returns why a value that can be pickled must not be passed to another task, or None if it may be passed.
     refused: Callable[[Any], Refusal | None] | None = None
-    # Returns an object, such as a tuple of attributes. Its pickle must change exactly when the value changes.
+    # Returns an object, such as a tuple of attributes. The pickle of this object must change exactly when the value
+    # changes.
     fingerprint: Callable[[Any], object] | None = None
     # Returns the inner objects that the value's methods copy before a change. Two values may share such an object.
     unshared: Callable[[Any], Iterable[object]] | None = None
@@ -46,7 +47,8 @@ class TypeRule:
     # Whether two values may share the value itself, because it never changes or is copied on write. Objects inside it
     # may change.
     immutable: bool | None = None
-    # Whether the value itself certainly loads unchanged, so that it needs no test. Objects inside it may need one.
+    # Whether the value itself certainly loads unchanged, so that it needs no test. Objects inside it may
+    # need a test.
     loads: bool | None = None
     # Whether neither the value nor any object inside it can change, so that it is never compared after a task's cell.
     safe: bool | None = None

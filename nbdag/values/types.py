@@ -8,14 +8,14 @@
     mypackage = "mypackage.nbdag_types:RULES"
 
 A `TypeRule` names its type and sets the fields that differ from the default; the other fields are None. All classes in
-the MRO of a value's type may have rules: each field comes from the nearest class with a rule that sets it. Rules of
+the MRO of a value's type may have rules. Each field comes from the nearest class whose rule sets the field. Rules of
 packages come before the built-in rules, so a package can replace a field of a built-in rule.
 
-The registry imports no library. A rule names its type as "module:qualname". Instead of the module that defines the
-class, the name of an enclosing package that exports the class is allowed: "pandas:DataFrame" is
-pandas.core.frame.DataFrame. A module with the rules for a package should import the package only inside its functions,
-because every task that stores a value of any third-party type imports the module. The search for such modules takes
-tens of milliseconds. So it is made only for third-party types, and in advance in the fork server.
+The registry imports no library. A rule names its type as "module:qualname". The module is the one that defines the
+class, or an enclosing package that exports the class: "pandas:DataFrame" names pandas.core.frame.DataFrame. A module
+with the rules for a package should import that package only inside functions, because every task that stores a value of
+any third-party type imports the module with the rules. The search for such modules takes tens of milliseconds. So it is
+made only for third-party types, and in advance in the fork server.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def is_safe(value: object) -> bool:
 
 
 def _names(cls: type) -> Iterator[str]:
-    """Yield the names of a class as "module:qualname": for the module that defines it, and for each enclosing package
-    that exports it.
+    """Yield the names of a class as "module:qualname", with the module that defines the class, and with each enclosing
+    package that exports the class.
     """
     module = str(cls.__module__)  # `str`, because a class may set `__module__` to any object
     yield f"{module}:{cls.__qualname__}"

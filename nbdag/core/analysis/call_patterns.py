@@ -14,11 +14,11 @@ _CHANGES_DATABASE = re.compile(
 
 
 def constant_key(node: ast.expr) -> object:
-    """Return a key for a constant expression, or None for any other expression; all numbers have the same key."""
+    """Return a key for a constant expression, or None for any other expression. All numbers have the same key."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
         return "number"
     if isinstance(node, ast.Constant) and node.value is not None:
-        # Only a text is used as a key: the element at a numeric position may change.
+        # Only a text identifies an element. The element at a numeric position may change.
         return text_key(node) or "number"
     return None
 
@@ -29,9 +29,10 @@ def text_key(node: ast.expr | None) -> object:
 
 
 def exchange(node: ast.Call, method: str) -> tuple[str, str]:
-    """Return the note about a call of `ti.xcom_pull` or `ti.xcom_push`: its kind, and its tasks and key as text.
+    """Return the kind and the text of the note about a call of `ti.xcom_pull` or `ti.xcom_push`.
 
-    The text of a pull is the key and the tasks, separated by tabs. "?" stands for a task or key that the code computes.
+    The kind is "pull" or "push". The text of a push is the key. The text of a pull is the key and the tasks, separated
+    by tabs. "?" stands for a task or key that the code computes.
     """
     given = {each.arg: each.value for each in node.keywords}
     spread = None in given or any(isinstance(each, ast.Starred) for each in node.args)
@@ -62,7 +63,7 @@ def changes_database(node: ast.Call) -> bool:
 
 
 def is_inplace(node: ast.Call) -> bool:
-    """Return whether a call may have `inplace=True`, so that it changes its object."""
+    """Return whether a call may have `inplace=True` and so change its object."""
     return any(
         each.arg == "inplace" and not (isinstance(each.value, ast.Constant) and not each.value.value)
         for each in node.keywords
@@ -70,7 +71,7 @@ def is_inplace(node: ast.Call) -> bool:
 
 
 def plots_a_frame(node: ast.Call) -> bool:
-    """Return whether a call plots a frame or series, which does not change it.
+    """Return whether a call plots a frame or series. Plotting does not change the frame or series.
 
     matplotlib's axes have methods of the same names, but those methods take data and no `ax` argument.
     """

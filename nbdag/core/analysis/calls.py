@@ -3,10 +3,10 @@
 A call of a function or method that the notebook defines is followed: the arguments replace the parameters, and the call
 has the effects of the function's body. For any other call, `known` lists the effects by name. An unknown function is
 assumed not to change its arguments, but it may call the functions among them. An unknown method is assumed to change
-its object if the caller ignores the method's result. The result of an unknown function may hold any argument, also a
-function. A function or method in `known.CALLS` or `known.METHODS_CALL`, such as `map`, calls one of its arguments. Its
-results do not hold the called function; only the iterator or future that yields the results (`AbstractObject.yields`)
-does.
+its object if the caller ignores the method's result. The result of an unknown function may hold any argument, even a
+function. A function or method in `known.CALLS` or `known.METHODS_CALL`, such as `map`, calls one of its arguments. The
+results of `map` do not hold the called function. Only the iterator or future that yields the results
+(`AbstractObject.yields`) holds the called function.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ class Calls(FunctionCalls):
     """Interprets calls."""
 
     def changes(self, method: str, site: CallSite) -> str:
-        """Return how a method of unknown code changes the object it is called on: "" (not), "weak" or "strong"."""
+        """Return how a method of unknown code changes its object: "" (no change), "weak" or "strong".
+
+        See `objects.Change` for "strong".
+        """
         if site.inplace or method in known.ALWAYS_CHANGE:
             return "strong"
         if (site.dropped or site.shown) and method in known.MUTATORS:
@@ -53,7 +56,10 @@ class Calls(FunctionCalls):
     # -- methods
 
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
-        """Call a method; return its result and, for a method of unknown code, what `changes` returns, else ""."""
+        """Call a method; return its result and how the method changes its object.
+
+        The second item is what `changes` returns if the method's code is unknown, else "".
+        """
         result: set[AbstractObject] = set()
         change = ""
         symbolic = frozenset(obj for obj in base if obj.kind in SYMBOLIC)
@@ -121,7 +127,7 @@ class Calls(FunctionCalls):
         if method in known.COROUTINE_METHODS and any(obj.yields is not None for obj in args.all()):
             return self._await_later(method, args, site)
         if called and not at_once:
-            # If the notebook defines the function, `found` has all results; else a result may be an argument.
+            # If the notebook defines the function, `found` has all results. Otherwise a result may also be an argument.
             defined = all(obj.kind is Kind.FUNCTION or (obj.label == PARTIAL and _only_calls(obj)) for obj in called)
             items = found if defined else self._items(method, rest | own, found, site)
             unknown = self.object_created_at("unknown result", site.place, method)
@@ -268,7 +274,10 @@ class Calls(FunctionCalls):
         return items | {made} if name in known.PICK_CALLS else frozenset({made})
 
     def _call_later(self, name: str, args: Arguments, items: Value, site: CallSite, base: Value = NOTHING) -> Value:
-        """Return an iterator or a future. It holds the function that it calls; the results that it yields do not."""
+        """Return an iterator or a future, which holds the function that it calls.
+
+        The results that the iterator or future yields do not hold the function.
+        """
         made = self.object_created_at("later", site.place, name)
         made.consumable = name in known.CONSUMABLE
         made.origins |= origins(base)
@@ -282,7 +291,7 @@ class Calls(FunctionCalls):
         return frozenset({made})
 
     def _items(self, name: str, rest: Value, found: Value, site: CallSite) -> Value:
-        """Return what a library may return after it has called one of its arguments.
+        """Return the objects that a library function may return after it has called one of its arguments.
 
         `rest` are the other arguments, and `found` is what the called function returned.
         """
@@ -347,9 +356,10 @@ class Calls(FunctionCalls):
                         self._follow_method(obj, method, Arguments(), site._replace(place=(name, site.place, obj)))
 
     def call_arguments(self, args: Arguments, site: CallSite, also: Value = NOTHING, iterates: bool = False) -> Value:
-        """Call the functions among the arguments of a library's function; each of them may get any other argument.
+        """Call the functions among the arguments of a library function.
 
-        If `iterates`, the library's function passes the elements of an iterator, but not the iterator.
+        Each called function may get any other argument. If `iterates`, the library function passes on the elements of
+        an iterator, but not the iterator itself.
         """
         if not args.positional and not args.named and not args.spread:
             return NOTHING
@@ -417,7 +427,10 @@ class Calls(FunctionCalls):
     # -- names of libraries
 
     def dotted(self, node: ast.expr) -> str:
-        """Return the dotted name of a library's function or object, resolved through imports and aliases, else ""."""
+        """Return the dotted name of a library's function or object, or "" for any other expression.
+
+        Imports and aliases are resolved: `np.sum` is "numpy.sum".
+        """
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
@@ -445,7 +458,7 @@ def _passed_on(value: Value, functions: Iterable[AbstractObject]) -> Value:
 def _split(position: int | None, args: Arguments) -> tuple[Value, Value]:
     """Return the argument that a library calls (at this position or passed by name), and all other arguments.
 
-    If the code of the called argument is unknown, both results contain it, because it may return itself.
+    If the code of the called argument is unknown, both results contain this argument, because a call may return it.
     """
     missing = position is None or position >= len(args.positional)
     named = [(value, missing and name in known.CALLED_KEYWORDS) for name, value in args.named]
@@ -456,7 +469,7 @@ def _split(position: int | None, args: Arguments) -> tuple[Value, Value]:
 
 
 def _only_calls(obj: AbstractObject) -> bool:
-    """Return whether all results of a call of this object come from the object's known code."""
+    """Return whether a call of this object only executes the code of the object itself."""
     if obj.label == PARTIAL:
         functions = {each for each in obj.holds if each.kind is Kind.FUNCTION}
         return len(functions) == 1 and functions == obj.keyed.get("func")

@@ -1,7 +1,7 @@
 """Effects of code on names and objects, recorded while the code is interpreted.
 
-At the top level of a cell, effects apply immediately, to a namespace that starts with the names above the cell. Inside
-a function, effects are recorded as the function's events, which each call replays.
+At the top level of a cell, effects apply immediately, to a namespace that at first has the names set above the cell.
+Inside a function, effects are recorded as events of the function. Each call of the function replays these events.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class NameRead(NamedTuple):
     """A read of a name from outside the cell."""
 
     line: int
-    soft: bool  # whether the name may be missing, as in a guarded read or in a function that may not be called
+    # Whether the name may be missing, as in a `try` that catches NameError or in a function that may not be called.
+    soft: bool
     deferred: bool  # whether the read happens only if some function is called
     certain: bool  # whether every path through the cell reads the name
 
@@ -116,7 +117,7 @@ class Effects:
 
     @contextmanager
     def maybe(self) -> Iterator[None]:
-        """Interpret code that may not run: merge the state after it with the state before it."""
+        """Interpret code that may not run, then merge the state before the code with the state after the code."""
         before = save(self.frame)
         self.maybe_depth += 1
         try:
@@ -130,7 +131,7 @@ class Effects:
 
     @contextmanager
     def optionally(self) -> Iterator[None]:
-        """Interpret code whose names may be missing."""
+        """Interpret code that may read missing names."""
         self.soft_depth += 1
         try:
             yield
@@ -365,8 +366,8 @@ class Effects:
             self.event(("hold", line, base, item), StoreInObject(base, item, key))
         code = self.frame.body_frame.code
         if len(base) * len(item) > MAX_PAIRS:
-            # Instead of too many pairs, record one new object: the holders hold it, and it holds the items. This is
-            # less exact.
+            # Instead of too many pairs, record one new object that holds all items, and let the holders hold this new
+            # object. This is less exact.
             between = self.object_created_at("between", line)
             hold((between,), item)
             item = frozenset({between})
@@ -381,7 +382,7 @@ class Effects:
     def take(self, base: Value, key: object, place: object, line: int) -> Value:
         """Return what the objects of `base` hold under `key`, which is an attribute's name or a constant key.
 
-        None stands for any key, AWAITED for the result of an `await`, ITERATED for an element.
+        The key None stands for any key, AWAITED for the result of an `await`, and ITERATED for an element.
         """
         symbolic = frozenset(obj for obj in base if obj.kind in SYMBOLIC)
         found = self._taken(base - symbolic, key, place)
@@ -437,7 +438,7 @@ class Effects:
     # -- notes
 
     def note(self, kind: str, text: str, line: int) -> None:
-        """Record code that `check` should report."""
+        """Record something in the code that `nbdag check` should report."""
         if kind in self.restored or (kind == "module" and text.startswith("nbdag.state")):
             return  # nbdag keeps `nbdag.state` outside of the kernel
         if self.frame.body_frame.code is not None:
@@ -446,9 +447,9 @@ class Effects:
             self.log.notes.append(Note(kind, text, line))
 
     def note_state(self, name: str, line: int, *, assigned: bool = False) -> bool:
-        """Record the change of hidden state that a call of this name, or an assignment to it, causes.
+        """Record the hidden state that a call of this name changes. If `assigned`, the name is assigned, not called.
 
-        Return whether there is such a change.
+        Return whether any hidden state changes.
         """
         keys = tuple(hidden_state.keys_changed_by(name, assigned=assigned))
         for key in keys:

@@ -50,14 +50,14 @@ class Expressions(Calls):
     def alias(self, node: ast.expr) -> Value:
         """Evaluate the right side of an assignment.
 
-        A name alone there is only aliased, which does not count as a use.
+        If the right side is only a name, the assignment makes an alias. This does not count as a use of the object.
         """
         if isinstance(node, ast.Name):
             return self.load(node.id, node.lineno)
         return self.expr(node)
 
     def _parts(self, node: ast.AST) -> Value:
-        """Evaluate all subexpressions; return a new object that may use their objects."""
+        """Evaluate all subexpressions; return a new object that may use the objects of the subexpressions."""
         values: list[Value] = []
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
@@ -389,7 +389,7 @@ class Expressions(Calls):
         return found
 
     def path(self, node: ast.expr) -> str:
-        """Return a chain such as `a.b().c` as text, with `()` for each call; "" if no name is at its start."""
+        """Return a chain such as `a.b().c` as text, with `()` for each call, or "" if the chain starts with no name."""
         ends = ""
         while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
             if isinstance(node, ast.Attribute):

@@ -1,6 +1,6 @@
 """Calls of functions that the notebook defines.
 
-A call replays the recorded events of the function with its parameters replaced by the arguments.
+A call replays the recorded events of the function. In these events, the arguments replace the function's parameters.
 """
 
 from __future__ import annotations
@@ -71,7 +71,10 @@ class FunctionCalls(Effects, ABC):
 
     @abstractmethod
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
-        """Call a method; return its result and, for a method of unknown code, what `changes` returns, else ""."""
+        """Call a method; return its result and how the method changes its object.
+
+        The second item is what `Calls.changes` returns if the method's code is unknown, else "".
+        """
 
     @abstractmethod
     def call_held_functions(self, functions: Value, args: Arguments, site: CallSite) -> Value:

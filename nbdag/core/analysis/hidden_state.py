@@ -2,10 +2,10 @@
 
 Examples are a library's settings, a global random generator, and filters of warnings. Every task starts with the state
 that setup produces. This module is the only table of the kinds of state: the calls and assignments that change a kind,
-the code that can observe it, and the advice to the user. `kernels.runtime.state_probes` reads the kinds at run time.
+the code that can observe it, and the advice to the user. `kernels.runtime.state_probes` reads the state at run time.
 
-A use is the dotted name of an object in a library, such as `numpy.random.rand`; `.name` for an attribute of any other
-object; or one of the constants below.
+A "use" is a text. For an object in a library, it is the dotted name, such as `numpy.random.rand`. For an attribute of
+any other object, it is `.name`. Any other use is one of the constants below.
 """
 
 from __future__ import annotations
@@ -50,11 +50,12 @@ class StateKind:
     observed_by: tuple[str, ...] = ()
     perhaps_observed_by: tuple[str, ...] = ()  # names whose use observes the state only in some cases
     not_observed_by: frozenset[str] = frozenset()  # names below a prefix of `observed_by` that do not observe the state
-    replaced_by: frozenset[str] = frozenset()  # code that uses such a name sets the state itself and observes nothing
+    # Names whose use sets the state. Code with such a use does not observe the state that an earlier task has set.
+    replaced_by: frozenset[str] = frozenset()
     restored_by: frozenset[str] = frozenset()  # context managers that restore the state at their end
     is_generator: bool = False
     advice: str = IN_SETUP
-    # The message of a run, if it is not the usual message; with {task}, {names}, {observer} and {advice}.
+    # The message of a run, with {task}, {names}, {observer} and {advice}. "" stands for the usual message.
     message: str = ""
 
     def is_observed_by(self, use: str, *, perhaps: bool = False) -> bool:
@@ -65,7 +66,7 @@ class StateKind:
         )
 
     def changes(self, name: str, *, assigned: bool) -> bool:
-        """Return whether a call of this name, or an assignment to it, changes this state."""
+        """Return whether a call of this name changes this state. If `assigned`, the name is assigned, not called."""
         if assigned or name.rpartition(".")[2] in _CHANGES_IN_PLACE:
             owner = name if assigned else name.rpartition(".")[0]
             if any(owner == prefix or owner.startswith(f"{prefix}.") for prefix in self.changed_below):
@@ -440,7 +441,7 @@ _KNOWN_LIBRARIES = _words(
 
 
 def keys_changed_by(name: str, *, assigned: bool = False) -> Iterator[str]:
-    """Yield the kinds of state that a call of this dotted name, or an assignment to it, changes."""
+    """Yield the keys of the states that a call of this name changes. If `assigned`, the name is assigned instead."""
     yield from _BY_NAME.get(name, ())
     if name.partition(".")[0] in _ROOTS_BELOW:
         for kind in KINDS:
@@ -449,15 +450,15 @@ def keys_changed_by(name: str, *, assigned: bool = False) -> Iterator[str]:
 
 
 def keys_restored_by(name: str) -> frozenset[str]:
-    """Return the kinds of state that this context manager restores."""
+    """Return the keys of the states that this context manager restores."""
     return frozenset(kind.key for kind in KINDS if name in kind.restored_by)
 
 
 def observed_keys(uses: Collection[str]) -> dict[str, bool]:
-    """Return the kinds of state that code with these uses can observe; value: whether the observation is certain.
+    """Return the keys of the states that code with these uses may observe. Value: whether the observation is certain.
 
-    The top-level module of each use is also a key, because attributes of a module are state. So is the dotted name of
-    each use that is a library's function.
+    The top-level module of each use is also a key, because attributes of a module are state. The dotted name of each
+    library function is a key, too.
     """
     uses = {*uses, *(LOCAL for use in uses if may_be_local(use)), ANY}
     observed = [_observed_by(use) for use in uses]
@@ -473,7 +474,7 @@ def observed_keys(uses: Collection[str]) -> dict[str, bool]:
 
 @lru_cache(maxsize=4096)
 def _observed_by(use: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the kinds of state that code with this use may observe, and those that it certainly observes."""
+    """Return the states that code with this use may observe, and the states that it certainly observes, as keys."""
     perhaps = (kind.key for kind in KINDS if kind.is_observed_by(use, perhaps=True))
     certainly = (kind.key for kind in KINDS if kind.is_observed_by(use))
     return frozenset(perhaps), frozenset(certainly)

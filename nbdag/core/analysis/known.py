@@ -1,6 +1,6 @@
 """Known behaviour of Python's own types and of common libraries, by name.
 
-The tables apply only if the code itself is not available: a method of a class that the notebook defines is interpreted.
+The tables apply only to code that is not available. If the notebook defines a class, its methods are interpreted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ IPYTHON = _words(
     """
 ) | {"__IPYTHON__", "__session__"}
 
-# The names among PROVIDED that refer to outputs or inputs of other cells.
+# The names among IPYTHON that refer to outputs or inputs of other cells.
 HISTORY = _words("In Out _ __ ___ _i _ii _iii _ih _oh")
 
 # Methods that change the object they are called on, even if the caller uses their result.
@@ -39,8 +39,8 @@ MUTATORS = ALWAYS_CHANGE | _words(
 )
 # Methods of a task instance that exchange values with other tasks.
 EXCHANGES = _words("xcom_pull xcom_push")
-# Methods that do not change the object they are called on even if the caller ignores the result: they write, display or
-# log.
+# Methods that write, display or log. They do not change the object they are called on, even if the caller ignores the
+# result.
 HARMLESS = _words(
     """
     savefig info describe head tail show display print debug warning error critical exception log copy keys values
@@ -53,10 +53,11 @@ PLOTS = _words("plot hist boxplot bar barh line area pie kde density hexbin scat
 HARMLESS_PREFIXES = ("to_", "is_", "assert_")
 # Methods that may return the object they are called on.
 RETURN_SELF = _words("fit partial_fit set_params manual_seed")
-# Methods that store their arguments, or the elements of their arguments, in the object they are called on.
+# Methods that store their arguments (STORE) or the elements of their arguments (STORE_CONTENTS) in the object they are
+# called on.
 STORE = _words("append add insert setdefault appendleft put put_nowait push register set")
 STORE_CONTENTS = _words("extend update extendleft")
-# Methods that return an element of the object they are called on, or a new object with its elements.
+# Methods that return an element of the object they are called on (TAKE), or a new object with its elements (REPACK).
 TAKE = _words("pop popitem popleft get setdefault __getitem__ __next__ next")
 REPACK = _words(
     """
@@ -92,8 +93,8 @@ REPACK_CALLS = _words(
     collections.OrderedDict collections.ChainMap itertools.chain itertools.zip_longest
     """
 )
-# Functions of libraries that call one of their arguments and whose result does not hold that function itself. Value:
-# the function's position; None: the function is passed by name only, under one of CALLED_KEYWORDS.
+# Library functions that call one of their arguments. Their results do not hold the called function. Value: position of
+# the called function among the arguments. None: it is passed only by name, under one of CALLED_KEYWORDS.
 CALLS = (
     dict.fromkeys(
         _words(
@@ -112,7 +113,8 @@ CALLS = (
     | dict.fromkeys(_words("sorted min max heapq.merge"))
 )
 CALLED_KEYWORDS = _words("key func function predicate fun repl f")
-# The functions among CALLS that return an iterator or a coroutine, which holds the called function until it ends.
+# The functions among CALLS that return an iterator or a coroutine. Until its end, this iterator or coroutine holds the
+# called function.
 CALL_LATER = _words(
     """
     map filter itertools.starmap itertools.takewhile itertools.dropwhile itertools.filterfalse itertools.accumulate
@@ -126,15 +128,15 @@ CALL_TO_CHOOSE = _words(
     sorted min max heapq.merge
     """
 )
-# Methods of executors, pools and frames that call one of their arguments, with the function's position. Their result
-# may hold the function until the call has ended. The elements of the result, or the value of an `await`, do not hold
-# the function.
+# Methods of executors, pools and frames that call one of their arguments. Value: position of the called function among
+# the arguments. The result of the method may hold the function until the call has ended. The elements of the result, or
+# the value of an `await`, do not hold the function.
 METHODS_CALL = dict.fromkeys(
     _words("map starmap imap imap_unordered map_async starmap_async apply_async submit apply"), 0
 ) | {"run_in_executor": 1}
 # The methods among METHODS_CALL whose results come as one list.
 METHODS_CALL_FOR_LIST = _words("map_async starmap_async")
-# Key: library; value: methods of its objects that call their functions before they return.
+# Key: library; value: methods of the library's objects that call functions among their arguments before they return.
 METHODS_CALL_AT_ONCE = {
     "pandas": _words(
         "map apply applymap agg aggregate transform pipe filter assign rename sort_values sort_index where mask"
@@ -202,8 +204,8 @@ CONSUMABLE = _words(
     itertools.combinations itertools.takewhile itertools.dropwhile itertools.starmap itertools.pairwise
     """
 )
-# Functions that do not consume an argument that is a generator or iterator, and methods that do not consume the object
-# they are called on.
+# Functions that do not consume a generator or iterator among their arguments, and methods that do not consume the
+# object they are called on.
 CONSUME_NOTHING = _words(
     """
     print display isinstance issubclass id repr str type callable hasattr getattr bool len iter hash
@@ -239,7 +241,8 @@ SHOWN_BY = _words(
 )
 
 HIDING = _words("eval exec globals locals vars builtins.eval builtins.exec")
-# Functions of HIDING that count only without an argument. With one, they access nothing but this argument.
+# Functions of HIDING that count only if they are called without an argument. With an argument, they access only this
+# argument.
 HIDING_WITHOUT_ARGUMENTS = frozenset({"vars"})
 SHELL_HIDING = _words(
     """

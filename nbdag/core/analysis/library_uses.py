@@ -1,7 +1,7 @@
 """The library functions and attributes that each cell uses, directly or through functions that it names.
 
 This analysis is coarser than `names`. Every name in a cell counts as used. If a used name is a function or class of the
-notebook, all names in the definition count as used, too. A use is missed only if the code hides the use.
+notebook, all names in the definition count as used, too. A use is missed only if the code hides it, as `eval` does.
 """
 
 from __future__ import annotations
@@ -133,8 +133,9 @@ def _collect(nodes: Iterable[ast.AST], text: _Text) -> None:
                 text.dotted.setdefault(MAGIC, node.lineno)
             case ast.Call(func=ast.Attribute() | ast.Name(), keywords=keywords) if _has_generator(keywords):
                 ahead += [*node.args, *keywords]
-                # The call has its own generator, so its dotted name does not count. The library still counts because
-                # of its settings; a called name counts only if the notebook defines it.
+                # The call has its own generator, so the dotted name of the called function does not count. The library
+                # itself still counts, because it has settings. A called name without a dot counts only if the notebook
+                # defines it.
                 ahead.append(_chain(node.func)[1] if isinstance(node.func, ast.Attribute) else ast.Pass())
                 text.names |= {node.func.id} if isinstance(node.func, ast.Name) else set()
                 continue

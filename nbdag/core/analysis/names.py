@@ -1,9 +1,10 @@
 """The names that one cell reads, binds and changes.
 
-Python's rules apply: a cell reads a name from above unless the name is certainly bound before. A name that only some
-paths through the cell bind is bound "maybe", and later reads of it are optional. A call of a function has the reads and
-changes of the function's body. The caller passes the values of names above the cell as the function `outer`;
-without it, every name that neither Python nor IPython defines stands for an unknown object.
+Python's rules apply. If a cell has certainly bound a name, later reads of the name refer to the cell's own value. Any
+other read refers to the cells above. If only some paths through the cell bind a name, the name is bound "maybe", and
+later reads of the name are optional. A call of a function has the reads and changes of the function's body. The caller
+passes a function `outer`, which returns the value of a name above the cell. Without `outer`, every name stands for an
+unknown object, except the names that Python or IPython defines.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class CellUses:
     optional: Mapping[str, int] = field(default_factory=dict)
     deferred: frozenset[str] = frozenset()  # optional names that are read only if some function is called
     certain: frozenset[str] = frozenset()  # names of `reads` that every path through the cell reads
-    unknown: frozenset[str] = frozenset()  # names that the cell reads and no cell above sets
+    unknown: frozenset[str] = frozenset()  # names that the cell reads, but that no cell above sets
     # Names that the cell binds or deletes, on all or some paths.
     bound: Mapping[str, Slot] = field(default_factory=dict)
     # Key: name set above the cell; value: line at which the cell changes the name's object in place.
@@ -57,7 +58,8 @@ class CellUses:
     notes: tuple[Note, ...] = ()
     # Key: name that the cell reads; value: the value of that name above the cell.
     values: Mapping[str, Value] = field(default_factory=dict)
-    future_annotations: bool = False  # whether Python does not evaluate annotations in this cell and below it
+    # Whether `from __future__ import annotations` applies to this cell and the cells below.
+    future_annotations: bool = False
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -71,7 +73,7 @@ class CellUses:
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """Return the names set above the cell whose objects the cell changes, perhaps under other names."""
+        """Return the names set above the cell if the cell changes their objects, perhaps under other names."""
         objects = changed_objects(self.mutated)
         found = dict.fromkeys(self.changed)
         for name, value in self.values.items():
@@ -81,8 +83,9 @@ class CellUses:
 
     @property
     def aliases(self) -> tuple[tuple[str, ...], ...]:
-        """Return the groups of names that may refer to one object after the cell; the cell binds at least one name of
-        each group.
+        """Return the groups of names that may refer to one object after the cell.
+
+        The cell binds at least one name of each group.
         """
         after = {name: value for name, value in self.values.items() if name not in self.bound}
         after |= {name: slot.value for name, slot in self.bound.items() if slot.bound is not Bound.NO}
@@ -116,8 +119,9 @@ def uses(
 ) -> CellUses:
     """Analyse a cell and return its effects.
 
-    `before` and `after` are expressions that run before and after the cell, as for `--when` and `--check`. Each name of
-    `mapped` is bound to an element of its expression. `change` are the names in the header's `--change`.
+    `before` and `after` are the expressions that run before and after the cell, such as the expressions of the options
+    `--when` and `--check`. Each name of `mapped` is bound to an element of its expression. `change` are the names that
+    the header's option `--change` lists.
     """
     reader = Statements(outer or _unknown_objects(), future_annotations)
     for expression in before:
@@ -139,7 +143,7 @@ def uses(
         reader.note("opaque", "a magic", line)
     for name in change:
         slot = reader.module.global_slots.get(name)
-        # The cell rebinds the name: also count the name's object from above the cell as changed.
+        # If the cell rebinds the name, the object that the name has above the cell also counts as changed.
         if slot is not None:
             reader.change(reader.outer(name) or NOTHING, 1)
         if slot is None or slot.bound is not Bound.NO:
@@ -252,7 +256,7 @@ def _lines(reads: Mapping[str, NameRead], *, soft: bool) -> dict[str, int]:
 
 
 def _unknown_objects() -> Callable[[str], Value | None]:
-    """Return an `outer` that has an unknown object for every name, except names of Python and IPython."""
+    """Return a function `outer`: it returns None for names of Python and IPython, else an unknown object."""
     found: dict[str, Value] = {}
 
     def outer(name: str) -> Value | None:

@@ -1,12 +1,12 @@
 """The model of the objects behind names.
 
 An `AbstractObject` stands for one object, or for all objects that one place of the code creates. A `Value` is the set
-of abstract objects that a name may refer to. Two names whose values overlap may refer to one object. An empty value is
-immutable (a number, a text, None). An abstract object never loses the objects that it holds, so an imprecise analysis
-assumes too much sharing rather than too little.
+of abstract objects that a name may refer to. Two names whose values overlap may refer to one object. An empty value
+stands for an immutable object: a number, a text, None. An abstract object never loses the objects that it holds, so an
+imprecise analysis assumes too much sharing rather than too little.
 
-Inside a function, symbolic objects stand for its parameters and for the globals that it reads. A call replaces them by
-the caller's objects. This module is independent of syntax.
+Inside a function, symbolic objects stand for the function's parameters and for the globals that the function reads. A
+call replaces these symbolic objects by the caller's objects. This module is independent of syntax.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Kind(Enum):
     OBJECT = auto()  # an object that the code creates: a list, an instance, the result of a call
     FUNCTION = auto()
     CLASS = auto()
-    IMPORT = auto()  # a module or an attribute of one; `label` is its dotted name
+    IMPORT = auto()  # a module or an attribute of a module; `label` is the dotted name
     BUILTIN = auto()
     PARAMETER = auto()  # symbolic: a parameter, which each call replaces by an argument
     GLOBAL = auto()  # symbolic: a global that a function reads, which each call replaces by the global's current value
-    RESULT = auto()  # symbolic: the result of a call, or an element, that depends on the arguments
+    RESULT = auto()  # symbolic: the result of a call or the element of an object, if it depends on the arguments
 
 
 SYMBOLIC = frozenset({Kind.PARAMETER, Kind.GLOBAL, Kind.RESULT})
@@ -40,9 +40,9 @@ class AbstractObject:
 
     kind: Kind = Kind.OBJECT
     label: str = ""
-    code: FunctionEffects | None = None  # the effects of the object's calls, if the object is a function
+    code: FunctionEffects | None = None  # the effects of a call, if the object is a function
     outline: ClassModel | None = None  # the methods and bases, if the object is a class
-    # For an inner function or a bound method; key: parameter that is already bound; value: its argument.
+    # Only for an inner function or a bound method. Key: parameter that is already bound; value: its argument.
     closure: Mapping[AbstractObject, Value] = field(default_factory=dict)
     classes: set[AbstractObject] = field(default_factory=set)  # the classes of an instance
     holds: set[AbstractObject] = field(default_factory=set)  # objects that this object refers to directly
@@ -55,10 +55,10 @@ class AbstractObject:
     # Functions and classes that a use of this object may call, even if no attribute refers to them.
     carries: set[AbstractObject] = field(default_factory=set)
     consumable: bool = False  # whether each use changes the object, as with an iterator or a random generator
-    # For an iterator or a coroutine: the objects that a loop over it, or an `await` of it, returns. None: unknown; then
-    # these may be any objects that this object holds.
+    # Only for an iterator or a coroutine: the objects that a loop or an `await` gets from this object. None means
+    # unknown: a loop or an `await` may get any object that this object holds.
     yields: set[AbstractObject] | None = None
-    origins: set[str] = field(default_factory=set)  # libraries that may have created the object; "": any other
+    origins: set[str] = field(default_factory=set)  # libraries that may have created the object; "": any other creator
     kept_by: str = ""  # name of the function whose cache contains this object
     number: int = field(default_factory=itertools.count().__next__)  # serial number, in order of creation
 
@@ -155,7 +155,7 @@ class Call(NamedTuple):
     args: Arguments
     line: int
     maybe: bool
-    changes: str  # how an unknown method changes the object it is called on: "" (not), "weak" or "strong"
+    changes: str  # how an unknown method changes its object: "" (no change), "weak" or "strong" (see `Change`)
     result: AbstractObject
 
 
@@ -191,10 +191,10 @@ class Arguments(NamedTuple):
 
 
 def hold(base: Iterable[AbstractObject], items: Iterable[AbstractObject], key: object = None) -> None:
-    """Record that each object of `base` holds each object of `items`; `key` is an attribute's name or a constant key,
-    if known.
+    """Record that each object of `base` holds each object of `items`.
 
-    An object may hold itself, as after `xs.append(xs)`; a copy of it then holds the original.
+    `key` is an attribute's name or a constant key; None: unknown. An object may hold itself, as after `xs.append(xs)`.
+    A copy of such an object holds the original.
     """
     items = [item for item in items if item.kind is not Kind.BUILTIN and item.kind is not Kind.IMPORT]
     for obj in base:
@@ -224,8 +224,9 @@ def contents(value: Iterable[AbstractObject]) -> Value:
 
 
 def outcomes(value: Iterable[AbstractObject]) -> Value:
-    """Return the results of awaiting a value, or the elements of a value. An object with unknown results stands for
-    itself.
+    """Return the results of awaiting a value, or the elements of a value.
+
+    If the results of an object are unknown, the object itself is returned in their place.
     """
     return NOTHING.union(*({obj} if obj.yields is None else obj.yields for obj in value))
 
@@ -262,7 +263,7 @@ def held_objects(value: Iterable[AbstractObject]) -> set[AbstractObject]:
 def holders(value: Iterable[AbstractObject], strong: bool = True) -> set[AbstractObject]:
     """Return the objects of a value and all objects that hold them, at any depth.
 
-    If `strong`, include the objects out of which the objects were taken.
+    If `strong`, also include the objects that these objects were taken out of.
     """
     found: set[AbstractObject] = set()
     ahead = set(value)

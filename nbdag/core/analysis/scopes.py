@@ -53,9 +53,10 @@ class Frame:
     # Key: local name that inner functions may read; value: all values that the name has at any time.
     all_values: dict[str, Value] = field(default_factory=dict)
     code: FunctionEffects | None = None  # the function's effects; None for any other scope
-    # In a function; key: global name that the function reads; value: symbolic object of that name.
+    # Only for a function. Key: global name that the function reads; value: symbolic object for this name.
     global_objects: dict[str, AbstractObject] = field(default_factory=dict)
-    # The innermost frame of a function or module around this frame; for such a frame, the frame itself.
+    # The frame of a function or module has itself as `body_frame`. Any other frame has the innermost function or module
+    # around it.
     body_frame: Frame = field(init=False)
 
     def __post_init__(self) -> None:
@@ -132,11 +133,11 @@ class Names(NamedTuple):
     globals: frozenset[str]
     nonlocals: frozenset[str]
     generator: bool
-    nested: bool  # whether it contains inner functions
+    nested: bool  # whether the body contains inner functions
 
 
 def names_of(body: Iterable[ast.AST]) -> Names:
-    """Return the names that a body binds and declares, without inner scopes (except `:=` in comprehensions)."""
+    """Return the names that a body binds and declares. Inner scopes are excluded, except `:=` in comprehensions."""
     bound: set[str] = set()
     outer: set[str] = set()
     enclosing: set[str] = set()

@@ -1,7 +1,7 @@
 """The global names that a piece of code may use, from Python's own symbol table.
 
 The result is coarser than the result of `names`: a name that any function reads counts, even if no code calls the
-function. This module is used if it is unknown which functions will be called.
+function. Callers use this module if they do not know which functions will be called.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Classify the cells of a notebook and parse their headers.
 
-A cell magic of nbdag, papermill's tag or nbclient's tag `skip-execution` determines the kind of a cell. Any other code
-cell is setup if it is above the first task or `%%dag` cell, and scratch otherwise. As in IPython, a cell magic must be
-the first nonblank line of the cell. The lines with nbdag's magics (`%load_ext nbdag`, `%dag`, `%edges`, `%nbdag`, and
-headers) become comments in `Cell.code`, so a kernel without nbdag can execute the code and line numbers do not change.
-Errors become `Problem`s. A cell with an invalid `%%task` header still counts as a task, because otherwise one typing
-error would cause many problems.
+A cell magic of nbdag, a tag of papermill or nbclient's tag `skip-execution` determines the kind of a cell. Any other
+code cell is setup if it is above the first task or `%%dag` cell. Otherwise the cell is scratch, which nbdag does not
+execute. As in IPython, a cell magic must be the first nonblank line of the cell. The lines with nbdag's magics
+(`%load_ext nbdag`, `%dag`, `%edges`, `%nbdag`, and headers) become comments in `Cell.code`. So a kernel without nbdag
+can execute the code, and line numbers do not change. Errors become `Problem`s. A cell with an invalid `%%task` header
+still counts as a task, because otherwise one typing error would cause many problems.
 
 Other modules apply operators and analyse code.
 """
@@ -54,11 +54,11 @@ class RawCell:
     source: str
     type: str = "code"  # code, markdown or raw
     tags: tuple[str, ...] = ()
-    # For a built cell: the line, from 1, of the %%dag cell that built it. For that %%dag cell: 0. For any other: None.
+    # For a cell that a %%dag cell built: the line in the %%dag cell, from 1. For this %%dag cell: 0. Otherwise: None.
     built: int | None = None
     text_line: int | None = None  # line of a text notebook at which the source begins, from 1; None for other notebooks
-    # Translation of another tool's tags into a cell of nbdag; None: no translation, so `source` is read. `origin` has
-    # the place in the user's file of each line of the translation.
+    # The cell in nbdag's language, translated from another tool's tags. None: no translation, so `source` is read. For
+    # each line of the translation, `origin` has the place in the user's file.
     translated: str | None = None
     origin: tuple[Place, ...] = ()
 
@@ -107,7 +107,7 @@ class _Draft:
         return f"built by {self.place(0)}" if self.raw.built else self.place(0).cell_label
 
     def place(self, line: int) -> Place:
-        """Return the place of a line, which counts from 0."""
+        """Return the place of a line. `line` counts from 0."""
         if line < len(self.raw.origin):
             return self.raw.origin[line]
         line = self.raw.built or line + 1
@@ -123,7 +123,7 @@ def classify(cells: Sequence[RawCell]) -> ClassifiedCells:
 def default_operator(cells: Sequence[RawCell]) -> str:
     """Return the operator that `%dag` sets for tasks whose header names no operator.
 
-    It determines which options a header accepts.
+    The operator determines which options a header accepts.
     """
     for cell in cells:
         if cell.type != "code" or "--operator" not in cell.text:
@@ -208,7 +208,7 @@ class _Classifier:
             untagged = kind is CellKind.SCRATCH
         own = draft.own
         if options is not None and options.operator != "python":
-            # Below the header is code in another language, so it contains no magic of nbdag.
+            # The code below the header is in another language, so this code contains no magic of nbdag.
             own = [line for line in own if line < draft.body]
         code = code_of(draft.lines, own) if draft.raw.type == "code" else ""
         return Cell(
@@ -398,7 +398,7 @@ class _Classifier:
                     task=draft.task,
                 )
             first.setdefault(draft.task, draft)
-        # "The notebook has no task" is reported only if no header is invalid, because an invalid header may belong to
+        # "The notebook has no task" is reported only if all headers are valid, because an invalid header may belong to
         # a task.
         wrong = any(each.severity == "error" for each in self.problems)
         kinds = (CellKind.TASK, CellKind.BUILDER)

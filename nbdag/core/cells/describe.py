@@ -1,8 +1,8 @@
 """Describe a notebook as JSON data for `check --json` and `show --json`.
 
-Other programs rely on the schema, so new versions may add keys, but never rename or remove keys. Cells count from 0
-over all cells of the file, lines from 1 within the cell. All values have types of JSON: no tuples, dates or enums.
-Recipients of notifications and parameters that look like secrets are masked.
+Other programs rely on the schema, so new versions may add keys, but never rename or remove keys. Cells are numbered
+from 0 over all cells of the file. Lines are numbered from 1 within each cell. All values have types of JSON: no tuples,
+dates or enums. Parameters that look like secrets, and all recipients of notifications, are masked.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _options(options: TaskOptions | DagOptions) -> dict[str, Any]:
 
 
 def operator_options(options: TaskOptions) -> dict[str, Any]:
-    """Return, by field, the given options that the task's operator declares. Secrets are masked."""
+    """Return the given options that the task's operator declares. Key: field of the option. Secrets are masked."""
     recipients = {each.field for each in options_of_operator(options.operator) if each.recipients}
     shown = {}
     for name, value in options.operator_options:
@@ -106,7 +106,7 @@ def operator_options(options: TaskOptions) -> dict[str, Any]:
 
 
 def _text_line(place: Place | None) -> dict[str, int]:
-    """Return the line in the file of a text notebook; an `.ipynb` file has none."""
+    """Return the line in the file of a text notebook, under the key `text_line`, or {} for an `.ipynb` file."""
     return {} if place is None or place.text_line is None else {"text_line": place.text_line}
 
 

@@ -43,8 +43,8 @@ __all__ = [
     "word_start",
 ]
 
-# The magic of each kind of header. A cell magic is also accepted with one percent sign. With two percent signs, %%dag
-# is a cell magic: the code below it builds tasks.
+# The magic of each kind of header. A cell magic is also accepted with one percent sign. The line magic %dag also exists
+# as a cell magic: the code below %%dag builds tasks.
 MAGICS: Mapping[str, str] = {
     "task": "%%task",
     "setup": "%%setup",
@@ -123,9 +123,9 @@ def is_header(line: str) -> bool:
 
 
 def parse(line: str, *, default_operator: str = "python") -> Header:
-    """Parse one header line. Raise `HeaderError`.
+    """Parse one header line. Raise `HeaderError` if the line is invalid.
 
-    `default_operator` is the operator of a task whose header names none; %dag may set it.
+    `default_operator` is the operator of a task whose header names no operator. A %dag line may set this default.
     """
     text = re.sub(r"\\\r?\n", lambda found: " " * len(found.group()), line).rstrip()
     match = _HEADER.match(text)
@@ -184,7 +184,7 @@ def task_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> TaskO
 
 
 def dag_options(header: Header | None = None) -> DagOptions:
-    """Return the options of a DAG; without a header, the defaults. Dates are aware, in the DAG's time zone."""
+    """Return the options of a DAG, or the default options without a header. Dates have the DAG's time zone."""
     given = dict(header.options) if header else {}
     zone = ZoneInfo(given.get("tz", "UTC"))
     for name in ("start_date", "end_date"):
@@ -434,7 +434,7 @@ def _field_value(option: Option, values: Sequence[Any]) -> Any:
 
 
 def _expression(taken: Sequence[Word]) -> str:
-    """Return the expression in these words.
+    """Return the expression that these words of a header form.
 
     Quotes around the whole value are removed; other quotes belong to the expression.
     """
@@ -446,7 +446,7 @@ def _expression(taken: Sequence[Word]) -> str:
 
 
 def _edges(text: str, at: int) -> tuple[tuple[str, str], ...]:
-    """Return the pairs of `a >> [b, c] >> d; e << f` without duplicates."""
+    """Return the pairs (upstream task, downstream task) of a text such as `a >> [b, c] >> d; e << f`, each once."""
     # Each chain is a list of links; a link is (the sign >> or << before the link, the link's tasks).
     chains: list[list[tuple[str, list[str]]]] = [[]]
     sign, inside = "", False

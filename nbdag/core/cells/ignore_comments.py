@@ -1,7 +1,7 @@
 """Comments that ignore warnings: `# nbdag: ignore[NB303]`.
 
-A comment at the end of a line of code is about the statement on that line. A comment on a line of its own, or on the
-line of the header, is about the whole cell. Several codes are separated by commas.
+A comment at the end of a line of code applies to the statement on this line. A comment on a line of its own, or on the
+line of the header, applies to the whole cell. Several codes are separated by commas.
 
 Only warnings can be ignored, because an error prevents the notebook from running. A comment without an effect causes
 the warning NB120. Comments with codes that only a run reports are an exception, because `check` cannot know what a run
@@ -67,7 +67,7 @@ def drop_ignored(cells: Iterable[Cell], problems: Sequence[Problem]) -> tuple[Pr
 
 
 def ignored_in_run(dag: Dag, task: str) -> frozenset[str]:
-    """Return the codes that comments anywhere in the cell of a task ignore."""
+    """Return the codes that any comment in the cell of a task ignores."""
     cell = dag.cells[dag.tasks[task].cell] if task in dag.tasks else None
     return frozenset(code for each in ignore_comments([cell] if cell else []) for code in each.codes)
 

@@ -22,7 +22,7 @@ def join_sources(sources: Sequence[str]) -> str:
 
 
 def joined_parts(sources: Sequence[str]) -> list[tuple[str, int]]:
-    """Return the parts of the joined cell, one per cell, each with the number of lines that are missing at its start.
+    """Return each source's part of the joined cell, with the number of lines that the part lacks at its start.
 
     A part may have more lines than its cell; the additional lines belong to the last line of the cell.
     """
@@ -53,7 +53,7 @@ def silenced(source: str) -> str:
 
 
 def without_cell_magic(source: str) -> str:
-    """Return a cell without a cell magic, which only the first line of a cell may have."""
+    """Return a cell with its cell magic removed or replaced by a call, so that the code can stand below other code."""
     first, _, rest = source.lstrip().partition("\n")
     if not first.startswith("%%"):
         return source.strip("\n")

@@ -2,11 +2,12 @@
 
 `block:NAME` or `step:NAME` begins a step; untagged cells below continue it. `prev:NAME` declares an upstream step.
 `imports` and `functions` are setup, `pipeline-parameters` are parameters, `pipeline-metrics` is a task that shows the
-metrics, and `skip` is scratch. Kale ignores untagged cells above the first tag. The joined code of a step belongs to
-its first cell; for each of its lines, `RawCell.origin` has the place in the user's file.
+metrics, and `skip` is a scratch cell, which is not executed. Kale ignores untagged cells above the first tag. The first
+cell of a step gets the joined code of the whole step. For each line of the joined code, `RawCell.origin` has the place
+in the user's file.
 
-Tags about pods (limits, labels, annotations, images, secrets) have no effect, since tasks run on this machine; each is
-reported. A cell with a header of nbdag keeps its header.
+Tags about pods (limits, labels, annotations, images, secrets) have no effect, since tasks run on this machine. nbdag
+reports each of these tags. A cell with a header of nbdag keeps its header.
 """
 
 from __future__ import annotations
@@ -68,7 +69,10 @@ def is_kale(cells: Sequence[RawCell]) -> bool:
 def translate(
     cells: Sequence[RawCell], metadata: Mapping[str, Any] | None = None
 ) -> tuple[Sequence[RawCell], tuple[Problem, ...]]:
-    """Return the cells in nbdag's language, and problems of the tags; the cells of other notebooks stay as they are."""
+    """Return the cells in nbdag's language, and the problems of the tags.
+
+    The cells of a notebook without Kale's tags are returned unchanged.
+    """
     if not is_kale(cells):
         return cells, ()
     found = _Translator(cells, metadata or {})
@@ -205,7 +209,7 @@ class _Translator:
         return [format_header(Header(kind="task", name=part.name, options=options))]
 
     def _translation(self, first: int, header: Sequence[str], cells: Sequence[int]) -> RawCell:
-        """Return the first of these cells with the joined code of all of them, and the place of each line."""
+        """Return the cell `first` with the joined code of all `cells`, and with the place of each line."""
         lines, origin = list(header), [self._place(first, 1)] * len(header)
         for number, (cell, (text, offset)) in enumerate(
             zip(cells, joined_parts([self.cells[each].source for each in cells]), strict=True)
@@ -220,7 +224,7 @@ class _Translator:
         return replace(self.cells[first], translated="\n".join(lines), origin=tuple(origin))
 
     def _dag_line(self) -> str:
-        """Return a %dag line with those of Kale's settings that nbdag supports, or "" if there are none."""
+        """Return a %dag line with the Kale settings that nbdag supports, or "" if the notebook has no such settings."""
         name, description = self.settings.get("pipeline_name"), self.settings.get("pipeline_description")
         options: dict[str, Any] = {}
         if isinstance(description, str) and description.strip():

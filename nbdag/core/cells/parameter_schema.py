@@ -8,11 +8,11 @@
     sizes = [1, 2]                      # type: list[int]
     share: float = 0.1                  # {"minimum": 0, "maximum": 1} of the rows
 
-Types come from annotations and papermill's type comments. Rules come from `Annotated`, with JSON Schema or the names of
-annotated_types and pydantic. Choices come also from `Literal` and from enums of the cell. A comment describes the
-parameter, and may begin with bounds or JSON Schema. `schema_of` returns the schema of all parameters, which the help of
-the command line, `check --json` and forms use; `parameter_types` checks values by the same schemas. The key `x-python`
-names the Python type of a value in the kernel if JSON does not have this type.
+Types come from annotations and papermill's type comments. Rules come from `Annotated`, written as JSON Schema or with
+the names of annotated_types and pydantic. Choices also come from `Literal` and from enums of the cell. A comment
+describes the parameter, and may begin with bounds or JSON Schema. `schema_of` returns one schema of all parameters. The
+help of the command line, `check --json` and forms use this schema. `parameter_types` checks values by the schemas of
+the single parameters. If JSON does not have the Python type of a value, the key `x-python` names this type.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class ReadParameter(NamedTuple):
     default: str  # source code
     schema: Schema
     line: int
-    declared: bool  # whether the cell gives it a type or a rule
+    declared: bool  # whether the cell gives the parameter a type or a rule
 
 
 def read_parameters(tree: ast.Module, code: str) -> dict[str, ReadParameter]:
@@ -318,7 +318,7 @@ def _number(text: str) -> int | float:
 
 
 def _enums(tree: ast.Module) -> Iterator[tuple[str, Schema]]:
-    """Yield the enums that the cell defines. Each has a schema with its values, and its members by name."""
+    """Yield the name and the schema of each enum that the cell defines. The schema also has the members by name."""
     for node in tree.body:
         if not isinstance(node, ast.ClassDef):
             continue

@@ -74,7 +74,7 @@ def resolve(
 ) -> dict[str, Any]:
     """Return the values in the form that a run records. Raise `ParameterRuleError` or `ParameterTypeError`.
 
-    `defaults` are source code. Names without a schema keep their values.
+    `defaults` has each default as source code. Names without a schema keep their values.
     """
     found = {}
     for name, value in given.items():
@@ -155,7 +155,10 @@ def _collection(text: str) -> Any:
 
 
 def reject_text(defaults: Mapping[str, str], given: Mapping[str, Any]) -> None:
-    """Raise `ParameterTypeError` if a text is given for a list, tuple, set or dict; `defaults` are source code."""
+    """Raise `ParameterTypeError` if a text is given although the default is a list, tuple, set or dict.
+
+    `defaults` has each default as source code.
+    """
     for name, value in given.items():
         kind = _kind(defaults.get(name)) if isinstance(value, str) else ""
         if isinstance(value, str) and kind not in ("", "number"):
@@ -163,7 +166,7 @@ def reject_text(defaults: Mapping[str, str], given: Mapping[str, Any]) -> None:
 
 
 def texts_given_for_numbers(defaults: Mapping[str, str], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield name and text of each parameter that is a text although its default is a number."""
+    """Yield the name and the text of each parameter that is given a text although its default is a number."""
     for name, value in given.items():
         if isinstance(value, str) and _kind(defaults.get(name)) == "number":
             yield name, value
@@ -184,7 +187,7 @@ def _kind(source: str | None) -> str:
 
 
 def marked_secret(cells: Iterable[str]) -> frozenset[str]:
-    """Return the parameters that the code of these cells annotates as secret: `nbdag.Secret`, alone or in a type."""
+    """Return the parameters whose annotation in these cells contains `nbdag.Secret`, alone or inside another type."""
     found = set()
     for code in cells:
         python = to_python(code)

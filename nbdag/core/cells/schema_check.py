@@ -52,7 +52,10 @@ _SIZES = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minProper
 
 
 class RuleError(Exception):
-    """A value breaks a rule: the path inside the value, the value there, the rule in words, and perhaps a hint."""
+    """A value breaks a rule.
+
+    `path` leads to the part of the value that breaks the rule, and `value` is this part. `why` is the rule in words.
+    """
 
     def __init__(self, path: str, value: Any, why: str, hint: str = "") -> None:
         super().__init__(why)
@@ -60,7 +63,7 @@ class RuleError(Exception):
 
 
 def allowed_kinds(schema: Mapping[str, Any]) -> set[str]:
-    """Return the types of JSON that a schema allows, or no types if the schema does not restrict them."""
+    """Return the types of JSON that a schema allows, or an empty set if the schema does not restrict the type."""
     kind = schema.get("type")
     if kind is not None:
         return {kind} if isinstance(kind, str) else set(kind)

@@ -2,7 +2,8 @@
 
 Plain Python is parsed directly. Other code is first transformed by IPython, which replaces `%time f(x)`, `files = !ls`
 and `df?` by calls. Below a cell magic that executes Python (`%%time`, `%%capture`), the code is parsed like the code of
-any cell. Below any other cell magic there is text; such a cell reads only the names that IPython expands in the text.
+any cell. The text below any other cell magic is not parsed. Such a cell reads only the names that IPython expands in
+this text.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def to_python(code: str) -> Python | SyntaxProblem:
 
 
 def parse_line(text: str, line: int) -> ast.Module | None:
-    """Parse the code after a magic such as `%time`, with every node at `line`; return None if it is not Python."""
+    """Parse the code after a magic such as `%time`, with every node at `line`, or return None if this is not Python."""
     found = to_python(text.strip())
     if isinstance(found, SyntaxProblem):
         return None
@@ -175,7 +176,7 @@ def _transformer() -> Any:
 
 
 def _transformed(code: str) -> tuple[str, list[int] | None]:
-    """Return the Python into which IPython transforms a cell, and for each line of that Python the line of the cell.
+    """Return the Python code into which IPython transforms a cell, and the cell's line for each line of this code.
 
     The second value is None if the line numbers do not change.
     """

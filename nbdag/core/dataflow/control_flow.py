@@ -1,8 +1,8 @@
 """Check the options for branches, setup, teardown, retries and metrics, and add the options that they imply.
 
 A task that a teardown names is a setup task, and the trigger rule of a teardown is `all_done_setup_success`, as in
-Airflow. Mistakes that can be found before a run are reported here: a branch that names a task that does not follow it,
-a teardown for an unknown task, an option without an effect.
+Airflow. Mistakes that can be found before a run are reported here, such as a branch that names a task that does not
+follow the branch, a teardown for an unknown task, or an option without an effect.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def with_roles(tasks: Mapping[str, Cell], options: Mapping[int, TaskOptions]) ->
 
 
 def role_problems(tasks: Mapping[str, Cell], options: Mapping[int, TaskOptions]) -> Iterator[Problem]:
-    """Yield the problems of headers that make a graph impossible, or that `with_roles` hides in its result."""
+    """Yield the problems of headers that make a graph impossible, and the problems that `with_roles` would hide."""
     groups = groups_of(tasks)
     for name, cell in tasks.items():
         own = options.get(cell.index, TaskOptions())
@@ -88,7 +88,7 @@ def control_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> 
         if own.fail_run and not own.teardown_for:
             message = "--fail-run is for teardown tasks"
             yield _problem(dag, task, "NB314", message, "add --teardown-for NAME, or remove --fail-run")
-        # A default of %dag is not reported: the header of a task may have chosen to have no retries.
+        # A default of %dag is not reported, because the header of a task may turn the retries of this task off.
         useless = [name for name in ("retry_on", "retry_if") if getattr(own, name) and name not in dag.options.defaults]
         if useless and not own.retries:
             which = f"--{useless[0].replace('_', '-')}"
@@ -220,7 +220,8 @@ def _join_problems(dag: Dag, branch: Task, named: tuple[str, ...]) -> Iterator[P
 def literal_choices(tree: ast.Module, value: ast.expr) -> tuple[tuple[str, ...], bool, bool]:
     """Return the texts that an expression may evaluate to, and two facts about the expression.
 
-    The first is whether it has no other values, except None. The second is whether it names at most one task.
+    The first fact is whether the expression has no other values, except None. The second fact is whether the expression
+    names at most one task.
     """
     found: dict[str, None] = {}
     complete = single = True

@@ -264,7 +264,7 @@ class Diagnostics:
                 yield from self._state(analysis, note)
 
     def _subclasses(self, analysis: CellAnalysis, note: Note) -> Iterator[Problem]:
-        """Yield a warning if tasks above define subclasses of any class that this task does not name."""
+        """Yield a warning if a task above defines subclasses (of any class) and this task does not name them all."""
         for flow in self.versions.flows:
             cell, python = flow.analysis.cell, parse(flow.analysis.cell, self.parsed)
             if cell.task in (None, analysis.cell.task) or not isinstance(python, Python):
@@ -427,7 +427,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def asset_problems(dag: Dag) -> Iterator[Problem]:
-    """Yield an error for each asset that the pipeline both waits for and produces: runs would never end."""
+    """Yield an error for each asset that the pipeline waits for and produces, as each run would start another run."""
     schedule = dag.options.schedule
     produced = {asset: task for task in dag.tasks.values() for asset in task.options.produces}
     if not schedule or not assets.is_condition(schedule):

@@ -1,11 +1,12 @@
-"""Find pairs of tasks whose order no variable shows, because one writes a file that the other reads.
+"""Find pairs of tasks that need an order because one task writes a file that the other task reads.
 
-If two tasks use one file, and at least one of them writes it, they must run in notebook order. If no path of the graph
-orders them, they run at the same time or in the wrong order, and the reader may get the file of the last run.
+If two tasks use one file, and at least one task writes the file, the tasks must run in notebook order. If no path of
+the graph orders the tasks, they may run at the same time or in the wrong order. Then the reader may get the file of the
+previous run.
 `file_conflicts` finds such pairs. `literal_uses` finds the files that the code of a cell names in literals; a run
 reports the files that its tasks really used.
 
-Files that both tasks only read need no order, and neither do files that both only append to, such as logs.
+Two tasks need no order if both only read a file, or if both only append to a file, such as a log.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ _PATH_METHODS = {
     "iterdir": "l",
     "glob": "l",
 }
-# Key: function of the module os or os.path; value: how it uses its path.
+# Key: function of the module os or os.path; value: how the function uses its path, as in `FileUse`.
 _OS_USES = {"exists": "e", "isfile": "e", "getsize": "e", "getmtime": "e", "stat": "e", "listdir": "l", "scandir": "l"}
 _OPENS = (("open",), ("io", "open"), ("gzip", "open"), ("bz2", "open"), ("lzma", "open"))
 _MOVES = frozenset({("shutil", "move"), ("os", "rename"), ("os", "replace")})
@@ -242,7 +243,7 @@ def _read_by(uses: Iterable[FileUse]) -> set[str]:
 
 
 def with_remembered_files(dag: Dag, attempts: Sequence[FilesOfAttempt], folder: str) -> Dag:
-    """Return the DAG with the conflicts that earlier attempts of its tasks had and that it does not have yet."""
+    """Return the DAG with the conflicts that earlier attempts of its tasks had. Known conflicts are not added again."""
     known = {(edge.source, edge.target) for edge in dag.file_edges}
     conflicts = [each for each in conflicts_of_run(dag, attempts) if (each.first, each.second) not in known]
     shown = [
@@ -304,7 +305,7 @@ def _shell_code(node: ast.Call) -> str:
 
 
 def _scripts(dag: Dag, task: Task) -> Iterator[tuple[FileUse, int]]:
-    """Yield the files that a bash task, or a cell with the magic %%bash or %%sh, names, with the lines."""
+    """Yield each file that the script of a bash task, or of a task with %%bash or %%sh, names; with its line."""
     source = dag.cells[task.cell].source
     _, *body = source.split("\n")
     if task.options.operator == "bash":
@@ -364,7 +365,7 @@ def _joined(parts: Sequence[str]) -> str:
 
 
 def dotted_parts(node: ast.expr) -> tuple[str, ...]:
-    """Return the parts of a dotted name, such as ("np", "load"); the first is "" if the expression begins otherwise."""
+    """Return the parts of a dotted name, such as ("np", "load"). The first part is "" if the root is not a name."""
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)

@@ -1,8 +1,8 @@
 """Build the `Dag` of a notebook from its cells: tasks, edges, inputs and a run order.
 
 `read_cells` analyses the cells from top to bottom. `reaching_definitions` finds, for each read of a name, the task that
-provides the value. `shipped_definitions` selects the definitions that are sent as source. `diagnostics` finds problems.
-This module combines their results.
+provides the value. `shipped_definitions` selects the definitions that other tasks get as source code. `diagnostics`
+finds problems. This module combines the results of these modules.
 
 A mistake in a notebook becomes a `Problem` and never raises an exception. A notebook with a problem of severity error
 does not run. Nothing here reads a file, starts a kernel or executes user code.
@@ -44,8 +44,8 @@ from .topological_order import Edges, cycle_problem, find_cycle, run_order
 from .untagged_cells import check_untagged_cells
 from .varying_setup import stored_addresses, varying_results, varying_setup
 
-# Trigger rules that run a task although an upstream task was skipped, and trigger rules that may skip a task although
-# all upstream tasks succeeded.
+# IGNORE_SKIPS: trigger rules that run a task although an upstream task was skipped. SKIP_BY_RULE: trigger rules that
+# may skip a task although all upstream tasks succeeded.
 IGNORE_SKIPS = frozenset({"all_done", "none_failed", "always"})
 SKIP_BY_RULE = frozenset({"one_failed", "all_failed", "all_skipped"})
 RAISES_SKIP = re.compile(r"\bSkip\b")
@@ -63,9 +63,9 @@ def dag_from_cells(
     language: str = "python",
     kernel_name: str | None = None,
 ) -> Dag:
-    """Return the `Dag` of a notebook: infer the edges, and combine them with the declared ones.
+    """Return the `Dag` of a notebook, with the inferred edges and the declared edges.
 
-    `cells` are all cells of the file, with `kind` and `code`; for an operator, `code` is the Python that it generates.
+    `cells` are all cells of the file, with `kind` and `code`. In a cell of an operator, `code` is the generated Python.
     `task_options` has the options by cell index; a task cell without an entry has the defaults. `declared` are the
     edges of `%edges` and `--after` as (source, target, place of the declaration). An edge of `--after` in
     `task_options` that is missing in `declared` is added, with line 1 as its place. `problems` are problems that the
@@ -118,7 +118,7 @@ def _build(
         key=lambda edge: (position[edge.source], position[edge.target]),
     )
     order = run_order(list(tasks), [*ordered, *leader_edges(built)])
-    if len(order) < len(tasks):  # perhaps a task leads a task above it; `in_step` reports this
+    if len(order) < len(tasks):  # perhaps a leader depends on a task that it leads; `in_step` reports this
         order = run_order(list(tasks), ordered)
     if len(order) < len(tasks):
         path = find_cycle(set(tasks) - set(order), ordered)
@@ -374,7 +374,7 @@ def _observed_state(cells: Sequence[Cell]) -> dict[str, dict[str, bool]]:
 def _checked(analysis: CellAnalysis) -> set[str]:
     """Return the names that a task sets and uses in --check.
 
-    Their values are stored, because users query them after a run.
+    The values of these names are stored, because users query them after a run.
     """
     trees = [python.tree for python in map(to_python, analysis.options.check) if isinstance(python, Python)]
     named = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}

@@ -1,8 +1,8 @@
 """Report the names that cells read and that no cell above them sets: one problem for each cause.
 
-A name that no cell sets is one mistake, however many cells read it. A scratch cell that sets several names is also one
-mistake, and so is a task that is below its reader. If a cell has another error, such as an invalid header, the names
-that the cell would set are not reported.
+A name that no cell sets is one mistake, however many cells read it. A scratch cell that sets several of the names is
+also one mistake. So is a task that is below the cell that reads its names. If a cell has another error, such as an
+invalid header, the names that the cell would set are not reported.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A pull names a task, and perhaps a key. The named task runs first, wherever its cell is. The key is a variable that the
 task sets, or a key of its `ti.xcom_push`. Without a key, the pull takes the task's result: the variable of `--out`, or
 the only variable that the task sets. If the code computes the task's name, the pull may take a value from any task that
-other dependencies place before it.
+other dependencies place before the pulling task.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMPUTED = "?"  # stands for a task or key that the code computes; see `core.ana
 class Pulls:
     """All pulls of a notebook.
 
-    `flows` has the data flow of each task, `tasks` the cell of each task, by the task's id.
+    `flows` has the data flow of each task, and `tasks` has the cell of each task. Key of both: task id.
     """
 
     def __init__(self, flows: Mapping[str, CellFlow], tasks: Mapping[str, Cell]) -> None:
@@ -68,7 +68,7 @@ class Pulls:
         return tuple(found.values())
 
     def problems(self, ancestors: Mapping[str, Collection[str]]) -> Iterator[Problem]:
-        """Yield an error for each pull that can never return a value, and a warning for each that may return None."""
+        """Yield an error for each pull that can never return a value, a warning for each pull that may return None."""
         for name, pulls in self._named.items():
             for source, key, line, alone in dict.fromkeys(pulls):
                 place = self._tasks[name].at(line)

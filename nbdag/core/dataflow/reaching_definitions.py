@@ -1,10 +1,10 @@
 """Reaching definitions: for each read of a name, the task that provides the value.
 
-Every task that binds a name, or changes its object, creates a new version of the name. A reader takes the latest
-version above it. If the task of that version is skipped, the reader takes the version before it. Names that may refer
-to one object form a group if some task changes the object. A task that binds or changes one name of a group creates a
-new version of the whole group, stored as one value. A task that binds a name only on some paths also reads the previous
-version, if a later task reads the name.
+Every task that binds a name, or changes its object, creates a new version of the name. A cell that reads the name takes
+the latest version from the cells above. If the task of this version is skipped, the reader takes the previous version.
+Names that may refer to one object form a group if some task changes the object. A task that binds or changes one name
+of a group creates a new version of the whole group, stored as one value. If a task binds a name only on some paths, and
+a later task reads the name, the first task also reads the previous version.
 """
 
 from __future__ import annotations
@@ -145,9 +145,9 @@ class Versions:
             flow.reads[name] = Read(line, False, known.version, value)
 
     def _starred(self, analysis: CellAnalysis, name: str) -> Version | None:
-        """Return a version by the nearest `import *` of a task above, which may set a name that no cell certainly sets.
+        """Return a version for the nearest `import *` in a task above, because this import may set the name.
 
-        Return None if there is no such version.
+        Return None if a cell above sets the name, or if no task above has such an import.
         """
         if name in self.current or name not in analysis.uses.unknown or analysis.cell.kind is not CellKind.TASK:
             return None
@@ -185,7 +185,7 @@ class Versions:
         for name, slot in analysis.uses.bound.items():
             before = self.current.get(name)
             if slot.bound in (Bound.NO, Bound.MAYBE_NOT) and before is None:
-                continue  # the name has no version, as with the `e` of an except clause
+                continue  # a name that is only deleted has no version, such as the `e` of an except clause
             self._new(
                 flow,
                 Version(

@@ -1,9 +1,9 @@
 """The analysis of all executed cells, from top to bottom.
 
-The analysis of a cell knows the values of the names above it: modules, functions with their effects, and names that may
-refer to one object. If a task may be skipped, the names that it binds keep their earlier values as well. The result
-describes each cell, and the objects that must remain shared between names; `reaching_definitions` derives the flow
-between tasks.
+The analysis of a cell knows the values that names have above the cell: modules, functions with their effects, and
+objects that several names may refer to. If a task may be skipped, the names that the task binds also keep their earlier
+values. The result describes each cell, and the objects that must remain shared between names. From this result,
+`reaching_definitions` derives the flow between tasks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..model.dag import Cell, CellKind, Problem
 from ..model.problems import problem
 from ..options.options import TaskOptions
 
-MAX_SEPARATE = 200  # if one cell changes more objects than this, they are treated as one group
+MAX_SEPARATE = 200  # if one cell changes more objects than this, all changed objects are treated as one group
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +36,7 @@ class CellAnalysis:
     setup_below: tuple[int, ...] = ()  # indexes of setup cells that this cell needs although they are below it
     # Whether a task above has `from __future__ import annotations`, which also applies to this cell.
     future_above: bool = False
-    # Key: name that the cell may read; value: index of the setup cell below it that sets the name.
+    # Key: name that the cell may read; value: index of the setup cell below this cell that sets the name.
     unseen: Mapping[str, int] = field(default_factory=dict)
     hides_names: bool = False  # whether this cell or a cell above may set names that the analysis cannot see
 
@@ -77,7 +77,7 @@ class NamesAbove:
         return {name for obj in objects for name in self.names_of.get(obj, ())}
 
     def pass_cell(self, analysis: CellAnalysis, skippable: bool) -> dict[str, Value]:
-        """Apply the bindings of a cell; return the earlier values of the names that it binds."""
+        """Apply the bindings of a cell; return the earlier values of the names that the cell binds."""
         replaced = {name: self.values[name] for name in analysis.uses.bound if name in self.values}
         mapped = bool(analysis.options.map)
         for name, slot in analysis.uses.bound.items():
@@ -157,8 +157,9 @@ def analyse_cells(
             result = _uses(
                 python, outer, before=before, mapped=mapped, after=after, change=own.change, future_annotations=future
             )
-            # A top-to-bottom run fails if the cell needs a name that only setup below it sets. If some path through the
-            # cell avoids the name, the cell is analysed without that setup, because setup may rebind other names.
+            # A top-to-bottom run fails if the cell needs a name that only setup below the cell sets. If some path
+            # through the cell avoids the name, the cell is analysed without this setup, because setup may rebind other
+            # names.
             optional = {name: running[last].index for name, last in needed.items() if name not in result.certain}
             if not optional:
                 break
@@ -181,7 +182,7 @@ def analyse_cells(
 
 
 def executed_cells(cells: Sequence[Cell]) -> list[Cell]:
-    """Return the cells that run, parameters first; of two cells with one task id, only the first."""
+    """Return the cells that run, parameters first. If several cells have the same task id, only the first one runs."""
     seen: set[str] = set()
     first, rest = [], []
     for cell in cells:
@@ -220,7 +221,7 @@ def _pass_cell(analysis: CellAnalysis, above: NamesAbove, found: NotebookAnalysi
 
 
 def _setup_cells_below(running: Sequence[Cell], parsed: dict[int, Python | SyntaxProblem]) -> dict[str, list[int]]:
-    """Return, for each name that setup cells below the first task bind, the positions of those cells."""
+    """Return the positions of the setup cells below the first task, by the names that these cells bind."""
     found: dict[str, list[int]] = defaultdict(list)
     task_seen = False
     for position, cell in enumerate(running):
@@ -264,7 +265,7 @@ def _expressions(texts: Iterable[str], cell: Cell, problems: list[Problem], opti
 
 
 def _with_local(expression: ast.expr, name: str) -> ast.expr:
-    """Return an expression that reads the same names as this expression, except for one name."""
+    """Return an expression that reads the same names as `expression`, except for `name`."""
     around = ast.parse(f"[None for {name} in ()]", mode="eval").body
     assert isinstance(around, ast.ListComp)
     around.elt = expression

@@ -1,9 +1,9 @@
 """Select the definitions that are sent to other tasks as source code.
 
-A top-level def, class or import of a task's cell is executed again in the kernel of each task that needs it, so that it
-uses the globals of that kernel. This is done only if the definition has the same meaning in every kernel: it reads no
-value of a task, its only effect is to define its name, no other cell binds that name, and no cell changes the defined
-object. Any other function or class is passed as a pickled value.
+A top-level def, class or import of a task's cell is a definition. It is executed again in the kernel of each task that
+needs it, so that it uses the globals of this kernel. This is done only if the definition has the same meaning in every
+kernel: it reads no value of a task, its only effect is to define its name, no other cell binds this name, and no cell
+changes the defined object. Any other function or class is passed as a pickled value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..model.dag import CellKind, Definition, Place
 from .reaching_definitions import CellFlow, Version
 from .read_cells import CellAnalysis, NotebookAnalysis
 
-# IPython applies this import to its own cell and to all later cells.
+# IPython applies this import to the cell that contains it and to all later cells.
 _FUTURE = Definition(name="annotations", source="from __future__ import annotations", place=Place(cell=0, line=1))
 
 
@@ -71,7 +71,7 @@ class ShippedDefinitions:
         return all(self._is_available(analysis, each) for each in definition.reads)
 
     def _one_import(self, name: str) -> bool:
-        """Return whether only equivalent imports bind a name. `import a.b` and `import a.c` are equivalent for a."""
+        """Return whether only equivalent imports bind a name. `import a.b` and `import a.c` are equivalent for `a`."""
         meanings = set()
         for analysis in self._binders[name]:
             imports = [each for each in analysis.uses.definitions if each.name == name]

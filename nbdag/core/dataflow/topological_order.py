@@ -14,7 +14,10 @@ Edges = dict[tuple[str, str], Edge]
 
 
 def run_order(tasks: Sequence[str], edges: Iterable[Edge]) -> tuple[str, ...]:
-    """Return the tasks in topological order, independent tasks in notebook order; tasks on a cycle are omitted."""
+    """Return the tasks in topological order, without tasks that are on or below a cycle.
+
+    Independent tasks are in notebook order.
+    """
     position = {task: number for number, task in enumerate(tasks)}
     waiting = dict.fromkeys(tasks, 0)
     downstream: dict[str, list[str]] = defaultdict(list)

@@ -1,9 +1,9 @@
-"""Report untagged cells below a task that have an effect on later tasks: a headless run does not execute them.
+"""Report untagged cells that have an effect on later tasks, because a headless run does not execute untagged cells.
 
 An untagged cell below the first task is scratch: it runs in the notebook, but not headlessly. This is harmless if the
 cell only displays, or sets names that no task below reads. Otherwise a task would get another value than in the
-notebook. To find such cells, the notebook is analysed again like a top-to-bottom run that also executes the untagged
-cells. A task that then reads a value of an untagged cell is affected.
+notebook. To find harmful cells, this module analyses the notebook again, as if a headless run also executed the
+untagged cells. An untagged cell is harmful if a task then reads a value of this cell.
 
 A cell whose author marked it with `%%skip` or the tag `skip-execution` is never reported.
 """
@@ -26,7 +26,7 @@ from ..options.options import TaskOptions
 from .reaching_definitions import CellFlow, Version, Versions
 from .read_cells import analyse_cells, parse
 
-# Methods that display the object they are called on. A cell ignores their result, but they change nothing.
+# Methods that display the object they are called on. They do not change the object, although cells ignore their result.
 _SHOWS = re.compile(r"\.(?:plot|hist|boxplot|scatter|bar|pie|show|summary|draw|render|display|print|view)\w*\s*[.(]")
 _REMEDY = "begin the cell with %%task NAME or, if its effects should not reach any task, with %%skip"
 
@@ -51,9 +51,9 @@ def check_untagged_cells(
 ) -> tuple[list[Problem], frozenset[tuple[int, str]]]:
     """Return a problem for each untagged cell that has an effect on a task or setup cell below.
 
-    Return also the names that cells lack as a consequence, as (index of the reading cell, name). `versions` is the
-    data flow of the headless run, without untagged cells. `observed` maps each task to the kinds of state without a
-    name that the task observes.
+    Return also the names that cells lack because untagged cells do not run, as (index of the reading cell, name).
+    `versions` is the data flow of the headless run, without untagged cells. `observed` has the hidden state that each
+    task observes; see `analysis.hidden_state.observed_keys`.
     """
     last = max((cell.index for cell in cells if cell.kind in (CellKind.TASK, CellKind.SETUP)), default=-1)
     ignored = {
@@ -61,7 +61,7 @@ def check_untagged_cells(
     }
     if not ignored:
         return [], frozenset()
-    # A cell's name contains a space, so it differs from every task id.
+    # The label of a cell contains a space, so a label differs from every task id.
     running = [replace(cell, kind=CellKind.TASK, task=cell.label) if cell.index in ignored else cell for cell in cells]
     full = Versions(analyse_cells(running, options, skippable, parsed), skippable, versions.visible)
     flows = {flow.analysis.cell.index: flow for flow in full.flows}
@@ -166,9 +166,7 @@ def _repair(effects: Sequence[_Effect]) -> Repair:
 
 
 def _certainty(flow: CellFlow, version: Version) -> tuple[bool, str]:
-    """Return whether the cell certainly changes the value of the name, and a verb for the message: "sets" or "may
-    change".
-    """
+    """Return whether the cell certainly changes the value of the name, and a verb such as "sets" or "may change"."""
     uses, name = flow.analysis.uses, version.name
     slot = uses.bound.get(name)
     if slot is not None and slot.bound is Bound.YES:

@@ -108,7 +108,7 @@ class _Varying:
 
 
 def varying_setup(versions: Versions, parsed: dict[int, Python | SyntaxProblem]) -> Iterator[Problem]:
-    """Yield a problem for each name of setup whose value varies, if several tasks read it."""
+    """Yield a problem for each name of setup whose value varies, if several tasks read the name."""
     trees = {
         flow.analysis.cell.index: python.tree
         for flow in versions.flows
@@ -238,7 +238,7 @@ def _roots(target: ast.expr) -> Iterator[str]:
 
 
 def _readers(versions: Versions, name: str, maker: CellFlow) -> list[str]:
-    """Return the tasks that read the name as this cell binds it, in notebook order."""
+    """Return the tasks that read the value that this cell gives to the name, in notebook order."""
     return [
         each.analysis.cell.task
         for each in versions.flows
@@ -258,7 +258,7 @@ def _is_seeded(versions: Versions) -> bool:
 
 
 class _Finder:
-    """Follows the values that vary from assignment to assignment."""
+    """Follows values that differ in every task, through the assignments of the notebook."""
 
     def __init__(self, trees: Iterable[ast.Module], seeded: bool) -> None:
         self._trees = list(trees)
@@ -337,7 +337,7 @@ class _Finder:
         return ""
 
     def only_measures(self, name: str) -> bool:
-        """Return whether the notebook only uses the date of a time, or subtracts it, as in `time.time() - start`."""
+        """Return whether each use of the name takes only the date, or subtracts the time (`time.time() - start`)."""
         for tree in self._trees:
             measured = {id(node.right) for node in ast.walk(tree) if isinstance(node, ast.BinOp) and _is_minus(node)}
             measured |= _dates(tree)
@@ -360,14 +360,14 @@ def _is_minus(node: ast.BinOp) -> bool:
 
 
 def has_own_time(call: ast.Call, name: str) -> bool:
-    """Return whether a function of `time` converts another time than the current one, or only shows the date."""
+    """Return whether a call of a function of `time` converts a given time, or only shows the date."""
     if name != "time.strftime":
         return bool(call.args)
     return len(call.args) > 1 or (bool(call.args) and _is_date_format(call.args[0]))
 
 
 def _dates(tree: ast.AST) -> set[int]:
-    """Return the ids of nodes of which the code uses only the date, such as `now` in `now.strftime("%Y-%m-%d")`.
+    """Return the ids of the nodes that are used only for their date, such as `now` in `now.strftime("%Y-%m-%d")`.
 
     A date is the same in every task, except around midnight.
     """

@@ -14,14 +14,14 @@ SETUP = "nbdag-setup"
 PARAMETERS = "nbdag-parameters"
 TASK = "nbdag-task"
 INJECTED = "injected-parameters"  # papermill's tag for the cell with overridden parameters
-# Key in the metadata of an output: the display id by which later code can update the output.
+# Key in the metadata of an output. Value: the display id by which later code can update the output.
 DISPLAY_ID = "nbdag_display_id"
-# Key in the nbdag metadata of an attempt: the attempt's updates of outputs that other tasks displayed.
+# Key in the nbdag metadata of an attempt. Value: the attempt's updates of outputs that other tasks displayed.
 DISPLAY_UPDATES = "display_updates"
-# Key in the nbdag metadata of an attempt: the texts whose templates were rendered, by name.
+# Key in the nbdag metadata of an attempt. Value: the texts whose templates were rendered, by name.
 RENDERED = "rendered"
-# Key in the nbdag metadata of a cell that was read from a text notebook: the line of the text file at which the cell's
-# source begins, from 1.
+# Key in the nbdag metadata of a cell that was read from a text notebook. Value: the line of the text file, from 1, at
+# which the cell's source begins.
 TEXT_LINE = "text_line"
 ERROR = "papermill-error-cell-tag"  # papermill's tag for error messages, removed when a report is executed again
 
@@ -52,13 +52,13 @@ def built_line(cell: Mapping[str, Any]) -> int | None:
 
 
 def line_in_text(cell: Mapping[str, Any]) -> int | None:
-    """Return the line of a text notebook at which the source of this cell begins, from 1; None for other notebooks."""
+    """Return the line, from 1, at which this cell's source begins in a text notebook; None for other notebooks."""
     line = nbdag_metadata(cell).get(TEXT_LINE)
     return line if isinstance(line, int) and line > 0 else None
 
 
 def remove_text_lines(cells: Sequence[dict[str, Any]]) -> None:
-    """Remove the lines of a text notebook from the metadata of cells that are written into another file."""
+    """Remove the key `text_line` from the metadata of cells, because the cells are written into another file."""
     for cell in cells:
         if line_in_text(cell) is not None:
             own = cell["metadata"]["nbdag"]

@@ -1,6 +1,6 @@
 """An analysed notebook: its cells, its tasks, and the values that tasks pass to each other.
 
-All classes are plain frozen values. Cells count from 0 over all cells of the file, lines from 1 within a cell.
+All classes are plain frozen values. Cells are numbered from 0 in the file, and lines from 1 in their cell.
 `core.dataflow.graph` creates a `Dag`; this module reads no file and starts no kernel.
 """
 
@@ -54,7 +54,7 @@ class Place:
     text_line: int | None = None  # number of the line in the file of a text notebook, from 1; None for other notebooks
 
     def __str__(self) -> str:
-        """Return the place for a message; cells count from 1 there."""
+        """Return the place as text for a message, in which cells count from 1."""
         return f"cell {self.cell + 1}, line {self.line}" if self.text_line is None else f"line {self.text_line}"
 
     @property
@@ -67,23 +67,23 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One cell of the notebook. Cells that a %%dag cell built follow the %%dag cell.
+    """One cell of the notebook. The cells that a %%dag cell has built come after that %%dag cell.
 
-    `index` counts built cells, too. A `Place` refers to the user's file, which has no built cells: see `at`.
+    `index` counts built cells, too. The user's file has no built cells: `at` returns the `Place` in this file.
     """
 
     index: int  # number of the cell among all cells, from 0
     kind: CellKind
     source: str  # the text of the cell in the file
-    code: str = ""  # code for the kernel: `source` with nbdag's magics as comments, so line numbers are equal
+    code: str = ""  # code for the kernel: `source` with nbdag's magics as comments, which keep the line numbers
     task: str | None = None  # the task's id; None for all other kinds of cells
     number: int | None = (
-        # Number of the cell in the file, from 0, or of the %%dag cell that built this cell; None: the same as `index`.
+        # Number in the file, from 0, of this cell or of the %%dag cell that built it. None: the same as `index`.
         None
     )
     made_at: int | None = None  # line of the %%dag cell that built this cell; None if the user wrote the cell
     polls: bool = False  # the cell's operator is a sensor: the cell runs again until its last expression is true
-    # For each line of `code`, its place in the user's file, if `code` joins several cells of the file; empty otherwise.
+    # If `code` joins several cells of the file: the place of each line of `code` in the file. Empty otherwise.
     origin: tuple[Place, ...] = ()
     text_line: int | None = None  # line of a text notebook at which the cell's source begins; None for other notebooks
     untagged: bool = False  # the cell is scratch only because of its position: it has neither %%skip nor a tag
@@ -108,7 +108,10 @@ class Cell:
         return self.at(1).cell_label
 
     def built_line_suffix(self, line: int) -> str:
-        """Return a suffix for messages with a line of a built cell, because `at` returns the line of the %%dag cell."""
+        """Return a suffix that adds the line of a built cell to a message, or "" if there is nothing to add.
+
+        The suffix is needed because `at` returns the line of the %%dag cell.
+        """
         return (
             f" (line {line - 1} of {self.task or 'the code that it needs'})"
             if self.made_at is not None and line > 1
@@ -118,7 +121,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """The one change of a notebook that solves a problem and has no other effect; applied by `linting.repairs`."""
+    """The only change of a notebook that solves a problem without other effects. `linting.repairs` applies it."""
 
     # rename: replace the name `old` in the code of the cells by `new`
     # word: replace the word `old` in the line of the problem by `new`
@@ -148,12 +151,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameUse:
-    """The reason for an inferred edge: the places where a name is read and written."""
+    """A name because of which an edge was inferred, and the places where tasks read and write the name."""
 
     name: str
     read_at: Place
     written_at: Place
-    # Whether an import binds the name. Modules are not passed as data: the reader's kernel executes the import itself.
+    # Whether an import binds the name. A module is not passed as data: the reading task executes the import itself.
     imported: bool = False
 
 
@@ -185,7 +188,7 @@ class Pull:
 
     task: str
     key: str  # the key of the value; "return_value" stands for the task's result
-    name: str | None = None  # the variable that has the value; None if the task can only have pushed the value
+    name: str | None = None  # the variable that has the value; None if only `ti.xcom_push` can have stored the value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +200,7 @@ class Definition:
     place: Place  # place of the definition's first line
     # `from __future__ import annotations` applies: Python does not evaluate the definition's annotations.
     future_annotations: bool = False
-    # If a %%dag cell built the task with the definition: the id of this task; `place` is in the %%dag cell. Else "".
+    # Id of the task with this definition if a %%dag cell built that task, else "". `place` is then in the %%dag cell.
     made_by: str = ""
 
     @property
@@ -225,12 +228,12 @@ class Task:
     inputs: tuple[Input, ...] = ()  # values of other tasks to load
     pulls: tuple[Pull, ...] = ()  # values of other tasks that `ti.xcom_pull` may return
     exports: tuple[tuple[str, ...], ...] = ()  # names to save; names in one tuple share objects and are saved together
-    definitions: tuple[Definition, ...] = ()  # source to replay before the inputs are loaded, in this order
+    definitions: tuple[Definition, ...] = ()  # source to execute before the inputs are loaded, in this order
     setup: tuple[int, ...] = ()  # setup cells to run, in this order
-    # Kinds of state without a name (core.analysis.hidden_state) that the task can observe; True if the code certainly
-    # observes it.
+    # Key: a kind of state that no variable holds (core.analysis.hidden_state), such as a library's settings, and that
+    # the task can observe. Value: whether the code certainly observes it.
     state_observed: Mapping[str, bool] = field(default_factory=dict)
-    state_changed: tuple[str, ...] = ()  # kinds of state without a name that the task changes
+    state_changed: tuple[str, ...] = ()  # kinds of state that no variable holds, and that the task changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,7 +289,7 @@ class Dag:
         for position, (name, task) in enumerate(self.tasks.items()):
             found[name] = 1 << position
             for source in {source for each in task.inputs for source in each.sources}:
-                # The bits of a source are complete, because a source is above the task.
+                # The bits of a source are already complete, because a source is above the task.
                 found[name] |= found.get(source, 0)
         return found
 
@@ -314,9 +317,10 @@ class Dag:
     def followed(self, branch: str, chosen: Iterable[str]) -> frozenset[str]:
         """Return the direct downstream tasks of `branch` that run if the branch chooses `chosen` (tasks and groups).
 
-        As in Airflow, a direct downstream task also runs if it follows a chosen task, such as the join of two branches.
-        Alternatives are an exception: tasks that are declared to follow the branch, or that the branch's cell names. An
-        alternative does not run merely because it reads or changes a variable of the chosen task.
+        As in Airflow, a direct downstream task that was not chosen also runs if it follows a chosen task. An example is
+        a task that joins two branches. There is one exception, for alternatives: tasks that are declared to follow the
+        branch, or that the branch's cell names. An alternative does not run merely because it reads or changes a
+        variable of the chosen task.
         """
         named = self.members(*chosen)
         below, declared_below = self.descendants(*named), _reachable(self._declared_downstream, named)
@@ -336,7 +340,7 @@ class Dag:
         )
 
     def only_inferred(self, task: str, among: Collection[str]) -> frozenset[str]:
-        """Return those of the tasks `among` that `task` directly follows only because of variables."""
+        """Return the tasks in `among` that `task` follows directly, but only because of variables."""
         return frozenset(
             other for other in self.upstream[task] if other in among and task not in self._declared_downstream[other]
         )
@@ -347,7 +351,7 @@ class Dag:
         return declared.downstream
 
     def cells_of(self, task: str) -> list[Cell]:
-        """Return the cells of the file that contain a task's code: its cell, and cells that are joined with it."""
+        """Return the cells of the file that contain a task's code: the task's cell, and cells joined with that cell."""
         own = self.cells[self.tasks[task].cell]
         joined = {place.cell for place in own.origin}
         return [cell for cell in self.cells if cell is own or cell.in_file in joined]

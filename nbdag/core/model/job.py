@@ -62,9 +62,9 @@ class Job:
     values: str  # root of the value store: a path or an fsspec URL
     cwd: str  # the working directory of the task's kernel
     kernel_name: str
-    storage: str = ""  # URL of the storage from and to which hosts copy the files; "" if they share the folders
-    # Whether the result contains the changes of `nbdag.state`; if not, the host of the attempt stores them. An executor
-    # sets this if it may give up attempts on hosts that do not answer.
+    storage: str = ""  # URL of the storage through which hosts exchange files; "" if the hosts share the folders
+    # Whether the result contains the changes of `nbdag.state`; if not, the attempt's host stores the changes. True for
+    # executors that may give up attempts on hosts that do not answer.
     returns_state: bool = False
     folder: str = ""  # digest of a copy of `cwd` in the storage, for hosts that lack this folder; "" if there is none
     packages: str = ""  # exact versions of the kernel's packages; "" if `kernel_name` defines the environment
@@ -85,29 +85,29 @@ class Job:
     element: Mapping[str, str] = field(default_factory=dict)
     # Whether to evaluate the --map expressions and save their elements instead of running the cell.
     expand: bool = False
-    mark: str = ""  # attempt id in the environment of the attempt's processes, by which any scheduler finds them
+    mark: str = ""  # id in the environment of the attempt's processes, by which any scheduler finds these processes
     context: Mapping[str, Any] = field(default_factory=dict)  # attributes of `dag_run`: logical_date, params, …
-    # Key: name that the task reads; value: names of the same object in tasks that would miss a hidden change of the
-    # object. None: not known, so every change is reported.
+    # Key: name that the task reads; value: names by which other tasks read the same object, if they would miss a change
+    # that this task's code does not show. None: unknown, so every change is reported.
     held: Mapping[str, tuple[str, ...]] | None = None
-    # Key: name that this task loads; value: other names that were stored by the same task and that later tasks load.
-    # The values of all these names may share objects.
+    # Key: name that this task loads; value: other names that the same task stored and that later tasks load. The values
+    # of all these names may share objects.
     beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Key: name; value: the first later task that changes the name's object.
     changed_later: Mapping[str, str] = field(default_factory=dict)
-    # Stored values of other tasks above that later tasks load. They may contain objects of this task's inputs.
+    # Values that other tasks above have stored and later tasks load. They may contain objects of this task's inputs.
     given_below: tuple[StoredInput, ...] = ()
-    # The same for values that are not stored yet. Key: input; value: names whose values may contain objects of it.
+    # Like `given_below`, for values not stored yet. Key: input; value: names whose values may share objects with it.
     awaited_below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     of_setup_below: tuple[str, ...] = ()  # names that later tasks read and that setup creates again for each task
     choices: tuple[str, ...] = ()  # tasks and groups that a branch may choose
     # Key: kind of state without a name (core.analysis.hidden_state), or module; value: the first later task that
-    # observes it.
+    # observes the state or the module.
     state_observers: Mapping[str, str] = field(default_factory=dict)
     # Key: random generator; value: the last task above that seeds the generator.
     seeded_before: Mapping[str, str] = field(default_factory=dict)
-    # Maximum number of attempts that may follow this one, so that the executor prepares no superfluous processes; None
-    # if the number is unknown.
+    # Maximum number of attempts that may follow this one; None if the number is unknown. The executor prepares
+    # processes for at most this many attempts.
     to_come: int | None = None
 
 
@@ -135,8 +135,8 @@ class FileUse(NamedTuple):
     """A file or folder that an attempt used, and in which way."""
 
     path: str  # an absolute path; a path found in source code is kept as written
-    # Letters for the uses of the file: r read, w written, a appended to, c created, moved or removed, l folder listed,
-    # e its existence or size checked, s changed by this attempt or by another that ran at the same time.
+    # Letters for the uses of the file. r: read, w: written, a: appended to, c: created, moved or removed, l: listed (a
+    # folder), e: existence or size checked, s: changed by this attempt or by one that ran at the same time.
     how: str
 
 
@@ -152,7 +152,7 @@ class FilesOfAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The observations of a task's kernel about one attempt."""
+    """The outcome of one attempt, as the task's kernel observed it."""
 
     state: TaskState  # new state of the task: success, failed, skipped, or up_for_reschedule
     outputs: tuple[StoredOutput, ...] = ()
@@ -165,13 +165,13 @@ class Outcome:
     retry: bool | None = None  # value of --retry-if; None if the option is not set or could not be evaluated
     short_circuit: bool = False  # whether the condition of --short-circuit was false, so that descendants are skipped
     chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the task is not a branch
-    # For up_for_reschedule: time of the next poll, in seconds since the epoch; None: after the time of --poke.
+    # For up_for_reschedule: time of the next poll, in seconds since the epoch. None: after the interval of --poke.
     wake: float | None = None
     question: str | None = None  # for up_for_reschedule: the question of --approve, which a person must answer
     length: int | None = None  # number of instances, if the attempt evaluated --map
     # Key: asset of --produces; value: facts that `nbdag.produced` recorded about the new version.
     assets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    # For each instance, the digest of each variable's element, if the attempt evaluated --map.
+    # If the attempt evaluated --map: one mapping per instance. Key: variable of --map; value: digest of the element.
     elements: tuple[Mapping[str, str], ...] = ()
 
 
@@ -184,6 +184,6 @@ class Result(Outcome):
     ended: float
     traceback: str | None = None  # the traceback as plain text; None if the attempt has no traceback
     host: str | None = None  # name of the host that executed the attempt; None if it is unknown
-    # With `Job.returns_state`: the files of `nbdag.state` that the attempt has changed. Key: index in the job's
-    # `state_files`; value: content.
+    # With `Job.returns_state`: the files of `nbdag.state` that the attempt has changed. Key: index of the file in
+    # `state_files` of the job's context; value: content.
     state_changes: Mapping[int, bytes] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """Metrics of a run: every stored value of a task that is one number, and the variables of `--metric`.
 
 A metric is a float: a bool counts as 0 or 1, and NaN and infinities are kept. NumPy scalars and arrays without
-dimensions are numbers, too. Other classes, such as `decimal.Decimal`, are not: converting them would hide a loss.
+dimensions are numbers, too. Values of other classes, such as `decimal.Decimal`, are not: converting them would hide a
+loss of precision.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_EXACT = 2**53  # each smaller integer is exact as a float
+_EXACT = 2**53  # a float represents every smaller integer exactly
 # JSON has no infinite numbers. Python's `float` and JavaScript's `Number` both read these texts.
 _NOT_JSON = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
@@ -22,7 +23,7 @@ class Metric:
 
     name: str
     value: float
-    marked: bool = False  # whether --metric names it; if not, it is an output that happens to be one number
+    marked: bool = False  # whether --metric names the metric; if not, it is an output that happens to be one number
     position: int = 0  # position among the metrics of the attempt, from 0; those of --metric come first
 
 
@@ -30,7 +31,7 @@ class Metric:
 class MetricPoint:
     """A metric of one task in one run. A mapped task has one value for each instance."""
 
-    # The mean of the values, without NaN; NaN if all values are NaN. Infinite if a value exceeds 1e140.
+    # The mean of the values that are not NaN; NaN if all values are NaN; infinite if a value exceeds 1e140.
     value: float
     lowest: float
     highest: float
@@ -89,7 +90,7 @@ def _why_not(value: object) -> str:
 
 
 def json_number(value: float) -> float | int | str:
-    """Return a number as JSON: an integer without a decimal point, "NaN" and infinities as texts."""
+    """Return a number as JSON: integers without a decimal point; NaN and infinities as texts, such as "NaN"."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):

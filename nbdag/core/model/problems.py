@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from .dag import Place, Problem, Repair
 
-_SAFE = 0.75  # similarity, from 0 to 1, above which a word is taken for a misspelt one
+_SAFE = 0.75  # similarity, from 0 to 1, above which a word counts as a misspelling of another
 
 Severity = Literal["error", "warning"]
 
@@ -114,8 +114,8 @@ TABLE: dict[str, ProblemKind] = {
     "NB421": ProblemKind("warning", "a stored set whose iteration order changes when it is loaded"),
 }
 
-# Codes that are not found by the analysis of a notebook alone: a run reports them, or they need earlier runs, the live
-# notebook, other files, or the execution of a %%dag cell.
+# Codes that the analysis of a notebook alone does not find. Some are reported by a run. Others need earlier runs, the
+# live notebook, other files, or the execution of a %%dag cell.
 _STATIC = frozenset({"NB460", "NB461", "NB462", "NB463", "NB464"})  # the codes from NB400 that `check` reports
 LATER = frozenset(code for code in TABLE if code >= "NB400") - _STATIC | {"NB115", "NB117", "NB123", "NB313"}
 

@@ -6,8 +6,8 @@ If a value is a JSON object, each item whose key is the name of a secret is foun
 
 Reprs, tables and line breaks cut long texts, so parts of a value are found too: any 8 characters in a row of the value
 or of its base64 text. Such a part must not look like words or numbers: it must have a letter and a digit in one word,
-or a capital after a small letter. Of a value of more than 4,000 characters, only longer parts are found. The first and
-the last 16 characters of a long value are found whatever they are.
+or a capital after a small letter. In a value of more than 4,000 characters, only longer parts are found. The first and
+the last 16 characters of a value of at least 24 characters are always found, even if they look like words or numbers.
 
 Not found: values of fewer than 4 characters, which other texts would contain by chance; `true`, `none` and the like;
 shorter parts, and parts that look like words or numbers; anything that is computed from a value, such as its hash or
@@ -34,10 +34,10 @@ _PIECE = 16  # length of the first and the last piece of a long value, in charac
 _LONG = 24  # minimum length of a long value, in characters
 _PART = 8  # minimum length of a part that is hidden, in characters
 # At every `_STEP`-th position of a text, the next `_WINDOW` characters are looked up in a table of all secrets, so the
-# cost does not depend on the number of secrets. Each part of `_PART` characters contains such a window as a whole.
+# cost does not depend on the number of secrets. Every part of `_PART` characters contains at least one whole window.
 _WINDOW = 5
 _STEP = _PART - _WINDOW + 1
-_MAX_WINDOWS = 4000  # per form; a very long value has windows at longer intervals
+_MAX_WINDOWS = 4000  # maximum number of windows per form; in a very long form, windows are further apart
 _MAX_PLACES = 8  # maximum number of positions in a form that are tried for one window
 _WORD = 4  # minimum length of a word that may show that a part is not ordinary text, in characters
 _MIXED = re.compile(r"[^\W\d_].*\d|\d.*[^\W\d_]|[a-z][A-Z]")  # a letter and a digit, or a capital after a small letter
@@ -68,7 +68,10 @@ class _Needle:
 
 
 def _equal_span(text: str, start: int, form: str, at: int, length: int) -> tuple[int, int]:
-    """Return the longest span in which a text equals a form, around `length` equal characters at these positions."""
+    """Return the longest span in which a text equals a form.
+
+    The span includes `length` known equal characters, at `start` in the text and `at` in the form.
+    """
     end, after = start + length, at + length
     first = start - _common_length(text[max(0, start - at) : start][::-1], form[:at][::-1])
     return first, end + _common_length(text[end : end + len(form) - after], form[after:])
@@ -102,7 +105,7 @@ class SecretValues:
         self._values: set[str] = set()
         self._needles: tuple[_Needle, ...] = ()
         self._forms: tuple[str, ...] = ()
-        self._windows: dict[str, list[tuple[str, int]]] = {}  # key: window; value: forms, and its position in each
+        self._windows: dict[str, list[tuple[str, int]]] = {}  # key: window; value: (form, position in it)
 
     def __bool__(self) -> bool:
         return bool(self._needles)
@@ -138,7 +141,7 @@ class SecretValues:
         return any(needle.piece in text for needle in self._needles) or any(True for _ in self._part_spans(text))
 
     def masked_part(self, text: str) -> tuple[str, str]:
-        """Return the masked beginning of a text, and the end of the text that may be the beginning of a secret."""
+        """Return the masked beginning of a text, and the rest, which may be the beginning of a secret."""
         end = self._beginning_at(text)
         if end < len(text):
             end = min((first for first, last in self._spans(text) if first < end < last), default=end)
@@ -178,9 +181,9 @@ class SecretValues:
                     hidden = max(hidden, end)
 
     def _beginning_at(self, text: str) -> int:
-        """Return the position at which a secret value may begin, if the text ends before the value does.
+        """Return the position from which the rest of the text may be the beginning of a secret value.
 
-        If there is no such value, return the length of the text.
+        If there is no such position, return the length of the text.
         """
         first = len(text)
         for form in self._forms:
@@ -332,7 +335,7 @@ def _base64_forms(text: str) -> Iterator[tuple[str, int]]:
 def _pieces(form: str, first: int, last: int) -> Iterator[_Needle]:
     """Yield short pieces of `form[first:last]`.
 
-    A text is searched for the pieces: only a text with a piece can contain the form.
+    A text is searched for the pieces, because only a text with such a piece can contain the form.
     """
     if last - first < _LONG:
         yield _Needle(form[first:last], form, first)
@@ -342,7 +345,10 @@ def _pieces(form: str, first: int, last: int) -> Iterator[_Needle]:
 
 
 def _windows_of(value: str) -> dict[str, list[tuple[str, int]]]:
-    """Return the windows by which parts of a value are found; value: forms that contain it, and its place in each."""
+    """Return the windows by which parts of a value are found.
+
+    Key: window; value: the forms that contain the window, each with the window's position in the form.
+    """
     texts = [text for text in dict.fromkeys(_parts(value)) if len(text) >= SHORTEST]
     forms = dict.fromkeys(form for text in texts for form in ((text, len(text)), *_base64_forms(text)))
     found: dict[str, list[tuple[str, int]]] = {}
@@ -350,7 +356,7 @@ def _windows_of(value: str) -> dict[str, list[tuple[str, int]]]:
         if last <= _PART or not _is_secret_part(form[:last]):
             continue
         places: dict[str, list[tuple[str, int]]] = {}
-        # The interval is odd, because texts are searched at multiples of an even interval.
+        # The interval is odd, so that some window meets a position at which texts are searched (`_STEP` is even).
         for at in range(0, last - _WINDOW + 1, last // _MAX_WINDOWS | 1):
             window = form[at : at + _WINDOW]
             # Windows of one repeated character, as in "-----", occur in many texts and would match at each character.

@@ -57,7 +57,10 @@ def is_secret(name: str) -> bool:
 
 
 def masked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values with a mask in place of each secret, also inside lists and mappings. Keys are names."""
+    """Return the values with a mask in place of each secret, also inside lists and mappings.
+
+    A key is the name of its value, and the name can make the value a secret.
+    """
     return {name: masked_value(name, value) for name, value in values.items()}
 
 

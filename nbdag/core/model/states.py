@@ -46,7 +46,7 @@ R, T = RunState, TaskState
 RUN_FINISHED = frozenset({R.SUCCESS, R.FAILED, R.CANCELLED})
 FINISHED = frozenset({T.SUCCESS, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED})
 ACTIVE = frozenset({T.QUEUED, T.RUNNING, T.RESTARTING})  # an executor has an attempt of the task, or soon gets one
-WAITING = frozenset(T) - FINISHED - ACTIVE  # the task can still run, but has no attempt at an executor
+WAITING = frozenset(T) - FINISHED - ACTIVE  # the task can still run, but no executor has an attempt of it
 
 # The instances of a mapped task are shown with one state: the first in this list that any instance has.
 STATE_PRECEDENCE = (
@@ -62,7 +62,7 @@ RUN_MOVES: Mapping[RunState, frozenset[RunState]] = {
     R.CANCELLED: frozenset(),
 }
 TASK_MOVES: Mapping[TaskState, frozenset[TaskState]] = {
-    # Success cannot follow without an attempt, unless a user marks the task.
+    # A task without an attempt can only succeed if a user marks it.
     T.NONE: frozenset({T.SCHEDULED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED}),
     T.SCHEDULED: frozenset({T.QUEUED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED}),
     # "scheduled" follows "queued" if the scheduler that queued the task died. A final state follows "queued" if the
@@ -89,7 +89,7 @@ RUN_REQUESTS: Mapping[RunState, frozenset[RunState]] = {
 
 
 def _requests(state: TaskState) -> frozenset[TaskState]:
-    # States that a user can request: by marking a task, or "none" by clearing it.
+    # A user requests "none" or "restarting" by clearing a task, and the other states by marking the task.
     requests = {T.SUCCESS, T.FAILED, T.SKIPPED, T.NONE}
     if state in ACTIVE:  # the attempt must end before the task can run again
         requests = requests - {T.NONE} | {T.RESTARTING}

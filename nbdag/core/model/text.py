@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 
 from .states import TaskState
 
-MAX_NAMES = 5  # maximum number of names that `join_names` writes; it counts the others
+MAX_NAMES = 5  # maximum number of names that `join_names` writes; the others are only counted
 
 _STATE_PHRASES = {
     TaskState.NONE: "has not started",
@@ -26,7 +26,7 @@ _STATE_PHRASES = {
 
 
 def task_label(task: str, map_index: int = -1) -> str:
-    """Return the name of a task instance: "train", or "train[3]" for an element of a mapped task."""
+    """Return the name of a task instance: "train", or "train[3]" for an instance of a mapped task."""
     return task if map_index < 0 else f"{task}[{map_index}]"
 
 

@@ -63,7 +63,7 @@ def _totals(own: Mapping[str, int], order: tuple[str, ...], beyond: Mapping[str,
 
 
 def _sum_of_bits(values: list[int]) -> Callable[[int], int]:
-    """Return a function of a bit set that sums the values of the bits that are set.
+    """Return a function that takes a bit set and returns the sum of the values of its set bits.
 
     For speed, bits with equal values are summed by one bit mask.
     """

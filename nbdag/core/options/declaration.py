@@ -54,7 +54,7 @@ def dag_option(default: Any, kind: Kind, group: str, help: str, *, recipients: b
     return option(default, kind, group, help, affects_result=False, recipients=recipients)
 
 
-# Fields that are not set by a single option of the class.
+# Fields without an option of their own.
 _NOT_IN_HEADERS = frozenset({"defaults", "operator_options"})
 
 
@@ -64,8 +64,8 @@ def options_of(
     """Return the options that a dataclass declares.
 
     Raise `TypeError` for a field without `affects_result`: the cache key and partial runs need that flag.
-    With `as_defaults`, return the options of `%dag` that set defaults for all tasks; an option whose name is in `taken`
-    gets the prefix task-.
+    With `as_defaults`, return the options of `%dag` that set defaults for all tasks. If the name of an option is in
+    `taken`, the option gets the prefix task-.
     """
     options = []
     for each in fields(declaration):

@@ -1,8 +1,8 @@
 """The options that operators declare for themselves, such as --subject of the operator email.
 
-Operators are in a higher layer, so the parser, the help and the completion of headers query a registry, which this
-module keeps. `nbdag.operators` installs the registry when it is imported. Before that, only the options of
-`options.TaskOptions` are known.
+Operators are in a higher layer, which `core` must not import. So the parser, the help and the completion of headers
+query a registry, which this module keeps. `nbdag.operators` installs the registry when it is imported. Before that,
+only the options of `options.TaskOptions` are known.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ _registry: Registry = _NoOperators()
 def operator_option(flag: str, kind: Kind, help: str, *, default: Any = None, recipients: bool = False) -> Option:
     """Return the declaration of an option that only one operator has.
 
-    The operator writes its value into the source of the task, so the option affects the task's result. `default` is the
-    value if the header does not set the option; the help text must mention it. `recipients`: values may contain tokens,
-    so they are masked where options are shown.
+    The operator writes the option's value into the source of the task, so the option affects the task's result.
+    `default` is the value if the header does not set the option; the help text must mention this default. `recipients`:
+    values may contain tokens, so they are masked where options are shown.
     """
     return Option(
         flag=flag,

@@ -162,13 +162,13 @@ def _indented(text: str, by: int) -> str:
 
 
 def given_operator(text: str) -> str:
-    """Return the operator that the options of a header name, or "" if they name no operator."""
+    """Return the operator given in the options of a header, or "" if no operator is given."""
     found = re.search(r"(?<!\S)--operator(?:=|\s+)['\"]?([^\s'\"]+)", text)
     return found[1] if found else ""
 
 
 def word_start(text: str, cursor: int) -> int:
-    """Return the start of the word at the cursor, which completion replaces; blanks, commas and = separate words."""
+    """Return where the word at the cursor starts. Completion replaces it; blanks, commas and = separate words."""
     found = re.search(r"[^\s,=\[\];]*\Z", text[:cursor])
     return found.start() if found else cursor
 

@@ -123,7 +123,7 @@ def read_duration(text: str) -> float:
 
 
 def write_duration(seconds: float) -> str:
-    """Return a duration in seconds as the shortest text that `read_duration` accepts for it."""
+    """Return the shortest text that `read_duration` reads as this number of seconds."""
     if seconds != int(seconds):
         # `repr` loses no digit; Decimal writes the number without an exponent.
         return f"{Decimal(repr(float(seconds))):f}s"
@@ -316,7 +316,7 @@ def _read_zone(text: str) -> str:
 def _span_of_schedule(words: Sequence[Word]) -> int:
     """Return how many of the words form a schedule.
 
-    Because of this, `0 6 * * *`, `every 15m` and `on s3://lake/orders and after churn` need no quotes.
+    With this number, `0 6 * * *`, `every 15m` and `on s3://lake/orders and after churn` need no quotes in a header.
     """
     first = words[0].raw
     if first.lower() in ("on", "after"):
@@ -336,7 +336,7 @@ _MAX_ASSET = 1000  # maximum length of an asset's name, in characters
 
 
 def read_asset(text: str) -> str:
-    """Return the name of an asset. Raise `ValueError` if a schedule could not contain it."""
+    """Return the name of an asset. Raise `ValueError` if a schedule could not contain this name."""
     if re.fullmatch(r"[^\s()]+", text) is None or not text.isprintable():
         raise ValueError("is not the name of an asset; write a URL or a word without blanks and parentheses")
     if text.lower() in SCHEDULE_WORDS:
@@ -404,7 +404,7 @@ def read_resource(text: str) -> tuple[str, float]:
 
 
 def write_resource(resource: tuple[str, float]) -> str:
-    """Return a resource as text that `read_resource` accepts for it."""
+    """Return the text that `read_resource` reads as this resource."""
     name, amount = resource
     for unit in "TGM" if name in ("memory", "disk") else "":
         size = _SIZES[unit.lower()]

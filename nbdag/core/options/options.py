@@ -1,7 +1,7 @@
 """The options of a task and of a whole DAG.
 
 Durations are in seconds. The default of a field applies if neither the task's header nor `%dag` sets the option.
-`declaration` explains the declarations.
+The module `declaration` explains how an option is declared.
 """
 
 from __future__ import annotations
@@ -147,8 +147,8 @@ class TaskOptions:
         (),
         option_types.ERRORS,
         _ATTEMPTS,
-        "retry only after these errors or their subclasses, such as ConnectionError or requests.HTTPError; a try that "
-        "exceeds --timeout is a TimeoutError, a try whose kernel dies is a KernelDied; default all errors",
+        "retry only after these errors or their subclasses, such as ConnectionError or requests.HTTPError; "
+        "exceeding --timeout counts as TimeoutError, the death of the kernel as KernelDied; default all errors",
         affects_result=False,
     )
     retry_if: str | None = option(
@@ -326,7 +326,7 @@ class TaskOptions:
     doc: str | None = option(
         None, option_types.TEXT, _DESCRIPTION, "one sentence about the task", affects_result=False, per_task=True
     )
-    # Given options that only the task's operator declares (core.options.operator_options), as (field, value).
+    # The options of the task's operator (core.options.operator_options) that the header sets, as (field, value).
     operator_options: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -336,7 +336,7 @@ class TaskOptions:
 
     @property
     def paired(self) -> bool:
-        """Return whether several maps create an instance for each position, instead of each combination of elements."""
+        """Return whether several maps create one instance per position, instead of one per combination of elements."""
         return self.zip or self.in_step is not None
 
 
@@ -432,7 +432,7 @@ class DagOptions:
 _TASK, _DAG = options_of(TaskOptions), options_of(DagOptions)
 
 # The options of each kind of header, in the order in which `header.format` writes them. %dag accepts the options of
-# tasks as defaults for all tasks. The default for timeout is --task-timeout, since --timeout is an option of the DAG.
+# tasks as defaults for all tasks. The default of timeout is set by --task-timeout, since the DAG has its own --timeout.
 OPTIONS: Mapping[str, tuple[Option, ...]] = {
     "task": _TASK,
     "dag": _DAG + options_of(TaskOptions, as_defaults=True, taken=frozenset(each.field for each in _DAG)),

@@ -29,9 +29,9 @@ class StoredOutputs:
     digests: Mapping[str, str] = field(default_factory=dict)
 
 
-# Maximum number of values of other tasks in which an attempt searches for objects of its inputs. Further values are
-# treated like values that are not stored yet: if the task changes an input and its header does not declare this, the
-# note names these values.
+# An attempt searches for objects of its inputs in at most this many values of other tasks. Further values are treated
+# like values that are not stored yet: if the task changes an input without declaring this in its header, the warning
+# names these values.
 MOST_COMPARED = 200
 OutputsOf = Callable[[str], Sequence[StoredOutputs]]  # returns the stored outputs of a task's succeeded instances
 
@@ -123,7 +123,7 @@ def inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ..
 
 @dataclass(frozen=True, slots=True)
 class OwnElements:
-    """The elements of an instance that are results of tasks in step with it."""
+    """The elements of an instance that are results of tasks in step with it (option --in-step)."""
 
     digests: Mapping[str, str] = field(default_factory=dict)  # key: variable of --map; value: digest of the element
     names: frozenset[str] = frozenset()  # names of these results; the instance gets no lists of them
@@ -132,10 +132,11 @@ class OwnElements:
 def own_elements(
     dag: Dag, task: Task, map_index: int, element: Mapping[str, str], outputs_of: OutputsOf
 ) -> OwnElements:
-    """Return the elements of an instance that are results of tasks in step with it.
+    """Return the elements of an instance that are results of tasks in step with it (option --in-step).
 
-    `element` has the other elements. If the leader is not part of the run, `element` has all elements, because the maps
-    of the task were evaluated. If the upstream instance has no such result, the element is omitted.
+    `element` has the other elements. If the task that --in-step names is not part of the run, `element` has all
+    elements, because the run evaluated --map of this task. If the upstream instance has no result for an element, the
+    element is omitted.
     """
     if task.options.in_step is None or map_index < 0:
         return OwnElements()
@@ -152,8 +153,8 @@ def own_elements(
 def pulled_inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[PulledInput, ...]:
     """Return the stored values that `ti.xcom_pull` may return in a task.
 
-    These are the values of its pulls, and all values that the pulled tasks pushed. A pushed value takes precedence over
-    a variable.
+    These are the variables that the task pulls, and all values that the pulled tasks stored with `ti.xcom_push`. Such a
+    pushed value takes precedence over a variable.
     """
     found: dict[tuple[str, str], PulledInput] = {}
 
@@ -189,11 +190,12 @@ def readers(dag: Dag, task: str) -> dict[str, str]:
 
 
 def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
-    """Return the names whose objects this task may change although its code does not show the change.
+    """Return the names of objects whose change other tasks would miss, if this task's code does not show the change.
 
-    Value: the names by which other tasks read the object. Tasks below that take the same input would miss a change of
-    that input. All other tasks would miss a change of an object of setup, because setup creates it again for each task.
-    For a cached task every input counts: the stored result may later serve a notebook in which more tasks read it.
+    Value: the names by which other tasks read the object. A change of an input would be missed by all tasks below that
+    take the same input. A change of an object of setup would be missed by all other tasks, because setup creates the
+    object again for each task. If the task is cached, every input counts, because the stored result may later serve a
+    notebook in which more tasks read that input.
     """
     given = {each.name for each in task.inputs}
     below: set[str] = set()
@@ -221,7 +223,7 @@ def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, .
 
 
 def beside(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
-    """Return, for each input, other outputs of the task that stored the input, if later tasks load them."""
+    """Return, for each input, the other outputs of the input's writer that later tasks load."""
     given_below = {
         (each.name, source)
         for other in dag.tasks.values()
@@ -258,15 +260,16 @@ def changed_later(dag: Dag, task: Task) -> dict[str, str]:
 def given_below(
     dag: Dag, task: Task, outputs_of: OutputsOf
 ) -> tuple[tuple[StoredInput, ...], dict[str, tuple[str, ...]]]:
-    """Return the values that later tasks get from other tasks above and that may contain objects of the task's inputs.
+    """Return values of other tasks above that later tasks load and that may contain objects of the task's inputs.
 
-    In the second part of the result, each key is an input; value: names of such values that are not stored yet, or that
-    are beyond `MOST_COMPARED`.
+    The first part of the result has the stored values. The second part is for values that are not stored yet, or that
+    exceed `MOST_COMPARED`. Key: input; value: names of such values.
 
     Objects pass between tasks only as inputs. Consider the task that stored a value and the task that stored an input.
     The value can contain an object of the input only in two cases: both tasks have loaded values of a common task, or
-    one of them has loaded a value of the other. An object of setup may also be part of another object of setup that the
-    other task reads; the name of the latter is then in the second part.
+    one of them has loaded a value of the other. An object of setup that this task reads may also be part of another
+    object of setup, which the task that stored the value reads. Then the name of this other object is the key in the
+    second part.
     """
     origins = {each.name: [dag.value_ancestors[source] for source in each.sources] for each in task.inputs}
     reads_setup = any(name not in origins for name in task.reads)
@@ -344,7 +347,10 @@ def state_observers(dag: Dag, task: Task) -> dict[str, str]:
 
 
 def seeded_before(dag: Dag, task: Task) -> dict[str, str]:
-    """Return, for each random generator that this task does not seed, the last task above that seeds it."""
+    """Return the random generators that earlier tasks in the notebook seed. Value: the last task that does.
+
+    Generators that this task itself seeds are left out.
+    """
     found: dict[str, str] = {}
     for other in dag.tasks.values():
         if other.cell < task.cell:

@@ -33,9 +33,9 @@ _RUN_ATTRIBUTE = re.compile(r"\bdag_run\b(?:\s*\.\s*(\w+))?")
 def is_cached(job: Job) -> bool:
     """Return whether a cached result may replace this attempt.
 
-    The attempt of a sensor is never replaced, because it polls external state. Nor is the attempt that computes the
-    elements of a mapped task, because it is cheap. For other tasks, `uncacheable` decides: the decision of a branch or
-    short circuit is not a stored value, and approvals and resources must not be reused.
+    The attempt of a sensor is never replaced, because it polls external state. The attempt that computes the elements
+    of a mapped task is not replaced either, because it is cheap. For other attempts, `uncacheable` decides. The
+    decision of a branch or short circuit is not a stored value, and approvals and resources must not be reused.
     """
     return job.task.options.cache and not job.task.polls and not job.expand and uncacheable(job.task.options) is None
 
@@ -87,8 +87,8 @@ def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
 def modules_of(dag: Dag, task: str) -> tuple[str, ...] | None:
     """Return the modules that affect a task's result, or None if the code changes where modules are found.
 
-    The modules are those that the task's kernel or an ancestor's kernel imports, since an input may be an instance of a
-    class from a module that only an ancestor imports.
+    These are the modules that the kernel of the task, or the kernel of an ancestor, imports. Ancestors count because an
+    input may be an instance of a class whose module only an ancestor imports.
     """
     codes = [code for each in (task, *dag.ancestors(task)) for code in dag.kernel_code(each)]
     if any(changes_module_path(code) for code in codes):
@@ -128,7 +128,7 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text))
 
 
-# Key: attribute of `dag_run`, or name in a template; value: key of `Job.context` on whose value it depends.
+# Key: attribute of `dag_run`, or name in a template; value: the key of `Job.context` that determines it.
 _DERIVED = {
     **dict.fromkeys(("ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"), "logical_date"),
     "task_instance_key_str": "logical_date",
@@ -152,11 +152,11 @@ def _run_context(job: Job) -> dict[str, Any]:
 
 
 def _watched(job: Job) -> list[list[Any]]:
-    """Return the names on which an attempt's warnings about hidden changes and shared objects depend.
+    """Return the names that decide which warnings about hidden changes and shared objects an attempt gives.
 
-    A cached result must not hide a warning that a new attempt would give. Since the earlier attempt, the notebook may
-    have got a task that causes a warning: it reads an object of setup, or changes a value that shares objects with
-    other outputs.
+    A cached result must not hide a warning that a new attempt would give. Since the earlier attempt, a task that causes
+    a warning may have been added to the notebook. Such a task reads an object of setup, or changes a value that shares
+    objects with other outputs.
     """
     given = {each.name for each in job.inputs} | set(job.element)
     passed = given | {name for group in job.task.exports for name in group}

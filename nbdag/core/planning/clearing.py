@@ -25,8 +25,8 @@ def relevant_setups(dag: Dag, task: str) -> tuple[str, ...]:
 def with_setups(dag: Dag, tasks: Iterable[str]) -> tuple[str, ...]:
     """Return the setup and teardown tasks that run again together with these tasks, in notebook order.
 
-    For each task, these are the setup tasks that it uses, with their teardowns. For each setup task, these are its
-    teardowns.
+    For a setup task, these are its teardowns. For any other task, these are the setup tasks that it uses, with their
+    teardowns. A teardown has none.
     """
     found: set[str] = set()
     for name in tasks:

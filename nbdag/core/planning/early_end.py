@@ -18,9 +18,9 @@ class EarlyEnd:
 
     reason: str
     verdict: RunState | None  # final state of the run; None if the run already has its final state
-    active: TaskState  # final state of the tasks that are running
-    # Whether trigger rules still decide the final states of waiting tasks, and teardown tasks still run. All other
-    # waiting tasks are skipped.
+    active: TaskState  # state that tasks get if they still run when the run ends early
+    # True: teardown tasks still run, and trigger rules still decide final states; all other waiting tasks are skipped.
+    # False: all waiting tasks are skipped.
     rules_apply: bool = False
 
 
@@ -47,7 +47,7 @@ def run_timeout(dag: Dag, run: RunView) -> datetime | None:
 
 
 def failed_instances(dag: Dag, table: InstanceTable) -> list[Instance]:
-    """Return the failed instances, except instances whose failure does not fail the run."""
+    """Return the failed instances whose failure also fails the run."""
     return [
         instance
         for task, mine in table.of.items()
@@ -57,7 +57,7 @@ def failed_instances(dag: Dag, table: InstanceTable) -> list[Instance]:
 
 
 def is_forgiven(task: Task) -> bool:
-    """Return whether a failure of the task does not fail the run."""
+    """Return whether the run can succeed although this task failed."""
     return bool(task.options.teardown_for) and not task.options.fail_run
 
 

@@ -1,7 +1,7 @@
 """Descriptions of the conditions that a task does not meet yet.
 
-Each description lacks a subject, such as "waits for train, which is running". `nbdag why`, the log and the report write
-the task's name before it.
+Each description is a sentence without its subject, such as "waits for train, which is running". `nbdag why`, the log
+and the report write the task's name before the description.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The next steps of a run.
 
 Given a notebook, the states of its task instances, and the time, `plan` returns the instances that change state, with
-the reasons; the instances that may be queued, in order; and whether the run has ended. The scheduler calls it after
-every change. Equal arguments give an equal plan. `plan` visits tasks in run order, so one plan contains all
+the reasons; the instances that may be queued, in order; and whether the run has ended. The scheduler calls `plan`
+after every change. Equal arguments give an equal plan. Tasks are visited in run order, so one plan contains all
 consequences of a move, such as the final states of all tasks after a failure. `pools` assigns slots to ready instances,
 and `explain` describes unmet conditions. Nothing here touches a file, a clock or a database.
 """
@@ -56,8 +56,9 @@ def plan(
 def expansion_of(task: str, length: int, instances: Iterable[Instance]) -> Expansion:
     """Return the changes that give a mapped task one instance for each of `length` elements.
 
-    Instances from before a clear are kept, except that those with a map index of `length` or more are removed. Airflow
-    compares the index with the number of upstream successes instead, which is wrong if several maps are combined.
+    Instances from before a clear are kept if their map index is less than `length`; waiting instances with a larger
+    index are removed. Airflow compares the index with the number of upstream successes instead, which is wrong if
+    several maps are combined.
     """
     mine = [instance for instance in instances if instance.task == task]
     existing = {instance.map_index for instance in mine}
@@ -107,7 +108,7 @@ def _cuts_short(mine: Sequence[Instance]) -> bool:
 
 
 def _as_leader(leading: Sequence[Instance]) -> tuple[TaskState, str] | None:
-    """Return the final state, and the reason, of a task in step whose leader gets no instances; otherwise None."""
+    """Return the final state of a task in step, and the reason, if its leader gets no instances; otherwise None."""
     first = min(leading, key=lambda each: each.map_index)
     if first.map_index >= 0 or first.state not in FINISHED:
         return None
@@ -126,14 +127,14 @@ class _TaskWalk:
         self.ends: dict[str, Counts] = {}  # key: task id; value: the number of instances with each outcome
         self.cut_short: dict[str, str] = {}  # key: task that --short-circuit skips; value: the reason, as a sentence
         self.not_chosen: dict[str, str] = {}  # key: task that a branch skips; value: the reason, as a sentence
-        # Key: task that a branch chose; value: upstream tasks that the branch did not choose, and that it follows only
-        # because of variables.
+        # Key: task that a branch chose. Value: upstream tasks that the branch did not choose, and that the chosen task
+        # follows only because of variables.
         self.ignored: dict[str, frozenset[str]] = {}
         self.indirect_setups = layout(dag).indirect_setups
         # A partial run without the leader evaluates the maps of a task as if the task were not in step.
         self.leads = {task: lead for task, lead in layout(dag).leads.items() if lead in table.of}
         self.partners = {task: layout(dag).partners[task] for task in self.leads}
-        # Key: task; value: its instances by map index; filled for the tasks that others are in step with.
+        # Key: task that other tasks are in step with; value: the task's instances by map index.
         self.by_index: dict[str, dict[int, Instance]] = {}
         self.ready: list[Instance] = []
         self.cancel: list[Instance] = []
@@ -189,7 +190,7 @@ class _TaskWalk:
         decision = self._decide(task, counts)
         settled = self._settled(task, counts, decision)
         held = self._blocked(task, counts, decision) if settled is None else None
-        # The placeholder of a mapped task sorts first. Instances after a placeholder are from before a clear.
+        # The placeholder of a mapped task sorts first. Instances after a placeholder were created before a clear.
         mine.sort(key=lambda instance: instance.map_index)
         for n, instance in enumerate(mine):
             stale = n > 0 and mine[0].map_index < 0
@@ -209,9 +210,9 @@ class _TaskWalk:
                 self._free(task, mine, n)
 
     def _plan_in_step(self, task: Task, mine: list[Instance], leading: Sequence[Instance]) -> None:
-        """Plan the instances of a task that is in step with another, each by the upstream instances of its own index.
+        """Plan the instances of a task in step with another: each one follows upstream instances with the same index.
 
-        The placeholder waits until the leader has instances; the caller of `plan` then replaces it.
+        The placeholder waits until the leader has instances. Then the caller of `plan` replaces the placeholder.
         """
         mine.sort(key=lambda instance: instance.map_index)
         placeholder = mine[0].map_index < 0
@@ -258,7 +259,7 @@ class _TaskWalk:
         if other not in self.by_index:
             self.by_index[other] = {each.map_index: each for each in mine}
         known = self.by_index[other]
-        # If the upstream task lacks this instance, it has its placeholder, or gets the instance after this plan.
+        # An upstream task without this instance still has its placeholder, or gets the instance after this plan.
         return [known.get(index) or known.get(-1) or Instance(task=other, map_index=index)]
 
     def _counts(self, task: Task, index: int = -1) -> Counts:
@@ -270,7 +271,7 @@ class _TaskWalk:
             ends = self.ends.get(other)
             if ends is not None and other in in_step:
                 ends = _ONE[self._counting(task, index, other)[0].state]
-            # A task that the branch did not choose counts if its trigger rule lets it run.
+            # An upstream task that the branch did not choose counts only if its own trigger rule lets it run.
             if other in ignored and ends is not None and ends.skipped == ends.all:
                 continue
             if ends is None:  # a partial run may not contain the upstream task
@@ -325,7 +326,7 @@ class _TaskWalk:
     def _blocked(self, task: Task, counts: Counts, decision: Decision, index: int = -1) -> tuple[str, ...] | None:
         """Return the unmet conditions of a task, or None if the task may run.
 
-        Without `explain`, the conditions are replaced by ().
+        Without `explain`, return () in place of conditions on upstream tasks.
         """
         if decision is NextStep.WAIT:
             return self._unmet(task, counts, index) if self.inputs.explain else ()

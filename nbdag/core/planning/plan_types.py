@@ -17,8 +17,8 @@ InstanceKey = tuple[str, int]  # identifies an instance of a run: (task id, map 
 class Instance:
     """A task of a run, or one element of a mapped task.
 
-    A mapped task begins as one instance with map index -1, the placeholder, whose attempt computes the elements;
-    `expansion_of` returns the instances that replace the placeholder.
+    A mapped task begins as one instance with map index -1, the placeholder. The placeholder's attempt computes the
+    elements. `expansion_of` returns the instances that replace the placeholder.
     """
 
     task: str

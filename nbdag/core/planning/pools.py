@@ -64,7 +64,7 @@ class SlotAssignment:
 def implicit_pools(dags: Iterable[Dag]) -> dict[str, int]:
     """Return each pool that these notebooks name; value: the largest number of slots that one task needs.
 
-    If the store does not have the pool, the pool gets this size.
+    A pool that is not in the store gets this size.
     """
     sizes: dict[str, int] = {}
     for dag in dags:

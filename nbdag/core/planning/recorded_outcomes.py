@@ -1,4 +1,4 @@
-"""The tasks that were skipped, if another program plans the run and nbdag only executes the attempts.
+"""Find the skipped tasks of a run that another program, such as Airflow, plans; nbdag only executes the attempts.
 
 Each attempt that nbdag executed has an `Outcome`. A task that the other program skipped has no outcome, or an outcome
 from before the run was cleared. So an outcome counts only if the branches, short circuits and trigger rules above let
@@ -43,7 +43,7 @@ def skipped_tasks(dag: Dag, task: str, outcomes_of: OutcomesOf) -> frozenset[str
 
 
 def _settles(dag: Dag, task: str, states: Mapping[str, Sequence[TaskState]]) -> bool:
-    """Return whether setup tasks or the trigger rule of a task skip it."""
+    """Return whether a task is skipped because of its setup tasks or its trigger rule."""
     setups = (states[setup] for setup in layout(dag).indirect_setups.get(task, ()) if setup in states)
     if any(TaskState.SKIPPED in each for each in setups):
         return True

@@ -13,7 +13,7 @@ from typing import Any
 from ..model.text import join_names
 from ..options.option_types import write_resource
 
-Resources = tuple[tuple[str, float], ...]  # as in `TaskOptions.resources`
+Resources = tuple[tuple[str, float], ...]  # (name, amount) of each resource, as in `TaskOptions.resources`
 
 
 @dataclass(frozen=True, slots=True)

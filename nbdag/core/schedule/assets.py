@@ -2,7 +2,7 @@
 
 An asset is a piece of data, named by a URL or any other word. When a task with `--produces ASSET` succeeds, it creates
 an event of the asset. When a run succeeds, it creates an event of the asset `dag:ID`; in a schedule, this asset is
-written `after ID`. The condition of a schedule is met when its assets have new events, as in Airflow: each pipeline
+written `after ID`. The condition of a schedule is met when its assets have new events. As in Airflow, each pipeline
 uses an event only once, and a run uses all events that its pipeline has not used yet.
 """
 
@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"[()]|[^\s()]+")
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition on assets: a name, or several conditions of which all or any must be met."""
+    """A condition on assets: the name of one asset, or several conditions, of which all or at least one must be met."""
 
     name: str = ""
     parts: tuple[Condition, ...] = ()
@@ -42,12 +42,12 @@ class Condition:
         return (any if self.any else all)(part.met(new) for part in self.parts)
 
     def located(self, folder: str) -> Condition:
-        """Return this condition with whole paths of files; see `located`."""
+        """Return this condition with absolute paths of files, as the function `located` returns them."""
         name = located(self.name, folder) if self.name else ""
         return Condition(name, tuple(part.located(folder) for part in self.parts), self.any)
 
     def missing(self, new: Collection[str]) -> tuple[str, ...]:
-        """Return, as text for a message, the assets whose new events the condition still needs."""
+        """Return the assets from which the condition still needs new events; () if the condition is met."""
         return tuple(name for name in self.assets if name not in new) if not self.met(new) else ()
 
     def _names(self) -> Iterator[str]:
@@ -58,12 +58,12 @@ class Condition:
 
 
 def is_condition(schedule: str) -> bool:
-    """Return whether a schedule waits for assets, so that `parse` reads it."""
+    """Return whether a schedule waits for assets; `parse` reads such a schedule."""
     return schedule.split(maxsplit=1)[0].lower() in ("on", "after") if schedule.strip() else False
 
 
 def parse(schedule: str) -> tuple[Condition, str | None]:
-    """Return the condition of a schedule, and the schedule by time after `or at`, or None if it has no `or at`.
+    """Return the condition of a schedule, and the time after `or at`, which is None if there is no `or at`.
 
     Raise `ValueError` with the problem and the advice, separated by "; ".
     """
@@ -72,10 +72,10 @@ def parse(schedule: str) -> tuple[Condition, str | None]:
 
 
 def located(asset: str, folder: str) -> str:
-    """Return the name of an asset; the name of a file gets the absolute path.
+    """Return the name of an asset, with an absolute path if the asset is a file.
 
-    So a file has the same name in all pipelines. A relative path is in `folder`, the working directory of
-    the pipeline that names the asset.
+    A file thus has the same name in all pipelines. A relative path starts at `folder`, the working directory of the
+    pipeline that names the asset.
     """
     if not asset.startswith(FILE_PREFIX):
         return asset
@@ -90,7 +90,7 @@ def label(asset: str) -> str:
 
 
 def named(text: str) -> str:
-    """Return the name of the asset that a schedule writes as this text; the reverse of `label`."""
+    """Return the full name of the asset for which this text stands in a schedule; the reverse of `label`."""
     first, _, dag = text.partition(" ")
     return f"{DAG_PREFIX}{dag.strip()}" if first == "after" else text
 
@@ -110,7 +110,7 @@ class _Parser:
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = tokens
         self._at = 0
-        self._dags = False  # whether the next names are names of pipelines, as after `after`
+        self._dags = False  # whether the next names are pipelines, because they follow the word `after`
 
     def whole(self) -> Condition:
         condition = self._any()
@@ -140,7 +140,7 @@ class _Parser:
         token = self._next()
         if token is None or token == ")" or word in SCHEDULE_WORDS:
             shown = "its end" if token is None else repr(token)
-            raise ValueError(f"has no asset before {shown}; write on s3://lake/orders, or after churn")
+            raise ValueError(f"has no asset before {shown}; write, for example, 'on s3://lake/orders' or 'after churn'")
         self._at += 1
         if token == "(":
             condition = self._any()

@@ -23,8 +23,8 @@ from croniter import CroniterBadDateError, croniter
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 MAX_UTC_OFFSET = DAY  # an upper bound: the offset from UTC is smaller in every time zone
 ANCHOR = datetime(1970, 1, 5)  # the first tick of an interval without a start date: midnight of a Monday
-# Times to search back for the previous tick. The shortest comes first: an expression with frequent ticks has a recent
-# tick.
+# Lengths of time to search back for the previous tick. The shortest is tried first, because most schedules have a
+# recent tick.
 LOOKBACKS = tuple(timedelta(hours=2) * 12**n for n in range(6))
 
 
@@ -35,7 +35,7 @@ class Ticks(Protocol):
         """Yield the ticks after this moment, in order, up to the end of the calendar."""
 
     def wall_times(self, tick: datetime) -> list[datetime]:
-        """Return the local times that the schedule names for this tick; an interval of real time names none."""
+        """Return the local times in the schedule that lead to this tick; none for an interval of real time."""
 
 
 def latest(ticks: Ticks, moment: datetime, *, inclusive: bool = True) -> datetime | None:
@@ -110,7 +110,7 @@ class Cron:
         ]
 
     def _earliest_instant(self, day: date) -> datetime:
-        """Return an instant that is not after any local time of this day or of a later day."""
+        """Return an instant that is at or before every local time of this day and of all later days."""
         midnight = datetime.combine(day, time(), self.zone)
         if midnight.utcoffset() == midnight.replace(fold=1).utcoffset():
             return midnight.astimezone(UTC)

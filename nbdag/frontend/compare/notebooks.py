@@ -1,8 +1,8 @@
 """The difference between two notebooks, cell by cell and line by line.
 
 Cells with the same id are paired. The other cells are paired if their text is equal. The remaining cells between two
-paired cells are paired if their text is similar. A paired cell has moved if its order differs from that of most pairs.
-Only sources are compared, because outputs and metadata change with each save.
+paired cells are paired if their text is similar. A paired cell has moved if it is not in the same order as most other
+pairs. Only sources are compared, because outputs and metadata change with each save.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .messages import CellDifference, LineDifference, NotebookDifference, TaskDi
 
 _SIMILAR = 0.5  # smallest share of equal words in two versions of one cell
 _KEPT = 16  # number of differences that are kept
-_MOST_PAIRS = 40_000  # between two paired cells, more possible pairs than this are not compared
+_MOST_PAIRS = 40_000  # maximum number of possible pairs between two paired cells; if there are more, none is compared
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -189,7 +189,7 @@ def _equal(old: Iterable[tuple[int, Any]], new: Iterable[tuple[int, Any]]) -> di
 
 
 def _in_order(pairs: dict[int, int]) -> dict[int, int]:
-    """Return as many of the pairs as possible that have the same order in both notebooks."""
+    """Return the largest set of pairs that have the same order in both notebooks."""
     ends: list[int] = []  # ends[k]: the smallest last value of an increasing sequence of length k + 1
     at: list[int] = []  # at[k]: the old cell that is paired with ends[k]
     previous: dict[int, int | None] = {}

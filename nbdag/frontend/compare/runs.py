@@ -47,7 +47,7 @@ def _parameters(before: Run, after: Run) -> list[ParameterDifference]:
 
 
 def _tasks(before: Run, after: Run, values_old: Values, values_new: Values) -> list[ComparedTask]:
-    """Return all tasks of both runs, in the order of the newer run; tasks that only the other run has come last."""
+    """Return all tasks of both runs, in the order of the newer run. Tasks that only the older run has are last."""
     new, old = run_statuses(after), run_statuses(before)
     found: list[ComparedTask] = []
     for task in dict.fromkeys([*(each.id for each in after), *(each.id for each in before)]):

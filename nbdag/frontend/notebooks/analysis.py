@@ -1,4 +1,4 @@
-"""Analyse and tag the cells that a page shows of a notebook; they may differ from those of its file.
+"""Analyse and tag the cells of a notebook that a page shows. They may differ from the cells in the file.
 
 The page posts its cells and the executions that it has seen. So no kernel is asked, and nothing is executed. The tasks
 of a `%%dag` cell are those that its last execution in the kernel has built. The result is what a headless run of these
@@ -106,7 +106,7 @@ def tag(request: TagRequest) -> CellEdit:
     kind = _KINDS.get(role, "")
     kept = [each for each in cell["tags"] if each not in (PARAMETERS_TAG, SKIP_TAG, INJECTED)]
     if role == "parameters" and len(kept) < len(cell["tags"]) and SKIP_TAG not in cell["tags"]:
-        return {"lines": 0, "text": "", "tags": cell["tags"], "name": ""}  # papermill's tag has the same meaning
+        return {"lines": 0, "text": "", "tags": cell["tags"], "name": ""}  # papermill's tag marks the cell already
     if header and kind and _kind_of(header) == kind:
         return {"lines": 0, "text": "", "tags": kept, "name": _name_of(header)}
     name = suggested_name(request["cells"], request["index"]) if role == "task" else ""

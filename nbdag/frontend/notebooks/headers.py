@@ -32,7 +32,7 @@ from .messages import (
     ParseHeaderRequest,
 )
 
-_MAX_CHOICES = 40  # a longer list, such as the list of time zones, is suggested while a person types
+_MAX_CHOICES = 40  # maximum length of a list in a menu; a longer one, such as time zones, becomes suggestions
 _NO_CHOICE = "?"  # a text that no option accepts as a value
 _OFF = ["no"]  # the value of a flag that the header turns off
 
@@ -86,7 +86,7 @@ def format_header(request: FormatHeaderRequest) -> FormattedHeader:
         problems += _field_problems(kind, flag, words, operator, default)
     magic = MAGICS.get(kind)
     if kind == "dag" and request["source"].lstrip().startswith("%%dag"):
-        magic = "%%dag"  # the cell builds tasks, and continues to do so
+        magic = "%%dag"  # the cell has this header already, and keeps it
     if magic is None:
         problems.append({"flag": "", "message": f"unknown kind of header {kind!r}"})
     if magic is None or problems:

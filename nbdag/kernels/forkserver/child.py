@@ -2,8 +2,8 @@
 
 Right after the fork, the child arranges to die with its server, starts its own session, restores Python's signal
 handlers, and reseeds the random generators. When its request arrives, the child applies the working directory,
-environment, arguments, umask and standard streams of its owner. A spare child creates its target before the request
-arrives.
+environment, arguments, umask and standard streams of its owner. A spare child, which is forked in advance, creates its
+target before the request arrives.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Streams = tuple[int | None, int | None, int | None]
 class ForkRequest:
     """An owner's request for a child."""
 
-    data: Mapping[str, Any]  # the owner's settings, by the keys cwd, env, argv and umask
+    data: Mapping[str, Any]  # the owner's settings, under the keys cwd, env, argv and umask
     payload: bytes
     fds: tuple[int, ...]  # descriptors of standard input, output and error, and of the connection to the owner
 
@@ -51,22 +51,22 @@ class Surroundings(Protocol):
     """The objects of a target that modules can see while a server imports them, such as a kernel's shell."""
 
     def changes(self) -> str:
-        """Return how imports have kept or changed these objects since the last call, or "" if they have not."""
+        """Return how imports have kept or changed these objects since the last call, or "" if imports did neither."""
 
 
 class Target(Protocol):
-    """A class that can be forked. A plain function of the payload can be a target too.
+    """A class whose instance runs in a forked child. A plain function that takes the payload can be a target too.
 
     A target may have a static method `preloading`: a context manager that is active while the server imports modules,
     and yields the target's `Surroundings`.
     """
 
     def __init__(self, arguments: bytes, context: ChildContext) -> None:
-        """Do the part of the setup that needs neither working directory, environment nor payload."""
+        """Do the part of the setup that does not need the working directory, the environment or the payload."""
 
     def streams(self) -> Streams:
-        """Return the descriptors to replace by the owner's standard streams: 0, 1 and 2, unless the target has moved
-        them.
+        """Return the descriptors that the owner's standard streams replace. They are 0, 1 and 2, or others if the
+        target has moved its streams.
         """
 
     def finish_setup(self, payload: bytes) -> None:
@@ -162,7 +162,7 @@ class ForkedChild:
             os.close(fd)
         matplotlib = sys.modules.get("matplotlib")
         if matplotlib is not None and Path("matplotlibrc").is_file():
-            # An error in the file is ignored here, because matplotlib reports it when it is used.
+            # An error in the file is ignored here, because matplotlib reports the error when a task uses matplotlib.
             with contextlib.suppress(Exception):
                 matplotlib.rc_file("matplotlibrc")
 

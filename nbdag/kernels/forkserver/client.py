@@ -1,9 +1,9 @@
 """The client of a fork server: it requests processes in which all imports are already done.
 
 A *fork server* is a process of this user that has imported some modules once, and forks a child for each
-request, in about 10 ms instead of seconds. A `ServerSpec` identifies it: all requests with an equal
-specification, from any process, share one server. `Server.connect` returns immediately, so the server
-imports while a run is being planned; requests wait until the imports are done.
+request, in about 10 ms instead of seconds. A `ServerSpec` identifies a server: all requests with equal
+specifications share one server, from whichever process they come. `Server.connect` returns immediately, so
+the server imports modules while a run is being planned. Requests wait until the imports are done.
 
 A child runs its `target`, given as `module:name`. The target is a function that takes the payload, or a class
 (`child.Target`) that is set up from its `arguments` in advance and then run. Both return the exit code. The child leads
@@ -53,7 +53,7 @@ class ForkServerError(NbdagError):
 
 
 class Child:
-    """A forked process that this process owns; closing it kills it."""
+    """A forked process that this process owns. Closing the object kills the forked process."""
 
     def __init__(self, sock: socket.socket, data: Mapping[str, Any], *, ready: bool = False) -> None:
         self._sock: socket.socket | None = sock
@@ -75,7 +75,7 @@ class Child:
         return self._sock.fileno()
 
     def wait_ready(self, timeout: float | None = START_TIMEOUT) -> bool:
-        """Wait until the child is set up; return False if the child ended before that."""
+        """Wait until the child is set up; return False if the child ended first."""
         deadline = _deadline(timeout)
         while not self._ready and self._code is None:
             if not self._receive(deadline):
@@ -91,7 +91,10 @@ class Child:
         return self._ready
 
     def poll(self) -> int | None:
-        """Return the exit code in `subprocess`'s form (−9: killed by signal 9), or None while the child is running."""
+        """Return the exit code, or None while the child is running.
+
+        The code −9 means that signal 9 killed the child, as in `subprocess`.
+        """
         while self._code is None and self._receive(0.0):
             pass
         return self._code
@@ -169,7 +172,7 @@ class Child:
 
 
 class ServerHold:
-    """Keeps a server alive, with spare children, until it is closed or its process ends."""
+    """Keeps a server and its spare children alive until the hold is closed or its process ends."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock: socket.socket | None = sock
@@ -177,7 +180,8 @@ class ServerHold:
     def set_spares(self, spares: int, target: str, arguments: bytes = b"", *, needed: int | None = None) -> None:
         """Keep this many spare children of `target` from now on.
 
-        `needed` is the number of children that this process will still request, so that no more are forked.
+        `needed` is the number of children that this process will still request. The server forks no more spares than
+        that number.
         """
         if self._sock is not None:
             with contextlib.suppress(OSError):  # OSError: the server has ended; the next request starts another server

@@ -12,7 +12,7 @@ from .importing import flush
 
 
 class ExitHook:
-    """End a child without destroying its objects: that would copy memory that the child shares with the server."""
+    """End a child but do not destroy its objects, because destroying them would copy memory shared with the server."""
 
     def __init__(self) -> None:
         self.code: int | None = None  # exit code of the child; None in the server

@@ -7,7 +7,7 @@ frames. Their contents:
     client to server        answer
     op fork                 pid of the child, then the frames of the child itself, then its exit code; or error
     op hold                 none: the server stays for as long as the connection is open
-    op spares               none: on the connection of a hold, how many children to fork in advance
+    op spares               none: sent over the connection of a hold, says how many children to fork in advance
     op status               the server's state: its process id, modules, children and memory
 """
 

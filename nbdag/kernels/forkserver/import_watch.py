@@ -44,7 +44,7 @@ _READ_VARIABLE = type(os.environ).__getitem__.__code__
 # Variables that have the same value in the server and in every kernel.
 _SAME_EVERYWHERE = {"TERM", "JPY_PARENT_PID"}
 _IGNORED = {"nbdag", "importlib", "_frozen_importlib", "_frozen_importlib_external"}
-_MIN_ENTROPY = 1 << 64  # a seed below this was written in code: numpy's own seeds from entropy have 128 bits
+_MIN_ENTROPY = 1 << 64  # a smaller seed was written in code; seeds that numpy takes from entropy have 128 bits
 _MAX_ITEMS = 1000  # maximum number of items that are searched in one dictionary
 
 
@@ -61,7 +61,7 @@ class Watch:
     renewed: bool = False  # whether any value must be renewed in each child
 
     def kept(self) -> str:
-        """Return why the module must not be preloaded, or "" if it may; register the values that each child renews."""
+        """Return why the module must not be preloaded, or "". Register the values that each child renews."""
         for name, variables in self.variables.items():
             found = next((each for each in sorted(variables) if TRANSIENT.fullmatch(each)), None)
             # A module that reads all variables copies the environment; this does not show that it depends on a certain
@@ -175,7 +175,7 @@ _in_folder: list[Callable[[], object]] = []
 
 @contextlib.contextmanager
 def watching(is_known: bool) -> Iterator[Watch]:
-    """Watch an import in this thread, unless the module is known to keep no data of the process."""
+    """Watch an import in this thread. With `is_known`, only measure: the module keeps no data about the process."""
     watch = Watch(started={clock: clock() for clock in _CLOCKS})
     if is_known:
         yield watch
@@ -209,9 +209,7 @@ def _is_scan(caller: types.FrameType) -> bool:
 
 
 def _module_of(frame: types.FrameType | None) -> str:
-    """Return the name of the nearest calling module outside of the standard library, or "" if all calling modules
-    belong to it.
-    """
+    """Return the name of the nearest calling module outside of the standard library, or "" if there is none."""
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         top = name.partition(".")[0]

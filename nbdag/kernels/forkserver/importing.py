@@ -72,7 +72,7 @@ def import_ahead(
 
 
 def other_threads() -> str:
-    """Return the names of all Python threads but the current one, or "" if no other thread runs."""
+    """Return the names of all Python threads except the main thread, or "" if no other thread runs."""
     names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if not names and _thread._count() > 0:
         names = ["a thread unknown to threading"]

@@ -1,4 +1,4 @@
-"""Calls of Linux that a fork server needs: name a process, measure its own memory, kill a process group."""
+"""Linux calls that a fork server needs: name this process, measure its memory, kill a process group."""
 
 from __future__ import annotations
 

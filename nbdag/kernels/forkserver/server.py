@@ -74,7 +74,7 @@ class ForkServer:
         self.used = False
         self.stopping = False
         self.last_fork = -_SPARE_DELAY  # time of the latest request for a child, on the monotonic clock
-        self.spares_postponed = False  # whether spares are missing whose fork was postponed
+        self.spares_postponed = False  # whether the fork of missing spares was postponed
 
     # -- imports ------------------------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class ForkServer:
     # -- the loop -----------------------------------------------------------------------------------------------
 
     def serve(self) -> ForkedChild | None:
-        """Serve requests. Return None when the server ends; in a forked child, return that child."""
+        """Serve requests. Return None when the server ends. In a forked child, return the `ForkedChild`."""
         signal.signal(signal.SIGTERM, self._stop)
         wake, waker = socket.socketpair()
         for sock in (wake, waker):
@@ -296,7 +296,7 @@ class ForkServer:
                 child.mark = _mark(frame.data["env"])
                 framing.send(owner, {"pid": child.pid, "folder": str(child.folder), "secret": child.secret})
                 assert child.request_connection is not None
-                # OSError: the child has just died, which its owner learns in another message.
+                # OSError: the child has just died. Another message reports this to the owner.
                 with contextlib.suppress(OSError):
                     framing.send(child.request_connection, request.data, payload, request.fds)
                 self.selector.unregister(child.request_connection)
@@ -408,7 +408,7 @@ class ForkServer:
             return
         self.children.discard(child)
         kill_group(child.pid)
-        # Since the owner is gone, the server also kills processes of the attempt outside of the child's group.
+        # Since the owner is gone, the server also kills the attempt's processes that are outside of the child's group.
         if child.mark and child.code is None:
             # Imported here because psutil would make every child larger.
             from ...processes.process_tree import kill_marked

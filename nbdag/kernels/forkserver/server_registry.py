@@ -35,7 +35,7 @@ from .server_spec import ServerSpec
 
 _MAX_PATH = 107  # maximum length in bytes of the path of a Unix socket
 _KEY = re.compile(r"[0-9a-f]{16}")
-_started: set[int] = set()  # pids of servers that this process started and must wait for when they end
+_started: set[int] = set()  # pids of servers that this process started and whose exit status it must collect
 
 
 @error
@@ -63,7 +63,7 @@ class ServerFiles:
     """The files of one server."""
 
     socket: Path
-    info: Path  # file with the server's status while the server does not accept requests yet
+    info: Path  # file with the server's status, which is read until the server accepts requests
     log: Path
     not_preloaded: Path  # file with the modules that cannot be preloaded, and the reasons
     folder: Path  # folder that contains the private folders of the server's children
@@ -234,7 +234,7 @@ def remove_stale_files() -> None:
 
 
 def evict_idle(limit: int, memory: int) -> None:
-    """Stop idle servers until fewer than `limit` remain and they use less than `memory` bytes.
+    """Stop idle servers until fewer than `limit` servers remain and these use less than `memory` bytes.
 
     The server that has been idle longest is stopped first.
     """

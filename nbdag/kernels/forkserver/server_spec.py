@@ -4,8 +4,8 @@ A forked child inherits the state that its server had after the imports. So the 
 can affect an import or a process: the interpreter, the modules, the installed packages, nbdag's own code,
 the environment, and the attributes that a process inherits (limits, priority, processors, control group).
 
-All environment variables count except those known to be transient, because a list of the variables that
-libraries read during their import could not be complete.
+All environment variables are part of the key, except variables known to be transient. A list of only those
+variables that libraries read during their import could never be complete.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from pathlib import Path
 
 from ...processes.marks import MARK_LIMIT
 
-# Environment variables that change between two runs for no reason, as set by shells, terminals, Jupyter, Airflow,
-# pytest and nbdag. A module whose import reads such a variable is not preloaded (`import_watch`).
+# Environment variables of shells, terminals, Jupyter, Airflow, pytest and nbdag. They may change between any
+# two runs. A module whose import reads such a variable is not preloaded (`import_watch`).
 TRANSIENT = re.compile(
     r"""_|PWD|OLDPWD|SHLVL|TERM|TERM_.*|COLORTERM|WINDOWID|STY|TMUX.*|PS1|PROMPT.*|HIST.*
     |SSH_(CLIENT|CONNECTION|TTY|AUTH_SOCK|AGENT_PID)|GPG_.*|DBUS_.*|XDG_(SESSION|SEAT|VTNR|ACTIVATION).*
@@ -37,17 +37,17 @@ TRANSIENT = re.compile(
     |MAKELEVEL|MAKEFLAGS|DIRENV_.*""",
     re.VERBOSE,
 )
-# Environment variables that every kernel sets. They do not count, so that runs from a terminal, from a notebook and
-# from a program share servers. Key: variable; value: None if a kernel replaces every value of the variable, so
-# that no value counts; otherwise the only value that does not count, because a kernel keeps all other values.
+# Environment variables that every kernel sets. They are not part of the key, so that runs from a terminal, from a
+# notebook and from a program share servers. Key: variable; value: the only value that is ignored, because a kernel
+# keeps every other value; or None if all values are ignored, because a kernel replaces every value.
 _SET_BY_KERNELS: Mapping[str, str | None] = {
     **dict.fromkeys(("CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "PAGER", "GIT_PAGER")),
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "PYDEVD_USE_FRAME_EVAL": "NO",
 }
 # Environment variables that the import of scikit-learn sets. Runs that a notebook starts inherit them from its kernel.
-# They do not count for a server that imports scikit-learn or nothing. For other servers they count, because libraries
-# such as torch may read them.
+# They are ignored for a server that imports scikit-learn or nothing. For other servers they are part of the key,
+# because libraries such as torch may read them.
 _SET_BY_SKLEARN = {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}
 
 
@@ -56,7 +56,7 @@ class ServerSpec:
     """The modules, the interpreter and the environment of a fork server."""
 
     modules: tuple[str, ...] = ()  # modules to preload if possible: `a.b`, or `a:b` for `from a import b`
-    targets: tuple[str, ...] = ()  # objects that may be forked, as `module:name`; their modules must be importable
+    targets: tuple[str, ...] = ()  # targets that may be forked, as `module:name`; their modules must be importable
     # The environment variables of the server on which an import may depend.
     env: Mapping[str, str] = field(default_factory=dict)
     python: str = sys.executable

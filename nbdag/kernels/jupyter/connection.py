@@ -54,9 +54,9 @@ def environment_variables(python: str) -> dict[str, str]:
 def connection_info(folder: Path, secret: str) -> dict[str, Any]:
     """Return the contents of the kernel's connection file. The child's secret is the key that signs every message.
 
-    Two kernels have different ports, although the port is only a suffix of a socket's name: Jupyter Server compares the
-    ports to find out whether a restarted kernel has a new address. If the ports were equal, Jupyter Server would wait
-    for an answer at the old address for a minute.
+    A port is only the suffix of a socket's name here, but two kernels still have different ports. Jupyter Server
+    compares the ports to find out whether a restarted kernel has a new address. If the ports were equal, Jupyter Server
+    would wait for an answer at the old address for a minute.
     """
     first = 1 + len(_PORTS) * (crc32(secret.encode()) % _MAX_BASE)
     return {

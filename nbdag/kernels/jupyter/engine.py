@@ -112,7 +112,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         return output
 
     def log_output_message(self, output: Any) -> None:
-        """Write text of the task into its log; the text of setup is omitted, because it is the same for every task."""
+        """Write text of the task into the log. Text of setup is omitted, because it is the same for every task."""
         if self._of_setup is None:
             super().log_output_message(output)
         elif output.output_type == "stream":
@@ -122,7 +122,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         self.stdout_file.write(text)
 
     def _keep_display_id(self, msg: Any) -> None:
-        """Record, for the report of the run, the id of a display, or an update of a display of another task."""
+        """Record the id of a display, or an update of another task's display, for the report of the run."""
         name = (msg["content"].get("transient") or {}).get("display_id")
         if not name or msg["msg_type"] not in ("display_data", "execute_result", "update_display_data"):
             return

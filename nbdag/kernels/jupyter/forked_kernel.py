@@ -1,9 +1,9 @@
 """An IPython kernel as a child of a fork server.
 
 The child runs ipykernel's own application, so the kernel behaves like a kernel that `python -m ipykernel_launcher`
-starts. Sockets, threads and the shell depend on neither working directory nor notebook, so they are created first; a
-spare kernel creates them before its request arrives. The module path, extensions and startup files may depend on the
-environment, so they are initialised last.
+starts. Sockets, threads and the shell depend on neither working directory nor notebook, so they are created first. A
+spare kernel, which is forked in advance, creates them before its request arrives. The module path, extensions and
+startup files may depend on the environment, so they are initialised last.
 """
 
 from __future__ import annotations
@@ -67,21 +67,21 @@ for _name in sorted(IN_EVERY_SERVER):
 # cell.
 IPython.core.inputtransformer2.TransformerManager().transform_cell("rehearsal = f(1)")
 
-# Matplotlib reads this variable on import. A kernel sets it before that, except when matplotlib is preloaded.
+# Matplotlib reads this variable on import. If matplotlib is preloaded, a kernel would set the variable too late.
 os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
 
 class IPKernelApp(kernelapp.IPKernelApp):
     """ipykernel's application, whose last steps are postponed until `finish_setup`.
 
-    The class has the name of ipykernel's class, because configuration files use it.
+    The class has the name of ipykernel's class, because configuration files use that name.
     """
 
     outstream_class = DottedObjectName("nbdag.kernels.jupyter.stand_in.output_stream").tag(config=True)
 
     def parse_command_line(self, argv: list[str] | None = None) -> None:
-        """Read the arguments. If the connection file is the only argument, as usual, no parser is built: building a
-        parser of all options takes a tenth of the kernel's start.
+        """Read the arguments. If the connection file is the only argument, as usual, no parser is built, because
+        building a parser of all options takes a tenth of the start time of a kernel.
         """
         if argv is None or len(argv) != 2 or argv[0] != "-f":
             super().parse_command_line(argv)
@@ -150,8 +150,8 @@ class ForkedKernel:
         info = connection_info(context.folder, context.secret)
         file.write_text(json.dumps({**info, "key": context.secret}))
         self.argv = ["-f", str(file), *json.loads(arguments or b"[]")]
-        # With parent pid 1, ipykernel does not poll its parent. This is not needed, because the fork server kills a
-        # kernel without an owner.
+        # With parent pid 1, ipykernel does not poll its parent. Polling is not needed, because the fork server kills
+        # a kernel without an owner.
         self.app: Any = IPKernelApp.instance(parent_handle=1)
         self.app.initialize(self.argv)  # type: ignore[no-untyped-call]
 

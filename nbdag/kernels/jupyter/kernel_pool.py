@@ -1,7 +1,8 @@
 """A pool of forked kernels, kept ready for the jobs of an executor.
 
 The executor reports each job to the pool. The pool immediately starts the fork server for the job's kernel, so that the
-server imports modules while papermill is imported. The pool keeps spare kernels until no job has come for some seconds.
+server imports modules while papermill is imported. The pool keeps spare kernels, which are forked in advance, until no
+job has come for some seconds.
 The pool only saves time: without a pool, a job finds or starts its server itself, or uses an ordinary kernel.
 """
 
@@ -20,7 +21,7 @@ from ..forkserver.preload import preloadable
 from ..forkserver.server_spec import ServerSpec
 from .connection import TARGET, arguments, environment_variables, kernel_server_spec
 
-LINGER = 10.0  # seconds after the last job for which spare kernels are kept
+LINGER = 10.0  # seconds for which spare kernels are kept after the last job
 # The arguments with which nbclient starts IPython's kernel: a spare can only replace a kernel with equal arguments.
 ARGUMENTS = arguments(["--HistoryManager.hist_file=:memory:"])
 _FIRST_SPARES = 2  # number of spare kernels that are requested before any kernel has started
@@ -36,7 +37,7 @@ class _Held:
     spares: int
     jobs: int = 0
     waiting: set[Key] = field(default_factory=set)  # attempts that have no kernel yet
-    to_come: int | None = None  # `Job.to_come` of the latest job
+    to_come: int | None = None  # `Job.to_come` of the latest job: number of attempts that may follow it
     release: threading.Timer | None = None
 
     def request(self) -> None:
@@ -57,7 +58,7 @@ class KernelPool:
         """Hold the server that will fork this job's kernel."""
         if job.kernels != "warm" or job.kernel_name not in _PYTHON:
             return
-        # Errors are ignored here, because the attempt meets and reports them again.
+        # Errors are ignored here, because the same errors occur in the attempt, which reports them.
         with self._lock, contextlib.suppress(Exception):
             is_held = _kind(job) in self._held
             held = self._held[_kind(job)] if is_held else self._hold(job)

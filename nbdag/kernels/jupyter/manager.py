@@ -68,7 +68,10 @@ class TaskKernelClient(AsyncKernelClient):
 
 
 class TaskKernelManager(AsyncKernelManager):
-    """Starts a kernel over ipc instead of TCP: a forked one if possible and `warm` is set, else an ordinary one."""
+    """Starts a kernel over ipc instead of TCP.
+
+    If `warm` is set and forking is possible, the kernel is forked. Otherwise, it is an ordinary kernel.
+    """
 
     warm = Bool(True, help="Fork the kernel from a server that has preloaded the imports.").tag(config=True)
     modules = List(Unicode(), help="Modules to preload (see nbdag.kernels.forkserver.preload).").tag(config=True)

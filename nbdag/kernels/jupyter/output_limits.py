@@ -1,8 +1,8 @@
 """Limit the output of a task that the attempt's notebook keeps.
 
 A front end cannot open a notebook with 20,000 displays or 100 MB of text, and nbclient needs minutes to search and copy
-such outputs. So an attempt's notebook keeps the first outputs, up to a number and a size, and a note with the path of
-the log, which has all of the text.
+such outputs. So an attempt's notebook keeps only the first outputs, up to a maximum number and size. A note in the
+notebook names the log, which has the whole text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class OutputLimits:
     def excess(self, message: dict[str, Any]) -> str | None:
         """Count an output.
 
-        Return the text of it that exceeds the limits and goes only into the log, or None if the whole output fits.
+        Return the text that exceeds the limits and goes only into the log, or None if the whole output fits.
 
         If only a part of a text fits, the output is shortened to that part.
         """
@@ -46,7 +46,7 @@ class OutputLimits:
         return f"{content['data'].get('text/plain', sorted(content['data']))}\n"
 
     def note(self, log: str) -> dict[str, Any] | None:
-        """Return an output that says that the rest is in the log, or None after the first call."""
+        """On the first call, return an output that refers to the log for the rest; return None afterwards."""
         if self._is_noted:
             return None
         self._is_noted = True

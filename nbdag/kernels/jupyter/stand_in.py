@@ -1,7 +1,7 @@
 """An imitation of a kernel that modules see while a fork server imports them.
 
 Libraries inspect the process when they are imported. They look for an IPython shell, a kernel, a terminal, or the main
-module. In the server, these modules must find the same objects as in a kernel. So imports in the server see ipykernel's
+module. In the server, libraries must find the same objects as in a kernel. So imports in the server see ipykernel's
 own application, kernel and shell, but without sockets and threads. A child does not use these objects: it creates its
 own. A module that keeps such an object, or changes it (with a formatter, a magic, a hook), is not preloaded. The output
 streams and the main module are exceptions, because many modules keep them, for instance as default arguments. The child
@@ -86,7 +86,7 @@ def stand_in_for_kernel() -> Iterator[StandIn]:
         with shell.builtin_trap:
             seen = StandIn(app, kernel)
             for _ in range(2):
-                # Called once in advance, because the first call itself creates some of the compared state.
+                # Called twice, because the first call itself creates some of the compared state.
                 seen.changes()
             yield seen
     finally:

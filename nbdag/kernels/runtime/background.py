@@ -1,8 +1,8 @@
 """Find what runs in the background: threads, coroutines and processes that the user's code has started.
 
 A task's kernel ends with the task, and stops everything that still runs in it. Threads and processes that libraries
-start for themselves, such as the idle workers of a pool, are ignored: a thread counts if it executes, or will execute,
-the user's code. A process counts if the user's code has started a program.
+start for themselves, such as the idle workers of a pool, are ignored. A thread is reported if it executes, or will
+execute, the user's code. A process is reported if the user's code has started a program.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _programs_of_user = False  # whether the user's code has started a program in th
 
 
 def running() -> dict[str, object]:
-    """Return the threads, coroutines and processes of the user's code that are running, by a name for messages."""
+    """Return the running threads, coroutines and processes of the user's code. A key is a name for messages."""
     return {**dict(_threads()), **dict(_coroutines()), **dict(_processes())}
 
 
@@ -89,8 +89,8 @@ def _coroutines() -> Iterator[tuple[str, object]]:
 
 def _processes() -> Iterator[tuple[str, object]]:
     children = getattr(sys.modules.get("multiprocessing.process"), "_children", ())
-    # Processes of executors have the same default names. They are ignored: while they work, a thread of the user's code
-    # waits for them.
+    # Processes of executors have the same default names. They are ignored, because a thread of the user's code waits
+    # for them while they work.
     of_executors = bool(getattr(sys.modules.get("concurrent.futures.process"), "_threads_wakeups", None))
     for process in list(children):
         if not of_executors and process.name.partition("-")[0] in _OWN_PROCESSES and process.is_alive():
@@ -109,7 +109,7 @@ def _processes() -> Iterator[tuple[str, object]]:
 
 
 def _children() -> Iterator[int]:
-    """Yield the pids of the child processes; on Linux, the kernel is also the parent of orphaned descendants."""
+    """Yield the pids of this process's children. On Linux, these include orphaned descendants."""
     with suppress(OSError):
         for thread in os.listdir("/proc/self/task"):  # noqa: PTH208 (faster than pathlib)
             yield from map(int, Path(f"/proc/self/task/{thread}/children").read_text().split())

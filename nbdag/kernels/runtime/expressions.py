@@ -48,7 +48,7 @@ def check(expression: str, names: dict[str, Any]) -> None:
 def choice(value: object, choices: Sequence[str], task: str) -> tuple[str, ...]:
     """Return the tasks and groups that the last expression of a branch names.
 
-    Raise `Fail` if they do not follow the branch.
+    Raise `Fail` if one of them does not directly follow the branch.
     """
     if isinstance(value, str):
         value = [value]
@@ -91,7 +91,7 @@ def error_kinds(error: BaseException, wanted: Sequence[str]) -> tuple[str, ...]:
     """Return the full names of an error's class and base classes, and the `wanted` names that refer to one of these
     classes.
 
-    A wanted name may differ from the full name: `requests.HTTPError` is a class of another module.
+    A wanted name may differ from the full name. For example, another module defines the class `requests.HTTPError`.
     """
     classes = [each for each in type(error).__mro__ if each not in (object, BaseException)]
     names = [f"{each.__module__}.{each.__qualname__}" for each in classes]
@@ -112,7 +112,7 @@ def error_kinds(error: BaseException, wanted: Sequence[str]) -> tuple[str, ...]:
 def elements(
     maps: Sequence[tuple[str, str]], names: dict[str, Any], *, in_step: bool, limit: int
 ) -> tuple[dict[str, list[Any]], list[tuple[int, ...]]]:
-    """Return a list of values for each `--map` variable, and for each task instance an index into each list.
+    """Return a list of values for each `--map` variable. For each task instance, return also an index into each list.
 
     Without --zip, there is an instance for each combination of elements; the last map varies fastest. With --zip,
     instance n gets element n of each map. Raises `Fail`.

@@ -1,11 +1,12 @@
-"""Record the files that a task's cell reads and writes, so that a run can report tasks whose order no variable shows.
+"""Record the files that a task's cell reads and writes. A run then reports tasks whose order depends only on files.
 
-An audit hook receives each file that Python opens, moves or removes, whichever Python library does it. A wrapper of
-`os.stat` notices code that checks whether a file exists. Python does not report files of programs that the cell starts,
-or of libraries that open files in C. If the cell uses such programs or libraries, the folder of the run is searched for
-files that changed while the cell ran. If the arguments of a program name a file, the file counts as read by the
-program, unless it has changed. Other reads of programs and of such libraries remain unknown, and so do the arguments of
-a shell line (`!`), which IPython passes to a pseudo-terminal. Declare the order of such tasks with --after.
+An audit hook is called for each file that Python code opens, moves or removes, including the code of libraries. A
+wrapper of `os.stat` notices code that checks whether a file exists. Python does not report files of programs that the
+cell starts, or of libraries that open files in C. If the cell uses such programs or libraries, the folder of the run is
+searched for files that changed while the cell ran. If the arguments of a program name an unchanged file, the file
+counts as read by the program. All other reads by programs and by libraries in C remain unknown. The arguments of a
+shell line (`!`) are unknown too, because IPython passes the line to a pseudo-terminal. If tasks depend on unknown
+reads, declare the order of the tasks with --after.
 
 All files are watched except those of the interpreter and its packages, nbdag's own home, caches, and temporary files.
 While no cell is running, the hook costs only one lookup.
@@ -31,7 +32,7 @@ MAX_WORDS = 200  # maximum number of words of a command, and of files that comma
 MAX_FILES = 2_000  # maximum number of files that are recorded for one attempt
 MAX_ENTRIES = 20_000  # maximum number of folder entries that are searched for changed files
 SEARCH_AFTER_PROGRAM = 0.5  # time limit in seconds of the search for changed files, if the cell started a program
-# Time limit in seconds of the search for changed files, if only a library of `NATIVE` is loaded.
+# Time limit in seconds of this search, if the cell started no program but a library of `NATIVE` is loaded.
 SEARCH_AFTER_LIBRARY = 0.02
 CLOCK_STEP = 0.02  # seconds by which the clock of a file system may be late
 
@@ -63,8 +64,8 @@ class FileWatch:
     def __init__(self, folder: str, home: str, *, view: str = "") -> None:
         """Watch files for an attempt.
 
-        `view` is the attempt's own working folder, if it has one: a file in `view` counts as the file in `folder` (see
-        `kernels.worker.working_folder`).
+        `view` is the attempt's own working folder, or "" if it has none. A file in `view` is recorded as the file of
+        the same name in `folder` (see `kernels.worker.working_folder`).
         """
         self._folder = os.path.realpath(folder)
         self._view = os.path.realpath(view) if view else ""
@@ -111,7 +112,7 @@ class FileWatch:
             self._search(SEARCH_AFTER_LIBRARY)
         for path in self._named - self._uses.keys():
             self._record(path, "r")
-        for module in list(sys.modules.values()):  # an import reads only the compiled file, if there is one
+        for module in list(sys.modules.values()):  # if a compiled file exists, an import reads only that file
             file = getattr(module, "__file__", None)
             if isinstance(file, str) and file.startswith(self._own) and (kept := self._kept(file)) is not None:
                 self._record(kept, "r")
@@ -138,7 +139,7 @@ class FileWatch:
             _EVENTS[event](self, arguments)
 
     def named(self, arguments: tuple[Any, ...]) -> None:
-        """Record the existing files that a command names, which its program probably reads."""
+        """Record the existing files that a command names, because the program probably reads them."""
         # The arguments of the event are the program and its arguments, or a whole command.
         for command in arguments[:2]:
             for part in [command] if isinstance(command, str | bytes | os.PathLike) else command or ():
@@ -201,7 +202,7 @@ class FileWatch:
     def connected(self, arguments: tuple[Any, ...]) -> None:
         """Record an opened SQLite database.
 
-        When the cell has ended, `uses` compares the file to find out whether it was written.
+        When the cell has ended, `uses` compares the file's state to find out whether the cell wrote the file.
         """
         path = arguments[0]
         if isinstance(path, bytes):
@@ -325,11 +326,11 @@ def _watch_stat() -> None:
     @functools.wraps(original)
     def stat(path: Any, *args: Any, **options: Any) -> os.stat_result:
         if _active is not None and not _checking.is_active:
-            with suppress(Exception), _pausing():  # as in `_hook`
+            with suppress(Exception), _pausing():  # an exception would make the user's call fail
                 _active.checked(path)
         return original(path, *args, **options)
 
-    stat.__module__ = "os"  # so that it can be pickled, as for a pool of processes
+    stat.__module__ = "os"  # so that `os.stat` can be pickled, for instance for a pool of processes
     os.stat = stat
     for supporting in (os.supports_fd, os.supports_dir_fd, os.supports_follow_symlinks):
         if original in supporting:

@@ -27,10 +27,10 @@ _CHANGES = frozenset(
 
 
 def used_parts(value: object, name: str, module: types.ModuleType | None) -> Iterator[str]:
-    """Yield the attributes in which an object differs from a new one, each as ".calls".
+    """Yield the attributes in which an object differs from a new object, each with a dot, such as ".calls".
 
     For a counter, or a random generator that was created with a seed, yield "": any use changes the whole object.
-    `name` is the attribute of the module.
+    `name` is the module's attribute that refers to the object.
     """
     if isinstance(value, itertools.count):
         yield ""
@@ -69,7 +69,7 @@ def _has_seed(name: str, module: types.ModuleType | None) -> bool:
 
 @functools.cache
 def _initial_values(cls: type) -> dict[str, object]:
-    """Return the initial values of those attributes of an instance that other methods than `__init__` change."""
+    """Return the initial values of those attributes of an instance that methods other than `__init__` change."""
     initial: dict[str, object] = {}
     changed: set[str] = set()
     for base in reversed([each for each in cls.__mro__ if each is not object and is_users_class(each)]):

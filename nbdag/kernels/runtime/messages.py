@@ -149,7 +149,7 @@ def masked_outcome(outcome: Outcome) -> Outcome:
 
 
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
-    """Return an outcome as JSON objects and lists, without defaults."""
+    """Return an outcome as JSON objects and lists, without fields that have their default values."""
     data = asdict(outcome)
     data["metrics"] = [{**each, "value": json_number(each["value"])} for each in data["metrics"]]
     return {name: data[name] for name in _without_defaults(outcome)}

@@ -1,12 +1,12 @@
 """Read the state of the user's own modules, compare it, and observe imports.
 
-Only modules outside of site-packages and the standard library are read. For libraries, probes read the settings, and
-all other state is ignored. A module's state consists of its attributes, the data in its classes and functions
-(defaults, attributes, closures), and its context and thread-local variables.
+Only modules outside of site-packages and the standard library are read. For libraries, `state_probes` reads the
+settings, and all other state is ignored. A module's state consists of its attributes, the data in its classes and
+functions (defaults, attributes, closures), and its context and thread-local variables.
 
 Private attributes and the state of functions are compared leniently, because they often cache results: a later task
-fills its own cache with the same results. So new keys, new attributes, and objects in the place of None are ignored.
-Everything named as a cache is ignored, too.
+fills its own cache with the same results. So new keys, new attributes, and objects that replace None are ignored.
+Attributes whose names contain "cache" or "memo" are ignored, too.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .object_copies import (
 
 
 class ImportListener(Protocol):
-    """An object that is notified of modules that are imported from files."""
+    """An object that is notified when a module is imported from a file."""
 
     def enter_import(self, name: str, path: str) -> None:
         """Record that the import of a module begins."""
@@ -49,7 +49,7 @@ class ImportListener(Protocol):
 
 
 def watch_imports(listener: ImportListener) -> Callable[[], None]:
-    """Call `enter_import` and `leave_import` around each import of a file. Return a function that ends this."""
+    """Call `enter_import` and `leave_import` around each import of a file. Return a function that stops these calls."""
     original = SourceFileLoader.exec_module
     main = threading.get_ident()
 
@@ -130,7 +130,8 @@ def state_of(module: types.ModuleType | None) -> ModuleState:
 def changed_attributes(state: ModuleState, module: types.ModuleType | None, since: tuple[float, ...]) -> Iterator[str]:
     """Yield the names of the attributes of a module that differ from an earlier state.
 
-    `since` is the result of `clock_times` before the cell. A time after `since` in a private attribute is no change.
+    `since` is the result of `clock_times` before the cell. A private attribute that contains a later time counts as
+    unchanged.
     """
     if state.is_current(module):
         return
@@ -151,7 +152,7 @@ def changed_attributes(state: ModuleState, module: types.ModuleType | None, sinc
 def _used_on_first_use(
     state: ModuleState, before: Mapping[str, Any], after: Mapping[str, Any], module: types.ModuleType | None
 ) -> Iterator[str]:
-    """Yield changes of objects that the module created during the cell, in caches or attributes that were None."""
+    """Yield the used parts of objects that the module created during the cell, in a cache or in place of None."""
     for name, new in after.items():
         old = before.get(name)
         if isinstance(new, Lenient) and isinstance(old, Lenient) and old.copy == (type(None), None):
@@ -174,7 +175,7 @@ def _private_differs(name: str, old: Any, new: Lenient, module: types.ModuleType
 
 
 def imported_by(module: types.ModuleType, others: Collection[str]) -> Iterator[str]:
-    """Yield those of the other modules that this module uses."""
+    """Yield the names in `others` of the modules that this module uses."""
     by_last_part = {name.rpartition(".")[2]: name for name in others}
     for value in list(vars(module).values()):
         try:
@@ -190,10 +191,10 @@ def imported_by(module: types.ModuleType, others: Collection[str]) -> Iterator[s
 
 
 def _differs(old: Any, new: Any, span: _Span, *, lenient: bool) -> bool:
-    """Return whether two copies differ; with `lenient`, new parts and objects in the place of None do not count.
+    """Return whether two copies differ. With `lenient`, new parts, and objects that replace None, are ignored.
 
-    One side may have no copy of an object's content, because other objects used up its budget. Then the object is
-    compared by identity, or with `lenient` by type.
+    One side may have no copy of an object's content, because other objects used up the budget of copies. Then the
+    object is compared by identity, or with `lenient` by type.
     """
     if old is MISSING or new is MISSING:
         is_counter = isinstance(new, tuple) and new[0] is int
@@ -238,7 +239,7 @@ def _parts_differ(old: Parts, new: Parts, span: _Span, *, lenient: bool) -> bool
 
 
 def _is_filled_later(old: Any, new: Any) -> bool:
-    """Return whether a value looks like the result of a first call: None or False before, anything afterwards."""
+    """Return whether a first call probably set a value: from None to any value but an int, or from False to True."""
     if isinstance(new, tuple) and new[0] is int:
         return False
     return bool(old == (type(None), None)) or (old == (bool, False) and new == (bool, True))

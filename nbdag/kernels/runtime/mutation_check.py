@@ -2,14 +2,14 @@
 
 Analysis reads code, and code can hide changes. So every value that the task reads is fingerprinted before its cell and
 compared afterwards. Inputs are checked because other tasks load the stored value, without the change. Objects of setup
-and definitions are checked because other tasks create them again. After the cell, a name may refer to another object;
-the check still compares the original object, provided that other tasks have it under some name. A change that the task
+and definitions are checked because other tasks create them again. After the cell, a name may refer to another object.
+The check still compares the original object if other tasks have that object under any name. A change that the task
 declares, in its code or by `--change`, is not reported.
 
 A changed object may also be part of a value that the task does not name: a value that another task stored with a
-reference to the object, or another object of setup. Later tasks that load such a value miss even a declared change. So
-after the cell, the stored values that later tasks load are searched for references to objects that the cell has
-changed. Small objects of setup that later tasks read are compared, too.
+reference to the object, or another object of setup. Later tasks that load such a value do not get the change, even if
+it is declared. So after the cell, the stored values that later tasks load are searched for references to objects that
+the cell has changed. Small objects of setup that later tasks read are compared, too.
 """
 
 from __future__ import annotations
@@ -157,7 +157,8 @@ class MutationCheck:
         """Yield a note for each declared change of a function or class, if the stored value does not contain the
         change.
 
-        A later task uses its own definition if the digests are equal, but a digest does not cover every object in it.
+        If the digests are equal, a later task uses its own definition. But a digest does not cover every object in a
+        definition.
         """
         for each in self.definitions:
             reader = self.request.readers.get(each.name)
@@ -210,7 +211,7 @@ class MutationCheck:
         """Return, for each object of setup that the cell changed, the names of values that hold the unchanged object.
 
         Later tasks load these values. A value that is not stored yet is included if its task reads the object. The cell
-        does not name the changed object: it changed a part of the object through another object of setup.
+        does not name the changed object: the cell changed a part of the object through another object of setup.
         """
         if not self.request.given_below and not self.request.awaited_below:
             return {}
@@ -239,11 +240,11 @@ class MutationCheck:
                 is_same(self.store.open(each, origins=self.origins).values[name], self.store.open(each).values[name])
                 for each in digests
             )
-        except Exception:  # see `_is_changed`
+        except Exception:  # loading can fail, as in `_is_changed`
             return True
 
     def _is_changed(self, digest: str) -> bool:
-        """Return whether the cell has changed a loaded value, by a comparison with the stored value."""
+        """Compare a loaded value with the stored value; return whether the cell has changed the loaded value."""
         now = self.loaded[digest]
         try:
             stored = self.store.open(digest)

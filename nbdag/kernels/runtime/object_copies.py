@@ -24,7 +24,7 @@ from ...values.libraries import is_users_class
 
 _LIMIT = 1000  # maximum number of elements of a container that are compared
 _BUDGET = 1500  # maximum number of objects of a module that are compared
-_DEPTH = 6  # maximum number of objects within each other that are compared
+_DEPTH = 6  # maximum nesting depth of objects that are compared
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 _ATOMS = frozenset(_PLAIN)
 _CONTAINERS = frozenset([dict, list, tuple])
@@ -69,7 +69,8 @@ class Parts:
     same: Same
     parts: dict[Any, Any]
     is_object: bool = False
-    of_library: bool = False  # a library changes attributes of its objects when they are used
+    # Whether a library defines the class of the object; libraries change attributes of their objects on use.
+    of_library: bool = False
 
 
 @dataclass(slots=True)
@@ -80,7 +81,7 @@ class _Container:
     """
 
     value: Any
-    content: list[Any]  # the keys, then the values; or the elements
+    content: list[Any]  # the keys and then the values of a dict; the elements of another container
     copies: list[Any]  # copies of values, except numbers, texts and the like; None for a value that was not read
 
     def completed(self) -> Parts | Sequence:
@@ -107,7 +108,7 @@ class FunctionCopy:
 
     value: types.FunctionType
     defaults: tuple[Any, ...] | None
-    keywords: dict[str, Any] | None  # a copy
+    keywords: dict[str, Any] | None  # a copy of the defaults of keyword-only arguments
 
     def is_current(self) -> bool:
         """Return whether the function still has these values and no others."""
@@ -153,7 +154,7 @@ def complete(copy: Any) -> Any:
 
 @dataclass(slots=True)
 class Lenient:
-    """The copy of a private attribute or of a function; it is compared leniently."""
+    """The copy of a private attribute or of a function; such a copy is compared leniently (see `module_state`)."""
 
     copy: Any
     identity: int = 0  # `id` of the function; 0 for a private attribute
@@ -190,9 +191,10 @@ class Copier:
         )
 
     def attribute(self, name: str, value: object, module: str) -> Any:
-        """Return the copy of one attribute of a module; copy the attributes of a class of the module, too.
+        """Return the copy of one attribute of a module.
 
-        Return MISSING for a module, which is no part of the state.
+        If the attribute is a class of the module, copy the attributes of the class, too. If the attribute is another
+        module, return MISSING, because a module is not part of the state.
         """
         if isinstance(value, types.ModuleType):
             return MISSING
@@ -311,7 +313,10 @@ class Copier:
         return _Container(value, content, copies)
 
     def own_function(self, value: types.FunctionType) -> Lenient | FunctionCopy | types.FunctionType:
-        """Return a copy of a function of the module or of its classes, or the function itself if it has no values."""
+        """Return a copy of a function of the module or of its classes.
+
+        Return the function itself if its only values are defaults that cannot change.
+        """
         if value.__kwdefaults__ is None and value.__closure__ is None and not value.__dict__:
             defaults = value.__defaults__
             for each in defaults or ():

@@ -1,7 +1,7 @@
-"""Observe in a kernel what its cells use: hosts, files by absolute paths, modules, and global random generators.
+"""Observe which hosts, absolute file paths, modules and global random generators the cells of a kernel use.
 
-Python reports connections and opened files to an audit hook, whichever Python library makes them. Connections
-of other programs, and of libraries that connect in C, are not reported. The state of each global random generator is
+An audit hook receives the connections and opened files of all Python code, including libraries. Connections of
+other programs, and of libraries that connect in C, are not reported. The state of each global random generator is
 compared before and after each cell.
 
 This module imports the standard library alone, because its source is also sent to kernels without nbdag. It writes one
@@ -44,7 +44,7 @@ def begin(shell: Any, folder: str, cwd: str = "") -> None:
         _folders.append(cwd)
     if _active is not None:
         _active.end()
-    for name in ("random", "numpy.random"):  # a kernel may have imported them, and seeded them, before it was forked
+    for name in ("random", "numpy.random"):  # a forked kernel may have imported and seeded them before the fork
         module: Any = sys.modules.get(name)
         if module is not None:
             module.seed()
@@ -81,7 +81,7 @@ class Observer:
         self._seen: dict[tuple[Any, ...], None] = {}
         self._modules: dict[str, dict[str, Any]] = {}
         self._draws: list[dict[str, Any]] = []
-        self._resolved = False  # whether the cell has looked up a host, so that its address is not reported as well
+        self._resolved = False  # whether the cell has looked up a host; if so, its address is not reported as well
         shell.events.register("pre_run_cell", self.before_cell)
         shell.events.register("post_run_cell", self.after_cell)
 
@@ -101,13 +101,13 @@ class Observer:
             self._imported = len(sys.modules)
 
     def after_cell(self, result: Any) -> None:
-        """Record what a cell has drawn and imported, and write all observations."""
+        """Record the generators that a cell has used and the modules that it imported, and write all observations."""
         with suppress(Exception):
             cell, self._cell = self._cell, None
             imported = len(sys.modules) != self._imported
             for name, (state, fresh) in _generators().items():
-                # If the cell has imported the generator, there is no state before the cell. Then the cell has drawn
-                # numbers if the state differs from a state right after a seed.
+                # If the cell has imported the generator, no earlier state is known. In this case, the cell has drawn
+                # numbers if the generator is not in a state right after a seed.
                 if not fresh if name not in self._before else state != self._before[name][0]:
                     self._draws.append({"cell": cell, "generator": name, "state": state, "imported": imported})
             for found in _IMPORT.finditer(result.info.raw_cell if result.info is not None else ""):
@@ -151,7 +151,7 @@ class Observer:
 
     def _add(self, kind: str, detail: str, how: str = "") -> None:
         place = self._place()
-        # Libraries open files of their own at any time; only what a cell's code does counts.
+        # Libraries open files of their own at any time, so only files that a cell's code opens are recorded.
         if kind != "host" and place is None:
             return
         cell, line = place or (self._cell, None)

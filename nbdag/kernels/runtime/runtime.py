@@ -243,7 +243,7 @@ class Runtime:
 
     def _publish_rendered(self, what: str, text: str) -> None:
         """Publish the text of a rendered template. The text is stored in the attempt's notebook."""
-        self._rendered[what] = secrets.mask(text)[:_MAX_RENDERED]  # masked first: a cut secret could not be recognised
+        self._rendered[what] = secrets.mask(text)[:_MAX_RENDERED]  # masked first, because a cut secret is not found
         self._shell.display_pub.publish({RENDERED_MIME: dict(self._rendered)})
 
     def _made_before(self) -> dict[str, Any]:

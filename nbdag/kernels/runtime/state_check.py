@@ -2,8 +2,8 @@
 
 `state_probes` reads the state, and `module_state` selects the modules. Only state that a later task can observe is
 read. Changes by setup are ignored, because setup runs for every task. Changes by the import of a library are ignored,
-because later tasks import the library, too. So the state is compared before each outermost import of a library, and
-read again after it.
+because later tasks import the library, too. So when the cell imports a library, the state is compared before the import
+and read again after it. Further imports during this import are ignored.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class StateCheck:
         self._stop()
         self._compare()
         for key, (before, after) in self._found.items():
-            if not _equal(before, after):  # a change found before an import may have been undone after it
+            if not _equal(before, after):  # the cell may have undone a change that was found before an import
                 yield from self._note(key, before, after)
         yield from self._module_notes()
         yield from self._function_notes()
@@ -107,7 +107,7 @@ class StateCheck:
             self._compare_module(name)
         for name, function in self._functions.items():
             now = _function_of(name)
-            # Patches of unittest.mock are a kind of state of their own.
+            # Another probe reads the patches of unittest.mock.
             if now is not function and type(now).__module__ != "unittest.mock":
                 self._replaced[name] = None
 
@@ -117,7 +117,7 @@ class StateCheck:
             self._changed_modules[name, attribute] = None
 
     def _read_functions(self) -> None:
-        """Record the functions of libraries that are imported and that later tasks use."""
+        """Record each function of a library that later tasks use, if the library is imported."""
         for name in filter(is_library_function, self.request.state_observers):
             function = _function_of(name)
             if function is not None:
@@ -193,7 +193,7 @@ class StateCheck:
         by_module: dict[str, list[str]] = {}
         for module, attribute in sorted(self._changed_modules):
             by_module.setdefault(module, []).append(f"{module}.{attribute}")
-        # Key: module that a later task uses; value: changed attributes of that module and of those that it imports.
+        # Key: module that a later task uses; value: changed attributes of that module and of modules that it imports.
         by_used: dict[str, list[str]] = {}
         for module, names in by_module.items():
             if used := self._used_through(module):
@@ -245,7 +245,7 @@ _MISSING = object()
 
 
 def _function_of(dotted: str) -> object | None:
-    """Return the function, method or class of this dotted name; None for other objects, or if it is not imported."""
+    """Return the function, method or class of this dotted name; None if it is not imported or names another object."""
     parts = dotted.split(".")
     found: Any = None
     for count in range(len(parts) - 1, 0, -1):

@@ -8,8 +8,8 @@
     [project.entry-points."nbdag.probes"]
     mylib = "mylib_nbdag:PROBES"
 
-A probe reads one kind of state before the cell and after it, if the probe's module is imported and a later task can
-observe the state. `core.analysis.hidden_state` defines which code observes a built-in kind of state, and the kind's
+A probe reads one kind of state before and after the cell. It is used only if its module is imported and a later task
+can observe the state. `core.analysis.hidden_state` defines which code observes a built-in kind of state, and the kind's
 title and advice. The name of an entry point is the name of a module: every task that uses the module observes the
 states of these probes.
 """
@@ -95,7 +95,7 @@ def _logger(logger: logging.Logger) -> tuple[Any, ...]:
     handlers = tuple(logger.handlers)
     if logger is logging.root and len(handlers) == 1 and _is_implicit(handlers[0]):
         handlers = ()
-    # New loggers are ignored, because a library creates its logger on first use, in each task again.
+    # New loggers are ignored, because a library creates its logger on first use, and does so again in each task.
     of_handlers = tuple((each.level, each.formatter, tuple(each.filters)) for each in handlers)
     return logger.level, logger.propagate, logger.disabled, tuple(logger.filters), handlers, of_handlers
 
@@ -104,7 +104,7 @@ _UNUSED = (logging.NOTSET, True, False, (), (), ())
 
 
 def _is_implicit(handler: logging.Handler) -> bool:
-    """Return whether a handler was added implicitly, as `logging.warning()` does."""
+    """Return whether Python added a handler implicitly, for instance on a call of `logging.warning()`."""
     if type(handler) is not logging.StreamHandler or handler.stream is not sys.stderr or handler.level:
         return False
     return getattr(handler.formatter, "_fmt", None) == logging.BASIC_FORMAT
@@ -115,7 +115,7 @@ def _limits(_: object) -> dict[str, Any]:
 
 
 def _builtins(_: object) -> dict[str, _Object]:
-    """Return the names of builtins, without `input`, which the kernel sets for each cell, and without private names."""
+    """Return the builtins by name. Private names, and `input`, which the kernel sets for each cell, are omitted."""
     return {name: _Object(value) for name, value in vars(builtins).items() if name != "input" and name[0] != "_"}
 
 
@@ -153,7 +153,7 @@ def _handlers(_: object) -> dict[str, Any]:
 
 
 class _Modules:
-    """The modules of `sys.modules`. Modules that were imported do not count, but modules that code has made do."""
+    """The modules of `sys.modules`. Comparisons cover only modules made without an import."""
 
     def __init__(self) -> None:
         self._modules = sys.modules.copy()
@@ -170,7 +170,7 @@ class _Modules:
 
 
 def _is_made(name: str, module: object) -> bool:
-    """Return whether code made a module. Submodules that a library makes for itself do not count."""
+    """Return whether code created a module without an import. Submodules, which libraries create, are ignored."""
     return "." not in name and not name.startswith("__") and getattr(module, "__spec__", None) is None
 
 
@@ -192,7 +192,7 @@ def _directory(_: object) -> str:
         return ""
 
 
-# These variables are ignored: libraries set them when they are used, also in later tasks.
+# Prefixes of variables that are ignored, because libraries set these variables on use, also in later tasks.
 _OF_LIBRARIES = (
     "POLARS_",
     "KMP_",
@@ -247,7 +247,7 @@ def _ipython_settings(_: object) -> dict[str, Any]:
 
 
 def _formatters(shell: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return the formatters of outputs by media type, and the settings of the one for plain text.
+    """Return the formatters of outputs by media type, and the settings of the formatter for plain text.
 
     The shell creates the formatters when it first shows a value, which takes milliseconds. Until then, their settings
     are the defaults of their class, or those of a configuration file.
@@ -298,7 +298,7 @@ def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _accessors(pandas: Any) -> dict[str, Any]:
-    """Return the attributes of the classes that code extends, by accessors or by assignments."""
+    """Return the attributes of the classes of pandas that code may extend by accessors or by assignments."""
     return {cls.__name__: dict(vars(cls)) for cls in (pandas.DataFrame, pandas.Series, pandas.Index)}
 
 
@@ -346,8 +346,8 @@ class Twister:
     def continues(self, before: Twister) -> bool:
         """Return whether the generator got from `before` to this state only by drawing numbers, without a new seed.
 
-        If more than 12 million words were drawn, return False, because the search would take too long.
-        Return False also for more than 0.6 million words if the last drawn word ends a block.
+        If more than 12 million words were drawn, return False, because the search would take too long. If the last
+        drawn word ends a block, this limit is 0.6 million words.
         """
         if self.key == before.key:
             return self.position >= before.position

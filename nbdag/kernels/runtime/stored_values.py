@@ -1,4 +1,4 @@
-"""Report stored values that change when a task loads them, or that contain something that they should not contain.
+"""Report stored values that change when a task loads them, or that contain data that should not be stored.
 
 Examples are a set that iterates in another order, an object that shares a part with another value, and a secret, which
 the value store and other tasks would get in plain text. The search for secrets includes all secrets that the task has
@@ -54,7 +54,7 @@ def size_notes(saved: Saved) -> list[Note]:
 
 
 def reset_notes(request: KernelRequest, saved: Saved, names: Mapping[str, Any]) -> list[Note]:
-    """Return a note for each stored value with attributes whose current values are not pickled by their class."""
+    """Return a note for each stored value whose pickle lacks the current values of some attributes."""
     return [
         Note(
             code="NB422",

@@ -44,7 +44,7 @@ from .task_notebook import task_notebook
 from .working_folder import working_folder
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_LOOKED_UP = "looked-up"  # file in the attempt's folder with the names of secrets that its processes have looked up
+_LOOKED_UP = "looked-up"  # file in the attempt's folder with the names of the secrets that the attempt has looked up
 _CRASH_OUTPUT = 65_536  # maximum size in bytes of a dead kernel's output that is copied to the log
 
 
@@ -125,7 +125,7 @@ class Attempt:
     def send_result(self, result: Result) -> bool:
         """Send the result to the executor.
 
-        Return False if the attempt was terminated, after which this process must end.
+        Return False if the attempt was terminated. In this case, this process must end.
         """
         with self._lock, contextlib.suppress(OSError):  # the executor has ended
             self._result_sent = self._termination is None
@@ -176,7 +176,7 @@ class Attempt:
         except DeadKernelError:
             kill_tree(None, self.mark)
             reason = self._termination or _describe_death(self.execution.exit_code if self.execution else None)
-            hide_known_values()  # the kernel masks its messages, but not what goes directly to its streams
+            hide_known_values()  # the kernel masks its messages, but not text written directly to its streams
             hide_looked_up(self._folder / _LOOKED_UP)
             log.write(mask(self._echo.read_bytes().decode(errors="replace"))[-_CRASH_OUTPUT:])
             self._keep_notebook(reason)
@@ -188,8 +188,8 @@ class Attempt:
     def _show_parameters(self) -> None:
         """Correct the parameters that papermill has written into the notebook's metadata.
 
-        Papermill was given no secret parameters, so they are added here, masked. Papermill also writes NaN and
-        infinities, and JavaScript cannot read a file with them.
+        Papermill receives no secret parameters, so they are added here, masked. Papermill also writes NaN and
+        infinities, which JavaScript cannot read, so they are replaced.
         """
         parameters = self.job.parameters
         if not any(is_reference(value) for value in parameters.values()) and is_json(parameters):
@@ -211,7 +211,7 @@ class Attempt:
 
     def _done(self) -> Result:
         outcome = self._outcome
-        if self._termination is not None:  # the cell may have gone on because one of its processes was killed first
+        if self._termination is not None:  # the cell may go on if a process that it waits for is killed first
             return self._failed(self._termination)
         if outcome is None:
             return self._failed("the kernel executed its cells but published no outcome")
@@ -270,7 +270,7 @@ class Attempt:
 def _manager(job: Job, folder: Path) -> TaskKernelManager:
     """Return the kernel's manager; the kernel's sockets are in a folder that only the owner can enter."""
     os.environ[WORKER_VARIABLE] = str(os.getpid())
-    # Set explicitly, because the task's folder may be below another home than the run's home.
+    # The path is set here, because the home above the task's folder may not be the home of the run.
     if "://" not in job.values:
         home = Path(job.home) if job.home else Path(job.values).parent
         os.environ.setdefault(HOME_ENV_FILE, str(home.parent / ".env"))

@@ -1,7 +1,7 @@
 """Let papermill write parameters into the injected cell even if their values do not exist in JSON.
 
-A date, path, tuple, set or member of an enum is a `KernelCode`. Papermill writes its text into the metadata, and its
-source code into the injected cell.
+A date, path, tuple, set or member of an enum is passed as a `KernelCode`. Papermill writes the text of the `KernelCode`
+into the metadata, and its source code into the injected cell.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """A worker process, which executes one attempt after another for an executor.
 
 The process is a child of the fork server, or was started by `python -m nbdag.kernels.worker.worker`. Its standard input
-is a connection to the executor. The executor sends a job. The worker sends the kernel's pid, then the result. It sends
-`free` when the kernel has ended; then the executor may send the next job. Until the result, the worker sends
-heartbeats, even if its kernel is busy. When the executor closes the connection or ends, the kernel and the worker end.
+is a connection to the executor. The executor sends a job. The worker sends the kernel's pid, then the result. When the
+kernel has ended, the worker sends `free`, and then the executor may send the next job. Until the worker sends the
+result, it sends heartbeats, even if its kernel is busy. When the executor closes the connection or ends, the kernel and
+the worker end.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 
 # Hiding these two modules reduces the processor time of papermill's import from 1.7 s to 0.4 s. With them, jsonschema
 # would compile the grammar of IRIs, which notebooks do not contain, and papermill would look for Hadoop in pyarrow.
-# Both work without the modules, and the user's code does not run in this process.
+# Both libraries work without the modules, and the user's code does not run in this process.
 for _unused in ("rfc3987_syntax", "pyarrow"):
     sys.modules.setdefault(_unused, None)  # type: ignore[arg-type]  # a None entry makes the import fail
 
@@ -78,7 +79,7 @@ def _serve(folder: Path) -> int:
 
 
 def _execute(attempt: Attempt, connection: socket.socket, heartbeat: float) -> bool:
-    """Execute an attempt; return whether this process may execute another."""
+    """Execute an attempt; return whether this process may execute another attempt."""
     listener = threading.Thread(target=_listen, args=(connection, attempt, heartbeat), daemon=True)
     listener.start()
     timeout = attempt.job.task.options.timeout

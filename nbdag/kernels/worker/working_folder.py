@@ -1,10 +1,11 @@
-"""The working folder of an attempt whose version has pinned files (`%dag --with`).
+"""The working folder of an attempt, if the notebook's version has pinned files (`%dag --with`).
 
-The notebook's folder may have changed since the version was deployed. So the attempt gets a folder of its own: the
-pinned files are copied into it, and everything else in the notebook's folder, and beside that folder, is linked. So
-every program and library reads the version's pinned files. Other relative paths lead to the same files as before,
-except paths that lead further up, such as ../../data. After the attempt, files that it has created are moved to the
-notebook's folder, or beside it, and files that it has removed or renamed are removed or renamed there.
+The notebook's folder may have changed since the version was deployed. So the attempt gets a folder of its own, into
+which the pinned files are copied. All other files in the notebook's folder, and the files beside that folder, are
+linked. So every program and library reads the version's pinned files. Other relative paths lead to the same files as in
+the notebook's folder, except paths that lead further up, such as ../../data. After the attempt, the files that it
+created are moved to the notebook's folder, or beside that folder. Files that it removed or renamed are removed or
+renamed there.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def working_folder(job: Job, log: Callable[[str], object]) -> Iterator[str]:
         view.create()
         try:
             yield str(view.folder)
-        except Exception:  # the attempt fails, and keeps the files that it has created, as in an ordinary folder
+        except Exception:  # a failed attempt keeps the files that it has created, as in an ordinary folder
             view.take_back(log)
             raise
         view.take_back(log)
@@ -89,7 +90,7 @@ class _View:
                     self._linked[target] = Path(entry.path)
 
     def take_back(self, log: Callable[[str], object]) -> None:
-        """Apply to the notebook's folder what the attempt has changed in its own folder."""
+        """Apply the changes that the attempt made in its own folder to the notebook's folder."""
         for path in sorted(self._copied):
             original = self._pinned.content / path.relative_to(self.folder)
             if not path.is_file() or path.read_bytes() != original.read_bytes():
@@ -126,7 +127,7 @@ class _View:
 
 
 def _move(path: Path, target: Path) -> None:
-    """Move a file or folder; a folder is merged into one that exists."""
+    """Move a file or folder; merge a folder into the target folder if that exists."""
     if path.is_dir() and not path.is_symlink() and target.is_dir():
         for each in sorted(path.iterdir()):
             _move(each, target / each.name)

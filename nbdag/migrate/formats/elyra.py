@@ -1,6 +1,7 @@
 """A pipeline of Elyra (`.pipeline`): each node with a notebook or script becomes a task of one notebook.
 
-Links become declared edges. A node's environment variables are set at the start of its task, the pipeline's in setup.
+Links become declared edges. A node's environment variables are set at the start of its task, and the pipeline's
+environment variables in setup.
 Settings of containers (images, volumes, resources) are not carried over.
 """
 
@@ -198,9 +199,9 @@ def _label(node: Mapping[str, Any]) -> str:
 
 
 def _variables(given: Any) -> Iterator[tuple[str, str]]:
-    """Yield the environment variables of a node; a file has them as mappings, an older file as texts NAME=VALUE."""
+    """Yield the environment variables of a node. Each is a mapping, or in older files a text NAME=VALUE."""
     for each in given or ():
-        if isinstance(each, Mapping) and each.get("env_var") and each.get("value"):  # Elyra ignores the others, too
+        if isinstance(each, Mapping) and each.get("env_var") and each.get("value"):  # Elyra ignores other entries, too
             yield str(each["env_var"]), str(each["value"])
         elif isinstance(each, str) and "=" in each:
             name, _, value = each.partition("=")

@@ -76,7 +76,7 @@ class Imported:
     not_carried_over: list[NotCarriedOver] = field(default_factory=list)
 
     def leave(self, place: str, what: str, reason: str) -> None:
-        """Record a part that is not carried over; the same part of the same place is listed once."""
+        """Record a part that is not carried over, unless the same place, part and reason are already recorded."""
         left = NotCarriedOver(place, what, reason)
         if left not in self.not_carried_over:
             self.not_carried_over.append(left)

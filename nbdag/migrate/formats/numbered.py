@@ -1,7 +1,7 @@
-"""A folder of numbered notebooks, such as `01_load.ipynb`: each becomes a task after those with lower numbers.
+"""A folder of numbered notebooks, such as `01_load.ipynb`. Each becomes a task after all with lower numbers.
 
-Notebooks with the same number do not depend on one another. A parameter moves into a common parameters cell if it has
-the same default in all notebooks that have it.
+Notebooks with the same number do not depend on one another. A parameter moves into a common parameters cell if all
+notebooks with this parameter give it the same default.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _files(path: Path) -> dict[tuple[tuple[int, ...], str, str], Path]:
         if match is None or not entry.is_file() or not is_notebook(entry):
             continue
         is_script = entry.suffix == ".py" and not is_text_notebook(entry)
-        if is_script or (entry.suffix != ".ipynb" and entry.stem in stems):  # or paired with an .ipynb file
+        if is_script or (entry.suffix != ".ipynb" and entry.stem in stems):  # a script, or paired with an .ipynb file
             continue
         number = tuple(map(int, re.split(r"[._]", match[1])))
         found[number, match[2] or "", entry.name] = entry

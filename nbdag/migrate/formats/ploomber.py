@@ -310,7 +310,7 @@ class _Pipeline:
             return [placeholder_cell(header, f"{task.source} is in {content.language}", content.code)]
         self._leave_executed(task)
         own = assignments(content.parameters)
-        if own is not None:  # the injected values replace these
+        if own is not None:  # omit the parameters whose values are injected
             left = [own[name] for name in own if name not in ("upstream", "product", *task.params)]
             content = replace(content, parameters="\n".join(left))
         injected = [f"{name} = {value!r}" for name, value in task.params.items()]

@@ -1,7 +1,7 @@
 """Convert a notebook that another scheduler ran as a whole.
 
-The copy has tasks, the schedule, and the values of parameters. The tasks are those that `nbdag suggest` proposes, or
-one task for the whole notebook if nothing is proposed.
+The result is a copy of the notebook with tasks, the schedule, and the values of parameters. The tasks are those that
+`nbdag suggest` proposes, or one task for the whole notebook if nothing is proposed.
 """
 
 from __future__ import annotations

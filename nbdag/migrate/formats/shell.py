@@ -85,7 +85,7 @@ def commands(text: str) -> list[Command]:
 
 
 def unwrapped(words: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
-    """Return a command's words without wrappers, the environment variables before them, and the wrappers."""
+    """Return a command's words without wrappers such as `timeout`, the variables set before it, and the wrappers."""
     left, variables, wrappers = list(words), dict[str, str](), list[str]()
     while left:
         word = left[0]
@@ -128,7 +128,7 @@ def unwrapped(words: Sequence[str]) -> tuple[list[str], dict[str, str], list[str
 
 
 def papermill_of(words: Sequence[str], variables: Mapping[str, str]) -> Papermill:
-    """Return the arguments of papermill; `words` begin with the command. Raise `ValueError` if none is a notebook."""
+    """Return the arguments of papermill; `words` begin with the command. Raise `ValueError` without a notebook."""
     found = Papermill("")
     positional: list[str] = []
     rest = list(words[1:])

@@ -37,7 +37,7 @@ _TEMPLATED = re.compile(_TEMPLATE, re.DOTALL)
 _FIELD = re.compile(rf"(?P<template>{_TEMPLATE})|(?<!\\)\{{(?P<field>[^\W\d][^{{}}\n]*)\}}", re.DOTALL)
 
 
-# How a text reads a variable of the notebook, if not by {name}. Key: name of the text in messages; value: the syntax.
+# The syntax, besides {name}, with which a text reads a variable of the notebook. Key: name of the text in messages.
 _VARIABLES = {"the script": "$%s", "the SQL": ":%s"}
 
 
@@ -108,7 +108,7 @@ def literal(text: str) -> str:
 def fields(text: str) -> list[Read]:
     """Return the `{expression:format}` fields of a text.
 
-    Templates are not fields, and neither are braces around other text.
+    Templates, and braces around other text, are not fields.
     """
     found = []
     for match in _FIELD.finditer(text):

@@ -91,8 +91,8 @@ def statements(text: str, *, split: bool = True) -> list[Statement]:
 def bind(text: str, values: Mapping[str, Any], mark: str) -> tuple[str, dict[str, Any]]:
     """Return a statement in the database's syntax for bound values, and the values that it uses.
 
-    `mark` is written before a name: `:` or `$`. A list after IN becomes one value for each element. With `:`, other
-    colons are written `\\:`, because SQLAlchemy would read them as bound values.
+    `mark` is written before a name: `:` or `$`. A list after IN becomes one value for each element. If `mark` is
+    `:`, other colons are written `\\:`, because SQLAlchemy would read these colons as bound values.
     """
     used: dict[str, Any] = {}
     elements: dict[str, list[str]] = {}  # key: name of a list; value: names of its elements
@@ -127,8 +127,8 @@ def _unused_names(name: str, count: int, taken: Collection[str]) -> list[str]:
 def _no_rows(before: str) -> str:
     """Return a query without rows, which replaces an empty list after `x IN (`.
 
-    With NULL in its place, NOT IN would be true for no row. The column of the query must have the type of `x`, so the
-    query selects `x` if this is one word.
+    If NULL replaced the list, NOT IN would be true for no row. The column of the query must have the type of `x`, so
+    the query selects `x` if `x` is one word.
     """
     operand = _OPERAND.search(before)
     return f"SELECT {operand['operand'] if operand else 'NULL'} WHERE 1 = 0"

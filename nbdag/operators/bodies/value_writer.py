@@ -7,10 +7,10 @@ dependencies, into a setup cell above the tasks: if possible as a literal of the
 that binds the name. If the cell binds the name in a loop or more than once, or changes the value, there is no such
 statement, and an error with advice is raised. Statements inside a `with` block count as statements of the cell.
 
-`definition` also copies a function that is defined inside another function, and omits the decorators that made a task
-of it.
+`definition` also copies a function that is defined inside another function. The copy lacks the decorators that made a
+task of the function.
 
-A secret or a connection is written as its lookup by name.
+A secret or a connection is written as a call that looks it up by name.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _COPYABLE = (
 )
 _FUTURE = "from __future__ import annotations"
 _PLAIN = (bool, int, str, bytes, type(None), type(...))
-# (line, column, name): position of a statement; the name for which a literal is written instead of the statement, or ""
-# for the statement itself.
+# (line, column, name). Line and column are the position of a statement. If a literal for one name is written instead of
+# the statement, `name` is this name, else "".
 _Position = tuple[int, int, str]
 
 
@@ -102,7 +102,7 @@ class ValueWriter:
             return f"{{{', '.join(f'{self.expression(a)}: {self.expression(b)}' for a, b in value.items())}}}"
         if isinstance(value, date | time | timedelta | tzinfo | PurePath):
             return _imported(value)
-        scalar = getattr(value, "item", None)  # convert a number of numpy, which has this method
+        scalar = getattr(value, "item", None)  # numbers of NumPy have this method, which converts them
         if callable(scalar) and getattr(value, "ndim", None) == 0:
             return self.expression(scalar())
         return self.name(value)
@@ -250,7 +250,7 @@ class ValueWriter:
             if n == number or isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 continue
             if is_class and _is_at(statement, made_at):
-                continue  # a class method of an operator, such as `Load.partial`, creates a task
+                continue  # a method such as `Load.partial` creates a task, and does not change the class
             if name in uses(Python(ast.Module([statement], []), "", shown=False)).changes:
                 hint = f"pass the needed part of {name} as an argument, or create {name} in setup"
                 message = f"{wanted_by} reads {name}, which %%dag changes in line {statement.lineno}"
@@ -277,7 +277,7 @@ class ValueWriter:
 
     def _text(self, statement: ast.stmt) -> str:
         last = statement.end_lineno or statement.lineno
-        # If a line also contains another statement, it cannot be copied; the syntax tree is unparsed instead.
+        # A statement that shares a line with another statement cannot be copied, so its syntax tree is unparsed.
         shared = any(
             other is not statement and other.lineno <= last and (other.end_lineno or 0) >= first_line(statement)
             for other in self._statements

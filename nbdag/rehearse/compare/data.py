@@ -21,7 +21,8 @@ def data_differences(
 ) -> Iterator[str]:
     """Yield each difference, such as "outputs.accuracy: 0.91 became 0.87".
 
-    Numbers are equal if they differ within the relative tolerance, and texts if `same_text` returns true.
+    Numbers count as equal if they differ by no more than the relative tolerance. Texts count as equal if `same_text`
+    returns true.
     """
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys((*old, *new)):

@@ -1,7 +1,7 @@
 """Compare two images by what they show.
 
 A PNG file also contains a time and the name of a program, and matplotlib's SVG files contain random ids. So files with
-different bytes may show the same. If Pillow is installed, slight differences are ignored, such as those between
+different bytes may show the same picture. If Pillow is installed, slight differences are ignored, such as those between
 versions of a font library.
 """
 
@@ -43,7 +43,7 @@ def image_difference(first: str, second: str) -> str | None:
 
 
 def svg_difference(first: str, second: str) -> str | None:
-    """Return a text if two drawings differ, or None if only their ids and dates differ."""
+    """Return a message if two drawings differ, or None if they differ at most in ids and dates."""
     return None if _without_ids(first) == _without_ids(second) else "the drawing differs"
 
 

@@ -95,11 +95,11 @@ def answer(
     dag: str | None = None,
     home: Home | None = None,
 ) -> Cleared:
-    """Answer the question of a task: yes runs the task, no skips the task. Return the run, as `clear` does.
+    """Answer the question of a task. If `approved`, the task runs; else it is skipped. Return the tasks and the run.
 
     `by` is the name of the person; None: the user of this process. Raise `NoQuestionError` or `NotApproverError`.
     """
-    who = by or pwd.getpwuid(os.getuid()).pw_name  # not from the environment, which anybody can set
+    who = by or pwd.getpwuid(os.getuid()).pw_name  # not from the environment, because anybody can set variables
 
     def step(store: Store, here: Home, row: RunRow) -> tuple[Change, list[InstanceRow]]:
         notebook = run_dag(here, row)

@@ -2,8 +2,8 @@
 
 Each tick between two dates gets a run if it has none. With `reprocess`, a tick also gets a run if its latest run has
 failed, or has ended. Ticks outside the schedule's start and end dates are ignored. Earlier runs are kept. A DAG can
-have one backfill at a time, with a separate limit on running runs. A live scheduler executes the runs; without a live
-scheduler, this process executes them.
+have only one backfill at a time. The backfill has its own limit on how many of its runs may run at once. A live
+scheduler executes the runs; without a live scheduler, this process executes them.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Backfill:
 
     dag: str
     ticks: tuple[BackfillTick, ...]  # the ticks, in the order in which their runs start
-    # Describes the process that executes the runs; "" means this process, or nobody yet (see `execute` of `backfill`).
+    # Describes the process that executes the runs; "" if this process does, or if no process does yet.
     owner: str = ""
     runs: tuple[Run, ...] = ()
 
@@ -187,8 +187,7 @@ class _Planner:
         self, store: Store, home: Home, row: DagRow, timetable: Timetable, tasks: Sequence[str],
         parameters: Mapping[str, Any], allow_unknown: bool, now: datetime,
     ) -> None:  # fmt: skip
-        # The tasks are built only once, because they depend only on the parameters, and all runs have the same
-        # parameters.
+        # The tasks are built only once: they depend only on the parameters, which are the same for all runs.
         digest, self.notebook = pin_built(home, row.digest, row.path, row.cwd, plain_parameters(parameters))
         self.store, self.home, self.timetable, self.now = store, home, timetable, now
         self.row = replace(row, digest=digest)
@@ -208,7 +207,7 @@ class _Planner:
         return found
 
     def borrowed(self, date: datetime) -> tuple[Mapping[str, int], tuple[Note, ...]]:
-        """Return the runs (key: task) from which a partial run for this tick borrows values, and notes about them."""
+        """Return the runs (key: task) that lend values to a partial run for this tick, and notes about these runs."""
         if not self.choice.partial:
             return {}, ()
         earlier = self.earlier.get(date.timestamp(), [])

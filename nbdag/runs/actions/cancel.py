@@ -51,8 +51,7 @@ def _cancel_at_once(store: Store, run: int) -> None:
     while row.state not in RUN_FINISHED:
         instances = store.instances([run])[run]
         if any(each.state in ACTIVE for each in instances):
-            # The running tasks belong to a dead scheduler: the next scheduler kills their processes and cancels the
-            # run.
+            # The running tasks belong to a dead scheduler. The next scheduler kills the tasks and cancels the run.
             return
         skipped = [
             replace(each, state=move(each.state, TaskState.SKIPPED), wake=None)

@@ -1,8 +1,8 @@
 """Start and find runs of other notebooks from a task.
 
 The operators `notebook` and `trigger`, and `wait_for`, call these functions in the kernel of a task. The functions use
-the home of the task's run, not that of the kernel's working directory. A child run is an ordinary run: it has its own
-report, tasks and values, and `nbdag runs` lists it.
+the home of the task's run, not the home of the kernel's working directory. A child run is an ordinary run: it has its
+own report, tasks and values, and `nbdag runs` lists it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ChildRunError(NbdagError):
 
     @property
     def detail(self) -> str:
-        """The error of the first task that failed, as a suffix of the outcome."""
+        """The error of the first task that failed, to be appended to the outcome; "" if it is unknown."""
         return f": {self.reason}" if self.reason else ""
 
     @property
@@ -101,9 +101,9 @@ class NoSchedulerError(NbdagError):
 def run_child(
     pipeline: tuple[Piece, ...], *, out: tuple[str, ...] = (), jobs: int | None = None, parameters: Mapping[str, Any]
 ) -> Any:
-    """Run a notebook or a deployed pipeline until it ends, and return the run's values of the names in `out`.
+    """Run a notebook or a deployed pipeline until the run ends, and return the values that it stored for `out`.
 
-    For one name, the result is its value; for several names, a tuple; for no name, None. Raise `ChildRunError` if the
+    For one name in `out`, return its value; for several names, a tuple; for no name, None. Raise `ChildRunError` if the
     run does not succeed.
     """
     home = _home()
@@ -123,9 +123,10 @@ def trigger_child(
 ) -> str:
     """Trigger a run of a deployed pipeline and return the run's id; with `wait`, wait until the run has succeeded.
 
-    An attempt triggers only one run: another call in the same attempt uses the run of the first call. With `wait`, an
-    unfinished run raises `Postponed`. This ends the attempt until the next poll, in `poke` seconds, because the run may
-    need the task's slot. Raise `ChildRunError` if the run fails, and `NoSchedulerError` if no process executes it.
+    An attempt triggers only one run: another call in the same attempt uses the run of the first call. With `wait`, the
+    call raises `Postponed` while the run is unfinished. `Postponed` ends the attempt until the next poll, in `poke`
+    seconds, because the run may need the task's slot. Raise `ChildRunError` if the run fails, and `NoSchedulerError` if
+    no process executes the run.
     """
     home, dag = _home(), filled(pipeline, what="the pipeline")
     attempt = current()
@@ -155,7 +156,7 @@ def trigger_child(
 
 
 def has_succeeded(dag: str, since: float) -> bool:
-    """Return whether a run that a pipeline created at or after a time has succeeded. Raise `NoPipelineError`."""
+    """Return whether a pipeline has a successful run that was created at or after `since`. Raise `NoPipelineError`."""
     home = _home()
     if any(each.created >= since for each in list_runs(dag, RunState.SUCCESS, tasks=(), details=False, home=home)):
         return True
@@ -175,7 +176,7 @@ def events_for_task(asset: str) -> list[AssetVersion]:
 
 
 def _home() -> Home | None:
-    """Return the home of the task's run; None in the live notebook, for the home of the working directory."""
+    """Return the home of the task's run. In the live notebook, return None: the home of the working directory."""
     root = current().home
     return None if root is None else find(environ={**os.environ, "NBDAG_HOME": root})
 
@@ -227,7 +228,7 @@ def _with_a_task(path: Path, out: tuple[str, ...]) -> BuiltNotebook | None:
 
 
 def _report(made: Run) -> None:
-    """Print the outcome of a run and the path of its report. Raise `ChildRunError` if it did not succeed."""
+    """Print the outcome of a run and the path of its report. Raise `ChildRunError` if the run did not succeed."""
     seconds = "" if made.duration is None else f" in {made.duration:.1f} s"
     print(f"run {made.id} of {made.dag}: {made.state.value}{seconds}, report {made.notebook}")
     if made.state is not RunState.SUCCESS:

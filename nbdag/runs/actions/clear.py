@@ -155,7 +155,7 @@ def edited_since(run: Run, tasks: Iterable[str] = ()) -> str:
 
 
 def _files_changed(dag: Dag, folder: Path) -> bool:
-    """Return whether the files that are pinned with a version differ from those in the notebook's folder."""
+    """Return whether the files that are pinned with a version differ from the same files in the notebook's folder."""
     if not dag.pinned_files:
         return False
     try:
@@ -218,7 +218,7 @@ def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple
             run=_queued_again(row), at=time.time()
         ), []  # the run has no tasks because building them failed: queue the run, so that building is retried
     instances = store.instances([row.id])[row.id]
-    # A name may be that of a group, unless the run has a task of this name.
+    # A name that is no task of the run may be the name of a group.
     known = {each.task for each in instances}
     tasks = [task for word in selection.tasks for task in ([word] if word in known else dag.groups.get(word, [word]))]
     wanted = wanted_instances(row, dag, instances, tasks)
@@ -284,7 +284,7 @@ def _marking(
 def _given_up(
     store: Store, row: RunRow, chosen: Iterable[InstanceRow], at: float, why: str
 ) -> list[tuple[InstanceRow, Result]]:
-    """Return the outcomes of the attempts that end because their tasks are changed while they wait for a poll."""
+    """Return outcomes for the attempts that wait for their next poll and end now, because their tasks are changed."""
     waiting = [each for each in chosen if each.state is TaskState.UP_FOR_RESCHEDULE]
     if not waiting:
         return []
@@ -358,7 +358,7 @@ def wanted_instances(row: RunRow, dag: Dag, instances: Iterable[InstanceRow], na
 
 
 def is_wanted(each: InstanceRow, wanted: Sequence[Wanted]) -> bool:
-    """Return whether an instance is among these tasks and instances."""
+    """Return whether `wanted` contains an instance, or the whole task of the instance."""
     return (each.task, None) in wanted or (each.task, each.map_index) in wanted
 
 
@@ -377,7 +377,10 @@ def change_run(
     *,
     dry_run: bool = False,
 ) -> Cleared:
-    """Change a run by `step`; call `step` again if another process has saved first. Raise `RunBusyError`."""
+    """Save the change that `step` returns. Call `step` again if another process has saved first.
+
+    With `dry_run`, nothing is saved. Raise `RunBusyError` if other processes have saved first each time.
+    """
     here = home_of(run, home)
     with open_recovered_store(here) as store:
         if store is None:

@@ -10,7 +10,7 @@ from ..queries.database import DatabaseHealth, check_db
 def migrate_db(home: Home | None = None) -> DatabaseHealth:
     """Create the database or upgrade its schema, and return the result of `check_db`.
 
-    Commands that write also do this first.
+    Every command that writes creates or upgrades the database first.
     """
     here = the_home(home)
     stores.open(here).close()

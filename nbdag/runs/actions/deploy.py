@@ -33,10 +33,10 @@ def deploy(
     home: Home | None = None,
     built: BuiltNotebook | None = None,
 ) -> Deployed:
-    """Pin the current version of a notebook and activate its schedule. Another deployment adds another version.
+    """Pin the current version of a notebook and activate its schedule. Each deployed change becomes a new version.
 
     The notebook is pinned as the user wrote it. Each run builds the tasks of the %%dag cell again; `deploy` builds them
-    only to check them. For `built`, see `run`. An `NbdagError` is raised if the notebook could not run. An unchanged
+    only to check them. For `built`, see `run`. If the notebook cannot run, an `NbdagError` is raised. An unchanged
     schedule continues from its last tick, and a paused DAG stays paused.
     """
     here = the_home(home)
@@ -149,7 +149,7 @@ def trigger(
 
 
 def pin_all(home: Home, prepared: Prepared) -> bytes:
-    """Pin the files of %dag --with and the packages of --requires. Return the notebook with a record of the pins.
+    """Pin the files of %dag --with and the packages of --requires. Return the notebook with a record of both.
 
     Raises `PinError`, or the errors of `environments.locked`.
     """

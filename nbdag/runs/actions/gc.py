@@ -54,7 +54,7 @@ class Cleaned:
 
 
 def clean_db(keep: float, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
-    """Delete the records of runs that ended more than `keep` seconds ago. The next `gc` deletes their files.
+    """Delete the records of runs that ended more than `keep` seconds ago. Their files remain until the next `gc`.
 
     If a run is deleted, events of assets that are older than `keep` seconds are deleted too.
     """
@@ -154,7 +154,10 @@ def _unneeded_in_storage(
 
 
 def _unit(name: str) -> str:
-    """Return what is deleted together with a file: the run's folder, the value of a record of use, or only the file."""
+    """Return the name that stands for all files that are deleted together with a file.
+
+    All files of a run have the name of the run's folder. A record of use has the name of its value.
+    """
     return "/".join(name.split("/")[:3]).removesuffix(USED)
 
 
@@ -178,7 +181,7 @@ def _pinned_files_in_use(home: Home, notebooks: Set[str]) -> set[str]:
     """Return the digests of the pinned files that these pinned notebooks use."""
     found: set[str] = set()
     for digest in notebooks:
-        # A notebook that is missing pins nothing. If the storage does not answer, nothing is deleted.
+        # A missing notebook pins no files. Any other error, such as an unreachable storage, prevents all deletion.
         with contextlib.suppress(PinnedNotebookMissingError):
             # The text is searched, because a notebook that a later nbdag cannot read still pins its files.
             found.update(map(bytes.decode, _PINNED.findall(pinned_text(home, digest, digest))))
@@ -211,7 +214,8 @@ def _size(path: Path) -> int:
 def _remove(path: Path, newest: float) -> bool:
     """Delete a file or folder, unless it was used after `newest`; return whether it was deleted.
 
-    The file is renamed first. So a task that needs the value meanwhile finds the whole file, or stores the value again.
+    The file is renamed first. A task that needs the value meanwhile finds either the whole file, or no file and stores
+    the value again.
     """
     aside = path.with_name(f".{path.name}.gone")
     try:

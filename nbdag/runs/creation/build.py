@@ -1,9 +1,9 @@
 """Build the tasks of a run before it starts.
 
 A deployment pins the notebook as the user wrote it, before any tasks are built. For a triggered or scheduled run, the
-process that owns the run executes the `%%dag` cell of that notebook with the run's parameters. Then it pins the
-built notebook, and records the notebook's digest and tasks. If building fails, the run fails with the reason. A
-scheduler builds in threads, because a `%%dag` cell may take long and other runs should not wait.
+process that owns the run executes the `%%dag` cell of the pinned notebook with the run's parameters. The same process
+pins the built notebook, and records the digest and tasks of the built notebook. If building fails, the run fails with
+the reason. A scheduler builds in threads, because a `%%dag` cell may take long and other runs should not wait.
 """
 
 from __future__ import annotations
@@ -81,13 +81,13 @@ class Builder:
         self._read = read
         self._later = later  # calls a function in the scheduler's thread
         self._done = done  # called with each run whose tasks were built or could not be built
-        self._on_trouble = on_trouble  # called once per run and reason if the run cannot be built for now
+        self._on_trouble = on_trouble  # called when a run cannot be built for now, once for each run and reason
         self._building: set[int] = set()
         # Key: run number; value: (why building failed, monotonic time of the retry).
         self._trouble: dict[int, tuple[str, float]] = {}
 
     def is_ready(self, row: RunRow) -> bool:
-        """Return whether the run's tasks are built. If not, start building them, and call `done` at the end."""
+        """Return whether the run's tasks are built. If not, start building them, with a call of `done` at the end."""
         try:
             if row.cancel_asked is not None or not self._read(row).unbuilt:
                 return True

@@ -104,7 +104,7 @@ class _Lenders:
         assert self._store is not None
         if run.tasks is None or task in run.tasks:
             return self._store.latest_with(run.dag, task, run.id)
-        # The run that was found may itself have borrowed the values from another run.
+        # The named run may itself have borrowed the task's values from another run.
         lender = self._store.borrowed([run.id])[run.id].get(task)
         return None if lender is None else self._store.run(lender)
 
@@ -128,7 +128,7 @@ def _find(lenders: _Lenders, chosen: Mapping[str, str], reader: str, wanted: Inp
 def _find_pulled(lenders: _Lenders, reader: str, pull: Pull) -> None:
     """Find the run from which `ti.xcom_pull` returns the values of a task.
 
-    A value that the task only pushes may be missing.
+    The run need not have a value that the task only pushes (`ti.xcom_push`).
     """
     run, names = lenders.find(pull.task)
     missing = names is not None and pull.name is not None and not {pull.name, f"{PUSHED}{pull.key}"} & names

@@ -155,7 +155,7 @@ def pool_notes(sizes: Mapping[str, int], prepared: Prepared) -> Iterator[Note]:
 def resource_notes(offers: Offers | None, prepared: Prepared, *, may_grow: bool) -> Iterator[Note]:
     """Yield a note for each task that no host of a cluster can execute now.
 
-    Raise `ResourcesMissingError` unless other hosts may join the cluster (`may_grow`).
+    If no other host may join the cluster (`may_grow=False`), raise `ResourcesMissingError` instead.
     """
     for name in prepared.choice.tasks if offers is not None else ():
         assert offers is not None

@@ -196,7 +196,7 @@ class Prepared:
     path: Path  # absolute path of the notebook
     dag: Dag
     file: bytes  # the notebook file as it was read
-    source: bytes  # the file without the record of another version's pins
+    source: bytes  # the file, without a record of files and packages that another version has pinned
     text: bytes  # the notebook after its %%dag cell has built tasks; a run pins this text
     digest: str  # digest of `text`
     parameters: Mapping[str, Any]
@@ -242,7 +242,7 @@ def prepare(
     recorded, notes = record_parameters(dag, parameters or {}, allow_unknown=allow_unknown, stays_here=True)
     kernel_installed(kernel_name or dag.kernel_name)
     source, text = built.source, built.text
-    if not built.deployed:  # a downloaded notebook may contain the record of another version
+    if not built.deployed:  # a downloaded notebook may record what another version has pinned
         source, text = (notebooks.with_pins(each, {}, name=path.name) for each in (source, text))
         dag = replace(dag, pinned_files="", packages="")
     return Prepared(
@@ -289,7 +289,7 @@ def record_parameters(
 ) -> tuple[dict[str, Any], tuple[Note, ...]]:
     """Return the parameters as a run records them, and notes about parameters that are probably mistakes.
 
-    A secret is recorded by its name. With `stays_here`, this process executes the run, so a secret may be a value.
+    A secret is recorded by its name. With `stays_here`, this process executes the run, so a secret's value is accepted.
     Raises `ParameterRuleError`, `ParameterTypeError`, `SecretParameterError`, and, without `allow_unknown`,
     `UnknownParameterError`.
     """
@@ -383,7 +383,7 @@ def _output(said: str | PurePath | None, overwrite: bool) -> Path | None:
 
 
 def _replaceable(path: Path) -> bool:
-    """Return whether a file may be overwritten, because it is empty or was written by nbdag or papermill."""
+    """Return whether a file may be overwritten: it must be empty, or written by nbdag or papermill."""
     try:
         text = path.read_bytes() if path.is_file() else b"nothing that may be replaced"
         return not text or isinstance(json.loads(text)["metadata"]["papermill"], dict)
@@ -428,7 +428,7 @@ class _Plain:
             raise ParameterSizeError(self._name, f"contains itself or is nested more than {_MAX_DEPTH} levels deep")
         if self._count > _MAX_VALUES:
             raise ParameterSizeError(self._name, f"contains more than {_MAX_VALUES:,} values")
-        # Convert a number of numpy first, because some are also instances of float.
+        # Convert numbers of numpy first, because some of these numbers are also instances of float.
         scalar = getattr(value, "item", None)
         if scalar is not None and getattr(value, "ndim", None) == 0:
             return self.value(scalar(), depth + 1)

@@ -100,8 +100,8 @@ class FinishedAttempt:
 
     state: TaskState  # success, failed, skipped or, for a sensor that polled once, up_for_reschedule
     error: str | None = None  # why the attempt failed or was skipped
-    # Result for the program, as JSON: with `elements`, a list with the environment variable of each instance;
-    # for a branch, the tasks that follow; for a short circuit, whether its condition is true; else None.
+    # Result for the program, as JSON. With `elements`, this is a list with the environment variable of each instance.
+    # For a branch, the tasks that follow. For a short circuit, whether the condition is true. Otherwise, None.
     answer: Any = None
     notebook: Path | None = None  # None if no notebook was executed
 
@@ -140,20 +140,21 @@ def attempt(
     """Execute one attempt of a task, wait until it has ended, and return its outcome.
 
     `run` identifies the run; all attempts of a run need the same home, or the same `storage` on all hosts. For a mapped
-    task, `elements=True` evaluates --map, and then `map_index` selects the instance. `max_tries` is the last
-    try that a retry may follow (default: the task's retries). After a failure that must not be retried (--check,
-    --retry-on), later tries with the same `max_tries` fail without running the cell. `logical_date` is the date of the
-    run (default: now). The data interval of a run whose id begins with `scheduled__` or `backfill__` begins at the
-    previous tick. With `version`, the code must have this version. `with_files` is the digest of the pinned files (%dag
-    --with), and `environment` is the digest of exact package versions (%dag --requires). Without them, the attempt uses
-    the files beside the notebook, and package versions that are resolved on this host. `nbdag export airflow` copies
-    the files and the package list into the storage, and writes the digests and the version into its file.
+    task, a call with `elements=True` evaluates --map; later calls select an instance with `map_index`. `max_tries` is
+    the number of the last try that a retry may follow (default: the task's retries). After a failure that must not be
+    retried (--check, --retry-on), later tries with the same `max_tries` fail without running the cell. `logical_date`
+    is the date of the run (default: now). If the run's id begins with `scheduled__` or `backfill__`, its data interval
+    begins at the previous tick. If `version` is given, the notebook's code must have this version. `with_files` is the
+    digest of the pinned files (%dag --with), and `environment` is the digest of exact package versions (%dag
+    --requires). Without these digests, the attempt uses the files beside the notebook, and package versions that are
+    resolved on this host. `nbdag export airflow` writes the digests and the version into the DAG file, and copies the
+    files and the package list into the storage.
 
     With `poll_once`, a sensor with --reschedule polls once and may end with `up_for_reschedule`; otherwise the function
     waits between polls. `on_output` receives the output of the cell while it runs. `kernels` is "warm" or "fresh".
 
-    A failed attempt raises no exception. Ctrl-C and SIGTERM kill its processes. If the attempt cannot start, an
-    `NbdagError` is raised.
+    A failed attempt raises no exception. Ctrl-C and SIGTERM kill the attempt's processes. If the attempt cannot start,
+    an `NbdagError` is raised.
     """
     path = absolute(notebook)
     folder = path.parent if cwd is None else absolute(cwd)
@@ -165,7 +166,7 @@ def attempt(
     pins = {"files": with_files} if with_files else {}
     if environment:
         pins["packages"] = stored_packages(place, environment)
-    # A downloaded notebook may contain the record of another version, which is replaced.
+    # A downloaded notebook may record what another version has pinned. This record is replaced.
     source = notebooks.with_pins(notebooks.read_file(notebook), pins, name=path.name)
     dag = building.build(
         source,
@@ -311,7 +312,7 @@ class _Execution:
         )
 
     def _result(self, executor: Executor, job: Job) -> Result:
-        """Return the result of the attempt; wait between the polls of a sensor, unless it polls only once."""
+        """Return the result of the attempt. Without `poll_once`, a sensor polls repeatedly until it has a result."""
         results: SimpleQueue[Result] = SimpleQueue()
         executor.start(results.put)
         log = _Log(Path(job.path).with_suffix(".log"), self.on_output)
@@ -355,7 +356,7 @@ class _Execution:
         expansion = self._read(task, -1)
         records: Sequence[tuple[int, _Record | None]] = [(-1, expansion)]
         if self.dag.tasks[task].options.map and expansion is not None:
-            # The outcome of --map is not the outcome of an instance, unless --map has failed or has no elements.
+            # This is the outcome of --map. It counts as the task's outcome only if --map failed or has no elements.
             length = expansion.outcome.length or 0
             if expansion.outcome.state is TaskState.SUCCESS:
                 if not length:
@@ -371,7 +372,7 @@ class _Execution:
         return self.home.attempt(replace(self.key, task=task, map_index=map_index)).with_name("outcome.json")
 
     def _read(self, task: str, map_index: int) -> _Record | None:
-        """Return the outcome of an instance. It is read from the storage only once."""
+        """Return the outcome of an instance. Each outcome is read from the storage only once."""
         place = (task, map_index)
         if place not in self.records:
             self.records[place] = self._stored(task, map_index)

@@ -327,7 +327,7 @@ class Daemon:
         return False
 
     def _reason_to_leave_alone(self, row: RunRow) -> str:
-        """Return why a scheduler with another home must execute the run, or ""."""
+        """Return why only a scheduler with another home can execute the run; "" if this scheduler can."""
         if not has_files(self._home, row.files):
             return f"the run's values are not in {self._home.remote or self._home.files}"
         notebook = local_copy(self._home, self._home.notebook(row.digest))

@@ -1,7 +1,8 @@
-"""Pin what an exported pipeline needs beside its notebook: files (`%dag --with`) and packages (`%dag --requires`).
+"""Pin the files (`%dag --with`) and the packages (`%dag --requires`) of an exported pipeline.
 
-`nbdag export` copies both into the storage, and writes their digests into the exported file. With these digests, every
-attempt uses the same files and packages, on every host, even if files beside the notebook change.
+`nbdag export` copies the files and the list of packages into the storage, and writes their digests into the exported
+file. With these digests, every attempt uses the same files and packages, on every host, even if the files in the
+notebook's folder change.
 
     files/DIGEST.tar     the pinned files
     files/DIGEST.txt     the exact versions of the packages, one in each line

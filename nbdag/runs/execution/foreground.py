@@ -115,13 +115,13 @@ def run(
 
     Without `allow_unknown`, a parameter that the parameters cell does not set is an error. All tasks are
     executed, or only the tasks that `only`, `upto` and `from_` select. The values of other tasks come from earlier
-    runs, or from run `values_from`. `jobs` is the number of tasks at once (default: the number of cores). `output` is a
-    second path for the report; `overwrite` allows replacing a file there that is not a report. `kernels` is "warm" or
-    "fresh"; `kernel_name` replaces the notebook's kernel; `cwd` is the tasks' working directory (default: the
+    runs, or from the run `values_from`. `jobs` is the number of tasks at once (default: the number of cores). `output`
+    is a second path for the report. A file there that is not a report is replaced only with `overwrite`. `kernels` is
+    "warm" or "fresh". `kernel_name` replaces the notebook's kernel. `cwd` is the tasks' working directory (default: the
     notebook's folder). With `cache=False`, tasks with --cache are executed even if unchanged. `executor` is the name of
-    an executor, or its name with options. `on_event` receives every event in order, in this thread. `built` is the
-    notebook if `building.read_built` has just read it with the same parameters, folder and kernel: its %%dag cell then
-    runs once.
+    an executor, or its name with options. `on_event` receives every event in order, in this thread. If the caller has
+    just called `building.read_built` with the same parameters, folder and kernel, `built` is the result. Then the %%dag
+    cell is not executed again.
 
     A failed run raises no exception; its `Run.state` is `failed`. Ctrl-C stops all tasks, records the run as cancelled
     and then raises KeyboardInterrupt. If the run cannot start, an `NbdagError` is raised.

@@ -1,9 +1,9 @@
-"""Log ended runs to MLflow, where `MLFLOW_TRACKING_URI` is set.
+"""Log ended runs to MLflow, if `MLFLOW_TRACKING_URI` is set.
 
 The experiment has the name of the DAG. A run of MLflow has the parameters, the metrics, the report notebook, and tags
-that name the run of nbdag: its DAG, id, version, logical date, and the address of its page if that is known. The
-metrics of a mapped task's instances are the steps of one metric. A run that is resumed or cleared updates the same run
-of MLflow, which is found by the tag `nbdag.key`.
+that name the run of nbdag: its DAG, id, version, logical date, and the address of its page if that is known. For a
+mapped task, each instance is one step of the metric. A run that is resumed or cleared updates the same run of MLflow,
+which is found by the tag `nbdag.key`.
 
 The package mlflow (`nbdag[mlflow]`) is imported in a separate process, so it delays no task. A tracking server that
 does not answer delays only the exit of nbdag, by at most `LIMIT` for every four runs that ended.
@@ -41,7 +41,7 @@ _STATUS = {RunState.SUCCESS: "FINISHED", RunState.FAILED: "FAILED", RunState.CAN
 _LONGEST = 6000  # maximum length of a parameter in MLflow, in characters
 _MAX_REPORT = 20_000_000  # maximum size of a report that is sent, in bytes
 _BATCH = 100  # maximum number of parameters, or of metrics, in one request
-# Without these values, MLflow repeats a failed request for minutes. Environment variables replace the values.
+# Without these values, MLflow repeats a failed request for minutes. A variable that the user has set keeps its value.
 _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -95,7 +95,7 @@ def entry_of(run: Run, row: RunRow, dag: Dag, *, database: str, report: Mapping[
 
 
 def _metric_name(task: str, name: str) -> str:
-    """Return a name that MLflow accepts. Its pages group names by the part before the slash."""
+    """Return a name that MLflow accepts. The pages of MLflow group names by the part before the slash."""
     return re.sub(r"[^/\w.\- ]", "_", f"{task}/{name}")
 
 

@@ -3,16 +3,16 @@
 Ended runs are also logged to MLflow (`mlflow_log`).
 
 `%dag --on-failure`, `--on-success`, `--on-retry`, `--on-approval` and `--on-deadline` name the recipients. A recipient
-is an apprise URL, a `module:function`, or `:function`, a function of the notebook's setup. The function is called with
-a mapping that has the keys `event`, `dag`, `run_id`, `state`, `task`, `title`, `message`, `url` and `report`. For a
-recipient `:function`, the setup is executed again, and the mapping also has the names of a task's context (`ds`,
-`params`, `dag_run`, …) and the `reason`. A separate thread starts one process per notification, in the run's folder.
-Tasks do not wait for this process; it has a time limit and cannot change the run. A failed notification is recorded as
-a note on the run.
+is an apprise URL, a function of a module (`module:function`), or a function of the notebook's setup (`:function`). A
+function is called with a mapping that has the keys `event`, `dag`, `run_id`, `state`, `task`, `title`, `message`, `url`
+and `report`. For a recipient `:function`, the setup is executed again, and the mapping also has the names of a task's
+context (`ds`, `params`, `dag_run`, …) and the `reason`. A separate thread starts one process per notification, in the
+run's folder. Tasks do not wait for this process. The process has a time limit and cannot change the run. A failed
+notification is recorded as a note on the run.
 
-If the address of the page is known (`page_urls`), the message ends with a link, which is also `url`. With
-`--attach html`, the report so far is attached as an HTML page; `report` is the path of its file, which is deleted after
-the call.
+If the address of the page is known (`page_urls`), the message ends with a link to the page, and `url` is this link.
+With `--attach html`, the report so far is attached as an HTML page. `report` is then the path of the HTML file, and the
+file is deleted after the call.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Notifier:
         self._store = store
         self._home = home
         self._limit = limit
-        # Key: function to call; value: its threads. So an MLflow server that does not answer delays no notification.
+        # Key: function to call; value: its own threads, so that an MLflow server that hangs delays no notification.
         self._pools: dict[Callable[..., None], ThreadPoolExecutor] = {}
         self._retries: dict[
             int, set[tuple[str, int, int]]
@@ -154,7 +154,7 @@ class Notifier:
         yield from ((each, what) for each in recipients)
 
     def _send(self, run: RunRow, dag: Dag, recipient: str, message: Message, setup: Setup | None) -> None:
-        # Without its report, the notification is still worth sending.
+        # If the report cannot be read, the notification is sent without a report.
         report = self._report(run, dag) if dag.options.attach else None
         why = send(recipient, message, cwd=run.cwd, limit=self._limit, report=report, setup=setup)
         if why:
@@ -206,7 +206,7 @@ def send(
 
     `setup` is needed if the recipient is a function of the notebook.
 
-    Return why it failed, or "" if it was sent.
+    Return why the notification failed, or "" if it was sent.
     """
     given = {"recipient": recipient, "message": dict(message), "report": report, "setup": setup}
     return call_module(__name__, given, cwd=cwd, limit=limit)
@@ -249,7 +249,7 @@ def _attach(report: Mapping[str, Any], message: Message, folder: Path) -> dict[s
 
 
 def _call(name: str, setup: Setup, message: Message) -> None:
-    """Execute the setup of the notebook, and call its function with the context of the run and the message."""
+    """Execute the notebook's setup, and call the function `name` with the context of the run and the message."""
     from IPython.core.interactiveshell import InteractiveShell
 
     from ...task_api.context import DagRun, set_current

@@ -1,9 +1,9 @@
 """Start the recovery of orphaned runs in the commands that need it. No other module starts a recovery.
 
-A run is orphaned if its process has died. `scheduler.dead_runs` has the rules that decide what becomes of its attempts.
+A run is orphaned if its process has died. `scheduler.dead_runs` fails orphaned runs and ends their attempts.
 
-`run`, `resume`, `backfill`, `scheduler` and `doctor` recover orphaned runs. `clear`, `mark`, `cancel` and `gc` do so
-too, because they cannot change an orphaned run. Queries never recover: they show the recorded state of an orphaned run.
+`run`, `resume`, `backfill`, `scheduler` and `doctor` recover orphaned runs. `clear`, `mark`, `cancel` and `gc` also
+recover them, because only a recovered run can be changed. Queries never recover: they show the recorded state of a run.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class Reporter:
 def report_notebook(
     store: Store, home: Home, row: RunRow, dag: Dag, instances: Iterable[InstanceRow] | None = None
 ) -> dict[str, Any]:
-    """Return the report of a run, as a dict of nbformat. Without `instances`, they are read from the store."""
+    """Return the report of a run, as a dict of nbformat. By default, the task instances are read from the store."""
     text = run_text(home, row).decode("utf-8-sig")
     found = store.instances([row.id])[row.id] if instances is None else instances
     shown = sorted((each for each in found if each.task in dag.tasks), key=lambda each: (each.position, each.map_index))

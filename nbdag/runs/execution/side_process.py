@@ -1,4 +1,4 @@
-"""Run a module of nbdag in a separate process with a time limit, because it may hang, crash or import slowly."""
+"""Run a module of nbdag in a separate process with a time limit. The module may hang, crash or import slowly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 def call_module(module: str, given: Any, *, cwd: str, limit: float) -> str:
     """Run a module, which reads `given` as JSON from standard input; `limit` is in seconds.
 
-    Return why it failed: the last line of its standard error. Return "" if it succeeded.
+    If the module fails, return the last line of its standard error, which says why; else return "".
     """
     try:
         done = subprocess.run(

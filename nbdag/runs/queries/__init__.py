@@ -1,4 +1,4 @@
 """Read-only queries about runs, deployments, pools and this installation.
 
-They neither recover runs nor send notifications.
+A query does not recover runs, and sends no notifications.
 """

@@ -119,7 +119,7 @@ def list_assets(*, home: Home | None = None) -> list[Asset]:
 def asset_events(asset: str | None = None, *, limit: int | None = 20, home: Home | None = None) -> list[AssetVersion]:
     """Return the newest events of an asset, or of all assets. Raise `UnknownAssetError`.
 
-    The path of an asset `file:PATH` is relative to the current folder. `after churn` is the asset `dag:churn`.
+    The path of an asset `file:PATH` is relative to the current folder. `after churn` is accepted for `dag:churn`.
     """
     asset = None if asset is None else located(named(asset), str(Path.cwd()))
     with open_store(the_home(home)) as store:
@@ -146,7 +146,7 @@ def asset_events(asset: str | None = None, *, limit: int | None = 20, home: Home
 def unknown_sources(dag: str, *, home: Home | None = None) -> tuple[tuple[str, str | None], ...]:
     """Return the assets in a pipeline's schedule that no deployed pipeline produces, each with the most similar name.
 
-    Files, and assets that have an event, are left out, because they come from elsewhere.
+    Files and assets with an event are left out, because their data does not need to come from a pipeline.
     """
     with open_store_and_dag(home, dag) as (store, row):
         condition = condition_of(row)

@@ -22,7 +22,7 @@ _MEMORY = ":memory:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownConnection:
-    """A connection that a source lists."""
+    """A connection, and the source that lists it."""
 
     name: str
     source: str  # the source: "environment", the path of a .env, or the name of a backend

@@ -202,7 +202,7 @@ def _changed(path: Path, deployed: str) -> Literal["", "changed", "gone"]:
 
 @lru_cache(maxsize=1_000)
 def _digest(path: Path, changed: int, size: int) -> str:
-    """Return the digest of a converted text notebook, from the cache if its time and size are unchanged."""
+    """Convert a text notebook and return its digest. The result is cached until the file's time or size changes."""
     return _read_digest(path)
 
 

@@ -30,8 +30,7 @@ def dead_owners(store: Store, now: float | None = None) -> dict[int, SchedulerRo
     dead = {row.id: owner for row, owner in store.owned_runs() if is_dead(owner, at)}
     if not dead:
         return {}
-    # The second query excludes runs that ended between the first query and the check: their processes have exited
-    # normally.
+    # A second query leaves out runs that ended after the first query: the processes of these runs exited normally.
     return {row.id: owner for row, owner in store.owned_runs() if row.id in dead and dead[row.id].id == owner.id}
 
 
@@ -70,7 +69,10 @@ def jobs_of(store: Store, run: RunRow) -> tuple[int, int] | None:
 
 
 def offers_of_owners(store: Store, run: RunRow) -> Offers | None:
-    """Return the resources of the hosts that execute a run; None if they have no limits or no process owns the run."""
+    """Return the resources of the hosts that execute a run.
+
+    Return None if a host has no limits, or if no live process owns the run.
+    """
     offers = [Offers.of(each.offers) for each in _owners(store, run)]
     known = [each for each in offers if each is not None]
     if not known or len(known) < len(offers):

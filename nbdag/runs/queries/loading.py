@@ -1,8 +1,8 @@
 """Load the values of one task. If two stored values shared an object, the loaded values share it, too.
 
-Loading a value may define functions and classes of the notebook. In a notebook's kernel, they are defined in the
-notebook's namespace, as in a task's kernel. In any other process, they are defined in a separate namespace, so that the
-names of the caller do not change.
+Loading a value may define functions and classes of the notebook. In a notebook's kernel, these definitions go into the
+notebook's namespace, as in a task's kernel. In any other process, the definitions go into a separate namespace, so that
+the names of the caller do not change.
 """
 
 from __future__ import annotations

@@ -32,9 +32,10 @@ class PinnedNotebookMissingError(NbdagError):
 
 
 def pin(home: Home, digest: str, text: bytes, name: str, tasks: int) -> None:
-    """Store a notebook under its digest, also in the storage for other hosts. Store its analysis if it has many tasks.
+    """Store a notebook under its digest, also in the storage for other hosts.
 
-    `name` is the name of the notebook's file, and `tasks` the number of its tasks.
+    If the notebook has many tasks, also store its analysis. `name` is the name of the notebook's file, and `tasks` is
+    the number of its tasks.
     """
     upload_copy(home, home.pin(digest, text))
     if tasks >= MANY_TASKS:
@@ -80,11 +81,11 @@ def run_dag(home: Home, row: RunRow) -> Dag:
 
 @lru_cache(maxsize=_KEPT)
 def notebook_dag(home: Home, digest: str, text: bytes, name: str) -> Dag:
-    """Return the DAG of a pinned notebook; `name` is its file's name. Cached, because a server often reads a DAG."""
+    """Return the DAG of the pinned notebook `text`; `name` names its file. Cached, because servers read DAGs often."""
     stored = read_view(home, digest, _analysis(name), Dag)
     return notebooks.read_text(text, name=name) if stored is None else stored
 
 
 def _analysis(name: str) -> str:
-    """Return the name of a notebook's stored analysis. It includes the file's name, which determines the DAG's id."""
+    """Return the name of a notebook's stored analysis. The name contains the file's name, which sets the DAG's id."""
     return f"{name}\nanalysis"

@@ -200,7 +200,7 @@ class Run:
     def has_cancelled(self, state: TaskState, ended: float | None) -> bool:
         """Return whether this run's cancellation ended an attempt that has this state and ended at this time.
 
-        Cancelling a run ends the run first, and its active attempts then fail.
+        When a run is cancelled, the run ends first, and its active attempts fail after that.
         """
         if state is not TaskState.FAILED or self.state is not RunState.CANCELLED:
             return False

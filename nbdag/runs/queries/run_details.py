@@ -25,7 +25,7 @@ class RunDetails:
     interval_start: float  # start of the data interval
     interval_end: float
     source: Path  # the notebook's file when the run was created
-    version: int | None  # number of the version of the notebook, from 1; None if %%dag built tasks in it
+    version: int | None  # number of the notebook version, from 1; None if the version has tasks that %%dag built
     warnings: tuple[Note, ...]  # notes about the whole run
     events: tuple[Mapping[str, Any], ...]  # the events of assets that started the run
     owner: str  # describes the process that owns the run; "" if no process owns it

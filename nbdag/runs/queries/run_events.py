@@ -18,8 +18,9 @@ class RunEvent:
     """One event of a run or of one of its tasks."""
 
     at: float
-    # Events of the run: created, started, ended; cancel: somebody asked to cancel it. Events of a task: attempt (one
-    # has started), outcome (one has ended), question (--approve asks a person), answer (of the person), warning.
+    # Events of the run: created, started, ended, cancel (somebody has asked to cancel the run).
+    # Events of a task: attempt (an attempt has started), outcome (an attempt has ended), warning,
+    # question (--approve asks a person), answer (a person has answered).
     kind: EventKind
     state: RunState | TaskState | None = None
     task: str = ""  # "" if the event is about the whole run
@@ -64,7 +65,7 @@ def _of_run(row: RunRow) -> list[RunEvent]:
 def _of_part(
     started: float | None, ended: float | None, cancel_asked: float | None, state: RunState, error: str | None
 ) -> list[RunEvent]:
-    """Return the events of a run between the time at which it was queued or continued, and its end."""
+    """Return the events of one part of a run: from the time at which the run was queued or continued, to its end."""
     found = []
     if started is not None:
         found.append(RunEvent(at=started, kind="started", state=RunState.RUNNING))

@@ -178,8 +178,8 @@ def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> It
 
     `poll` is in seconds.
 
-    The iteration also ends if the run is orphaned, because an orphaned run does not change. The message of the last
-    event reports this. Nothing is written.
+    The iteration also ends if the run is orphaned, because an orphaned run does not change. Then the message of the
+    last event says that the run is orphaned. Nothing is written.
     """
     here = home_of(run, home)
     with open_store(here) as store:
@@ -204,7 +204,7 @@ def follow(run: Run | str, *, home: Home | None = None, poll: float = 0.1) -> It
 
 
 def watch_runs(dag: Callable[[], str], *, limit: int, home: Home) -> Generator[list[Run]]:
-    """Yield the latest runs of a DAG; each later `next` yields the runs that have changed meanwhile, oldest first.
+    """Yield the latest runs of a DAG. After that, each `next` yields the runs that have changed since, oldest first.
 
     While the database does not change, a `next` is cheap. Orphaned runs are searched every few seconds.
     """
@@ -247,7 +247,7 @@ def list_attempts(
 def stored_outputs(run: str, dag: str, *, home: Home | None = None) -> list[tuple[str, int, StoredOutput]]:
     """Return the values that the tasks of a run have stored, in notebook order.
 
-    Each is a tuple of the task, the map index and the output.
+    Each value is returned as a tuple of the task, the map index and the output.
     """
     here = the_home(home)
     with open_store(here) as store:
@@ -266,7 +266,7 @@ def logs(
 def rendered(
     run: Run | str, task: str, try_number: int | None = None, map_index: int = -1, *, home: Home | None = None
 ) -> dict[str, str]:
-    """Return the texts whose templates an attempt (default: the last attempt) has rendered, by name.
+    """Return the texts that an attempt (default: the last attempt) has rendered from templates, by name.
 
     Secrets are masked.
     """
@@ -295,7 +295,7 @@ def _attempt(run: Run | str, task: str, try_number: int | None, map_index: int, 
 
 
 def home_of(run: Run | str, home: Home | None) -> Home:
-    """Return the given home. If it is None, return the home of the run or, for a run id, of the working directory."""
+    """Return `home`. If it is None, return the home of the run or, if `run` is an id, of the working directory."""
     return run.home if home is None and isinstance(run, Run) else the_home(home)
 
 

@@ -1,8 +1,8 @@
 """Store views of a pinned notebook that take long to compute: its analysis, its graphs and its cells.
 
-The analysis and the layout of a notebook of 2,000 tasks take about a second; reading them takes a tenth of that. So
-they are stored in the home when a large notebook is pinned or deployed. If a stored view is missing or damaged, the
-reader computes the view again. `nbdag gc` deletes the views of notebooks that no run needs.
+For a notebook of 2,000 tasks, computing the analysis and the layout takes about a second. Reading stored views takes
+a tenth of a second. So views are stored in the home when a large notebook is pinned or deployed. If a stored view is
+missing or damaged, the reader computes the view again. `nbdag gc` deletes the views of notebooks that no run needs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def read_view(home: Home, digest: str, view: str, kind: type[V]) -> V | None:
 
 
 def store_view(home: Home, digest: str, view: str, made: V, kind: type[V]) -> None:
-    """Store a view of a pinned notebook, unless it is already stored or JSON would change it."""
+    """Store a view of a pinned notebook. Do nothing if the view is already stored, or if JSON would change it."""
     path = _path(home, digest, view)
     if path.exists():
         return
@@ -58,7 +58,10 @@ def _path(home: Home, digest: str, view: str) -> Path:
 
 @cache
 def _code() -> str:
-    """Return a text that changes with the code of nbdag and with Python, because other code may compute other views."""
+    """Return a text that identifies the code of nbdag and the version of Python.
+
+    Views that other code has stored are not used, because they may differ.
+    """
     files = Path(__file__).parents[2].rglob("*.py")
     newest = max((each.stat().st_mtime_ns for each in files), default=0)
     return f"{version('nbdag')} {newest} {sys.version}"

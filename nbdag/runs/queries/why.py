@@ -161,7 +161,7 @@ class _Explainer:
         return [f"{state_phrase(each.state)}{reason}"]
 
     def _first_failure(self, each: InstanceRow) -> list[str]:
-        """Return the error of the upstream task that failed first, if the task did not run because of a failure."""
+        """If upstream tasks failed, return the name and the error of the first failure. Otherwise return no lines."""
         above = self.dag.ancestors(each.task) if each.state is TaskState.UPSTREAM_FAILED else ()
         failed = [other for other in self.instances if other.task in above and other.state is TaskState.FAILED]
         known = [(self.attempts[other.id], other) for other in failed if other.id in self.attempts]

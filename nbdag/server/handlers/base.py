@@ -47,7 +47,7 @@ PROBLEM = "application/problem+json"
 _SEGMENT = re.compile(r"\{(\w+)\}")
 # Names of assets may contain slashes, and some proxies decode %2F, so `{asset}` matches several parts of a path.
 _LONG = frozenset({"asset"})
-# Parameters of a query string that are not for operations: Jupyter reads them, or `_` prevents caching.
+# Parameters of a query string that operations do not get. Jupyter reads them, except for `_`, which prevents caching.
 _OF_JUPYTER = frozenset({"token", "_xsrf", "no_track_activity", "_"})
 _READS = frozenset({"GET", "HEAD"})
 
@@ -106,11 +106,11 @@ class Problem(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What an operation knows about the request besides its arguments."""
+    """The facts about a request that its operation gets besides the arguments."""
 
     home: Home
     root: Path  # root directory of the server, to which Jupyter's paths are relative
-    user: str | None  # name of the user; None if Jupyter does not know the user, who then is the server's own user
+    user: str | None  # name of the user; None: Jupyter knows no name, so it is the user who runs the server
     base_url: str  # URL path of the server, with a slash at both ends
     headers: Mapping[str, str]  # headers of the request
 

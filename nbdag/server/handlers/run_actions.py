@@ -13,7 +13,7 @@ from .base import ROUTES, Call
 
 @ROUTES.post("dags/{dag}/runs/{run}/clear")
 def clear_tasks(call: Call, dag: Id, run: Id, body: ClearBody) -> Affected:
-    """Reset tasks of a run so that they run again, or with `dry_run` only return which tasks that affects."""
+    """Reset tasks of a run so that they run again. With `dry_run`, only return the affected tasks."""
     done = runs.clear(
         run,
         body.tasks,
@@ -30,7 +30,7 @@ def clear_tasks(call: Call, dag: Id, run: Id, body: ClearBody) -> Affected:
 
 @ROUTES.post("dags/{dag}/runs/{run}/mark")
 def mark_tasks(call: Call, dag: Id, run: Id, body: MarkBody) -> Affected:
-    """Set the state of tasks without an attempt, or with `dry_run` only return which tasks that affects."""
+    """Set the state of tasks without an attempt. With `dry_run`, only return the affected tasks."""
     return affected(runs.mark(body.state, run, body.tasks, dry_run=body.dry_run, dag=dag, home=call.home))
 
 

@@ -70,7 +70,7 @@ def get_log(
 
 
 def _range(header: str | None, size: int) -> tuple[int, int] | None:
-    """Return the first byte and the length that a header `Range` asks for, or None if it asks for no single range."""
+    """Return the first byte and the length that a header `Range` with one range asks for, or None for other headers."""
     found = _RANGE.fullmatch(header or "")
     if found is None or found.groups() == ("", ""):
         return None

@@ -72,11 +72,12 @@ def export_airflow(
     Each task of the file calls `nbdag attempt` in `operator`: bash, external-python, kubernetes-pod or docker.
     `storage` is the folder or URL for values, notebooks and logs (default: NBDAG_STORAGE, else the folder of the runs).
     `python` is the Python of the tasks (default: this one). `image` is the image of the tasks' containers.
-    `notebook_there` is the path of the notebook where the tasks run (default: the path here). The file names `command`
-    as the command that created it. The files of %dag --with and the exact versions of %dag --requires are copied into
+    `notebook_there` is the notebook's path on the host of the tasks (default: its path here). The DAG file says that
+    `command` has created the file. The files of %dag --with and the exact versions of %dag --requires are copied into
     the storage.
 
-    Raises `ExportError` for what has no equivalent in Airflow, and `StorageError` if the storage cannot be written.
+    Raises `ExportError` if part of the notebook has no equivalent in Airflow, and `StorageError` if the storage cannot
+    be written.
     """
     found = OPERATORS.get(operator)
     if found is None:
@@ -107,7 +108,10 @@ def export_airflow(
 
 
 def export_script(notebook: str | PurePath, *, command: str | None = None) -> str:
-    """Return a Python script that runs a notebook without nbdag. Raises `ExportError` for what a script cannot do."""
+    """Return a Python script that runs a notebook without nbdag.
+
+    Raises `ExportError` if the notebook contains something that a script cannot do.
+    """
     built = _read(notebook)
     return script_file(built.dag, command or f"nbdag export script {shlex.quote(os.fspath(notebook))}")
 

@@ -73,7 +73,7 @@ def run_pipeline(
 
 
 def waiting_tasks(dag: Dag) -> frozenset[str]:
-    """Return the tasks that wait for a person's approval, and those that follow them."""
+    """Return the tasks that wait for a person's approval, and all tasks downstream of these tasks."""
     asking = [name for name, task in dag.tasks.items() if task.options.approve is not None]
     return frozenset(asking) | dag.descendants(*asking)
 
@@ -138,7 +138,7 @@ def _is_built(cell: Any) -> bool:
 
 @contextlib.contextmanager
 def _environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables, which the processes of a run inherit, and restore them."""
+    """Set environment variables for the processes of a run; at the end, restore the earlier values."""
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:

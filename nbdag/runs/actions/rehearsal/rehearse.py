@@ -173,7 +173,7 @@ def _saved(number: int, source: str, cell: Mapping[str, Any]) -> SavedCell:
 
 
 def _uncompared(dag: Dag) -> frozenset[int]:
-    """Return the numbers of the cells whose outputs are not compared: of mapped tasks, sensors and operators."""
+    """Return the numbers of the cells of mapped tasks, sensors and operators, whose outputs are not compared."""
     return frozenset(
         dag.cells[task.cell].in_file
         for task in dag.tasks.values()

@@ -44,11 +44,11 @@ class PinnedNotebook:
     path: Path  # the notebook's file when it was pinned
     text: bytes
     home: Home
-    run: str = ""  # id of the run that was asked for; "" if none was
+    run: str = ""  # id of the requested run; "" if no run was requested
 
     @property
     def dag(self) -> Dag:
-        """Return the notebook's DAG. It is computed only here, because a large notebook takes a second."""
+        """Return the notebook's DAG. The DAG is computed only on access, because a large notebook takes a second."""
         return notebook_dag(self.home, self.digest, self.text, self.path.name)
 
 

@@ -1,8 +1,8 @@
 """Watch everything that a page shows: runs, deployments, schedulers, pools and assets.
 
 While no process writes to the database, a poll costs one cheap query. After a write, the revisions of unfinished and of
-the latest runs are compared. Older runs change seldom, so they are compared only every few seconds. Nothing is missed,
-whatever the time between two polls, because each poll compares with the state at the last one.
+the latest runs are compared. Older runs change seldom, so they are compared only every few seconds. Each poll compares
+the current state with the state at the previous poll. So no change is missed, whatever the time between two polls.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ChangeWatcher:
             raise
 
     def close(self) -> None:
-        """Close the database. A later poll opens it again, and misses nothing."""
+        """Close the database. A later poll opens the database again, and misses no change."""
         if self._store is not None:
             self._store.close()
         self._store, self._counter = None, None

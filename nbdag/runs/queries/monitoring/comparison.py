@@ -69,13 +69,13 @@ class ComparedRuns:
     after: Run
     notebook_changed: bool
     parameters: tuple[Change, ...]
-    metrics: tuple[Change, ...]  # those of --metric first; `before` and `after` are numbers, or texts such as "NaN"
+    metrics: tuple[Change, ...]  # first the metrics of --metric; values are numbers, or texts such as "NaN"
     states: tuple[Change, ...]  # states of the tasks
     durations: tuple[Change, ...]  # durations of the tasks, in seconds
     values: tuple[Change, ...]  # all other values whose bytes differ; `before` and `after` are short texts
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the comparison as JSON, with all parameters, metrics and durations, and with the other differences."""
+        """Return the comparison as JSON: all parameters, metrics and durations, and differing states and values."""
         return {
             "dag": self.after.dag,
             "before": self.before.id,
@@ -152,7 +152,7 @@ def _value(series: MetricSeries, run: Run) -> float | int | str | None:
 
 
 def _states(run: Run) -> dict[str, str]:
-    """Return the state of each task; the states of a mapped task's instances are joined."""
+    """Return the state of each task; for a mapped task, the different states of its instances, joined by commas."""
     found: dict[str, dict[str, None]] = {}
     for task in run:
         found.setdefault(task.id, {})[task.state.value] = None
@@ -160,7 +160,7 @@ def _states(run: Run) -> dict[str, str]:
 
 
 def _durations(run: Run) -> dict[str, float]:
-    """Return the seconds of each task that ended; those of a mapped task's instances are added."""
+    """Return the seconds that each ended task took; for a mapped task, the sum over its instances."""
     found: dict[str, float] = {}
     for task in run:
         if task.duration is not None and task.cached is None:
@@ -169,7 +169,7 @@ def _durations(run: Run) -> dict[str, float]:
 
 
 def outputs_by_task(run: Run) -> Mapping[str, Mapping[str, Sequence[StoredOutput]]]:
-    """Return the stored outputs of a run by task and name; a mapped task has one for each instance."""
+    """Return the stored outputs of a run by task and name; a mapped task has one output for each instance."""
     found: dict[str, dict[str, list[StoredOutput]]] = {}
     for task, _, output in stored_outputs(run.id, run.dag, home=run.home):
         found.setdefault(task, {}).setdefault(output.name, []).append(output)

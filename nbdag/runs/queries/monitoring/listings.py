@@ -96,7 +96,7 @@ def page_of_runs(
     limit: int = 50,
     home: Home | None = None,
 ) -> RunPage:
-    """Return runs, newest first.
+    """Return a page of runs, newest first.
 
     `since` (inclusive) and `until` (exclusive) limit the times of creation, in seconds since the epoch.
     """
@@ -127,9 +127,9 @@ def page_of_dags(
     limit: int = 50,
     home: Home | None = None,
 ) -> DagPage:
-    """Return deployed DAGs by id.
+    """Return a page of deployed DAGs, sorted by id.
 
-    Each word of `search` must occur in the id, owner, tags or description; `states` are the states of the newest run.
+    Each word of `search` must occur in the id, owner, tags or description. The newest run must have one of `states`.
     """
     with open_store(the_home(home)) as store:
         if store is None:

@@ -65,7 +65,7 @@ class MetricHistory:
 
 
 def point_to_dict(point: MetricPoint) -> dict[str, Any]:
-    """Return a point as JSON: the value; for several instances also the lowest, the highest and the count."""
+    """Return a point as JSON: its value and, for several instances, the lowest and highest value and the number."""
     mapped = {"lowest": json_number(point.lowest), "highest": json_number(point.highest), "count": point.count}
     return {"value": json_number(point.value), **(mapped if point.count > 1 else {})}
 

@@ -27,7 +27,7 @@ class Metrics:
     waiting: int  # number of task instances that wait for a slot
     active: int  # number of task instances that have a slot
     attempts: int  # number of ended attempts
-    attempts_duration: float  # sum of their seconds
+    attempts_duration: float  # seconds that all ended attempts took together
     schedulers: int  # number of schedulers that are alive
     overdue: int  # number of DAGs whose schedule should have created a run
 

@@ -1,4 +1,4 @@
-"""Mark the versions of a DAG that contain built tasks, so that they are not counted."""
+"""Mark the versions of a DAG that contain built tasks, so that these versions are not counted."""
 
 import sqlalchemy as sa
 from alembic import op

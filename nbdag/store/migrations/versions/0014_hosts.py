@@ -1,7 +1,6 @@
-"""Resources that a version needs, and resources that hosts offer.
+"""Add the digest of a deployed notebook's file, the resources that tasks need, and the resources that hosts offer.
 
-The digest of a deployed notebook's file differs from its version if files are pinned with it. A task may need
-resources, and a scheduler's hosts offer some.
+The digest of the file differs from the digest of the version if other files are pinned with the notebook.
 """
 
 import sqlalchemy as sa

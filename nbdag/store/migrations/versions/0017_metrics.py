@@ -1,4 +1,7 @@
-"""The numbers among the values that attempts stored. Those of earlier attempts are read from the values' summaries."""
+"""Add the metrics of attempts: the numbers among their values.
+
+The metrics of earlier attempts are read from the recorded summaries of the values.
+"""
 
 import math
 import re
