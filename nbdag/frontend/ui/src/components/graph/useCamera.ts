@@ -154,7 +154,7 @@ export function useCamera(
         if (!box) return
         const { scale } = camera.current
         const readable = nameSize(scale) ? camera.current : zoom(camera.current, LEGIBLE / scale, 0, 0)
-        moveTo(reveal(readable, box, size.current))
+        moveTo(reveal(readable, box, size.current, CLEAR))
       },
       pointAt(event: MouseEvent) {
         const box = frame.current?.getBoundingClientRect()
@@ -192,3 +192,4 @@ export function useCamera(
 }
 
 const NONE: ReadonlySet<string> = new Set()
+const CLEAR = 150 // pixels between a box that is shown and the edge of the view, so that the overview does not cover it

@@ -72,6 +72,21 @@ export function GraphOrGantt({ details, shown, tab }: Props) {
         </div>
       ) : (
         <>
+          {tab === 'graph' ? (
+            <div class="run-bar">
+              <input
+                type="search"
+                placeholder="Find a task"
+                aria-label="Find a task"
+                value={query}
+                onInput={(event) => setQuery(event.currentTarget.value)}
+                onKeyDown={(event) => {
+                  if (event.key === 'Enter' && found[0]) graph.current?.show(boxOf(found[0]))
+                  if (event.key === 'Escape') setQuery('')
+                }}
+              />
+            </div>
+          ) : null}
           <Workspace
             store={store}
             host={HOST}
@@ -91,20 +106,6 @@ export function GraphOrGantt({ details, shown, tab }: Props) {
               </Link>
             )}
           />
-          {tab === 'graph' ? (
-            <input
-              class="run-find"
-              type="search"
-              placeholder="Find a task"
-              aria-label="Find a task"
-              value={query}
-              onInput={(event) => setQuery(event.currentTarget.value)}
-              onKeyDown={(event) => {
-                if (event.key === 'Enter' && found[0]) graph.current?.show(boxOf(found[0]))
-                if (event.key === 'Escape') setQuery('')
-              }}
-            />
-          ) : null}
         </>
       )}
       {intent ? <ChangeDialog shown={shown} intent={intent} onClose={() => setIntent(undefined)} /> : null}
