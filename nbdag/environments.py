@@ -29,7 +29,7 @@ from .home import without_secrets
 from .storage.host_cache import cache_folder
 from .writing import make_private_folder, only_one, write_atomically
 
-KEPT = 30 * 86_400.0  # seconds for which an environment is kept after its last use
+KEPT = 30 * 86_400.0  # seconds from the last use of an environment until `prune` may delete it
 _MARKER = "nbdag.json"  # a complete environment has this file; the file's time is the last use
 # Packages by which kernels access a storage. An environment gets the ones that are installed here.
 _DRIVERS = ("s3fs", "gcsfs", "adlfs", "paramiko")
@@ -250,7 +250,7 @@ def _reason(output: str) -> str:
 
 
 def _lines(each: str, folder: Path) -> list[str]:
-    """Return the requirements for which a word of --requires stands: the word itself, or the content of a lock file."""
+    """Return the requirements in a word of --requires: the word itself, or the lines of the lock file that it names."""
     if not is_file_name(each):
         return [each]
     path = folder / each

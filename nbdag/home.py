@@ -230,7 +230,7 @@ class Home:
         return self.run_folder(key.dag, key.run).joinpath("tasks", instance, f"{int(key.try_number)}.ipynb")
 
     def state_files(self, key: Key) -> tuple[Path, Path]:
-        """Return the two files of `nbdag.state`: one for a task in this run, one for the task across all runs."""
+        """Return a task's two files of `nbdag.state`: one for this run, and one for all runs."""
         instance = _instance(key.task, key.map_index)
         return self.attempt(key).with_name("state.json"), self.files / "state" / key.dag / f"{instance}.json"
 
@@ -281,7 +281,7 @@ class Home:
 def find(cwd: Path | None = None, environ: Mapping[str, str] = os.environ) -> Home:
     """Return the home for a working directory, without creating it.
 
-    Raises `UntrustedHomeError` if another user could have written the nearest `.nbdag`, unless NBDAG_HOME names it.
+    Raises `UntrustedHomeError` if another user could have written the nearest `.nbdag` and NBDAG_HOME does not name it.
     """
     home = _find(cwd, environ, environ.get("NBDAG_DB_URL") or None)
     storage = environ.get(STORAGE)

@@ -159,7 +159,7 @@ def _fill_task(cell: dict[str, Any], task: str, outcomes: Sequence[TaskOutcome],
 
 
 def _apply_updates(cells: Sequence[dict[str, Any]], attempts: Iterable[_Attempt]) -> None:
-    """Apply the updates of displays that other tasks made with `update_display`, as a notebook would."""
+    """Apply the updates that tasks made with `update_display` to displays of other tasks, as a notebook would."""
     updates = {name: new for attempt in attempts for name, new in attempt.updates.items()}
     for cell in cells:
         for number, output in enumerate(cell.get("outputs", ())):

@@ -19,7 +19,7 @@ class _Condition(ABC):
 
     @abstractmethod
     def text(self, *, inside: bool = False) -> str:
-        """Return the condition in the words of `--schedule`. With `inside`, put a combination in parentheses."""
+        """Return the condition in the syntax of `--schedule`. With `inside`, put a combination in parentheses."""
 
     def __and__(self, other: Any) -> AssetAll:
         return AssetAll(self, other)
@@ -93,7 +93,7 @@ class AssetOrTimeSchedule:
 
 
 def condition_of(value: Any) -> _Condition | None:
-    """Return the condition of a schedule on assets, or None if the schedule has no such condition."""
+    """Return a schedule's condition on assets, or None if it has no such condition."""
     if isinstance(value, _Condition):
         return value
     if isinstance(value, list | tuple) and value and all(isinstance(each, _Condition) for each in value):

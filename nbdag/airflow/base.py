@@ -5,8 +5,8 @@ The cell of a task is a few lines of Python, such as
     load_result = load(extract_result, dag_run.render('{{ ds }}'), ti=dag_run.ti)
 
 The result of a task, its XCom `return_value`, is the variable `TASK_result`. A task that uses the result reads this
-variable, so the graph has an edge with the variable's name. A function pushes and pulls XComs through `dag_run.ti`. If
-a task may run although tasks above it were skipped or failed, it gets None for their missing values, as in Airflow.
+variable, so the graph has an edge named after the variable. A function pushes and pulls XComs through `dag_run.ti`. If
+a task may run although upstream tasks were skipped or failed, it gets None for their missing values, as in Airflow.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from .setup_teardown import Scope
 
 RETURN_VALUE = "return_value"  # key of the XCom that contains a task's result
 
-# Trigger rules that decide the same whether an upstream task has a direct edge to the task or only an indirect one.
+# Trigger rules whose decision stays the same if an indirect upstream task also becomes a direct one.
 _INDIFFERENT = ("all_success", "all_done", "always")
 
-# Trigger rules that may decide differently if the task gets one more upstream task, which has succeeded.
+# Trigger rules whose decision may change if the task gets one more direct upstream task, one that has succeeded.
 _COUNTING_RULES = ("all_failed", "all_skipped", "one_success", "one_done", "none_failed_min_one_success")
 
 # Tasks that a mapped group cannot contain, because they decide for all instances at once. Key: option of the task;
-# value: name of the task in messages.
+# value: name of such a task in messages.
 _NOT_IN_STEP = {
     "branch": "a branch",
     "short_circuit": "a short circuit",
@@ -60,7 +60,7 @@ class XComArg(TaskOutput, Node):
 
     @property
     def name(self) -> str:  # type: ignore[override]  # the variable is known once a task asks for it
-        """Return the expression with which the cell of another task reads this value.
+        """Return the Python expression that reads this value in the cell of another task.
 
         Raise `OperatorError` if no such expression exists.
         """
@@ -85,7 +85,7 @@ class XComArg(TaskOutput, Node):
     __format__ = lambda self, spec: str(self)  # noqa: E731
 
     def source(self, *, may_be_missing: bool) -> str:
-        """Return the expression with which the cell of another task reads this value. Raise `OperatorError`."""
+        """Return the Python expression that reads this value in the cell of another task. Raise `OperatorError`."""
         return self.operator.xcom(self.key, may_be_missing=may_be_missing)
 
     def as_setup(self) -> XComArg:
@@ -106,14 +106,14 @@ class XComArg(TaskOutput, Node):
         self.operator.__exit__(*error)
 
     def map(self, function: Callable[..., Any]) -> XComArg:
-        """Return a list with the results of a function, one for each element."""
+        """Return a list with the function's result for each element of this list."""
         if not isinstance(function, FunctionType):
             raise OperatorError(f"map needs a function, not a {type(function).__name__}", hint="write map(convert)")
         name = current_build().writer.definition(function)
         return _Derived([self], lambda texts: f"[{name}(_each) for _each in {texts[0]}]")
 
     def zip(self, *others: XComArg, fillvalue: Any = _NO_FILL) -> XComArg:
-        """Return a list of tuples. The shortest list determines its length, or with `fillvalue` the longest."""
+        """Return a list of tuples that is as long as the shortest list or, with `fillvalue`, as the longest list."""
         if fillvalue is _NO_FILL:
             return _Derived([self, *others], lambda texts: f"list(zip({', '.join(texts)}))")
         fill = current_build().writer.expression(fillvalue)
@@ -126,7 +126,7 @@ class XComArg(TaskOutput, Node):
 
 
 class _Derived(XComArg):
-    """A list made from results of several tasks, in the cell of the task that uses it."""
+    """The list that `map`, `zip` or `concat` returns. The cell of the task that uses the list computes it."""
 
     def __init__(self, parts: Sequence[XComArg], write: Callable[[list[str]], str]) -> None:
         for each in parts:
@@ -160,7 +160,7 @@ _KERNEL_METHODS = ("execute", "poke", "pre_execute", "post_execute", "choose_bra
 
 
 class TaskType(ABCMeta):
-    """The metaclass of tasks. It gives a user's class with `execute` another base: the operator's executable class."""
+    """The metaclass of tasks. A user's class with its own `execute`, `poke` or the like gets the base `executable`."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **keywords: Any) -> Any:
         method = next((each for each in _KERNEL_METHODS if each in namespace), None)
@@ -206,7 +206,7 @@ class AirflowTask(Operator, metaclass=TaskType):
         name = re.sub(r"\W", "_", self.id)
         self.result = f"{name}_result"
         self.mapping = group.mapping if group is not None else None
-        self._in_step: dict[str, None] = {}  # results of the mapped group that this task reads, one per instance
+        self._in_step: dict[str, None] = {}  # results of other tasks of the mapped group, read instance by instance
         if self.mapping is not None and self.mapped:
             message = f"{self.id} is mapped, and its group {self.mapping.group_id} is mapped too"
             raise OperatorError(message, hint="map it outside of the group, or map the group over all combinations")
@@ -357,7 +357,7 @@ class AirflowTask(Operator, metaclass=TaskType):
         return str(self.id)
 
     def xcom(self, key: str = RETURN_VALUE, *, may_be_missing: bool = False) -> str:
-        """Return the expression by which the cell of another task reads an XCom of this task. Raise `OperatorError`."""
+        """Return the Python expression that reads this task's XCom in another task's cell. Raise `OperatorError`."""
         if key == RETURN_VALUE and self.result_names and not may_be_missing:
             return self.result
         if self.multiple_outputs and not may_be_missing:
@@ -379,7 +379,7 @@ class AirflowTask(Operator, metaclass=TaskType):
                 )
                 raise OperatorError(message, hint=f"write {task} >> {self.id}, or pull from a task directly above")
             if order.index(task) > order.index(self.task_id):
-                build.connect(task, self.task_id)  # the cell of `task` must be above this task's cell
+                build.connect(task, self.task_id)  # puts the cell of `task` before this task's cell
         if self.mapping is not None:
             self._join_group(build, direct)
         lines = self.statements(build)
@@ -444,12 +444,12 @@ class AirflowTask(Operator, metaclass=TaskType):
 
     @property
     def upstream_task_ids(self) -> set[str]:
-        """Return the ids of the tasks directly above, so far."""
+        """Return the ids of the tasks that are directly upstream so far."""
         return {before for before, after in current_build().edges if after == self.id}
 
     @property
     def downstream_task_ids(self) -> set[str]:
-        """Return the ids of the tasks directly below, so far."""
+        """Return the ids of the tasks that are directly downstream so far."""
         return {after for before, after in current_build().edges if before == self.id}
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -59,7 +59,7 @@ def around(task: Any, written: Mapping[str, str], lines: list[str], build: Build
     if task.kind != "sensor" and not {"branch", "short_circuit"} & task.options.keys():
         return [f"{head}:", *(f"    {line}" for line in lines)]
     head += ".of_sensor()" if task.kind == "sensor" else ""
-    # The last line is an expression. A branch, short circuit or sensor acts on the value of this expression.
+    # The last line is an expression, on whose value a branch, short-circuit or sensor task acts.
     *before, value = lines
     inside = [*before, f"_calls.value = {value}"]
     return [f"{head} as _calls:", *(f"    {line}" for line in inside), "_calls.value"]

@@ -31,7 +31,7 @@ class EmptyOperator(AirflowTask):
 
 
 def _context_arguments(asked: list[str], everything: bool, given: set[str]) -> list[str]:
-    """Return the source of the arguments from the context: those in `asked`, or all if `everything`."""
+    """Return the source of the arguments from the context: all but `given` if `everything` is true, else `asked`."""
     if not everything:
         return [f"{name}={_context_value(name)}" for name in asked]
     chosen = f" if name not in {tuple(sorted(given))!r}" if given else ""
@@ -48,7 +48,7 @@ class FunctionTask(AirflowTask):
     """A task that calls a function with its arguments, and with the values of the context that the function names."""
 
     function: Any = None
-    omitted = 0  # number of decorators of the function that made the task
+    omitted = 0  # number of decorators, counted from the top, that the function's copy omits
     args: Any = ()
     named: Any = ()
     templates: Mapping[str, Any] | None = None
@@ -168,7 +168,7 @@ class PythonOperator(FunctionTask):
 
 
 class BranchTask(FunctionTask):
-    """A task whose function returns the ids of the tasks that follow."""
+    """A branch task: its function returns the ids of the downstream tasks to run."""
 
     def prepare(self, build: Builder) -> None:
         super().prepare(build)
@@ -180,12 +180,11 @@ class BranchTask(FunctionTask):
 
 
 class ShortCircuitTask(FunctionTask):
-    """A task that skips everything below it if its function returns something false."""
+    """A task that skips all downstream tasks if its function returns a falsy value."""
 
     def prepare(self, build: Builder) -> None:
-        # With ignore_downstream_trigger_rules=False, the task must not skip all descendants. So it becomes a branch
-        # that may choose no task. Then only the tasks directly downstream are skipped. Trigger rules decide
-        # about later tasks.
+        # With ignore_downstream_trigger_rules=False, the task skips only the tasks directly downstream, and trigger
+        # rules decide about later tasks. So the task becomes a branch task that may choose no task.
         self._skips_all = self.arguments.get("ignore_downstream_trigger_rules") is not False
         super().prepare(build)
         self.options |= build.read_options({"short_circuit" if self._skips_all else "branch": True}, self.shown_name)
@@ -199,17 +198,17 @@ class ShortCircuitTask(FunctionTask):
 
 
 class BranchPythonOperator(BranchTask, PythonOperator):
-    """Call a function that returns the id, or ids, of the tasks that follow; the others are skipped."""
+    """Call a function that returns the id, or ids, of the downstream tasks to run; the others are skipped."""
 
 
 class ShortCircuitOperator(ShortCircuitTask, PythonOperator):
-    """Call a function; if it returns something false, everything below is skipped."""
+    """Call a function; if it returns a falsy value, all downstream tasks are skipped."""
 
     own = PythonOperator.own | {"ignore_downstream_trigger_rules"}
 
 
 class LatestOnlyOperator(AirflowTask):
-    """Skip the tasks that follow if this is a scheduled run, but not the run of the latest tick of the schedule."""
+    """Skip the tasks directly downstream if this is a scheduled or backfill run for a tick before the latest one."""
 
     def prepare(self, build: Builder) -> None:
         self.options |= build.read_options({"branch": True}, type(self).__name__)
@@ -324,7 +323,7 @@ class PapermillOperator(AirflowTask):
 
 
 class TriggerDagRunOperator(AirflowTask):
-    """Run a deployed pipeline with the parameters in `conf`. With `wait_for_completion`, wait for it to end."""
+    """Run a deployed pipeline with the parameters in `conf`. With `wait_for_completion`, wait until that run ends."""
 
     kind = "trigger"
     own = frozenset(
@@ -462,7 +461,7 @@ def only_if(given: Mapping[str, Any], name: str, rule: OnlyIf, task: AirflowTask
 
 
 def returns_mapping(function: Callable[..., Any]) -> bool:
-    """Return whether a function is annotated to return a dictionary, so that each item becomes a separate XCom."""
+    """Return whether a function's annotation names a dictionary as the result; each item then becomes an XCom."""
     try:
         annotation = inspect.signature(function).return_annotation
     except (TypeError, ValueError):

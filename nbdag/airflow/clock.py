@@ -1,4 +1,4 @@
-"""Airflow's sensors and branches that compare the time or the day of the week, and the functions that their cells call.
+"""Airflow's sensors and branch operators for times and days of the week, and the functions that their cells call.
 
     TimeDeltaSensor(task_id="an_hour_later", delta=timedelta(hours=1))
     BranchDayOfWeekOperator(task_id="weekend", week_day={WeekDay.SATURDAY, WeekDay.SUNDAY}, …)
@@ -123,7 +123,7 @@ class TimeSensor(_ClockSensor):
 
 
 class DayOfWeekSensor(SensorTask):
-    """Wait until a day of the week."""
+    """Wait for one of the given days of the week."""
 
     own = SensorTask.sensor_own | {"week_day", "use_task_logical_date", "use_task_execution_day"}
 
@@ -168,7 +168,7 @@ class _ClockBranch(AirflowTask):
 
 
 class BranchDayOfWeekOperator(_ClockBranch):
-    """Choose the tasks that follow by the day of the week."""
+    """Choose downstream tasks, depending on the day of the week."""
 
     own = _ClockBranch._both | {"week_day", "use_task_logical_date", "use_task_execution_day"}
 
@@ -182,7 +182,7 @@ class BranchDayOfWeekOperator(_ClockBranch):
 
 
 class BranchDateTimeOperator(_ClockBranch):
-    """Choose the tasks that follow by whether the time is between two dates or two times of day."""
+    """Choose downstream tasks, depending on whether the time is between two dates or two times of day."""
 
     own = _ClockBranch._both | {
         "target_lower",

@@ -47,7 +47,7 @@ _OWN_MODULES = (__name__, f"{__package__}.executables")
 
 
 class _Output(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to the current standard output, because a kernel replaces the stream."""
+    """Writes to the current `sys.stdout`, because a kernel replaces that stream."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stdout
@@ -64,7 +64,7 @@ if not _logger.handlers:
 
 
 def _explicit(made: type) -> set[str]:
-    """Return the names of the arguments of an operator's `__init__`, including base classes that get `**kwargs`."""
+    """Return the argument names of an operator's `__init__`, and of base classes to which it passes `**kwargs`."""
     found = set[str]()
     for each in made.__mro__:
         if each is BaseOperator or "__init__" not in vars(each):
@@ -102,7 +102,7 @@ class BaseOperator(metaclass=OperatorType):
     method: ClassVar[str] = "execute"  # the method that a subclass must have
     template_fields: ClassVar[Collection[str]] = ()  # attributes whose templates are rendered before `execute`
     rendered_later: ClassVar[Collection[str]] = ()  # attributes whose templates `execute` itself renders
-    template_ext: ClassVar[Collection[str]] = ()  # endings of files whose text replaces their name in such attributes
+    template_ext: ClassVar[Collection[str]] = ()  # file endings: a value that ends so is read as a file
     task_class: ClassVar[type[CustomTask]]
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -149,7 +149,7 @@ class BaseSensorOperator(BaseOperator):
     method = "poke"
 
     def poke(self, context: Any) -> Any:
-        """Return whether the condition is met, so that the task succeeds."""
+        """Return whether the condition is met. If it is, the task succeeds."""
         raise NotImplementedError(f"{type(self).__name__} needs a method poke(self, context)")
 
     def execute(self, context: Any) -> Any:
@@ -233,7 +233,7 @@ class CustomTask(AirflowTask):
 
 
 class CustomBranch(CustomTask):
-    """A branch of the user."""
+    """The task of a user's `BaseBranchOperator`."""
 
     def prepare(self, build: Builder) -> None:
         super().prepare(build)
@@ -245,7 +245,7 @@ class CustomBranch(CustomTask):
 
 
 class CustomSensor(CustomTask, SensorTask):
-    """A sensor of the user."""
+    """The task of a user's `BaseSensorOperator`."""
 
     own = SensorTask.sensor_own
 
@@ -269,7 +269,7 @@ BaseBranchOperator.task_class = CustomBranch
 
 
 class CustomPartial(Partial):
-    """An operator of the user with some of its arguments."""
+    """A user's operator with some of its arguments; `expand` takes the others."""
 
     def __init__(self, made: type[BaseOperator], given: dict[str, Any]) -> None:
         self._made = made

@@ -93,7 +93,7 @@ class PythonExecutable(BaseOperator):
         taken = set(by_position[: len(self.op_args)])
         if not any(each.kind is each.VAR_KEYWORD for each in parameters):
             given = {each.name: given[each.name] for each in parameters if each.name in given}
-        given |= self.op_kwargs  # with a name that the function lacks, the call below fails
+        given |= self.op_kwargs  # a name that the function does not have makes the call below fail
         return self.python_callable(*self.op_args, **{name: each for name, each in given.items() if name not in taken})
 
 

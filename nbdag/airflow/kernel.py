@@ -1,4 +1,4 @@
-"""Errors, commands of bash, conditions of sensors and lookups, which the cells of tasks use in their kernels."""
+"""Functions, exceptions and lookups of connections and variables, for the cells of tasks in their kernels."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class AirflowException(Exception):
 
 
 class AirflowSkipException(Skip):
-    """Raised by a task to be skipped."""
+    """Raised in a task that is to be skipped."""
 
 
 class AirflowFailException(Fail):
-    """Raised by a task to fail without a retry."""
+    """Raised in a task that is to fail without a retry."""
 
 
 Context = dict[str, Any]  # the annotation of `execute(self, context: Context)`
@@ -68,7 +68,7 @@ class calling:  # used as a function
         **functions: Sequence[Callable[[Any], Any]],
     ) -> None:
         self._params = params
-        self.value: Any = None  # value of the cell's last expression, in a branch, short circuit or sensor
+        self.value: Any = None  # of the cell's last expression; for branch, short-circuit and sensor tasks
         self._dag_run = dag_run
         self._functions = functions
         self._is_sensor = False
@@ -177,7 +177,7 @@ def bash_succeeds(
 ) -> bool:
     """Return whether a command of bash ends with exit status 0.
 
-    If `retry_exit_code` is given, any status except this one and 0 fails the task without a retry, as in Airflow.
+    If `retry_exit_code` is given, any status but 0 and `retry_exit_code` fails the task without a retry, as in Airflow.
     Further positional arguments are ignored, as in `run_bash`.
     """
     try:
@@ -211,10 +211,10 @@ def run_sql(
     autocommit: bool = False,
     split: bool = True,
 ) -> list[tuple[Any, ...]] | None:
-    """Execute SQL in the database of a connection; return the rows of the last statement, or None without rows.
+    """Execute SQL in the database of a connection; return the last statement's rows, or None if it has no rows.
 
     All texts of a list use one connection, and without `autocommit` one transaction. Values of templates and parameters
-    are bound. Further positional arguments are ignored, as in `run_bash`.
+    are bound, not pasted into the text. Further positional arguments are ignored, as in `run_bash`.
     """
     texts: list[Sequence[Any]] = []
     for statement in [statements] if isinstance(statements, str) else statements:

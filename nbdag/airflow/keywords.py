@@ -28,7 +28,7 @@ class Equivalent(NamedTuple):
 
 
 class OnlyIf(NamedTuple):
-    """A keyword that is accepted with values that change nothing, and rejected with any other."""
+    """A keyword that is accepted only with values that change nothing."""
 
     values: tuple[Any, ...]
     instead: str  # what to write instead
@@ -180,7 +180,7 @@ _DAG_FIELDS = {option.field: option for option in OPTIONS["dag"] if not option.i
 
 
 class TriggerRule(StrEnum):
-    """The outcomes of the upstream tasks that let a task run."""
+    """The rules by which the outcomes of the upstream tasks decide whether a task runs."""
 
     ALL_SUCCESS = "all_success"
     ALL_FAILED = "all_failed"
@@ -200,7 +200,7 @@ class TriggerRule(StrEnum):
 
 
 class WeightRule(StrEnum):
-    """The rule by which the priorities of other tasks count for a task."""
+    """The rules that add the priorities of downstream, of upstream or of no other tasks to a task's priority."""
 
     ABSOLUTE = "absolute"
     DOWNSTREAM = "downstream"
@@ -218,13 +218,16 @@ class Reading(NamedTuple):
 
 
 def is_task_keyword(name: str) -> bool:
-    """Return whether each operator has this keyword."""
+    """Return whether all operators have this keyword."""
     tables = (TASK_EQUIVALENTS, TASK_ONLY_IF, TASK_IGNORED, TASK_SILENT, _TASK_FIELDS, CALLBACKS)
     return name in ("task_id", "dag", "task_group", "default_args", "params") or any(name in table for table in tables)
 
 
 def read_task(keywords: Mapping[str, Any], own: Iterable[str], who: str, warn: Warn) -> Reading:
-    """Divide the keywords of an operator. The operator itself understands those in `own`. Raise `OperatorError`."""
+    """Divide the keywords of an operator into options and others.
+
+    The operator itself understands the keywords in `own`. Raise `OperatorError`.
+    """
     tables = (TASK_EQUIVALENTS, TASK_ONLY_IF, TASK_IGNORED, TASK_SILENT, frozenset(_TASK_FIELDS) - {"operator"})
     if keywords.get("email"):
         # As in Airflow, `email` without other keywords asks for mail after a failure and before a retry.
@@ -318,7 +321,7 @@ class CronTriggerTimetable:
 
 
 def zone_of(value: Any) -> str | None:
-    """Return the IANA name of a time zone or of a date's time zone; None if there is none."""
+    """Return the IANA name of a time zone, or of the time zone of a date. Return None if it has no such name."""
     zone = value.tzinfo if isinstance(value, datetime) else value
     if zone is None or isinstance(zone, str):
         return zone

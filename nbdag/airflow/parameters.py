@@ -51,7 +51,7 @@ def parameter_name(name: str) -> str:
 
 
 def assignment(name: str, given: Any, build: Builder) -> str:
-    """Return the line for a param in the parameters cell."""
+    """Return the line of the parameters cell that assigns a param."""
     param = given if isinstance(given, Param) else Param(given)
     schema = dict(param.schema)
     annotation = _TYPES.get(schema["type"]) if isinstance(schema.get("type"), str) else None

@@ -23,7 +23,7 @@ from .parameters import DagParam, assignment, parameter_name
 
 __all__ = ["DAG", "Label", "TaskGroup", "chain", "cross_downstream", "dag"]
 
-# Key: keyword of DAG that has functions to call when a run ends; value: option that gets the names of the functions.
+# Key: keyword of DAG for functions to call when a run ends; value: option of %dag that names these functions.
 _CALLBACKS = {"on_failure_callback": "on_failure", "on_success_callback": "on_success"}
 _OWN = (
     "schedule",
@@ -178,7 +178,7 @@ def _listed(given: Any) -> list[Any]:
 
 
 def _callbacks(keyword: str, given: Any, build: Builder) -> list[str]:
-    """Return the recipients that call functions of the %%dag cell. Raise `OperatorError`."""
+    """Return callback functions as notification recipients, such as `:report`. Raise `OperatorError`."""
     found = []
     for function in _listed(given):
         name = build.writer.definition(function) if isinstance(function, FunctionType) else ""

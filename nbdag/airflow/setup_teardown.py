@@ -1,4 +1,4 @@
-"""Setup and teardown tasks as context managers: the tasks of a `with` statement run between them.
+"""Setup and teardown tasks as context managers: the tasks of a `with` block run after the setup, before the teardown.
 
     with stop_cluster().as_teardown(setups=start_cluster()):
         train() >> report()
@@ -39,7 +39,7 @@ class Scope:
         self._outer.append(self)
 
     def close(self) -> None:
-        """Connect this block's own tasks, but no tasks inside of inner blocks, to its setup and teardown tasks."""
+        """Connect the tasks of this block, without those of inner blocks, to its setup and teardown tasks."""
         build = current_build()
         self._outer.remove(self)
         if self._outer:

@@ -22,7 +22,7 @@ from .pipeline import call_id
 
 __all__ = ["setup", "task", "teardown"]
 
-_ALL = 1_000  # more decorators than any function has, so that its copy omits all of them
+_ALL = 1_000  # omit all decorators of a function: it has fewer than this
 
 
 class _Decorated(PythonOperator):

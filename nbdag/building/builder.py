@@ -116,7 +116,7 @@ def _builders(dag: Dag) -> list[Cell]:
 
 
 def _blocking(dag: Dag) -> list[Problem]:
-    """Return the known problems that prevent the code of %%dag from running."""
+    """Return the problems that prevent the code of %%dag from running and that can be found without running it."""
     found = []
     for cell in _builders(dag):
         python = to_python(cell.code)

@@ -37,7 +37,7 @@ _SECONDS = 30.0  # the default limit, which is Airflow's limit for importing a D
 _WAIT_FACTOR = 10  # the limit of wall time, as a multiple of the limit of processor time
 _POLL_INTERVAL = 1.0  # seconds between two readings of the processor time
 _LOOKED_UP = "looked-up"  # file with the names of secrets that the process has looked up
-_MAX_OUTPUT = 100_000  # maximum size in bytes of the output that is kept
+_MAX_OUTPUT = 100_000  # maximum size in bytes of the output that is collected
 _PLAIN = ("python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}")
 
 
@@ -110,7 +110,7 @@ def run_bodies(
         hide_looked_up(Path(folder) / _LOOKED_UP)
         text = secrets.mask(printed.text())
         result: Any = None
-        # Errors are ignored: the file is missing or incomplete if the process died.
+        # Errors are ignored here: if the process died, the file is missing or incomplete, and `_died` reports this.
         with contextlib.suppress(OSError, ValueError):
             result = json.loads(result_path.read_text(encoding="utf-8"))
     if not excess and result is not None and "built" in result:

@@ -1,8 +1,8 @@
 """The command line.
 
 A command parses its arguments, calls one function of `runs` or `notebooks`, and prints the result. This module lists
-each command's name, its one-line help and its module, and loads that module only when the command is called:
-`nbdag --help` imports click and little else.
+each command's name, its one-line help and its module, and loads that module only when the command is called. So
+`nbdag --help` imports little more than click.
 
 Exit codes: 0 success, 1 the run failed or problems were found, 2 wrong usage, 130 interrupted.
 """

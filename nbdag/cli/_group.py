@@ -33,7 +33,7 @@ _MACHINE_ERRORS = frozenset(
 
 _PATH_ERRORS = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ENODEV})
 
-# Options that accept an empty value: YAML that sets no parameter, as in papermill, and the reason of an approval.
+# Options that accept an empty value: YAML without parameters (papermill accepts it, too), and an approval's reason.
 _MAY_BE_EMPTY = frozenset({"parameters_yaml", "parameters_base64", "why"})
 
 Sections = Mapping[str, Mapping[str, tuple[str, str]]]
@@ -74,7 +74,7 @@ class Commands(click.Group):
         if module is None:
             return None
         found = import_module(f".{module}", __package__)
-        # `list`, `next` and `import` are words of Python, so the functions of these commands end with `_`.
+        # `list` and `next` are builtins and `import` is a keyword, so the functions of these commands end with `_`.
         command = getattr(found, f"{cmd_name}_", None) or getattr(found, cmd_name)
         assert isinstance(command, click.Command)
         return command
@@ -154,10 +154,10 @@ class _ClosedOutput(io.FileIO):
 def _open_standard_streams() -> _ClosedOutput | None:
     """Open the null device in place of each closed standard stream (`>&-`).
 
-    Return the replacement of standard output, or None if standard output was open.
+    Without the null device, the next file to be opened, such as the database, would get the file descriptor of the
+    closed stream. Text printed to the stream would then be written into that file.
 
-    Otherwise the next file to be opened, such as the database, would get the stream's file descriptor. Text printed to
-    the stream would then be written into that file.
+    Return the object that replaces standard output, or None if standard output was open.
     """
     closed = None
     for number, name in enumerate(("stdin", "stdout", "stderr")):
@@ -174,7 +174,8 @@ def _open_standard_streams() -> _ClosedOutput | None:
         setattr(sys, name, io.TextIOWrapper(buffer, encoding="utf-8"))
     plain = sys.__stdout__
     if plain is not None and sys.stdout is plain and isinstance(plain.buffer, io.FileIO):  # PYTHONUNBUFFERED is set
-        # The buffer keeps text that cannot be written. So `_report_error` recognises errors of standard output.
+        # The buffer keeps text that cannot be written. So flushing it fails again in `_report_error`,
+        # which then knows that the error came from standard output.
         writer = io.BufferedWriter(plain.buffer)
         sys.stdout = io.TextIOWrapper(writer, plain.encoding, plain.errors, line_buffering=True)
     return closed
@@ -196,7 +197,8 @@ def _reject_invalid_text(words: Sequence[str]) -> None:
 def _reject_empty_values(command: click.Command, words: Sequence[str], parent: click.Context) -> None:
     """Reject an empty value of an option or argument, such as `--storage "$PLACE"` with a variable that is not set.
 
-    Otherwise the command would use the default. Types and callbacks that check their values have errors of their own.
+    Without this check, the command would use the default. Options whose type or callback checks the value are skipped,
+    because they report their own errors.
     """
     options: dict[str, Any] = {**command.context_settings, "allow_interspersed_args": command.allow_interspersed_args}
     context = click.Context(command, parent=parent, info_name=command.name, **options)
@@ -271,7 +273,7 @@ def _report_error(error: Exception, args: Sequence[str]) -> int:
         _print_message(lacking)
         _show_if_debugging(error)
         return 1
-    # A missing package is the most likely cause of any other error, and the user can install it.
+    # Any other error is most likely caused by a missing package, which the user can install.
     if (packages := _package_error()) is not None:
         _print_message(str(packages))
         _show_if_debugging(error)
@@ -313,7 +315,7 @@ def _package_error() -> NbdagError | None:
         require()
     except NbdagError as error:
         return error
-    except Exception:  # broken packages can make this check fail too; then the original error is reported
+    except Exception:  # a broken package can make this check fail; then the original error is reported
         return None
     return None
 
@@ -325,7 +327,7 @@ def _is_output_option(error: click.UsageError) -> bool:
 
 
 def _with_equals(args: Sequence[str]) -> str:
-    """Return a hint for an option written like `-p n=3`, as in other tools, or "" if there is no such option."""
+    """Return a hint if a parameter is written as in other tools (`-p n=3`), or "" if none is."""
     for option, value in pairwise(args):
         if option in ("-p", "-r", "--parameters", "--parameters_raw") and re.match(r"[^\W\d]\w*=", value):
             return f"{option} takes a name and a value: write {option} {value.replace('=', ' ', 1)}"

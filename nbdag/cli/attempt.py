@@ -25,7 +25,7 @@ EXIT_CODES = {TaskState.SUCCESS: 0, TaskState.SKIPPED: SKIPPED, TaskState.UP_FOR
 
 
 def _mapping(ctx: click.Context, param: click.Parameter, text: str | None) -> dict[str, Any]:
-    """Return the parameters that --conf sets, from its JSON object."""
+    """Parse the JSON object of --conf, and return the parameters that it sets."""
     try:
         found = json.loads(text or "{}")
     except ValueError as reason:

@@ -109,7 +109,7 @@ def check(
 
 
 def _change(repaired: Problem) -> str:
-    """Return the end of a sentence that shows the repair, or "" if the message already shows it."""
+    """Return the words that complete the message about a repair, or "" if the message already shows the repair."""
     repair = repaired.repair
     if repair is None or not repair.new:
         return ""
@@ -117,7 +117,7 @@ def _change(repaired: Problem) -> str:
 
 
 def _print(path: Path, checked: CheckedNotebook, form: str, *, indent: int | None) -> Iterable[CheckedFile]:
-    """Print a checked notebook, or return it if this output format prints all notebooks together."""
+    """Print a checked notebook. SARIF is one log for all notebooks, so return the notebook instead for SARIF."""
     if form == "text":
         print_problems(checked.dag, path)
         click.echo(f"{short_path(path)}: {_count(checked.dag)}")

@@ -1,4 +1,4 @@
-"""`compare` and `metrics`: show what differs between two runs, and the metrics of many."""
+"""`compare` and `metrics`: show the differences between two runs, and the metrics of the latest runs."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _print_all(found: ComparedRuns) -> None:
         _section("parameter", found.parameters, _parameter, only_changes=True),
         _section("state", found.states, state, only_changes=True),
         _section("duration", found.durations, duration, change=_seconds),
-        # Large values are shown by a summary, which may be the same although the values differ.
+        # A large value is shown as a summary. Different values can have the same summary, so the row says "differs".
         _section(
             "value",
             [replace(each, after=f"{each.after} (differs)") if each.same else each for each in found.values],

@@ -48,7 +48,7 @@ def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     """Return the tasks of the notebook on the command line."""
     from .. import notebooks as files
 
-    # click does not parse the arguments while an option still has no value.
+    # While an option still has no value, click does not parse the arguments; they are in `ctx.args`.
     notebook = ctx.params.get("notebook") or next(filter(files.is_notebook, ctx.args), None)
     if notebook is None:
         return []

@@ -245,7 +245,7 @@ def remove(dag: str) -> None:
 
 
 def _pinned(options: DagOptions) -> str:
-    """Return the end of a sentence that lists what is pinned with a version."""
+    """Return " with …", which lists the files and packages pinned with a version, or "" if there are none."""
     files = [" ".join(options.with_)] if options.with_ else []
     packages = [f"an environment with {' '.join(options.requires)}"] if options.requires else []
     return f" with {' and '.join([*files, *packages])}" if files or packages else ""

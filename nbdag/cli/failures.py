@@ -1,4 +1,4 @@
-"""Print failed tasks with the failing lines of user code; instances with the same failure are printed once."""
+"""Print failed tasks with the failing lines of user code. Instances that fail in the same way are printed once."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def name_range(names: Sequence[str]) -> str:
 
 
 def cell_lines(task: runs.TaskRun, locate: Callable[[str, int], str] = lambda cell, line: "") -> list[str]:
-    """Return the code lines of notebook cells in a traceback, or the last lines of a traceback without cells.
+    """Return the failing lines of cells from a task's traceback, or the last lines of a traceback without cells.
 
-    `locate` returns the place of a line in the user's file, or "" if cell and line suffice to find it.
+    `locate(cell, line)` returns the line's place in the user's file, or "" if cell and line suffice to find the line.
     """
     trace = (task.traceback or "").rstrip()
     frames = list(_frames(task.id, trace, locate))
@@ -74,7 +74,7 @@ def _frames(task: str, trace: str, locate: Callable[[str, int], str]) -> Iterato
 
 
 def _places(run: runs.Run) -> Callable[[str, int], str]:
-    """Return a function that finds the place of a line in the user's file: the argument `locate` of `cell_lines`."""
+    """Return the argument `locate` of `cell_lines`: a function that finds the place of a line in the user's file."""
     dag = run.pinned_dag()
 
     def locate(cell: str, line: int) -> str:

@@ -63,7 +63,7 @@ def suggest(notebook: Path, output: str | None, overwrite: bool, measure: bool, 
     elif output != "-":
         _print(found)
     proposed = f"{notebook.stem}_tasks{notebook.suffix}"
-    copy = target or notebook.with_name(proposed)  # problems name lines of the tagged copy
+    copy = target or notebook.with_name(proposed)  # the lines in the problems are lines of the tagged copy
     print_problems(found.suggestion.dag, copy, err=True)
     if output == "-":
         sys.stdout.buffer.write(found.notebook)

@@ -102,7 +102,7 @@ def print_problems(dag: Dag, path: Path, *, err: bool = False) -> None:
 def _line(problem: Problem, path: Path) -> str:
     place = f" {problem.place}:" if problem.place else ""
     if problem.place and problem.place.text_line:
-        place = f"{problem.place.text_line}:"  # the format of compilers, so that editors can open the line
+        place = f"{problem.place.text_line}:"  # the format of compiler messages, so that editors can open the line
     severity = click.style(problem.severity, fg="red" if problem.severity == "error" else "yellow", bold=True)
     hint = f" ({problem.hint})" if problem.hint else ""
     return f"{short_path(path)}:{place} {problem.code} {severity}: {problem.message}{hint}"

@@ -112,7 +112,7 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def scheduler_words(jobs: int | None, kernels: str, executor: Choice) -> list[str]:
-    """Return these options of a scheduler as words of a command line; defaults are left out."""
+    """Return the words of a command line that set these options of a scheduler; defaults are left out."""
     words = [*(["--jobs", str(jobs)] if jobs else []), *(["--kernels", kernels] if kernels != "warm" else [])]
     words += ["--executor", executor.name] if executor.name != LOCAL else []
     for name, value in executor.options.items():
@@ -125,7 +125,7 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 
 
 def task_names(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
-    """Return the task names of a repeatable option. Each value lists names with commas; an empty list is an error."""
+    """Return the task names of a repeatable option. Each value has at least one name; commas separate several names."""
     names: dict[str, None] = {}
     for value in values:
         found = value.replace(",", " ").split()
@@ -146,6 +146,7 @@ def date(ctx: click.Context, param: click.Parameter, text: str | None) -> dateti
         raise click.BadParameter(
             f"invalid date {text[:40]!r}; expected a form such as 2026-01-31 or 2026-01-31T06:00+01:00"
         ) from None
-    if not 1900 <= found.year < 9999:  # outside of these years, a change of time zone could leave the range of datetime
+    # Beyond these years, a conversion to another time zone could exceed the range of datetime.
+    if not 1900 <= found.year < 9999:
         raise click.BadParameter(f"the date {text[:40]!r} is out of range; expected a year from 1900 to 9998")
     return found

@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def output_option(command: F) -> F:
-    """Add the option `-o table|json|yaml`, whose argument is named `form`."""
+    """Add the option `-o table|json|yaml`; the command gets its value as the argument `form`."""
     return click.option(
         "-o",
         "--output",

@@ -91,7 +91,7 @@ class _Row:
 
 
 class _Rows:
-    """The rows of all tasks, in notebook order; once a mapped task has instances, only their rows are shown."""
+    """The rows of all tasks, in notebook order. The rows of a mapped task's instances replace the row of the task."""
 
     def __init__(self, tasks: Iterable[str]) -> None:
         self.by_instance: dict[Instance, _Row] = {(task, -1): _Row() for task in tasks}
@@ -202,9 +202,9 @@ class Live(NoProgress):
 
 
 def _most_important(rows: dict[Instance, _Row], room: int) -> list[tuple[Instance, _Row]]:
-    """Return the rows that fit into `room` lines, but at least three, in notebook order.
+    """Return the most important rows that fit into `room` lines, but at least three, in notebook order.
 
-    The priority is: failed tasks, running tasks, tasks that ended last, tasks that have not started.
+    Failed tasks come first, then running tasks, then tasks that ended last, then tasks that have not started.
     """
     if len(rows) <= max(room, 3):
         return list(rows.items())

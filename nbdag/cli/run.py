@@ -196,7 +196,7 @@ def run(
 
 
 def _print_parameters(notebook: Path) -> int:
-    """Print the parameters of a notebook in papermill's form, with their rules."""
+    """Print the parameters of a notebook in papermill's form, each with the rules that its values must follow."""
     dag = notebooks.read(notebook)
     click.echo(f"Parameters of {short_path(notebook)}:\n")
     if not dag.parameters:
@@ -213,7 +213,7 @@ def _print_parameters(notebook: Path) -> int:
 
 
 def print_outcome(run: runs.Run, screen: Console, printed: Collection[str] = ()) -> None:
-    """Print the warnings, failures and state of an ended run, and last the path of its report.
+    """Print the warnings, failures and state of an ended run, and finally the path of its report.
 
     `printed` contains messages that the progress display has shown; these are not repeated.
     """

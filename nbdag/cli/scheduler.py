@@ -58,7 +58,7 @@ def scheduler(
 
 
 def _end_with_stdin() -> None:
-    """Stop this scheduler, as SIGTERM does, when standard input ends: the process that started it has died."""
+    """Send SIGTERM to this scheduler when standard input ends, because then the process that started it has died."""
     while os.read(0, 1024):
         pass
     signal.raise_signal(signal.SIGTERM)

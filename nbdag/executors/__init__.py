@@ -80,8 +80,8 @@ class Executor(ABC):
     def terminate_leftovers(self, notebook: Path, mark: str) -> None:
         """Kill all processes of an attempt whose executor was killed, and wait until they have ended.
 
-        `notebook` is the path of the attempt's notebook (`Job.path`). `mark` is the id of the attempt that its
-        processes carry (`Job.mark`).
+        `notebook` is the path of the attempt's notebook (`Job.path`). `mark` is the id that the attempt's processes
+        carry (`Job.mark`).
         """
 
     @classmethod

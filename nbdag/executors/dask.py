@@ -70,7 +70,7 @@ class DaskExecutor(Executor):
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)  # notified when an attempt has started or ended
         self._stopping = threading.Event()
-        self._calls = ThreadPoolExecutor(8, thread_name_prefix="nbdag-dask")  # calls of the cluster that may take long
+        self._calls = ThreadPoolExecutor(8, thread_name_prefix="nbdag-dask")  # for calls to the cluster that take long
         # Sends attempts in the order of their submission; while the Dask scheduler does not answer, they wait here.
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="nbdag-dask-send")
         self._hosts = DaskHosts()
@@ -179,8 +179,8 @@ class DaskExecutor(Executor):
     def _send(self, name: str, attempt: Submission) -> None:
         """Wait until the Dask scheduler answers, then send it an attempt. Stop waiting if the attempt is cancelled.
 
-        If the Dask scheduler answers but the attempt cannot be sent, the attempt fails, because an attempt that keeps
-        waiting would delay all later attempts.
+        If the Dask scheduler answers but the attempt cannot be sent, the attempt fails: further waiting would delay all
+        later attempts.
         """
         tries = 0
         while True:
@@ -206,7 +206,7 @@ class DaskExecutor(Executor):
                 return
 
     def _submit(self, client: Client, name: str, attempt: Submission) -> None:
-        """Send an attempt to the Dask scheduler; raise any exception if that fails."""
+        """Send an attempt to the Dask scheduler. The caller handles all exceptions."""
         job = attempt.sent or attempt.job
         if not self._allow_mismatch:
             attempt.expected = expected_versions(() if job.packages else job.imports)
@@ -280,7 +280,7 @@ class DaskExecutor(Executor):
     # -- results ------------------------------------------------------------------------------------------------
 
     def _on_event(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        """Record which worker executes an attempt, or add to a log that a host without common folders has sent."""
+        """Record which worker executes an attempt, or append to its log the part that a host has sent."""
         _, said = event
         with self._changed:
             attempt = self._claims.get(said["claim"])
@@ -329,7 +329,7 @@ class DaskExecutor(Executor):
         self._report(attempt, result)
 
     def _report_later(self, attempt: Submission) -> None:
-        """Report a lost attempt after LOSS_DELAY, in which the worker notices the loss and terminates the attempt."""
+        """Report a lost attempt after LOSS_DELAY: meanwhile, the worker notices the loss and terminates the attempt."""
         self._stopping.wait(LOSS_DELAY)
         self._report(attempt, of_lost_task(attempt))
 
@@ -354,7 +354,7 @@ class DaskExecutor(Executor):
             return self._claims.pop(name, None)
 
     def _report(self, attempt: Submission, result: Result) -> None:
-        """Store the changes of `nbdag.state` by an attempt, then report the attempt's result."""
+        """Store the changes that an attempt made to `nbdag.state`, then report the attempt's result."""
         try:
             result = accept_state(attempt.job, result)
         except Exception as failure:
@@ -412,7 +412,7 @@ class DaskExecutor(Executor):
             try:
                 if self._client.status == "closed":
                     self._client = connect(self._address)
-                # A Dask scheduler that was started again does not know the topic; a second subscription does nothing.
+                # Subscribe again, because a restarted Dask scheduler does not know the topic.
                 self._client.subscribe_topic(TOPIC, self._on_event)
                 workers = self._workers()
             except Exception as failure:
@@ -432,7 +432,7 @@ class DaskExecutor(Executor):
             self._check_lost(workers)
 
     def _check_lost(self, workers: Mapping[str, Any]) -> None:
-        """Fail attempts whose worker has left; if such an attempt has not started, send it to other workers."""
+        """Fail attempts that a lost worker had started; send attempts that no worker had started to other workers."""
         with self._lock:
             sent = [(name, each) for name, each in self._claims.items() if each.address or each.fitting]
         for name, attempt in sent:
@@ -447,7 +447,7 @@ class DaskExecutor(Executor):
                 self._calls.submit(self._send_unless_started, name, attempt, attempt.claim, waited_for)
 
     def _can_send(self, attempt: Submission, workers: Mapping[str, Any]) -> bool:
-        """Return whether a worker fits, or all workers differ. If all differ, the attempt is sent again and fails."""
+        """Return whether to send an attempt again: a worker fits, or all workers differ and the attempt must fail."""
         try:
             fitting = self._hosts.fitting(attempt.expected)
         except HostsDifferError:
@@ -455,7 +455,7 @@ class DaskExecutor(Executor):
         return fitting is None or any(each in workers for each in fitting)
 
     def _send_unless_started(self, name: str, attempt: Submission, claim: Queue, waited_for: list[str] | None) -> None:
-        """Send an attempt to other workers; if a worker that has left had started it, fail the attempt."""
+        """If a lost worker had started an attempt, fail the attempt; else send it to other workers."""
         try:
             claim.put("sent again", timeout=CLAIM_TIMEOUT)
         except TimeoutError:

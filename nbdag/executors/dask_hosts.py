@@ -102,8 +102,8 @@ class DaskHosts:
     def _has_declared(self, address: str, about: Mapping[str, Any]) -> bool:
         """Return whether the worker that is now at this address has declared its resources.
 
-        Return False also if no worker of the same host is in `_of_hosts`. The worker at this address then declares the
-        resources of the host.
+        Also return False if `_of_hosts` has no worker of the same host, because the worker at this address must then
+        declare the resources of the host.
         """
         hosts = map(_host_of, list(self._of_hosts))
         return address in self._resources and HOST_METRIC in about["metrics"] and _host_of(address) in hosts
@@ -147,7 +147,7 @@ class DaskHosts:
     def fitting(self, expected: Mapping[str, str]) -> list[str] | None:
         """Return the addresses of the workers that fit, or None if every known worker fits.
 
-        If all fitting workers have left, return their old addresses, so that an attempt waits for another worker.
+        If all fitting workers have left, return their old addresses: an attempt for these addresses waits in Dask.
 
         Raises `HostsDifferError` if workers are known to differ and no worker has fitted yet.
         """

@@ -35,7 +35,7 @@ class Submission:
     missed: int = 0  # number of checks in a row in which the worker, or all workers in `fitting`, were missing
 
     def add_to_log(self, text: bytes) -> None:
-        """Append a part of the log, from a host that shares no folders, to the log's file on this host."""
+        """Append a part of the log, which a host without shared folders has sent, to the log's file on this host."""
         if not self.has_log:
             with contextlib.suppress(OSError):  # the complete log comes from the storage at the end
                 path = Path(self.job.path).with_suffix(".log")
@@ -79,17 +79,17 @@ def release(future: Future[Any] | None, claim: Queue | None, *, give_up: bool) -
 
 
 def of_lost_worker(attempt: Submission) -> Result:
-    """Return the result of an attempt whose worker was lost, with its changes of `nbdag.state` until then."""
+    """Return the result of an attempt whose worker was lost, with the changes that it had made to `nbdag.state`."""
     where = f" {attempt.address} on host {attempt.host}" if attempt.address else ""
     return with_state(attempt, attempt.failed(f"the Dask worker{where} was lost while it executed the task"))
 
 
 def of_lost_task(attempt: Submission) -> Result:
-    """Return the result of an attempt whose Dask task was lost, with its changes of `nbdag.state` until then."""
+    """Return the result of an attempt whose Dask task was lost, with the changes that it had made to `nbdag.state`."""
     where = f" on host {attempt.host}" if attempt.host else ""
     return with_state(attempt, attempt.failed(f"the Dask scheduler lost or cancelled the attempt{where}"))
 
 
 def with_state(attempt: Submission, result: Result) -> Result:
-    """Return the result with the changes of `nbdag.state` that the attempt wrote to a shared folder."""
+    """Return the result with the changes of `nbdag.state` that the attempt has written to a shared folder."""
     return replace(result, state_changes=state_of_lost(attempt.job))

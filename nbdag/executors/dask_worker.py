@@ -28,7 +28,7 @@ from .host_versions import differences, versions
 from .job_files import delete_copies, on_this_host
 from .local import LocalExecutor
 
-POLL = 1.0  # seconds between two checks of whether a task is still wanted, and of the list of workers
+POLL = 1.0  # seconds between two checks of the list of workers, and of whether a task is still wanted
 CLAIM_TIMEOUT = 0.2  # seconds to wait for room in the queue of a claim
 LOG_PART = 65_536  # maximum number of bytes of a log that one Dask event carries
 HOST_METRIC = "nbdag"  # key of the host's name and load in the heartbeats of Dask workers
@@ -133,7 +133,7 @@ def terminate_on_host(notebook: Path, mark: str) -> None:
 
 
 def run_attempt(job: Job, name: str, expected: Mapping[str, str]) -> Result | Mismatch | None:
-    """Execute an attempt on this Dask worker, and return its result, or None if it was started before.
+    """Execute an attempt on this Dask worker, and return the result. If the attempt was started before, return None.
 
     If this worker differs from the expected versions, the attempt does not start, and the differences are returned.
     """
@@ -174,7 +174,7 @@ def run_attempt(job: Job, name: str, expected: Mapping[str, str]) -> Result | Mi
 
 
 def with_advice(result: Result) -> Result:
-    """Return the result. If the attempt failed because a module is missing, its error also names host and remedy."""
+    """Return the result. If the attempt failed because a module is missing, add the host and a remedy to the error."""
     if not (result.error or "").startswith("ModuleNotFoundError: "):
         return result
     advice = "install it there, put the module beside the notebook, or name its file in %dag --with"

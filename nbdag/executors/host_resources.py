@@ -37,7 +37,7 @@ class ResourcesError(NbdagError):
 
 
 def declared(text: str | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, float]:
-    """Return the resources that `text` and NBDAG_RESOURCES declare; `text` wins. Raises `ResourcesError`."""
+    """Return the resources that NBDAG_RESOURCES and `text` declare; `text` has priority. Raises `ResourcesError`."""
     found: dict[str, float] = {}
     for source in (environ.get(VARIABLE, ""), text or ""):
         try:

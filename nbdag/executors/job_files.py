@@ -78,9 +78,9 @@ def copy_folder(job: Job) -> str:
 def get_inputs(job: Job) -> dict[Path, str]:
     """Download the values that the attempt certainly loads, and the files of `nbdag.state`.
 
-    Return, for `store_results`, the digest of each file of `nbdag.state`, or "" for a missing file. Return {} if the
-    attempt changes the files that all hosts share. The attempt downloads other values itself when it loads them. Raises
-    `LostValueError`, `PinnedFilesLostError`, `StorageError` or `CacheSizeError`.
+    Return the digest of each file of `nbdag.state`, or "" for a missing file, as `store_results` needs them. Return {}
+    if the attempt changes the files that all hosts share. The attempt downloads other values itself when it loads them.
+    Raises `LostValueError`, `PinnedFilesLostError`, `StorageError` or `CacheSizeError`.
     """
     if job.pinned_files:
         unpacked(Path(job.values).parent, job.pinned_files, job.storage)
@@ -131,7 +131,7 @@ def accept_state(job: Job, result: Result) -> Result:
 
 
 def state_of_lost(job: Job) -> dict[int, bytes]:
-    """Return the changes of `nbdag.state` by an attempt whose host is lost, for `Result.state_changes`.
+    """Return the changes that an attempt made to `nbdag.state` before its host was lost, for `Result.state_changes`.
 
     Return {} if hosts do not share the folders. `job` has the paths of the scheduler's host.
     """

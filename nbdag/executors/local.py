@@ -6,9 +6,9 @@ planned. If forking is impossible, a worker is an ordinary process. A worker can
 because user code runs only in the kernel. A worker is killed if its attempt was terminated, or if it stops sending
 heartbeats. A worker sends a heartbeat every few seconds, even while its kernel is busy.
 
-Every job has exactly one result, even if a process is killed. An attempt ends with its result, by a timeout, or by
-`cancel` or `stop`. When an attempt has ended, no process of the attempt is left. If the executor's process is killed,
-its workers exit.
+Every job has exactly one result, even if a process is killed. An attempt ends when its worker sends the result or dies,
+at a timeout, or through `cancel` or `stop`. When an attempt has ended, no process of the attempt is left. If the
+executor's process is killed, its workers exit.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ WORKER_SPARES = 2  # number of workers that are forked in advance
 MAX_KERNEL_SPARES = 8  # maximum number of kernels that are forked in advance; each takes about 15 MB
 LINGER = 10.0  # seconds after which an idle worker is ended
 HEARTBEAT = 5.0  # seconds between two heartbeats of a worker
-MAX_MISSED = 60  # number of missed heartbeats in a row after which a worker is killed: 300 s
+MAX_MISSED = 60  # number of missed heartbeats in a row after which a worker is killed (300 s)
 
 
 class _WorkerProcess(Protocol):

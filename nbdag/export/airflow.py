@@ -5,8 +5,8 @@ Airflow. Airflow decides when a task starts: schedule, retries, pools, trigger r
 Three kinds of tasks need a second task in Airflow:
 
 - a mapped task: `trial__elements` evaluates --map, and `trial` expands over its result;
-- a branch: `gate__choice` follows `gate`, and lets Airflow skip the tasks that the branch did not choose;
-- a task with --short-circuit: `gate__condition` lets Airflow skip all tasks below if the condition is false.
+- a branch task: `gate__choice` follows `gate`, and lets Airflow skip the tasks that `gate` did not choose;
+- a task with --short-circuit: `gate__condition` lets Airflow skip all downstream tasks if the condition is false.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _File:
     dag: Dag
     target: Target
     imports: Imports = field(default_factory=Imports)
-    names: dict[str, str] = field(default_factory=dict)  # key: id of a task of Airflow; value: its variable
+    names: dict[str, str] = field(default_factory=dict)  # key: id of an Airflow task; value: its variable in the file
     refused: list[str] = field(default_factory=list)
 
     @property
@@ -170,7 +170,7 @@ class _File:
         return lines
 
     def _chosen(self, chosen: str) -> str:
-        """Return an expression for the ids of the chosen Airflow tasks, with `…__elements` for mapped tasks."""
+        """Return an expression for the ids of the Airflow tasks to run; for a mapped task, this is `…__elements`."""
         mapped = [
             name
             for each in self.dag.tasks.values()
@@ -237,7 +237,7 @@ class _File:
         return lines("", 0)
 
     def _groups(self) -> dict[str, str]:
-        """Return the group of each task; "" if a part of the task's name is empty, which Airflow does not allow."""
+        """Return the group of each task; "" if a part of the name is empty, because Airflow allows no empty ids."""
         return {name: group_of(name) if all(name.split(".")) else "" for name in self.dag.tasks}
 
     def _task(self, task: Task, local: str, indent: int) -> Iterator[str]:
@@ -293,7 +293,7 @@ class _File:
     # Dependencies
 
     def _edges(self) -> Iterator[str]:
-        """Yield a line for each task with upstream tasks; a comment names the values that are passed."""
+        """Yield the lines that connect the tasks, with comments that name the values passed from task to task."""
         for task in self.dag.tasks.values():
             labels = {edge.source: edge.label for edge in self.dag.edges if edge.target == task.id and edge.label}
             upstream = [name for name in self.dag.upstream[task.id] if name not in labels]

@@ -99,7 +99,7 @@ class Arguments:
         return block(lines)
 
     def of_task(self, task: Task) -> dict[str, Any]:
-        """Return the keywords of Airflow for the options of a task that differ from the defaults."""
+        """Return Airflow's keywords for those options of a task that differ from the defaults."""
         options, defaults = task.options, self.dag.options.defaults
         found: dict[str, Any] = {}
         for name, keyword in _KEYWORDS.items():

@@ -32,7 +32,7 @@ class Target:
 
 
 class AttemptOperator:
-    """One of Airflow's operators, and its arguments for an attempt. The base class is the BashOperator."""
+    """One of Airflow's operators, and its arguments for an attempt. This base class stands for the BashOperator."""
 
     name = "BashOperator"
     imports: Mapping[str, set[str]] = {
@@ -102,7 +102,7 @@ class BashAttempt(AttemptOperator):
     has_sensor = True
 
     def partial(self) -> dict[str, Any]:
-        """Return the argument that adds the variables to the environment of the worker."""
+        """Return the argument that adds an instance's variables to the worker's environment instead of replacing it."""
         return {"append_env": True}
 
 

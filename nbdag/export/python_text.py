@@ -70,7 +70,7 @@ def duration(seconds: float) -> Code:
 
 
 def call(name: str, positional: Iterable[Any], named: Mapping[str, Any], *, indent: int = 0) -> Code:
-    """Return a call, on one line if it fits behind `indent` characters, else with one argument per line."""
+    """Return a call: on one line if it fits after `indent` characters, otherwise with one argument per line."""
     given = [*map(literal, positional), *(f"{key}={literal(value)}" for key, value in named.items())]
     line = f"{name}({', '.join(given)})"
     if indent + len(line) <= WIDTH and "\n" not in line:
@@ -79,7 +79,7 @@ def call(name: str, positional: Iterable[Any], named: Mapping[str, Any], *, inde
 
 
 def block(items: Iterable[str]) -> str:
-    """Return arguments or items, indented, one per line, each followed by a comma unless it is a comment."""
+    """Return the items, indented and one per line, with a comma after each item that is not a comment."""
     return "".join(f"{_INDENT}{indented(item)}{'' if item.startswith('#') else ','}\n" for item in items)
 
 

@@ -2,9 +2,9 @@
 
 The script has the code of the cells in the order of the tasks, in one namespace: parameters, setup, and each task below
 a line with its name. The options of a task become plain Python: --check ends the script, --when is an `if`, a mapped
-task is a function that is called for each element, a sensor is a loop. A branch fills the set `skipped`, which the
-tasks below it check. The script ends at the first error, so each task above a running task has succeeded or was
-skipped.
+task is a function that is called for each element, a sensor is a loop. A branch task fills the set `skipped`, which
+the downstream tasks check. The script ends at the first error, so the tasks upstream of a running task have succeeded
+or were skipped.
 
 Magics are translated as IPython does; the script then needs IPython. Cells in another language (operators such as bash
 and sql) call functions of nbdag; a comment above each such cell says so.
@@ -36,7 +36,7 @@ from .script_analysis import (
 )
 from .script_code import CellCode, code_of, without_future
 
-# Options of tasks without an effect in a script.
+# Task options that have no effect in a script.
 _NO_EFFECT = (
     "retries", "timeout", "pool", "slots", "resources", "priority", "cache", "deadline", "produces", "consumes",
     "depends_on_past", "metric",
@@ -336,7 +336,7 @@ class _Script:
             yield "Without an element, nbdag skips this task and those below; the script continues with empty lists."
 
     def _with_ending(self, task: Task, code: CellCode) -> str:
-        """Return the code with its last expression as a choice, a condition or the end of a loop."""
+        """Return the code, with its last expression made a choice (branch task), a condition or the end of a loop."""
         options = task.options
         if options.branch:
             self.helpers.append(_NOT_CHOSEN)
@@ -456,7 +456,7 @@ class _Script:
         return options.short_circuit or (options.branch and task in self.dag.downstream[other])
 
     def _ignored(self, task: Task, other: str) -> bool:
-        """Return whether `task` only reads variables of `other`, and a branch directly above `task` leads to both."""
+        """Return whether `task` only reads variables of `other`, and a branch task directly upstream leads to both."""
         if not self.dag.only_inferred(task.id, {other}):
             return False
         branches = [name for name in self.dag.upstream[task.id] if self.dag.tasks[name].options.branch]

@@ -58,7 +58,7 @@ def code_of_magics(tree: ast.AST) -> Iterator[ast.AST]:
 
 def attributes_of_run(tree: ast.AST) -> Iterator[str]:
     """Yield the attribute of each use of `dag_run`, or "" for a use of `dag_run` itself."""
-    within: set[int] = set()  # ids of the nodes `dag_run` in uses such as `dag_run.ds`
+    within: set[int] = set()  # `id()` of each node `dag_run` that is part of a use such as `dag_run.ds`
     for node in ast.walk(tree):  # each node before its children
         match node:
             case ast.Attribute(value=ast.Name(id="dag_run") as run, attr=name):

@@ -51,8 +51,8 @@ class CellCode:
         return replace(self, text=f"{head}{before}{written}{after}{'  ' if rest.startswith('#') else ''}{rest}")
 
     def indented(self) -> str:
-        """Return the code, indented by one level. Lines inside of multi-line texts stay unchanged."""
-        inside: set[int] = set()  # numbers of the lines that begin inside of a text
+        """Return the code, indented by one level. Lines inside of multi-line strings stay unchanged."""
+        inside: set[int] = set()  # numbers of the lines that begin inside of a string
         opened: list[int] = []
         for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
             name = tokenize.tok_name[token.type]
@@ -87,12 +87,12 @@ class CellCode:
         return self._offset(*start), self._offset(*end)
 
     def _offset(self, line: int, column: int) -> int:
-        """Return the position in the text for a line, from 1, and a column, from 0."""
+        """Return the position in the text of a line (counted from 1) and a column (counted from 0)."""
         return sum(len(each) + 1 for each in self.text.split("\n")[: line - 1]) + column
 
 
 def code_of(code: str, source: str) -> CellCode:
-    """Return the code of a cell without nbdag's magics, which are comments in `code` and unchanged in `source`."""
+    """Return the code of a cell without nbdag's magics: lines that are comments in `code` but not in `source`."""
     lines = [
         line
         for number, line in enumerate(code.split("\n"))

@@ -1,8 +1,8 @@
 """Actions that a front end can request: run, retry, cancel and deploy.
 
 Each run is executed by a separate process, so the kernel stays free, and the run continues after the kernel
-has ended. The watcher reports the run's progress. If the process ends before the run has started, the last
-line of its output is shown as a notice.
+has ended. The watcher reports the run's progress. If the process fails before the run has started, a notice shows the
+last line of the process's output.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class UnknownFileError(NbdagError):
 
 
 def run_arguments(notebook: Path, option: str, task: str) -> list[str]:
-    """Return the command line of a run. `option` selects tasks by their relation to `task`; "" selects all."""
+    """Return the command line of a run. `option`, such as --from, selects tasks relative to `task`; "" selects all."""
     return ["run", str(notebook), *([option, task] if option else []), "--no-progress"]
 
 
@@ -52,7 +52,7 @@ def run_arguments(notebook: Path, option: str, task: str) -> list[str]:
 def parameter_arguments(values: Mapping[str, Any]) -> Iterator[list[str]]:
     """Yield the arguments that set these parameters.
 
-    The values are in a file that only this user can read, because every user can read the arguments of a process.
+    The arguments name a file with the values, which only this user can read. Every user can read a process's arguments.
     """
     if not values:
         yield []

@@ -1,8 +1,8 @@
 """The graph of a notebook with its layout, for a front end that draws it.
 
 Several layouts are tried: with or without labels of edges, from left to right or from top to bottom, with unconnected
-parts in one row or in several. The first layout that fits the view at the scale `LEGIBLE` is used. If none does, the
-layout that fits at the largest scale is used. Each box has room for the longest text of any state, so a change of state
+parts in one row or in several. The first layout that fits the view at the scale `LEGIBLE` is used. If no layout fits,
+the layout with the largest scale is used. Each box has room for the longest text of any state, so a change of state
 never changes the layout. A long chain of tasks, each with exactly one upstream and one downstream task, can be drawn as
 one box.
 """
@@ -27,7 +27,7 @@ from ..linting.explanations import texts_of
 from .messages import Direction, Line, Node, Picture
 
 DROPPED = ("NB310", "NB311")  # codes of the problems that `check_untagged_cells` reports about untagged cells
-MIN_CHAIN = 3  # smallest number of tasks of a chain that is drawn as one box
+MIN_CHAIN = 3  # a chain with at least this many tasks can be drawn as one box
 LEGIBLE = 0.85  # smallest scale at which the name of a task, 13 points high, has at least 11 pixels
 SPACE = (PAGE, 560.0)  # width and height of a view in a notebook, in pixels
 _WIDEST_DURATION = 3599.0  # duration in seconds whose text is the widest: 59 min 59 s
@@ -98,7 +98,7 @@ def picture(
 def chains(dag: Dag) -> list[tuple[str, ...]]:
     """Return the longest chains.
 
-    In a chain, each task is the only downstream task of the previous task, and needs no other task.
+    In a chain, each task is the only downstream task of the previous task, and has no other upstream task.
     """
 
     def next_of(task: str) -> str | None:

@@ -158,7 +158,7 @@ class History:
         return found[:_MAX_DURATIONS][::-1]
 
     def grid(self, limit: int = LATEST) -> GridMessage:
-        """Return the task states of the latest runs, as many as the grid has room for."""
+        """Return the task states of the latest runs. The number of runs is limited by the room in the grid."""
         columns: list[GridRun] = [
             {
                 "summary": run_summary(run),
@@ -186,7 +186,7 @@ class History:
         }
 
     def _find(self, run: str, tasks: Collection[str] | None = None) -> Run:
-        """Return a run with all of its tasks, or only with `tasks`."""
+        """Return a run with the states of all its tasks, or only of `tasks`."""
         return find_run(run, self.dag, tasks=tasks, details=False, home=self.home)
 
 

@@ -15,7 +15,7 @@ from ..home import Home
 from ..kernels.runtime.expressions import elements
 from ..session import Session
 
-_FAILED_LINE = re.compile(r"^-+> ?(\d+)", re.M)  # a failed line in a traceback; the first one is in the task's own cell
+_FAILED_LINE = re.compile(r"^-+> ?(\d+)", re.M)  # a failing line in a traceback; the first one is in the task's cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Loaded:
     """A description of the loaded values, and the line at which the user continues."""
 
     text: str  # for the user; each line is a sentence
-    cell: int | None  # index of the task's cell; None if the notebook has no such task any more
+    cell: int | None  # index of the task's cell; None if the notebook no longer has the task
     line: int  # line of the cell at which the task failed, or 1
 
 
@@ -38,7 +38,8 @@ def load_task(
 ) -> Loaded:
     """Set the inputs and outputs of a task of a run as variables, and record its upstream tasks as executed.
 
-    For an instance of a mapped task, also set the variables of `--map`. The errors are those of `runs.load_task`.
+    The parameters of the run are set, too. For an instance of a mapped task, the variables of `--map` are also set.
+    Raise the errors of `runs.load_task`.
     """
     dag = session.dag()
     found = runs.load_task(dag.id, run=run, task=task, home=home)

@@ -27,12 +27,12 @@ _RICHEST_FIRST: tuple[MimeType, ...] = (
     "text/html", *_BASE64_IMAGES, "image/svg+xml", "text/markdown", "text/latex", "text/plain",
 )  # fmt: skip
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-# The outputs of setup are the same for every task; the report shows them in the cell of setup.
+# Outputs of setup cells are not shown, because they are the same for every task. The report shows them.
 _SHOWN_CELLS = frozenset({TASK, HELPER})
 
 
 def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
-    """Return the outputs of an attempt's notebook, or [] if the notebook is missing or incomplete."""
+    """Return the outputs in an attempt's notebook, or [] if the notebook is missing or not yet complete."""
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8")).get("cells", [])
     except (OSError, ValueError):
@@ -41,7 +41,7 @@ def attempt_outputs(notebook: Path) -> list[DisplayOutput]:
     for cell in cells:
         shown = _SHOWN_CELLS & set(tags_of(cell))
         for output in _joined(cell.get("outputs", ())):
-            # A cell of setup or of nbdag shows only an error, because the error explains why the task failed.
+            # Of all other cells, only errors are shown, because they explain why the task failed.
             if shown or output.get("output_type") == "error":
                 found.extend(display_outputs(output))
     return found
@@ -97,7 +97,7 @@ def log_tail(path: Path) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return the text without ANSI codes. If a line was overwritten, only its last version is kept."""
+    """Return the text without ANSI codes. If carriage returns overwrite a line, only its last version is kept."""
     lines = _ANSI.sub("", text).replace("\r\n", "\n").split("\n")
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
 

@@ -1,8 +1,9 @@
 """The graphs and cells of pinned notebooks. These notebooks never change, so each process computes a view only once.
 
 The analysis and the layout of a notebook of 2,000 tasks take more than a second; reading a stored view takes a
-hundredth of that time. So `prepare`, which a deployment calls, stores the views of a large notebook in the home. A view
-that is missing or unreadable is computed, but not stored. `nbdag gc` deletes the views of notebooks that no run needs.
+hundredth of that time. So when a large notebook is deployed, `prepare` stores its views in the home. If a stored view
+is missing or unreadable, the view is computed, but not stored. `nbdag gc` deletes the views of notebooks that no run
+needs.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from .notebooks.cells import notebook_cells
 from .notebooks.messages import NotebookMessage
 
 _KEPT = 64  # number of views that are kept in memory; a view of 2,000 tasks takes some megabytes
-# Widths and heights in pixels. The space of a window is rounded down to these values, so few pictures are computed.
+# Widths and heights in pixels. The size of a view is rounded down to these values, so only few pictures are computed.
 _WIDTHS = (320, 420, 560, 720, 900, 1100, 1350, 1700, 2200)
 _HEIGHTS = (240, 320, 420, 560, 720, 900, 1200)
-# The graph is stored for the space that the page has in common windows.
+# The graph is stored for these sizes of views, which windows commonly have.
 _PAGES = ((1100.0, 560.0), (1350.0, 560.0), (1350.0, 720.0), (1700.0, 900.0))
 
 
@@ -49,14 +50,14 @@ def pinned_cells(found: PinnedNotebook, *, home: Home) -> NotebookMessage:
 
 def prepare(dag: str, *, home: Home) -> None:
     """Store the views of a deployed notebook with many tasks, so that the first visitor does not wait."""
-    # An error, such as a failure of Graphviz or a full disk, does not fail the deployment.
+    # The deployment succeeds despite an error here, such as a failure of Graphviz or a full disk.
     with contextlib.suppress(NbdagError, OSError):
         found = replace(pinned_notebook(dag, home=home), run="")
         if len(found.dag.tasks) < MANY_TASKS:
             return
         store_view(home, found.digest, _cells_name(found), _cells(home, found), NotebookMessage)
         first = _stored_picture(home, found, False, None)
-        # If the graph has chains, the page asks for a picture that fits its window and has each chain as one box.
+        # If the graph has chains, the page requests a picture that has each chain as one box and fits the window.
         fold = bool(first["chains"])
         for space in _PAGES:
             _stored_picture(home, found, fold, space)

@@ -15,7 +15,7 @@ from . import outputs
 from .messages import DisplayOutput, ValueMessage
 
 _LONGEST = 60.0  # maximum number of seconds to load a value
-_KEPT = 64  # number of previews that are kept
+_KEPT = 64  # number of previews in the cache
 _SHOWN_INSTANCES = 20  # number of instances of a mapped task whose values are shown together
 
 
@@ -31,7 +31,7 @@ class PreviewError(NbdagError):
 def preview(dag: str, run: str, task: str, name: str, *, map_index: int = -1, home: Home) -> ValueMessage:
     """Return the preview of an input or output of a task. Raise `PreviewError` or `ValueNotStoredError`.
 
-    For a mapped task without `map_index`, return the preview of a list: the values of the first instances.
+    For a mapped task without `map_index`, return the preview of a list with the values of the first instances.
     """
     found = find_run(run, dag, home=home)
     mapped = [each for each in found if each.id == task and each.map_index >= 0]
@@ -42,7 +42,7 @@ def preview(dag: str, run: str, task: str, name: str, *, map_index: int = -1, ho
     else:
         indexes, more = ((found[task] if map_index < 0 else found[task, map_index]).map_index,), 0
     folder = str(found.source.parent) if found.source is not None and found.source.parent.is_dir() else None
-    # A later try may store another value, so a kept preview is used only while no task has another try.
+    # A later attempt may store another value. So a cached preview is used only until any task has a new attempt.
     state = tuple((each.id, each.map_index, each.tries) for each in found)
     shown = list(_outputs(dag, found.id, task, indexes, name, home, folder, state))
     if more > 0:

@@ -1,7 +1,7 @@
 """The process that loads one stored value and prints its MIME bundle as JSON; `preview` starts it.
 
 Loading a value executes code of the user: it imports modules and rebuilds objects. So the server itself never loads a
-value. The request is JSON on the standard input. The output of the user's code goes to the standard error.
+value. The request is JSON on the standard input. Text that the user's code prints goes to standard error.
 """
 
 from __future__ import annotations

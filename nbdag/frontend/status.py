@@ -20,7 +20,7 @@ def _display_precedence() -> tuple[DisplayState, ...]:
     return tuple(found)
 
 
-# A box for several tasks or instances shows one state: the first in this list that any task or instance has.
+# A box that stands for several tasks or instances shows one of their states: the one that comes first in this list.
 DISPLAY_PRECEDENCE = _display_precedence()
 _ENDED: frozenset[DisplayState] = frozenset({*FINISHED, CANCELLED})
 
@@ -58,7 +58,7 @@ def run_summary(run: Run) -> RunSummary:
 
 
 def changed_statuses(before: Mapping[str, TaskStatus], now: Mapping[str, TaskStatus]) -> dict[str, TaskStatus]:
-    """Return the statuses that differ from the statuses `before`; a task that has lost its status becomes `none`."""
+    """Return the statuses that differ from `before`. A task that no longer has a status gets the state `none`."""
     changed = {task: status for task, status in now.items() if before.get(task) != status}
     removed: dict[str, TaskStatus] = {task: {"state": TaskState.NONE} for task in before if task not in now}
     return changed | removed
@@ -72,7 +72,8 @@ def task_state(run: Run, each: TaskRun) -> DisplayState:
 def attempt_state(run: Run, state: TaskState, ended: float | None) -> DisplayState:
     """Return the state to draw for an attempt.
 
-    If the cancellation of the run ended the attempt, draw it as cancelled. If it failed earlier, draw it as failed.
+    This is `cancelled` if the cancellation of the run ended the attempt. If the attempt had failed before, it is
+    `failed`.
     """
     return CANCELLED if run.has_cancelled(state, ended) else state
 
@@ -89,7 +90,7 @@ def _mark_status(mark: Mark) -> TaskStatus:
 
 
 def _single_status(run: Run, each: TaskRun) -> TaskStatus:
-    """Return the status of a task that is not mapped: the result of `_combined_status`, computed faster."""
+    """Return the status of a task that is not mapped. The result is that of `_combined_status`, computed faster."""
     state = task_state(run, each)
     status: TaskStatus = {"state": state}
     if each.started is not None:

@@ -34,7 +34,7 @@ _COLOURS = (
 
 
 def task_details(dag: Dag, name: str, *, run: str = "") -> TaskDetails:
-    """Return the details of a task that follow from the notebook; the caller adds values, attempts and durations."""
+    """Return the details of a task that the notebook has. The caller adds values, attempts and durations."""
     task = dag.tasks[name]
     cell = dag.cells[task.cell] if task.cell < len(dag.cells) else None
     return {
@@ -83,7 +83,7 @@ def run_values(dag: Dag, name: str, run: Run) -> tuple[list[Value], list[Value]]
 
 
 def stored_value(task: str, name: str, found: Sequence[StoredOutput], mapped: bool) -> Value:
-    """Return a stored output of a task; for a mapped task, the list of the outputs of its instances."""
+    """Return a stored output of a task. For a mapped task, combine the outputs of all instances as one list."""
     shown = ", ".join(output.summary for output in found[:_SHOWN_ELEMENTS])
     more = ", …" if len(found) > _SHOWN_ELEMENTS else ""
     kind = found[0].type if found else ""
@@ -152,9 +152,7 @@ def _live_value(name: str, writer: str, namespace: Mapping[str, Any]) -> Value:
 
 
 def _bytes(value: Any) -> int | None:
-    """Return the size in bytes of an array or a data frame, or None for any other value, whose size is slow to
-    compute.
-    """
+    """Return the size in bytes of an array or a data frame. For other values it is slow to compute, so return None."""
     try:
         usage = getattr(value, "memory_usage", None)
         if callable(usage):

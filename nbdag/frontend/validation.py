@@ -1,4 +1,4 @@
-"""Validate requests, because a page of another nbdag version, or another program, may send invalid requests."""
+"""Validate requests, because a page from another version of nbdag, or another program, may send invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Report changes of all runs of a DAG, even of runs that another process (a terminal, a scheduler) owns.
+"""Report changes of all runs of a DAG, even of runs that another process (in a terminal, or a scheduler) executes.
 
 A thread polls a change counter of the database, which is cheap, and reads the runs only if the counter has
 changed. The thread then calls `report` with each changed run, in order.
@@ -36,7 +36,7 @@ class RunWatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread, and wait until it has ended. If the thread itself calls this, do not wait."""
+        """Stop the thread, and wait until it has ended. If the thread itself calls this method, do not wait."""
         self._stopped.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout=5)
@@ -45,7 +45,7 @@ class RunWatcher:
         while not self._stopped.is_set():
             home = self._home()
             if home.exists:
-                # Poll again if the database is locked, full or still being created.
+                # If the database is locked, full or still being created, the next poll tries again.
                 with contextlib.suppress(NbdagError, OSError):
                     self._follow(home)
             self._stopped.wait(self._poll)

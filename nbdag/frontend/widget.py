@@ -1,10 +1,10 @@
 """The live graph of a notebook, which a bare `%dag` displays if the front end supports Jupyter widgets.
 
-Each kernel has one widget, which can be displayed any number of times. It reports changes to the front end:
-cells executed in this kernel, and runs of the notebook in any process. It also performs the actions that
-the front end requests. A headless run is a separate `nbdag run` process, so the kernel stays free, and the
-run continues after the kernel has ended. The messages are defined in `frontend.messages`. A change of state
-is one small message and never a new layout.
+Each kernel has one widget, which can be displayed any number of times. The widget reports changes to the front end:
+cells executed in this kernel, and runs of the notebook in any process. It also performs the actions that the front end
+requests. A headless run is a separate `nbdag run` process, so the kernel stays free, and the run continues after the
+kernel has ended. The messages are defined in `frontend.messages`. A change of state sends one small message, and never
+a new layout.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class LiveGraph:
     ) -> None:
         self.session = session
         self.namespace = namespace  # the notebook's global variables
-        self.answered = False  # whether a page has sent a request; only a page that shows the widget sends one
+        self.answered = False  # whether a page has sent a request; a page does so only if it shows the widget
         self._home = home
         self._display = display
         # A lock, because the kernel's main thread and the watcher's thread both send changes.
@@ -92,7 +92,7 @@ class LiveGraph:
         self._session = status.session_statuses(marks)
         self._runs = self._latest_runs()
         self._shape = self._shape_of(self._dag)
-        self._details: TaskDetails | None = None  # the latest details that were sent
+        self._details: TaskDetails | None = None  # the task details that were sent last
         self._actions = Actions(home, lambda: self._dag.id, lambda: session.path, lambda notice: self._send(notice))
         self.widget = GraphWidget(picture(self._drawn, notebook=session.path), self.initial_state, self.receive)
         self._watcher = RunWatcher(home, lambda: self._dag.id, self._run_changed)
@@ -118,11 +118,11 @@ class LiveGraph:
         self.show(*self.session.dag_and_marks())
 
     def show(self, dag: Dag, marks: Mapping[str, Mark]) -> None:
-        """Send the changes since the last call: the notebook's graph, and statuses in the live session."""
+        """Send the notebook's graph and the statuses in the live session if they have changed since the last call."""
         with self._lock:
             renamed = dag.id != self._dag.id
             self._dag = dag
-            if renamed:  # watch other runs, because a DAG with another name has other runs
+            if renamed:  # From now on, the runs of the DAG with the new name are shown.
                 self._runs = self._latest_runs()
                 self._session = status.session_statuses(marks)
                 self._number += 1
@@ -217,7 +217,7 @@ class LiveGraph:
         return details
 
     def _update_details(self, history: History) -> None:
-        """Send the details of the shown task again if an edit has changed their field `changed`."""
+        """If an edit has changed the field `changed` of the shown task's details, send the details again."""
         shown = self._details
         if shown is None or not shown["run"]:
             return
@@ -241,7 +241,7 @@ class LiveGraph:
         with self._lock:
             summary, now = status.run_summary(run), status.run_statuses(run)
             if run.dag != self._dag.id:
-                return  # ignored: the watcher read this run before the DAG was renamed
+                return  # The DAG was renamed after the watcher had read this run.
             before = self._runs.get(run.id)
             self._runs[run.id] = (summary, now)
             if len(self._runs) > LATEST:
@@ -277,6 +277,6 @@ class LiveGraph:
         return History(self._home(), self._dag.id)
 
     def _shape_of(self, dag: Dag) -> object:
-        """Return a key for the layout: graphs with equal keys have the same layout."""
+        """Return a key for a graph's layout. Graphs with equal keys have the same layout."""
         tasks = [(each.id, each.options.map, each.options.operator, each.options.doc) for each in dag.tasks.values()]
         return dag.id, self.session.path, tasks, tuple(dag.parameters), dag.edges, dag.file_edges, dag.problems

@@ -1,8 +1,8 @@
 """Draw a `Dag` and the states of its tasks, as SVG, PNG, DOT, Mermaid, or as the output of a notebook cell.
 
 Module `dot` writes the graph for Graphviz, `layout` runs Graphviz, and `svg` draws the picture. A picture is legible
-with five or two hundred tasks, on light and dark backgrounds. All text from a notebook is escaped. The caller passes
-the state of each task as a `Mark`.
+whether it has five or two hundred tasks, and on light and dark backgrounds. All text from a notebook is escaped. The
+caller passes the state of each task as a `Mark`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,10 @@ def png(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
 
 
 def _fonts() -> dict[str, Any]:
-    """Return font options for resvg: none if the system has a font, else the font that matplotlib contains."""
+    """Return font options for resvg: {} if the system has a font, else options that select matplotlib's font.
+
+    Raise `FontError` if there is neither.
+    """
     import resvg_py
 
     def drawn(text: str, fonts: Mapping[str, Any]) -> bytes:

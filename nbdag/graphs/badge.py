@@ -7,12 +7,12 @@ import html
 _HEIGHT = 20
 _PADDING = 8
 _WIDTHS = {**dict.fromkeys("fijlrtI.,:;|'!", 4.0), **dict.fromkeys("mwMW@", 10.5)}  # in pixels, at font size 11
-_WIDTH = 6.9  # width of any other character
+_WIDTH = 6.9  # width of a character that is not in `_WIDTHS`
 _MAX_LABEL = 60  # characters
 
 
 def badge(label: str, word: str, colour: str) -> str:
-    """Return the SVG of a badge. White text on `colour` must be readable."""
+    """Return the SVG of a badge. `colour` must be dark enough for white text."""
     short = label if len(label) <= _MAX_LABEL else f"{label[: _MAX_LABEL - 1]}…"
     left, right = _width(short), _width(word)
     name, state = html.escape(short), html.escape(word)

@@ -10,7 +10,7 @@ from ..core.model.dag import Dag
 from .labels import CROWDED, NAME, edge_label, edge_tooltip, shorten, task_note, task_tooltip, title
 from .marks import Mark, state_style
 
-FONT = "Helvetica"  # Graphviz knows the character widths of this font, which Arial shares
+FONT = "Helvetica"  # Graphviz knows the character widths of this font; Arial has the same widths
 LINE = "#768390"
 
 
@@ -24,7 +24,7 @@ def dot(
 ) -> str:
     """Return the graph in DOT. `direction` is Graphviz's rankdir, TB or LR. Without `labels`, edges have no text.
 
-    A layout needs no `tooltips`, and is computed faster without them.
+    A layout needs no tooltips. Without `tooltips`, it is computed faster.
     """
     marks = marks or {}
     crowded = len(dag.edges) > CROWDED
@@ -80,5 +80,5 @@ def dot(
 
 
 def _roomy(text: str) -> str:
-    """Return the text with spaces at its end, because a page may have a wider font than Graphviz assumes."""
+    """Return the text with spaces added, because the font of a page may be wider than Graphviz assumes."""
     return text + " " * (len(text) // 4)

@@ -13,7 +13,7 @@ from ..core.options.options import TaskOptions
 def folded_groups(dag: Dag, groups: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Return the tasks of each of these groups.
 
-    Unknown groups are omitted; so are groups that are inside another one of these groups.
+    Groups that the DAG does not have are omitted, as are groups inside another of these groups.
     """
     known = {group: dag.groups[group] for group in groups if group in dag.groups}
     return {

@@ -1,9 +1,10 @@
 """A Dag as the output of a notebook cell, for every program that displays notebooks.
 
-JupyterLab prefers HTML to other formats. In a trusted notebook, the SVG inside the HTML is drawn, with tooltips and the
-colours of the theme. In an untrusted notebook, and on GitHub, the HTML is sanitized: the tags of style sheets and SVG
-are removed, but the text inside them remains. So the HTML hides the SVG, and a style sheet makes it visible. If the
-style sheet is removed, an image of the same picture is shown instead, because sanitizers keep images.
+The output contains HTML, because JupyterLab prefers HTML to other formats. In a trusted notebook, the SVG inside the
+HTML is drawn, with tooltips and the colours of the theme. In an untrusted notebook, and on GitHub, the HTML is
+sanitized: the tags of style sheets and SVG are removed, but the text inside them remains. So the HTML hides the SVG,
+and a style sheet makes it visible. If the style sheet is removed, an image of the same picture is shown instead,
+because sanitizers keep images.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from .labels import listing
 from .marks import Mark
 from .svg import size, svg
 
-# A picture that is wider than the page is shrunk at most to this fraction of its width; if this is not enough, it
-# scrolls.
+# A picture that is wider than the page is shrunk, but at most to this fraction of its width. If it is still too wide,
+# it scrolls.
 _SMALLEST = 0.6
 _STYLE = (
     ".nbdag-live{display:block!important;overflow-x:auto}.nbdag-still{display:none!important}"

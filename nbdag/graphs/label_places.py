@@ -36,7 +36,7 @@ class _Area:
         )
 
     def is_crossed_by(self, segment: Segment) -> bool:
-        """Return whether a part of the segment is inside this area, by Liang and Barsky's algorithm."""
+        """Return whether the segment runs through the inside of this area, by Liang and Barsky's algorithm."""
         (ax, ay), (bx, by) = segment
         low, high = 0.0, 1.0
         for start, change, least, most in ((ax, bx - ax, self.left, self.right), (ay, by - ay, self.top, self.bottom)):
@@ -63,7 +63,7 @@ class _Line:
 def place_labels(
     layout: Layout, texts: Mapping[tuple[str, str], str], over_lines: Collection[tuple[str, str]] = ()
 ) -> dict[tuple[str, str], Point]:
-    """Return the centre of each edge's label. Empty labels, and labels without a free place, are missing.
+    """Return the centre of each edge's label, by edge. Edges whose label is empty or has no free place are omitted.
 
     Labels of the edges in `over_lines` may cross lines, but only if there is no other place.
     """
@@ -110,7 +110,7 @@ def _candidates(curve: Curve, line: _Line, width: float) -> Iterator[Point]:
         (ax, ay), (bx, by) = line.segments[min(int(position * len(line.segments)), len(line.segments) - 1)]
         length = dist((ax, ay), (bx, by)) or 1.0
         nx, ny = (ay - by) / length, (bx - ax) / length
-        # At this distance, the label does not touch its line, if the line is straight here.
+        # At this distance from a straight line, the label does not touch the line.
         distance = abs(nx) * width / 2 + abs(ny) * _HEIGHT / 2 + 2 * _GAP
         for side in (1, -1) if nx > 0 or (nx == 0 and ny < 0) else (-1, 1):  # to the right, or above
             yield (ax + bx) / 2 + side * nx * distance, (ay + by) / 2 + side * ny * distance

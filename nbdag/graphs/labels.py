@@ -17,10 +17,10 @@ from .marks import STALE, Mark, duration_text, state_style
 
 NAME = 28  # longest text of a task's id on its node, in characters
 _LABEL = 28  # longest text of --edge-label beside an edge, in characters
-CROWDED = 60  # a graph with more edges than this gets shorter labels of edges
+CROWDED = 60  # in a graph with more edges than this, the labels of edges are shorter
 
 
-_TIMED = (TaskState.SUCCESS, TaskState.FAILED, STALE)  # states for which a duration is written instead of the state
+_TIMED = (TaskState.SUCCESS, TaskState.FAILED, STALE)  # tasks in these states show their duration instead of the state
 
 
 def shorten(text: str, limit: int) -> str:
@@ -35,14 +35,14 @@ MAX_FILES = 5  # maximum number of files in a tooltip
 
 
 def carried(edge: Edge) -> tuple[str, ...]:
-    """Return the names whose values an edge passes, without duplicates. An imported name is not passed."""
+    """Return the names whose values an edge passes, each once. Names that a task imports are not passed."""
     return tuple(dict.fromkeys(use.name for use in edge.names if not use.imported))
 
 
 def edge_label(edge: Edge, *, crowded: bool = False) -> str:
-    """Return the label of an edge: the text of --edge-label, else as many names as fit.
+    """Return the label of an edge: the text of --edge-label, else the first names that the edge passes.
 
-    Further names are counted, such as `df, X, +3`.
+    If there are more names, the label ends with their number, as in `df, X, +3`.
     """
     if edge.label:
         return shorten(edge.label, _LABEL)
@@ -55,7 +55,7 @@ def edge_label(edge: Edge, *, crowded: bool = False) -> str:
 
 
 def edge_tooltip(edge: Edge) -> str:
-    """Return the tooltip of an edge: its tasks, and where each name is written and read (cells and lines from 1)."""
+    """Return the tooltip of an edge: both tasks, and in which cell and line (from 1) each name is written and read."""
     lines = [f"{edge.source} → {edge.target}" + (", declared" if edge.declared else "")]
     if edge.label:
         lines.append(edge.label)
@@ -90,7 +90,7 @@ def task_note(task: Task, mark: Mark | None) -> str:
 
 
 def mark_text(mark: Mark) -> str:
-    """Return the text beside the sign of a node: the duration if the task has ended, else the state."""
+    """Return the text beside the sign of a node: the duration of a task that has ended, else the state."""
     if mark.duration is not None and mark.state in _TIMED:
         return duration_text(mark.duration)
     return state_style(mark.state).word

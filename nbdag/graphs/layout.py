@@ -1,4 +1,4 @@
-"""Computes the layout of a graph with Graphviz. All positions are in points; y increases downwards.
+"""Compute the layout of a graph with Graphviz. All positions are in points; y increases downwards.
 
 The program `dot` is used if it is installed and works; otherwise Graphviz compiled to WebAssembly is used. Both return
 the format `json0`, and their layouts differ by less than a point.
@@ -63,7 +63,7 @@ class Layout:
     curves: dict[tuple[str, str], Curve]  # key: (source, target) of an edge; value: the edge's shape
 
 
-@lru_cache(maxsize=32)  # cached, because a live picture is drawn again after each cell, mostly with the same layout
+@lru_cache(maxsize=32)  # cached, because a live picture is drawn again after each cell, and its layout seldom changes
 def lay_out(dot: str) -> Layout:
     """Return the layout of a graph that is given in DOT."""
     return _read(json.loads(_by_program(dot) or _by_wasm(dot)))

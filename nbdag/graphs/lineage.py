@@ -26,7 +26,7 @@ _STYLE = """
 
 
 def lineage_picture(dags: Sequence[str], assets: Sequence[str], edges: Sequence[tuple[str, str]], format: str) -> str:
-    """Return the graph as text. Pipelines are named `dag:ID` in `edges`, assets by their names."""
+    """Return the graph as text. In `edges`, a pipeline is `dag:ID`, and an asset is its name."""
     nodes = [*((f"dag:{dag}", dag, "dag") for dag in dags), *((asset, asset, "asset") for asset in assets)]
     if format == "mmd":
         return _mermaid(nodes, edges)

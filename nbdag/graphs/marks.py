@@ -33,7 +33,7 @@ class StateStyle:
 
     word: str
     sign: str  # one character, used in text
-    colour: str  # colour of the outline and the sign; its contrast with white and with black is at least 3:1
+    colour: str  # colour of the outline and the sign; at least 3:1 contrast with white, and also with black
     path: str  # SVG path of the sign in a box of 12 by 12, drawn with strokes only
     filled: str = ""  # SVG path of the filled part of the sign
 

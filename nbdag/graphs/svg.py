@@ -21,7 +21,7 @@ from .marks import STATE_STYLES, Mark, state_style
 
 PAGE = 900.0  # maximum width in points of a picture that fits into a notebook without scrolling
 _PAD = 8.0
-_STEP = 90.0  # minimum length in points of one task and one arrow
+_STEP = 90.0  # smallest possible length in points of a task and its arrow, from left to right
 _STACK = 3.5  # distance in points between the stacked boxes of a mapped task
 
 _LIGHT = {"ink": "#1f2328", "soft": "#59636e", "paper": "#ffffff", "line": "#8a94a0"}
@@ -58,7 +58,8 @@ def svg(dag: Dag, marks: Mapping[str, Mark] | None = None, *, direction: str = "
 def arrange(dag: Dag, marks: Mapping[str, Mark], direction: str = "auto") -> Layout:
     """Return the layout of the graph.
 
-    With `auto`, the direction is left to right if that layout fits a page, else the direction with the narrower layout.
+    With `auto`, the graph runs from left to right if this fits a page, else from top to bottom if this fits the width
+    of a page. If neither fits, the narrower layout is used.
 
     Each node has room for the longest text of any state, so that nodes do not move when states change.
     """
@@ -97,7 +98,7 @@ def size(picture: str) -> tuple[int, int]:
 
 
 def _style(theme: str, states: set[str]) -> str:
-    """Return the style sheet; colours are CSS variables, or literals for a fixed theme."""
+    """Return the style sheet. Its colours are CSS variables; for a fixed theme, they are literal values."""
     fixed = {"light": _LIGHT, "dark": _DARK}.get(theme)
     value = dict(fixed) if fixed else {name: f"var(--nbdag-{name})" for name in _LIGHT}
     font = "font-family:Helvetica,Arial,'Liberation Sans',sans-serif"

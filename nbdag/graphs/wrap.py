@@ -1,4 +1,4 @@
-"""Arrange the unconnected parts of a graph in rows. Graphviz puts them side by side, however wide that is.
+"""Arrange the unconnected parts of a graph in rows. Graphviz itself puts all parts into one row, however wide.
 
 The layout of each part stays as it is. Each part gets a rectangle of its own, so no two parts overlap.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from .layout import Curve, Layout, Point
 
 _GAP = 22.0  # points between two parts
-_STEP = 1.12  # each number of rows to try is this factor times the previous number, or one more if that is larger
+_STEP = 1.12  # the next number of rows to try is the previous number times this factor, but at least one more
 Offset = tuple[float, float]
 
 
@@ -35,9 +35,10 @@ class _Part:
 
 
 def wrap(layout: Layout, space: tuple[float, float]) -> Layout:
-    """Return the layout with its unconnected parts in rows, so that it can be drawn as large as possible in `space`.
+    """Return the layout with its unconnected parts in as many rows as make the picture largest in `space`.
 
-    `space` is a width and a height in points. A graph that is connected or would not get larger stays as it is.
+    `space` is a width and a height in points. If the graph is connected, or rows do not make the picture larger, return
+    the layout unchanged.
     """
     parts = _parts(layout)
     if len(parts) < 2:
@@ -106,7 +107,7 @@ def _row_widths(parts: Sequence[_Part]) -> Iterator[float]:
 
 
 def _place(parts: Sequence[_Part], row: float) -> tuple[list[Offset], float, float]:
-    """Return how far each part moves if the rows are this wide, and the total width and height of the rows."""
+    """Return how far each part moves if no row is wider than `row`, and the total width and height of the rows."""
     offsets: list[Offset] = []
     x = y = height = width = 0.0
     for part in parts:

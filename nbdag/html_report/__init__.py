@@ -44,10 +44,11 @@ def to_html(
     folder: Path | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return the page of a report (nbformat's dict).
+    """Return a report as an HTML page. `notebook` is the report as nbformat's dict.
 
-    `code` says whether the source of code cells is shown, folded or hidden. `folder` is the folder of the pictures in
-    markdown cells. `about` replaces entries of the report's own metadata (dag, run_id, state, started, ended, error).
+    `code` says whether the source of code cells is shown, folded or hidden. `folder` is the folder to which the picture
+    paths in markdown cells are relative. `about` replaces entries of the report's own metadata (dag, run_id, state,
+    started, ended, error).
     """
     from nbformat import from_dict
     from nbformat.v4.rwbase import rejoin_lines, strip_transient
@@ -75,7 +76,7 @@ def to_html(
 
 @cache
 def _exporter() -> Any:
-    """Return nbconvert's exporter with our template. nbconvert is imported here, because that takes half a second."""
+    """Return nbconvert's exporter with our template. nbconvert is imported only here; importing it takes 0.5 s."""
     from jinja2 import pass_context
     from nbconvert.exporters.html import HTMLExporter
     from nbconvert.filters.markdown_mistune import InvalidNotebook, IPythonRenderer, MarkdownWithMath
@@ -132,12 +133,12 @@ def _math(source: str, display: Literal["block", "inline"]) -> str:
 
     try:
         return str(convert(source, display=display))
-    except Exception:  # the converter raises errors of many kinds for a formula that it cannot read
+    except Exception:  # for a formula that it cannot read, the converter raises errors of many kinds
         return f"<code>{html.escape(source)}</code>"
 
 
 def _task(cell: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the page shows of the task of this cell, or None if the cell is not a task of the run."""
+    """Return the facts that the page shows about a task, or None if the cell is not a task of the run."""
     found = nbdag_metadata(cell)
     name, state = found.get("task"), found.get("state")
     if cell.get("cell_type") != "code" or not isinstance(name, str) or not isinstance(state, str):
@@ -157,7 +158,7 @@ def _task(cell: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _error(output: Mapping[str, Any]) -> str:
-    """Return the first line of an error, without the name TaskFailed, which stands for an error without traceback."""
+    """Return the first line of an error. Omit the name TaskFailed, which nbdag gives to errors without a traceback."""
     name, text = str(output.get("ename") or ""), str(output.get("evalue") or "").strip()
     sentence = text if name == "TaskFailed" else ": ".join(part for part in (name, text) if part)
     return (sentence.splitlines() or [""])[0][:300]

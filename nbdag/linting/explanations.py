@@ -1,8 +1,8 @@
 """The explanation of each problem code, with a wrong and a right example.
 
-The texts are the Markdown files in the folder `explanations`, a section for each code. The examples are notebooks in
-the percent format: a line `# %%` begins a cell. A line `# $ nbdag …` is the command that reports the problem; the
-default command is `nbdag check`.
+The texts are in the Markdown files of the folder `explanations`, which have a section for each code. The examples are
+notebooks in the percent format: a line `# %%` begins a cell. A line `# $ nbdag …` is the command that reports the
+problem; the default command is `nbdag check`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Explanation:
 
 
 def explain(code: str) -> Explanation:
-    """Return the explanation of a code, given in upper or lower case; raise `UnknownCodeError` for an unknown code."""
+    """Return the explanation of a code, which may be in lower case. Raise `UnknownCodeError` for an unknown code."""
     found = _explanations().get(code.strip().upper())
     if found is None:
         raise UnknownCodeError(code)
@@ -64,7 +64,7 @@ def all_explanations() -> tuple[Explanation, ...]:
 
 
 def texts_of(problems: Iterable[Problem]) -> dict[str, str]:
-    """Return the explanation of each code among these problems, as plain text."""
+    """Return the plain-text explanation of each code that these problems have, by code."""
     return {code: as_text(explain(code)) for code in sorted({each.code for each in problems})}
 
 

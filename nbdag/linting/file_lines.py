@@ -11,7 +11,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],]|\n|[^\s{}\[\],"]+')
 
 
 def line_in_file(lines: Mapping[int, tuple[int, ...]], place: Place | None) -> int:
-    """Return the line number in the file, from 1, for a place in a cell; `lines` comes from `source_lines`."""
+    """Return the line of the file, from 1, that contains a place in a cell. `lines` is the result of `source_lines`."""
     if place is not None and place.text_line is not None:  # the file is a text notebook
         return place.text_line
     found = lines.get(place.cell, ()) if place is not None else ()
@@ -19,9 +19,10 @@ def line_in_file(lines: Mapping[int, tuple[int, ...]], place: Place | None) -> i
 
 
 def source_lines(text: str) -> dict[int, tuple[int, ...]]:
-    """Return the lines of the file, from 1, of the strings of each cell's source; key: number of the cell.
+    """Return the lines of the file, from 1, that contain the strings of each cell's source. The keys are cell indexes.
 
-    Jupyter writes each line of a cell as a separate string. A source that is a single string has one entry.
+    Jupyter writes each line of a cell as a separate string. If a program has written the source as a single string, the
+    tuple of the cell has one entry.
     """
     found: dict[int, tuple[int, ...]] = {}
     # For each open object, the key of the current member; for each open array, the index of the current element.

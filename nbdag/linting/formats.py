@@ -31,7 +31,7 @@ class CheckedFile:
 
 
 def github(file: CheckedFile) -> Iterator[str]:
-    """Yield a workflow command of GitHub for each problem; GitHub shows the problem at its line of a pull request."""
+    """Yield a workflow command for each problem. GitHub then shows the problem at its line of a pull request."""
     lines = source_lines(file.text) if file.problems else {}
     name = _property(_relative(file.path))
     for each in file.problems:

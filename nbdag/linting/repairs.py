@@ -30,7 +30,7 @@ class Repaired:
 
     text: bytes  # the text of the notebook, equal to the given one if nothing was repaired
     problems: tuple[Problem, ...]  # the repaired problems, in the order of their repairs
-    left: tuple[Problem, ...] = ()  # problems that were not repaired, because `can_write` returned false
+    left: tuple[Problem, ...] = ()  # problems whose repairs were rejected by `can_write`
 
 
 def repair(
@@ -41,7 +41,7 @@ def repair(
     read: Callable[[bytes], Dag],
     can_write: Callable[[bytes], bool] = lambda text: True,
 ) -> Repaired:
-    """Repair the problems of a notebook for which `reported` is true.
+    """Repair those problems of a notebook for which `reported` returns true.
 
     `read` returns the DAG of a notebook's text. `can_write` returns whether a repaired text can be written to the file.
     """
@@ -74,10 +74,10 @@ def _key(found: Problem) -> tuple[str, str, Place | None]:
 
 
 def _is_better(before: Dag, after: Dag, found: Problem) -> bool:
-    """Return whether a problem is gone, and no error is new.
+    """Return whether a repair has removed its problem and has caused no new error.
 
-    A cell with an unreadable header was not analysed. So the repair of the header may reveal older errors of the cell.
-    These errors do not count.
+    A cell with an unreadable header is not analysed. So repairing the header may reveal other errors of the cell; these
+    are not counted as new.
     """
     if any(_key(each) == _key(found) for each in after.problems):
         return False
@@ -85,7 +85,7 @@ def _is_better(before: Dag, after: Dag, found: Problem) -> bool:
 
 
 def _apply(text: bytes, found: Problem, repair: Repair, dag: Dag, name: str) -> bytes | None:
-    """Return the notebook with a repair, or None if the cells are not as expected."""
+    """Return the text of the notebook after a repair, or None if the repair cannot be applied to the cells."""
     content = notebooks.parse(text, name=name)
     cells = content["cells"]
     if any(not 0 <= number < len(cells) for number in repair.cells):
@@ -120,7 +120,7 @@ def _edit(cells: list[dict[str, Any]], number: int, found: Problem, repair: Repa
 
 
 def _renamed(source: str, old: str, new: str) -> str:
-    """Replace the reads of a name. Lines that IPython translates, such as magics, stay unchanged."""
+    """Replace a name wherever the code uses it. Lines that IPython translates, such as magics, stay unchanged."""
     python = to_python("\n".join(f"# {line}" if line.startswith("%%") else line for line in source.split("\n")))
     if not isinstance(python, Python):
         return source
@@ -155,7 +155,7 @@ def _with_after(source: str, task: str) -> str:
 
 
 def _with_header_first(source: str, line: int) -> str:
-    """Move a header to the start of its cell, including lines that a backslash continues."""
+    """Move a header and its continuation lines (after a backslash) to the start of the cell."""
     lines = source.split("\n")
     end = line
     while end < len(lines) and lines[end - 1].endswith("\\"):
@@ -169,7 +169,7 @@ def _with_task(source: str, name: str) -> str:
 
 
 def _task_name(cells: list[dict[str, Any]], number: int, dag: Dag) -> str:
-    """Return an unused name for a task: from the heading above, else from what the cell does and writes."""
+    """Return an unused name for a task. It is taken from the heading above the cell, else from the code of the cell."""
     used = {cell.task for cell in dag.cells if cell.task is not None}
     above = cells[number - 1] if number else {}
     titles = headings(_source(above)) if above.get("cell_type") == "markdown" else []

@@ -4,8 +4,8 @@
     ignore = ["NB302"]
     per-file-ignores = { "drafts/*.ipynb" = ["NB3"] }
 
-An entry matches all codes that begin with the entry. If both lists match a code, the list with the longer entry wins. A
-selection only affects reports: errors prevent a run even if they are not reported.
+An entry matches all codes that begin with the entry. If both `select` and `ignore` match a code, the longer entry wins.
+A selection changes only what is reported: an error prevents a run even if it is not reported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SelectionError(NbdagError):
     """A selection of codes is invalid."""
 
     exit_code = 2
-    where: str  # the option, or the file and the key
+    where: str  # source of the selection: an option, or a file and its key
     reason: str
     hint: str
     template = "{where} {reason}; {hint}"
@@ -44,7 +44,7 @@ class Selection:
     ignore: tuple[str, ...] = ()
     # Key: pattern of paths relative to `folder`; value: further codes to ignore in these files.
     per_file: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    folder: Path | None = None  # folder of the pyproject.toml; None without one
+    folder: Path | None = None  # folder of the pyproject.toml; None if there is no such file
 
     def reports(self, code: str, path: Path) -> bool:
         """Return whether problems with this code in this file are reported."""
@@ -52,9 +52,9 @@ class Selection:
         return _longest(self.select, code) > _longest(ignored, code)
 
     def apply(self, dag: Dag, path: Path) -> Dag:
-        """Return the DAG with the reported problems.
+        """Return the DAG with only the problems to report.
 
-        If NB107 is ignored, no problem of a notebook without tasks is reported.
+        If NB107 (no tasks) is ignored, a notebook without tasks has no problems to report.
         """
         if any(each.code == "NB107" for each in dag.problems) and not self.reports("NB107", path):
             return replace(dag, problems=())

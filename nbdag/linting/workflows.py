@@ -67,7 +67,7 @@ class WorkflowFolderError(NbdagError):
 
 
 def workflow(host: str, folder: Path) -> str:
-    """Return the workflow file for "github" or "gitlab" that checks the notebooks of a folder.
+    """Return the text of a workflow file, for "github" or "gitlab", that checks the notebooks of a folder.
 
     `folder` is at or below the working directory. The workflow installs the requirements of the working directory.
     """

@@ -121,10 +121,7 @@ class NbdagMagics(Magics):
             raise UsageError(str(error)) from None
 
     def _body(self, kind: str, line: str, cell: str | None) -> None:
-        """Run the cell if `run_cell_magic` called the magic.
-
-        Otherwise IPython itself runs the cell after the header.
-        """
+        """Run the cell if `run_cell_magic` called this magic. Otherwise IPython itself runs the cell next."""
         if cell is not None and self.shell is not None:
             self.shell.run_cell(f"%{kind} {line}\n{cell}").raise_error()
 
@@ -187,7 +184,7 @@ class _Extension:
         delattr(shell, _ATTRIBUTE)
 
     def load_task(self, task: str, run: str) -> dict[str, Any]:
-        """Load a task of a run for a page that shows this notebook, and return the fields of `Loaded`, or an error."""
+        """Load a task of a run at the request of a page. Return the fields of `Loaded`, or an error."""
         try:
             loaded = asdict(self.magics.load_task(task, run=run))
         except NbdagError as error:

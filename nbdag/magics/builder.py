@@ -1,8 +1,8 @@
 """The execution of a `%%dag` cell in the notebook.
 
 The code runs in the notebook's namespace, like the code of any cell. In the session, the new tasks replace the tasks
-that the cell has built before. Then the graph is drawn. The tasks themselves do not run. A headless run builds the
-tasks again from the file.
+that earlier executions of the cell have built. Then the graph is drawn. The tasks themselves do not run. A headless run
+executes the cell in the file, and so builds the tasks again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Builder:
         self._temporary: Mapping[str, Any] = {}  # names that exist only while the cell runs
 
     def begin(self, line: str) -> None:
-        """Prepare the namespace, and start to collect tasks; `line` is the header."""
+        """Prepare the namespace, and start to collect the tasks that the cell builds; `line` is the header."""
         self.running.show_header(line, framed=True)
         try:
             found = header.parse(line)

@@ -1,4 +1,4 @@
-"""`%nbdag SUBCOMMAND`: the commands of the command line, and `load`, which needs a kernel."""
+"""`%nbdag SUBCOMMAND`: the commands of the command line, and in addition `load`, which works only in a kernel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OF_A_NOTEBOOK = ("check", "show", "suggest", "deploy", "run", "rehearse")
 
 
 def run_command(text: str, *, notebook: Path | None, load_task: Callable[..., Loaded]) -> None:
-    """Run a command, which prints into the cell's output. `notebook` is this kernel's notebook, if it is known.
+    """Run a command; what it prints appears below the cell. `notebook` is this kernel's notebook, or None if unknown.
 
     If the command fails, raise `UsageError` with one sentence.
     """

@@ -25,7 +25,7 @@ _MAX_UPDATED = 4  # maximum number of pictures that are updated; older pictures 
 _VIEW = "application/vnd.jupyter.widget-view+json"
 # If one of these environment variables is set, the front end can probably show widgets.
 _FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG")
-# Seconds in which a front end must show the widget; if it does not, the picture is updated instead.
+# Seconds that a front end has to show the widget; after this time, the picture is updated instead.
 WIDGET_TIMEOUT = 5.0
 
 
@@ -40,7 +40,7 @@ class GraphDisplay:
         self._sent: dict[str, dict[str, Any]] = {}
         self._living: LiveGraph | None = None
         self._warned = False  # whether the warning that the front end is not built has been printed
-        self._drawn_at = 0.0  # monotonic time at which the widget was last sent to a page
+        self._drawn_at = 0.0  # monotonic time at which a graph was last drawn in an output
 
     def draw(self) -> None:
         """Draw the current graph in the output of the running cell."""
@@ -64,7 +64,7 @@ class GraphDisplay:
         if self._living is not None:
             self._living.refresh()
             if self._living.answered or self._may_answer():
-                return  # the output is not sent again, because the page would create a second widget
+                return  # updating the output would make the page create a second widget
         bundle = self._bundle()
         for name, sent in self._sent.items():
             if sent != bundle:
@@ -72,7 +72,7 @@ class GraphDisplay:
                 self._sent[name] = bundle
 
     def _may_answer(self) -> bool:
-        """Return whether a front end may still show the widget. Its time to do so is `WIDGET_TIMEOUT`."""
+        """Return whether a page may still show the widget: fewer than `WIDGET_TIMEOUT` seconds have passed."""
         has_page = any(os.environ.get(name) for name in _FRONT_ENDS)
         return has_page and time.monotonic() < self._drawn_at + WIDGET_TIMEOUT
 

@@ -1,7 +1,7 @@
 """`dag_run` and `ti` in the live notebook: values come from the variables of this kernel.
 
 `ti.xcom_pull` returns a variable of a task whose cell has run, or a value that the cell pushed. Parameters are the
-variables that the parameters cell sets. The time at which the extension was loaded is used for all dates.
+variables that the parameters cell sets. All dates of `dag_run` are the time at which the extension was loaded.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ class LiveTask(TaskInstance):
         self._pushed_by: dict[str, dict[str, Any]] = {}
 
     def begin(self, task: str) -> None:
-        """Start the cell of a task, and delete the values that the task has pushed before."""
+        """Record that a task's cell starts, and delete the values that earlier executions of the task have pushed."""
         self.task_id = task
         self._pushed = self._pushed_by[task] = {}
 
     def end(self) -> None:
-        """End the cell."""
+        """Record that the cell ends."""
         self.task_id, self._pushed = "interactive", {}
 
     def _pull(self, task: str, key: str, map_indexes: int | Iterable[int] | None, default: Any) -> Any:
@@ -85,8 +85,10 @@ class LiveTask(TaskInstance):
         return [value[index] for index in map_indexes]
 
     def _result(self, task: str) -> str | None:
-        """Return the name of the variable with the task's result: the variable of `--out`, or the only variable that
-        the task sets.
+        """Return the name of the variable that holds the task's result, or None if the task has no single result.
+
+        The result is the variable of `--out`, if `--out` names exactly one. Otherwise it is the only public variable
+        that the task sets; functions, classes and modules are not counted.
         """
         found = self._session.dag().tasks[task]
         if len(found.options.out) == 1:

@@ -1,11 +1,11 @@
 """The execution of a tagged cell in the live notebook.
 
-A task's cell runs like any other cell. The header is read first, and if it is invalid, the cell does not run. `--when`
-is evaluated before the body (the code below the header) and `--check` after it. With `--map` the body runs once for
-each element, in order. Afterwards, the value of each name that the body writes is a list, with one item per element.
-The later tasks of a headless run see the same list. With `--branch` and `--short-circuit`, the last expression decides
-which tasks run. A task that a headless run would skip is also skipped in the live notebook. Retries, timeouts, pools
-and schedules apply to headless runs only.
+A task's cell runs like any other cell. The header is read first; if it is invalid, the cell does not run. `--when` is
+evaluated before the body (the code below the header) and `--check` after it. With `--map` the body runs once for each
+element of the mapped list, in order. Afterwards, each name that the body writes holds a list with one item per element.
+In a headless run, downstream tasks get the same list. With `--branch` or `--short-circuit`, the value of the last
+expression decides which downstream tasks run. A task that a headless run would skip is also skipped in the live
+notebook. Retries, timeouts, pools and schedules apply to headless runs only.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ class RunningCell:
         self.defaults: Mapping[str, Any] = {}  # defaults for all tasks, from the latest %dag
         self.options = TaskOptions()  # options of the running cell's task
         self._source = ""  # text of the running cell
-        self._runs = True  # whether the body runs; False after `--when` or `nbdag.Skip` has skipped the cell
+        self._runs = True  # whether the body runs; False once it is skipped
         self._skipped = ""  # why the cell was skipped; "" if it was not
         self._count: int | None = None  # number of instances of a mapped task; None for any other task
         self._invalid_header = False
-        # Tasks and groups that the running branch chose; None if the cell is not a branch.
+        # Tasks and groups that the cell of a branch task chose; None for any other cell.
         self._chosen: tuple[str, ...] | None = None
         self._truths: list[bool] = []  # values of the last expression of a task with --short-circuit
         self._task = ""  # id of the running cell's task
-        self._by_rule = False  # whether the cell was skipped because a headless run would skip its task
+        self._by_rule = False  # whether the cell was skipped because a headless run would skip the task
 
     @property
     def source(self) -> str:
@@ -68,7 +68,7 @@ class RunningCell:
     # IPython's events call the following methods.
 
     def begin(self, source: str, cell_id: str | None) -> None:
-        """Start a new cell."""
+        """Record that a new cell starts."""
         self.options, self._source, self._runs = TaskOptions(), source, True
         self._skipped, self._count, self._invalid_header = "", None, False
         self._chosen, self._truths, self._task, self._by_rule = None, [], "", False
@@ -100,12 +100,12 @@ class RunningCell:
 
     def _print_warnings(self) -> None:
         body = split(self._source)[1]
-        with contextlib.suppress(OperatorError):  # the code that replaces the body reports this error
+        with contextlib.suppress(OperatorError):  # ignored here; the code that replaces the body reports it
             for line, message, hint in body_warnings(body, self.options, user_names(self.options)):
                 print(f"line {line} below the header: {message}; {hint}", file=sys.stderr)
 
     def show_header(self, text: str, *, framed: bool = False) -> None:
-        """Make tracebacks show the header as the user wrote it, or `text` if the cell has no header line."""
+        """Make tracebacks show the header as the user wrote it, or `text` if the cell does not begin with a header."""
         lines = self._source.lstrip("\n").split("\n")
         end = 1 + next((n for n, line in enumerate(lines) if not line.rstrip().endswith("\\")), 0)
         written = lines[:end] if is_header(lines[0]) else [text]
@@ -131,11 +131,11 @@ class RunningCell:
         return self._runs
 
     def body_ran(self) -> bool:
-        """Return the result of `evaluate_when`, without evaluating the expression again."""
+        """Return the last result of `evaluate_when`; `--when` is not evaluated again."""
         return self._runs
 
     def finish(self, *value: Any) -> Any:
-        """Evaluate `--check` after the body, and return the value of its last expression for IPython to display."""
+        """Evaluate `--check` after the body. Return the value of the body's last expression, for IPython to display."""
         try:
             for expression in self.options.check:
                 check(expression, self.shell.user_ns)
@@ -146,7 +146,7 @@ class RunningCell:
         return value[0] if value else None
 
     def _decide(self, value: Any) -> None:
-        """Record and print which downstream tasks follow, if this task is a branch or a short circuit.
+        """If this is a branch or short-circuit task, record and print which downstream tasks run.
 
         `value` is the value of the cell's last expression.
         """
@@ -154,7 +154,7 @@ class RunningCell:
         if options.branch:
             dag = self.session.dag()
             choices = dag.choices(task) if task in dag.tasks else ()
-            # Without the notebook's file, only cells that have run are known. So any other name may be a task, too.
+            # If the notebook's file is unknown, a task whose cell has not run is unknown, too. So accept unknown names.
             names = [value] if isinstance(value, str) else value if isinstance(value, list | tuple | set) else ()
             later = (name for name in names if name not in dag.tasks and name not in dag.groups)
             known = (*choices, *later)
@@ -181,9 +181,7 @@ class RunningCell:
         )
 
     def finish_and_display(self, *value: Any) -> None:
-        """Call `finish` and display the value that it returns, because IPython displays no value inside a loop or a
-        `try`.
-        """
+        """Call `finish` and display the returned value. IPython itself displays no value inside a loop or a `try`."""
         self.finish(*value)
         self._display(*value)
 
@@ -212,7 +210,7 @@ class RunningCell:
     def elements(self) -> Iterator[tuple[Any, ...]]:
         """Yield the elements of a mapped task, and collect the values that the body writes for each element.
 
-        Before each element, every name that the body writes gets the value that it had before the cell.
+        Before each element, every name that the body writes is reset to the value that it had before the cell ran.
         """
         namespace = self.shell.user_ns
         options = self.options
@@ -255,9 +253,9 @@ class RunningCell:
             print(f"skipped: {self._skipped}")
 
     def _outputs(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the names that the cell binds, and the names that it changes in place.
+        """Return the names that the cell assigns, and the other names whose values the cell changes in place.
 
-        Definitions and the variables of `--map` are excluded.
+        Functions and classes that the cell defines are left out, as are the variables of `--map`.
         """
         python = to_python(split(self._source)[1])
         if isinstance(python, SyntaxProblem):

@@ -2,11 +2,11 @@
 
 `%%task NAME …` at the top of a cell becomes the line magic `%task NAME …` in the same line. IPython runs the rest of
 the cell unchanged, so displayed values, tracebacks, top-level await, `%time`, `!ls`, `?` and the debugger work as
-without a header. In a `%%dag` cell, the header becomes a call, and another call follows the code. `--when`, `--check`,
-`--map`, `--branch`, `--short-circuit` and `nbdag.Skip` need code around the body. This code is added to the syntax
-tree, in which every node keeps its line. If a headless run would skip the task, a call that reports the reason replaces
-the body. In a task with an operator, the code that the operator generates replaces the body. This module executes no
-user code.
+without a header. In a `%%dag` cell, the header becomes a call that starts to collect tasks, and a second call follows
+the code. `--when`, `--check`, `--map`, `--branch`, `--short-circuit` and `nbdag.Skip` need code around the body. This
+code is added to the syntax tree, in which every node keeps its line. If a headless run would skip the task, a call that
+reports the reason replaces the body. In a task with an operator, the code that the operator generates replaces the
+body. This module executes no user code.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class HeaderTransformer:
             body = [*above, last if last.endswith("\n") else f"{last}\n"]
             return [*lines[:first], f"{BUILDER}.begin({text!r})\n", *blank, *body, f"{BUILDER}.done()\n"]
         if kind not in CELL_MAGICS:
-            return lines  # a magic such as %%edges then reports that it is not a cell magic
+            return lines  # such as %%edges, which then reports that it is not a cell magic
         line_magic = [f"%{text.lstrip('%')}\n", *blank]
         return [*lines[:first], *line_magic, *self._body(text, lines[end:])]
 
@@ -78,7 +78,7 @@ def user_names(options: TaskOptions) -> set[str]:
 
 
 def _with_magic_called(lines: list[str]) -> list[str]:
-    """Return the code below a header. If its first line is a cell magic, such as %%time, the magic becomes a call."""
+    """Return the code below a header. A cell magic in the first line of the code, such as %%time, becomes a call."""
     for first, line in enumerate(lines):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -120,7 +120,9 @@ class BodyTransformer(ast.NodeTransformer):
 
 
 def _task_line(tree: ast.Module) -> str | None:
-    """Return the line that was passed to `%task`. The tree is the code that IPython made from the cell."""
+    """Return the argument of the call of `%task`, or None without a call. `tree` is the code that IPython made from a
+    cell.
+    """
     match tree.body:
         case [ast.Expr(value=ast.Call(func=ast.Attribute(attr="run_line_magic"), args=[name, line])), *_]:
             if isinstance(name, ast.Constant) and name.value == "task" and isinstance(line, ast.Constant):
@@ -170,7 +172,7 @@ def wrap_body(body: list[ast.stmt], options: TaskOptions, at: ast.stmt, *, skips
 
 
 def _attribute(name: str) -> ast.expr:
-    """Return a syntax node for an attribute of the running cell. The node has no position yet."""
+    """Return a syntax node, without a position, for an attribute of the `RunningCell`."""
     node = ast.parse(f"{RUNNING_CELL}.{name}", mode="eval").body
     for each in ast.walk(node):
         for place in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
@@ -184,7 +186,7 @@ def _call(method: str, *arguments: ast.expr) -> ast.expr:
 
 
 def _set_line(node: ast.AST, at: ast.stmt) -> None:
-    """Give the position of `at` to all nodes without a position: the nodes that do not come from the body."""
+    """Give the position of `at` to all nodes without a position. Only the nodes of the body have positions already."""
     if "lineno" in node._attributes and not hasattr(node, "lineno"):
         ast.copy_location(node, at)
     for child in ast.iter_child_nodes(node):

@@ -162,7 +162,7 @@ def _constants(source: str) -> Iterator[tuple[str, ast.expr]]:
 
 
 def split_constants(source: str) -> list[str] | None:
-    """Split a cell of imports, settings and constants, so that constants are parts of their own.
+    """Split a cell of imports, settings and constants into parts, with the constants in parts of their own.
 
     Return the parts in order, or None if there is nothing to split.
     """
@@ -191,7 +191,7 @@ def split_constants(source: str) -> list[str] | None:
 def leading_definitions(source: str) -> tuple[set[str], int]:
     """Return the names that the imports and definitions at the start of a cell bind, and the number of their lines.
 
-    The number is 0 if the cell does not begin with them, or if nothing follows.
+    Return no names and 0 if the cell does not begin with imports or definitions, or has no other code.
     """
     python = to_python(source)
     names: set[str] = set()

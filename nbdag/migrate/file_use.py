@@ -33,9 +33,10 @@ def uses_files(source: str) -> bool:
 
 
 def unshown_pairs(pieces: Sequence[Piece], positions: Iterable[int]) -> dict[tuple[int, int], str]:
-    """Return each pair of pieces in which one may write a file that the other uses, and why the second must run later.
+    """Find pairs of pieces of which one may write a file that the other uses.
 
-    Files that known functions use by a literal name are left out: nbdag's analysis finds them.
+    Return for each pair why the second piece must run later. Omit pairs that nbdag's analysis finds itself: both pieces
+    pass the file's literal name to a function that the analysis knows.
     """
     positions = sorted(positions)
     trees = {position: to_python(piece.source) for position, piece in enumerate(pieces) if piece.role}

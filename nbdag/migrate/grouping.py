@@ -1,4 +1,4 @@
-"""The rules that decide which pieces become one task; the docstring of `suggest` lists them."""
+"""The rules that decide which pieces (cells or parts of cells) become one task; `suggest` lists these rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .pieces import Piece
 
 TRIAL = "cell_"  # prefix of the names of trial tasks; a trial task is one piece
 _MOST_BETWEEN = 2  # two cells that change one value are joined if at most this number of cells is between them
-# In a notebook with at most this number of cells, cells without headings stay separate tasks even if they do the same.
+# In a notebook with at most this number of cells, cells without headings stay separate tasks even for the same work.
 _FEW = 8
 SHOWS = frozenset({"", "plot", "aggregate", "evaluate"})  # verbs of cells that may only show values
 # Calls whose value belongs to one process: connections, open files, threads and iterators.
@@ -88,14 +88,14 @@ class _Grouping:
                     self.groups.join(source, target, why)
 
     def _is_leaf(self, position: int) -> bool:
-        """Return whether a piece only shows or checks values, so that no other piece needs it."""
+        """Return whether a piece only shows or checks values, and no other piece needs it."""
         code = self.pieces[position].source
         if self.trial.downstream[self.tasks[position].id] or uses_files(code):
             return False
         return task_names.verb(code) in SHOWS and _shows(code)
 
     def _join_shows(self, leaves: Sequence[int]) -> None:
-        """Join each cell that only shows values to the cell that made the latest of them, under the same heading."""
+        """If a cell only shows values, join it to the cell under its heading that made the last of these values."""
         for position in leaves:
             sources = [source for source, target in self.values if target == position]
             if not sources:
@@ -108,7 +108,7 @@ class _Grouping:
                 self.groups.join(latest, position, f"{self._label(position)} shows what {self._label(latest)} made")
 
     def _join_trials(self, leaves: Sequence[int]) -> None:
-        """Join each cell that only tries functions of setup to another cell under the same heading."""
+        """If a cell only tries functions of setup, join it with another cell under the same heading."""
         fed = {target for _, target in self.values}
         trials = {position for position in leaves if position not in fed and self.pieces[position].section}
         for position in sorted(trials):
@@ -122,7 +122,7 @@ class _Grouping:
                 self.groups.join(other, position, f"{self._label(position)} tries functions under “{section}”")
 
     def _join_shows_of_chapters(self, leaves: Sequence[int]) -> None:
-        """Join those cells under one heading and its subheadings that only show values."""
+        """Join the cells that only show values and that are under one heading or its subheadings."""
         leaf = set(leaves)
         last: dict[str, int] = {}
         for head, members in self.groups.groups().items():
@@ -134,7 +134,7 @@ class _Grouping:
             last.setdefault(chapter, head)
 
     def _join_chains(self) -> None:
-        """Join two groups under one heading that follow each other if no third group could run beside the second."""
+        """Join two groups that follow each other under one heading, if no third could run parallel to the second."""
         while (pair := self._next_of_chain()) is not None:
             source, target = pair
             section = self.pieces[target].section
@@ -167,7 +167,7 @@ def _order(
     files: Mapping[tuple[int, int], str],
     number: Mapping[str, int],
 ) -> dict[int, set[int]]:
-    """Return the pieces that must stay below each piece: those that use its values, names or files."""
+    """For each piece, return the pieces that must stay below it: those that use its values, names or files."""
     after: dict[int, set[int]] = {position: set() for position in tasks}
     for one, other in (*values, *((number[edge.source], number[edge.target]) for edge in trial.file_edges), *files):
         after[min(one, other)].add(max(one, other))
@@ -180,7 +180,7 @@ def _order(
 
 
 def _seeded(trial: Dag) -> dict[str, list[str]]:
-    """Return the tasks that draw from each seeded generator, if several tasks draw from the generator."""
+    """For each seeded generator of random numbers from which several tasks draw, return these tasks."""
     seeded = {kind for task in trial.tasks.values() for kind in task.state_changed if kind.endswith("/generator")}
     drawing: dict[str, list[str]] = defaultdict(list)
     for task in trial.tasks.values():

@@ -1,4 +1,4 @@
-"""Groups of pieces that become one task each."""
+"""Groups of pieces (cells or parts of cells) that become one task each."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ class Groups:
         return found - {first, second}
 
     def groups(self) -> dict[int, list[int]]:
-        """Return the pieces of each group, in notebook order, by the group's first piece."""
+        """Return the pieces of each group, in notebook order. Key: the first piece of the group."""
         found: dict[int, list[int]] = defaultdict(list)
         for piece in self.members:
             found[self.find(piece)].append(piece)
         return found
 
     def links(self) -> dict[int, set[int]]:
-        """Return the groups that must stay below each group."""
+        """For each group, return the groups that must stay below it."""
         return self.linked((piece, each) for piece, below in self.after.items() for each in below)
 
     def linked(self, pairs: Iterable[tuple[int, int]]) -> dict[int, set[int]]:
-        """Return for each group the groups that the pairs (upper piece, lower piece) put below it."""
+        """For each group, return the groups below it according to `pairs`: (upper piece, lower piece)."""
         found: dict[int, set[int]] = {self.find(piece): set() for piece in self.members}
         for above, below in pairs:
             head, other = self.find(above), self.find(below)
@@ -69,7 +69,7 @@ class Groups:
         return found
 
     def ordered(self) -> list[list[int]]:
-        """Return the groups in an order in which each group is below all groups that it needs."""
+        """Return the groups, sorted so that each group comes after all groups that it needs."""
         groups, links = self.groups(), self.links()
         waiting = {head: sum(head in below for below in links.values()) for head in groups}
         found = []
@@ -83,7 +83,7 @@ class Groups:
 
 
 def ancestors(links: Mapping[int, set[int]], group: int) -> set[int]:
-    """Return the groups from which a path of these links leads to the given group."""
+    """Return the groups from which `group` can be reached through these links."""
     return {each for each in links if group in _reached(links, each)}
 
 

@@ -27,7 +27,7 @@ class Piece:
     type: str
     tags: tuple[str, ...]
     section: str = ""  # the text of the nearest heading above; the title of the notebook does not count
-    chapter: str = ""  # the text of the highest heading above `section`
+    chapter: str = ""  # the text of the nearest heading of the highest level
     whole: bool = True  # whether the cell is not split
     note: str = ""  # why constants of this piece are not parameters: a sentence without its subject
 
@@ -133,7 +133,7 @@ def _split_collecting(pieces: Sequence[Piece]) -> Iterator[Piece]:
     """Split cells that end by putting a result into a collection that other cells fill as well.
 
     For example, a cell has `model.fit(X, y)` and then `scores["forest"] = score(model)`. Once it is split, the first
-    part can run beside the first parts of other cells; only the second parts run one after the other.
+    part can run in parallel with the first parts of other cells; only the second parts run one after the other.
     """
     setters = _setters(pieces)
     collections = {name for piece in pieces if piece.role for name in _empty_collections(piece.source)}
@@ -153,7 +153,7 @@ def _split_collecting(pieces: Sequence[Piece]) -> Iterator[Piece]:
 
 
 def _split_definitions(pieces: Sequence[Piece]) -> Iterator[Piece]:
-    """Split cells that begin with imports or definitions for other cells, so that this beginning becomes setup."""
+    """Split cells that begin with imports or definitions for other cells, and make this beginning setup."""
     loaded = [_loaded_names(piece.source) if piece.role else set() for piece in pieces]
     for position, piece in enumerate(pieces):
         if piece.role is not Role.WORK or piece.source.lstrip().startswith("%%"):
@@ -187,7 +187,7 @@ def _empty_collections(source: str) -> Iterator[str]:
 
 
 def _collecting_line(source: str, collections: set[str]) -> tuple[str, int] | None:
-    """Return the collection that the end of a cell fills, and the number of the lines above that end."""
+    """If the end of a cell fills a collection, return the collection and the number of lines before that end."""
     python = to_python(source)
     body = python.tree.body if isinstance(python, Python) else []
     for number, statement in enumerate(body):

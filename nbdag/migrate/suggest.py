@@ -11,7 +11,7 @@ Tasks are joined where one of these reasons holds (`grouping`):
 - a cell only shows values, as plots and prints do. This cell joins the cell under the same heading that made the latest
   of these values, or else other cells under the heading that only show values;
 - a cell only tries functions that are defined under the same heading;
-- two cells under one heading follow each other, and no other cell under this heading could run beside the second;
+- two cells under one heading follow each other, and no other cell under it could run in parallel with the second;
 - otherwise the proposal would have an error.
 
 A cell on a path of the graph between two joined cells is joined as well. A cell only moves to another cell with which
@@ -104,7 +104,7 @@ class ProposedCell:
     source: str
     type: str = "code"
     tags: tuple[str, ...] = ()
-    changed: bool = True  # false: source and tags equal those of its single original cell
+    changed: bool = True  # false: the cell is an unchanged copy of one original cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,7 @@ class Suggestion:
 
     @property
     def levels(self) -> tuple[tuple[str, ...], ...]:
-        """Return the tasks by level, so that the tasks of one level can run at the same time.
+        """Return the tasks by level; the tasks of one level can run at the same time.
 
         The level of a task is the length of the longest path to the task.
         """

@@ -49,7 +49,7 @@ def slug(text: str) -> str:
 def from_code(code: str, target: str) -> str:
     """Return a name that says what the code does, and with which value."""
     does, target = verb(code), target.strip("_").lower()
-    if target in _DATA or does == "split":  # all parts of a split are its result
+    if target in _DATA or does == "split":  # a split has several results, so none of them names it
         target = "data"
     if does and target and does != target:
         return f"{does}_{target}"

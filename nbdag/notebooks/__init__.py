@@ -91,7 +91,11 @@ def without_built(text: str | bytes, *, name: str) -> bytes:
 
 
 def with_built(text: str | bytes, built: Mapping[int, Sequence[RawCell]], *, name: str, printed: str = "") -> bytes:
-    """Return the notebook with built cells (key: index of the %%dag cell) and the output that %%dag cells printed."""
+    """Return the notebook with the cells that its %%dag cells built.
+
+    `built`: key: index of a %%dag cell; value: the cells that it built. `printed` becomes the output of the first %%dag
+    cell.
+    """
     content = parse(text, name=name)
     with_ids = (content["nbformat"], content.get("nbformat_minor", 0)) >= (4, 5)
     cells: list[dict[str, Any]] = []
@@ -119,7 +123,7 @@ def with_pins(text: bytes, pins: Mapping[str, Any], *, name: str) -> bytes:
     """Return the notebook with a record of its pins.
 
     In `pins`, `files` is the digest of the pinned files, and `packages` has the exact versions of the packages of the
-    environment. Without pins, remove the record of an earlier version, if there is one.
+    environment. If `pins` is empty, the record of an earlier version is removed.
     """
     if not pins and b'"pins"' not in text:
         return text
@@ -180,7 +184,7 @@ def id_of(stem: str) -> str:
 
 def _raw_cells(content: Mapping[str, Any], name: str) -> list[RawCell]:
     raw = [_raw_cell(cell, n, name) for n, cell in enumerate(content["cells"])]
-    below = False  # whether only built cells are between this cell and the %%dag cell above
+    below = False  # whether all code cells between the previous %%dag cell and this cell are built cells
     for n, cell in enumerate(raw):
         if cell.type == "code":
             below = cell.built == 0 or (below and cell.built is not None)
@@ -255,7 +259,7 @@ def _foreign(raw: Sequence[RawCell], dag_id: str, kernel: str | None, language: 
 
 
 def _apply_operators(found: ClassifiedCells) -> tuple[list[Cell], list[Problem]]:
-    """Return the cells and problems. The code of a task's cell is the source that the operator makes from the body."""
+    """Return the cells and problems. In a task's cell, `code` is the source that the operator makes from the body."""
     made, problems = _generated(found, None)
     if any(options.operator not in ("python", "sensor") for options in found.task_options.values()):
         # Some operators need the names that other cells set.
@@ -267,7 +271,7 @@ _DEFAULTS = TaskOptions()
 
 
 def _useless_options(cells: Sequence[Cell], found: ClassifiedCells) -> Iterator[Problem]:
-    """Yield an error for each header option without an effect, because the author must have expected an effect."""
+    """Yield an error for each header option that has no effect, although its author expects one."""
     for cell in cells:
         options = found.task_options.get(cell.index)
         if options is None:

@@ -130,7 +130,7 @@ def to_text(notebook: bytes, path: Path) -> bytes:
 
 
 def with_sources(text: str, path: Path, notebook: bytes) -> str | None:
-    """Return a text notebook with the cell sources of `notebook`, which is its conversion after repairs.
+    """Return the text notebook `text` with the cell sources of `notebook`, which is `text` converted and then repaired.
 
     All other lines stay as they are. Return None if the cells cannot be changed line by line.
     """
@@ -147,7 +147,7 @@ def with_sources(text: str, path: Path, notebook: bytes) -> str | None:
         own, made = before["source"].splitlines(), after["source"].splitlines()
         kept = lines[first - 1 : first - 1 + len(own)]
         newline = "\r\n" if kept[0].endswith("\r\n") else "\n"
-        comments = path.suffix == ".py" and "%" not in {line[:1] for line in kept}  # then magics are comments
+        comments = path.suffix == ".py" and "%" not in {line[:1] for line in kept}  # whether magics are comments
         changed: list[str] = []
         if kept[-1].splitlines() == [kept[-1]]:  # the last line of a file that ends without a newline
             kept[-1] += newline
@@ -201,7 +201,7 @@ def newer_pair(content: bytes, path: Path) -> Pair | None:
 
 
 def _has_settings(path: Path) -> bool:
-    """Return whether a folder of this path has settings of jupytext, which may pair its notebooks."""
+    """Return whether a parent folder of this path has settings of jupytext, which may pair notebooks."""
     return any((folder / name).is_file() for folder in path.parents for name in _SETTINGS)
 
 
@@ -220,7 +220,7 @@ def _paired_texts(content: Mapping[str, Any], path: Path) -> Iterator[Path]:
 
 
 def _code(content: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """Return the type, source and tags of the cells. jupytext keeps all three in the text."""
+    """Return the type, source and tags of the cells: the parts of cells that jupytext writes into a text notebook."""
     return [
         ("".join(cell["source"]), (cell["cell_type"], cell.get("metadata", {}).get("tags", [])))
         for cell in content["cells"]

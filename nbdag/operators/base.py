@@ -1,4 +1,4 @@
-"""The error `OperatorError`, and functions for known names and for pulls of XComs, which every operator may use."""
+"""The error `OperatorError`, and functions for all operators: the names that the notebook sets, and pulls of XComs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ BodyWarning = tuple[int, str, str]  # (line of the body from 1, message, hint)
 
 
 def pull_source(pull: Pull) -> str:
-    """Return a pull of a template as Python source, which the analysis can read."""
+    """Return the Python source of a template's XCom pull, in a form that the analysis can read."""
     task = "None or ''" if pull.task is None else repr(pull.task)
     key = "" if pull.key is None else f", key={pull.key!r}" if pull.key else ", key=None or ''"
     return f"dag_run.ti.xcom_pull({task}{key})"

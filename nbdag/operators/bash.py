@@ -12,7 +12,7 @@ are variables of the shell. Programs that the script starts see all of these var
 
 For bash itself, a value is only data. In code of another language inside the script, it is not: in
 `python -c "print('$name')"` or `awk "/$name/"`, bash pastes the value into the code. Then a quote in the value ends a
-text of the code, and the rest of the value is executed. Write such code in single quotes, and read the value in it:
+string of the code, and the rest of the value is executed. Write such code in single quotes, and read the value in it:
 `os.environ["name"]` in Python, `ENVIRON["name"]` in awk, `$ENV{name}` in perl, `process.env.name` in node, `"$name"` in
 `sh -c`. `nbdag check` warns about a value in quotes inside such code.
 
@@ -57,7 +57,7 @@ _ASSIGNED = re.compile(
 )
 _SHELL_VARIABLES = frozenset({"BASH_ENV", "HOME", "IFS", "LANG", "PATH", "PWD", "SHELL", "TMPDIR", "USER"})
 _ALWAYS = frozenset({"dag_run"})  # names that exist in every kernel
-# Code of another language in double quotes, so that bash replaces variables in it.
+# Code of another language in double quotes, within which bash replaces variables.
 _CODE = re.compile(
     r"""(?<![\w./-])(?:[\w./-]*/)?(?P<program>python|perl|ruby|node|g?awk|sh|bash)[\d.]*"""
     r"""(?P<options>(?:\s+-[\w-]+)*)\s+"(?P<code>(?:[^"\\]|\\.)*)\"""",
@@ -166,7 +166,7 @@ class Bash(Operator):
 
 
 def reads(script: str, known: Collection[str] | None) -> list[Read]:
-    """Return the script's first read of each `$name` that cells of the notebook set."""
+    """For each variable of the notebook that a script reads before setting it, return the first read."""
     names = {*(known or ()), *_ALWAYS} - _SHELL_VARIABLES
     own = _own(script)
     found: dict[str, Read] = {}
@@ -179,7 +179,7 @@ def reads(script: str, known: Collection[str] | None) -> list[Read]:
 
 
 def _own(script: str) -> dict[str, int]:
-    """Return the variables that a script sets, each with the position at which the script's value begins to apply."""
+    """Return the variables that a script sets, each with the position from which the script's value applies."""
     found: dict[str, int] = {}
     for match in _ASSIGNED.finditer(script):
         if match["name"]:

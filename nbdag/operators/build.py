@@ -3,7 +3,7 @@
 Each built cell has a header and the text given to the operator, as if a user had written the cell. So other code can
 treat built tasks like written tasks. Code may also set the options of the pipeline (`declare`), which become a cell
 with %dag, and parameters (`parameters`), which become a cell with %%params. Tasks keep the order of their creation, but
-each task is moved below its upstream tasks, because a task reads a name from the nearest task above that sets the name.
+each task is moved after its upstream tasks, because a task reads a name from the last earlier task that sets the name.
 The call that causes an error raises an `OperatorError`, so the traceback shows the line of the %%dag cell.
 """
 

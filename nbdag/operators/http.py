@@ -11,9 +11,9 @@ expression. A dict, list or number is sent as JSON, a text or bytes unchanged. `
 value that begins the URL, as in `{base}/orders`, or is part of the host, is inserted unchanged. Elsewhere in the URL, a
 value is percent-encoded. In a header, a value must not contain a line break.
 
-After a response with status 429 or 5xx, the request is repeated: after the time in the response's header Retry-After,
-or else after 1, 2, 4 … seconds. After a lost connection, the request is repeated if its method may be repeated (GET,
-HEAD, PUT, DELETE, OPTIONS). Any other status of 400 or above fails the task. The result is the decoded JSON of the
+If the status is 429 or 5xx, the request is repeated: after the time in the response's header Retry-After, or else
+after 1, 2, 4 … seconds. If the connection is lost, the request is repeated if its method may be repeated (GET, HEAD,
+PUT, DELETE, OPTIONS). Any other status of 400 or above fails the task. The result is the decoded JSON of the
 response, or else its text. The result is assigned to the variable of --out, or else displayed.
 """
 

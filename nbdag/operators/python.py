@@ -61,7 +61,7 @@ class Python(Operator):
         self.result_names = _result(task_id, options.get("out"))
         call = self._call(function, arguments, keywords)
         if options.get("branch") or options.get("short_circuit"):
-            # The cell ends with the result, because the value of the last expression decides which tasks follow.
+            # The cell ends with the result, because the last expression's value decides which downstream tasks run.
             call += f"\n{self.result_names[0]}"
         super().__init__(task_id, call, **options)
         for other in tasks_in((arguments, keywords)):

@@ -209,7 +209,7 @@ def _instance(operator: object) -> OperatorProtocol:
         return cast(OperatorProtocol, operator)
     from .tasks import set_build
 
-    build = set_build(None)  # otherwise, in a %%dag cell, creating an operator without an id is an error
+    build = set_build(None)  # because a %%dag cell rejects operators without an id
     try:
         return cast(OperatorProtocol, operator())
     finally:

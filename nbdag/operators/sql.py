@@ -151,7 +151,7 @@ def execute(
 ) -> tuple[list[str], list[tuple[Any, ...]], Any] | None:
     """Execute the statements.
 
-    Return the columns and the rows of the last statement that returns rows, and DuckDB's data frame of these rows.
+    Return the columns, the rows and, from DuckDB, the data frame of the last statement that returns rows.
     """
     return execute_all([pieces], connection=connection, split=split, autocommit=autocommit)
 
@@ -268,9 +268,9 @@ def _duckdb_file(url: str) -> tuple[str, dict[str, Any]]:
 
 
 def _fetched(relation: Any) -> tuple[list[tuple[Any, ...]], Any]:
-    """Return the rows of a result, and None.
+    """Return the rows of a result and None, or, if pandas is installed, no rows and a data frame.
 
-    If pandas is installed, return no rows, and a data frame, which DuckDB creates without copying.
+    DuckDB creates the data frame without copying.
     """
     try:
         import_module("pandas")

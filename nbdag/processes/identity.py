@@ -60,7 +60,7 @@ def _host() -> str:
             path = Path(place)
             parts.append(str(path.readlink()) if path.is_symlink() else path.read_text(encoding="ascii").strip())
         except OSError:
-            continue  # these files exist only on Linux; elsewhere only the host name is used
+            continue  # the files exist only on Linux; on other systems, only the host name identifies the machine
     return "/".join(parts)
 
 

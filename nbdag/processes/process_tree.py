@@ -44,7 +44,7 @@ def kill_tree(pid: int | None, mark: str) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Return whether a process of this machine runs; a zombie has ended."""
+    """Return whether a process of this machine is running; a zombie is not."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
@@ -65,7 +65,10 @@ def kill_marked(mark: str, but: int | None = None) -> None:
 
 
 def end_marked(mark: str, timeout: float) -> bool:
-    """Kill every process with this mark, and wait until all have ended; return False after `timeout` seconds."""
+    """Kill every process with this mark, and wait until all have ended.
+
+    Return False if a process has not ended after `timeout` seconds.
+    """
     deadline = time.monotonic() + timeout
     while found := _marked(mark):
         if time.monotonic() > deadline:

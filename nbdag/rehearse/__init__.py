@@ -7,7 +7,7 @@
     pins.py       packages whose versions no file pins
     observations.py  what the cells used in a run, as the kernels observed it
     plain_run.py  a run of all cells in one kernel
-    judge.py      the findings from all of these and two runs
+    judge.py      the findings from all of these modules and from two runs
     page.py       the findings as an HTML page
 
 Only `plain_run` starts a kernel. Only `pins` and `observations` read files; the other modules are pure functions.

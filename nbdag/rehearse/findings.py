@@ -175,7 +175,7 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def without_accepted(
     findings: Iterable[Finding], sources: Sequence[str], accepted: Collection[Kind] = ()
 ) -> tuple[Finding, ...]:
-    """Return the findings that the user has not accepted, by kind or by a comment `# nbdag: accept[clock]`.
+    """Return the findings without those that the user accepts by kind or by a comment `# nbdag: accept[clock]`.
 
     A comment at the end of a line accepts findings in this line. A comment on its own line accepts those in its cell.
     """

@@ -25,7 +25,7 @@ from .plain_run import Execution, Failure
 from .saved import SavedCell, saved_state, uses_of
 from .sources import SEED, Cause, causes, draw_lines
 
-# Kinds of causes that may give other outputs in the second run.
+# Kinds of causes that may change outputs from the first run to the second.
 _VARIES = (Kind.RANDOM, Kind.CLOCK, Kind.OUTPUT, Kind.NETWORK, Kind.LOCALE)
 _MAX_EVIDENCE = 5  # maximum number of differences that a finding lists
 _REACHABLE = "make sure that the scheduler's machine can reach it, and that a failure is retried: --retries 2"
@@ -57,7 +57,7 @@ class Evidence:
 
 
 def judge(known: Evidence) -> list[Finding]:
-    """Return the findings, in no order."""
+    """Return the findings, in no particular order."""
     codes = {cell.number: cell.source for cell in known.saved}
     observed = known.runs[0].observed if known.runs else Observations()
     hidden = saved_state(known.saved, names=known.check_names)
@@ -78,10 +78,10 @@ def judge(known: Evidence) -> list[Finding]:
 
 
 def _with_differences(known: Evidence, findings: list[Finding], varying: Sequence[Finding]) -> list[Finding]:
-    """Return the findings with the differences between the two runs, and between the first run and the saved outputs.
+    """Return the findings, each with the differences that it explains, and a finding for each unexplained difference.
 
-    `varying` are the findings that may explain differences between two runs. A quiet finding is returned only if it
-    explains a difference.
+    Compare the two runs, and the first run with the saved outputs. `varying` are the findings that may explain
+    differences between the two runs. A quiet finding is returned only if it explains a difference.
     """
     first, second = known.runs
     upstream = _upstream(known.saved)
@@ -179,7 +179,7 @@ def _is_saved(cell: SavedCell, cells: Sequence[SavedCell]) -> bool:
 
 
 def _upstream(cells: Sequence[SavedCell]) -> dict[int, frozenset[int]]:
-    """Return for each cell its upstream cells: those whose values it reads, directly or indirectly."""
+    """For each cell, return its upstream cells: those whose values it reads, directly or indirectly."""
     setters: dict[str, set[int]] = {}
     found: dict[int, frozenset[int]] = {}
     for cell in cells:
@@ -190,7 +190,7 @@ def _upstream(cells: Sequence[SavedCell]) -> dict[int, frozenset[int]]:
         direct = {number for name in (*used.reads, *used.optional) for number in setters.get(name, ())}
         found[cell.number] = frozenset(direct | {far for number in direct for far in found[number]})
         for name in used.bound:
-            # A cell that only changes a value does not replace the cells that have set the value.
+            # The cells that set a name earlier still count if this cell also reads the name or may leave it unset.
             keeps = name in used.reads or name in used.maybe_writes
             setters[name] = {*(setters.get(name, set()) if keeps else ()), cell.number}
         for name in used.changed:
@@ -245,7 +245,7 @@ def _hosts(observed: Observations, loud: Sequence[Finding]) -> list[Finding]:
 
 
 def _outside(observed: Observations, loud: Sequence[Finding], folder: Path) -> list[Finding]:
-    """Return a finding for each absolute path that was used outside of the notebook's folder, but not named in code."""
+    """Return a finding for each folder outside of the notebook's folder that a cell used without naming its path."""
     known = {(each.cell, each.line) for each in loud if each.kind in (Kind.PATH, Kind.HOME)}
     cells = {each.cell for each in loud if each.kind in (Kind.PATH, Kind.HOME)}
     home = str(Path.home())

@@ -38,7 +38,7 @@ class Observations:
     seen: tuple[Seen, ...] = ()
     # Key: (cell, generator that it draws from); value: for each kernel, the state of the generator after the cell.
     draws: Mapping[tuple[int, str], tuple[int, ...]] = field(default_factory=dict)
-    importing: frozenset[int] = frozenset()  # cells that drew and imported a module; perhaps the module drew
+    importing: frozenset[int] = frozenset()  # cells that drew and imported a module, which may have drawn
     modules: Mapping[str, Module] = field(default_factory=dict)
     prefix: str = ""  # the folder of the interpreter
 

@@ -27,7 +27,7 @@ _REQUIREMENTS = ("requirements*.txt", "requirements*.in", "constraints*.txt", "r
 _ENVIRONMENTS = ("environment.yml", "environment.yaml", "conda.yml", "conda.yaml")
 _CONDA = re.compile(r"([A-Za-z0-9][\w.-]*)\s*={1,2}\s*([\w.!+]+)(?:=\S*)?\Z")
 _OF_THE_KERNEL = frozenset({"IPython", "ipykernel", "nbdag", "traitlets"})  # modules that every kernel has
-_MAX_FOLDERS = 6  # maximum number of folders above the notebook's that are searched
+_MAX_FOLDERS = 6  # maximum number of folders to search above the notebook's folder
 _MAX_SIZE = 5_000_000  # maximum size in bytes of a file that is read
 
 

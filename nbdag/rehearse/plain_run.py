@@ -43,8 +43,8 @@ class Execution:
 def variation(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables that differ in the second run, to reveal a notebook that depends on them.
 
-    These variables set the time zone, the locale, and the seed of hashes, which determines the order of sets. If the
-    user has set a seed, it stays.
+    These variables set the time zone, the locale, and the seed of hashes, which determines the order of sets. A
+    seed that the user has set is kept.
     """
     ahead = environment.get("TZ", "").startswith("NBD")
     is_utf = "UTF" in (environment.get("LC_ALL") or environment.get("LANG") or "").upper()

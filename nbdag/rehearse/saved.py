@@ -40,7 +40,7 @@ class SavedCell:
 def saved_state(cells: Sequence[SavedCell], *, names: bool = True) -> list[Finding]:
     """Return findings about hidden state. `cells` are in the order of the file. With `names`, include missing names."""
     missing = list(_names(cells)) if names else []
-    # If a cell reads a name that only a cell below sets, this shows the order more precisely than the counts do.
+    # If a cell reads a name that only a later cell sets, that shows the order more precisely than the counts do.
     order = [] if any(each.kind is Kind.ORDER for each in missing) else list(_order(cells))
     return [*order, *_not_run(cells), *_edits(cells), *missing]
 
@@ -125,7 +125,7 @@ def _impossible(cell: SavedCell) -> str | None:
 
 
 def _names(cells: Sequence[SavedCell]) -> Iterator[Finding]:
-    """Yield a finding for each name that a cell reads and that no cell above sets."""
+    """Yield a finding for each name that a cell reads and that no earlier cell sets."""
     if any(_HIDES_NAMES.search(cell.source) or "import *" in cell.source for cell in cells):
         return
     found = {cell.number: uses_of(cell.source) for cell in cells}

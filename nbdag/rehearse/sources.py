@@ -1,4 +1,4 @@
-"""Find code that depends on chance, the clock, the locale, or the machine, by its text.
+"""Find, in the text of cells, code that depends on chance, the clock, the locale, or the machine.
 
 A quiet `Cause` is a finding only if the outputs of its cell differ between two runs. Any other cause is always a
 finding. For example, `time.perf_counter()` is quiet: it matters only if its value is shown.

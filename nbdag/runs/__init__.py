@@ -1,7 +1,7 @@
 """The API of runs: every verb of the command line is a function here, and every other caller uses the same functions.
 
 The surfaces are the command line, the magics, the widget and the papermill engine. A surface parses its input, calls
-one function of this module and shows the result. Code outside this package imports none of the package's modules.
+one function of this module and shows the result. Code outside this package imports only this module.
 
     create, execute    run  plan_run  trigger  resume  backfill  schedule  run_child  trigger_child (from a task)
                        has_succeeded  events_for_task (from a task)
@@ -18,8 +18,8 @@ one function of this module and shows the result. Code outside this package impo
                        gc  clean_db  check_db  migrate_db  health  doctor  stop_servers
 
 Inside the package, imports point one way: `queries` (read only) < `creation` (check and plan a run) < `execution`
-(execute runs, write reports, notify, recover) < `actions` (change runs and deployments). Every run is created in the
-store and executed by the same scheduler, whichever function is used.
+(execute runs, write reports, notify, recover) < `actions` (change runs and deployments). All functions create runs in
+the store, and the same class `Scheduler` executes these runs.
 
 Each function or class is imported when it is first used, so a command loads only the modules that it needs.
 """

@@ -35,7 +35,7 @@ Terminate = Callable[[SchedulerRow, Path, str], None]
 def fail_dead_runs(store: Store, now: float, home: Home, terminate: Terminate) -> list[RunRow]:
     """Fail every unfinished run whose process is dead; return these runs in their new state.
 
-    Before a run is failed, `terminate` kills its remaining processes.
+    Before a run is recorded as failed, `terminate` kills the run's remaining processes.
     """
     return [
         store.run(row.id)

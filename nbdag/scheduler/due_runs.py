@@ -68,7 +68,7 @@ class DueRuns:
         self._retries: dict[tuple[str, str], datetime] = {}
 
     def poll(self, now: datetime, scheduler: str, owned: Collection[int]) -> tuple[list[DueRun], datetime | None]:
-        """Return the runs to own now, and by what time to poll again (None: no further poll is needed)."""
+        """Return the runs to own now, and the latest time for the next poll (None: no further poll is needed)."""
         self._create_due(now)
         watched = self._create_for_assets(now)
         wake = self._wake(now)
@@ -96,7 +96,7 @@ class DueRuns:
                 self._report(f"the due run cannot be created; next try in {RETRY_INTERVAL:g} s: {error}", row.id, "")
 
     def _create_for_assets(self, now: datetime) -> datetime | None:
-        """Create the runs that are due because of new events of assets. Return when to check watched files next."""
+        """Create runs that are due because of new asset events. Return the time of the next check of watched files."""
         needed = self._store.assets.needed()
         if not needed:
             return None
@@ -201,7 +201,7 @@ def timetable_of(row: DagRow) -> Timetable:
 
 
 def condition_of(row: DagRow) -> Condition | None:
-    """Return the condition on assets of a deployed notebook's schedule, with whole paths of files."""
+    """Return the condition on assets of a deployed notebook's schedule, with absolute paths of files."""
     condition = timetable_of(row).condition
     return None if condition is None else condition.located(row.cwd)
 

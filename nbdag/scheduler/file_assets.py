@@ -2,9 +2,9 @@
 
 An asset whose name begins with `file:` has a new version when a file has another inode, size or date of modification
 than at the last check, or at the asset's last event. So a file that replaces another file is noticed even if its date
-is older (`cp -p`, `mv`). The replacement is missed only if no scheduler was running and no event has recorded the
-earlier file. A name with wildcards stands for all files that match. A changed file counts only when its last change is
-two seconds old, so that a file that is still being written starts no run.
+is older (`cp -p`, `mv`). The replacement is missed only if no scheduler is running and no event has recorded the
+earlier file. A name with wildcards stands for all files that match. A change counts after two seconds without another
+change, because a file that is still being written must not start a run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..store.store import Store
 
 POLL_INTERVAL = 5.0  # seconds between two checks of the files
-SETTLED = 2.0  # seconds after a file's last change at which the file counts as complete
+SETTLED = 2.0  # a file counts as complete this many seconds after its last change
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ class WatchedFiles:
 
     def __init__(self) -> None:
         self._next: datetime | None = None
-        # Key: (asset, working directory, time since which events count); value: the files at the last check, by path.
+        # Key: (asset, working directory, time from which events count); value: the files at the last check, by path.
         self._seen: dict[tuple[str, str, float], dict[str, _File]] = {}
 
     def poll(self, store: Store, needed: Mapping[str, Sequence[tuple[str, float]]], now: datetime) -> datetime | None:
         """Record an event for each asset whose file has changed.
 
-        Return when to poll again, or None if no file is watched. `needed` is the result of `Assets.needed`.
+        Return the time of the next poll, or None if no file is watched. `needed` is the result of `Assets.needed`.
         """
         if self._next is not None and now < self._next <= now + timedelta(seconds=POLL_INTERVAL):
             return self._next
@@ -73,7 +73,7 @@ class WatchedFiles:
     def _changed(self, name: str, cwd: str, latest: AssetEvent | None, since: float, settled: float) -> _File | None:
         """Return the asset's file with the newest change since the last check, or None if no file has changed.
 
-        A change after the time `settled` counts at a later check. The files are remembered for the next check.
+        Changes after the time `settled` are left for a later check. The files are remembered for the next check.
         """
         before = self._seen.get((name, cwd, since))
         known = {} if before is None else before

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MISSED = "NB480"  # problem code of the note about a missed deadline
 # Key: task; value: stored outputs of the task's instances by map index.
 TaskOutputs = dict[str, dict[int, StoredOutputs]]
-# A run in the store: its instances, its attempts, and its borrowed tasks (value: id of the run with the task's values).
+# A run in the store: its instances, its attempts, and the tasks that it borrows (value: id of the run with the values).
 StoredState = tuple[list[InstanceRow], list[AttemptRow], dict[str, int]]
 
 
@@ -36,7 +36,7 @@ class OwnedRun:
     dag: Dag
     instances: dict[InstanceKey, InstanceRow]
     outputs: TaskOutputs  # outputs that tasks of this run stored
-    borrowed: TaskOutputs  # outputs that other runs stored, for tasks that this partial run does not contain
+    borrowed: TaskOutputs  # outputs of tasks that this partial run does not contain, from other runs
     # Key: instance of a sensor that waits for its next poll; value: start of its attempt.
     paused: dict[InstanceKey, float] = field(default_factory=dict)
     # Tasks whose missed deadline is recorded; None stands for the run itself.
@@ -47,7 +47,7 @@ class OwnedRun:
         default_factory=dict
     )  # results of `planning_instance`
     claims: dict[InstanceKey, Claim] = field(default_factory=dict)  # claims of slots, which never change during a run
-    # Whether the next step is due only at the time `wake`, or earlier when an attempt ends or another process saves.
+    # If true, the next step is due at the time `wake`, or as soon as an attempt ends or another process saves.
     idle: bool = False
     wake: datetime | None = None
     blocked: bool = False  # whether every remaining task waits for the previous run
@@ -108,7 +108,7 @@ class OwnedRun:
         )
 
     def context(self, instance: InstanceRow) -> dict[str, Any]:
-        """Return the attributes of the run and of a task's current attempt, for `dag_run` and `ti` in its code."""
+        """Return the attributes of the run and of a task's current attempt: `dag_run` and `ti` in the task's code."""
         row = self.row
         return {
             "dag_id": row.dag,

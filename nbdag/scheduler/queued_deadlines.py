@@ -40,7 +40,7 @@ class QueuedDeadlines:
             try:
                 dag = self._read(row)
             except NbdagError:
-                continue  # reported when the run starts
+                continue  # the error is reported when the run starts
             if not layout(dag).has_deadlines:
                 continue
             tasks = {each.task for each in self._store.instances([row.id])[row.id]}

@@ -1,6 +1,6 @@
 """Find outcomes of earlier attempts that tasks with `--cache` reuse.
 
-A task with `--cache` takes the outcome of an earlier attempt with an equal key (`core.planning.cache_key`) if the
+A task with `--cache` reuses the outcome of an earlier attempt with an equal key (`core.planning.cache_key`) if the
 values of the earlier attempt are still stored. A new attempt is recorded for the task, with these values and a copy of
 the earlier notebook and log. So the run is complete even if the earlier run is deleted.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ResultCache:
-    """Finds earlier outcomes that an attempt can take."""
+    """Finds earlier outcomes that an attempt can reuse."""
 
     def __init__(self, store: Store, home: Home) -> None:
         self._store = store
@@ -35,8 +35,8 @@ class ResultCache:
     def earlier(self, dag: Dag, job: Job, *, wanted: bool) -> tuple[str | None, CachedOutcome | None]:
         """Return (cache key, earlier outcome) for a new attempt.
 
-        Without --cache, both are None. If no earlier outcome fits, the outcome is None. With `wanted=False`, no outcome
-        is searched.
+        Without --cache, both are None. If no earlier outcome fits, the outcome is None. With `wanted=False`, earlier
+        outcomes are not searched, and the outcome is None.
         """
         modules = modules_of(dag, job.key.task) if is_cached(job) else None
         if modules is None:

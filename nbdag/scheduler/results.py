@@ -29,7 +29,7 @@ class Results:
         self._queue.put(_WAKE_UP)
 
     def wait(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds for a result or for `wake`; return whether either came."""
+        """Wait at most `timeout` seconds for a result or for `wake`; return whether one of them came."""
         try:
             first = self._queue.get(timeout=timeout)
         except Empty:

@@ -1,8 +1,9 @@
 """One step of one run: record results, change states of tasks, start attempts.
 
 A `RunStep` begins as a copy of an `OwnedRun`, which is the state of the run as last loaded or saved. The step records
-results, moves tasks as `core.planning.plan` decides, starts tasks that got a slot, and finally becomes one `Change` for
-the store. If the store rejects the change, the step is discarded, and another step begins with the state in the store.
+results, changes the states of tasks as `core.planning.plan` decides, and starts tasks that got a slot. All this becomes
+one `Change` for the store. If the store rejects the change, the step is discarded, and another step begins with the
+state in the store.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from ..store.rows import AssetEvent, CachedOutcome, Change, InstanceRow, NewAtte
 from .owned_run import MISSED, OwnedRun
 from .planning_views import new_instance, planning_instance, run_view, utc_datetime
 
-NEVER = 253_370_764_800.0  # seconds since the epoch, in the year 9999: when a task that waits for a person polls again
+NEVER = 253_370_764_800.0  # in the year 9999: time of the next poll of a task that waits for a person without limit
 
 
 class RunStep:
@@ -61,7 +62,7 @@ class RunStep:
     # Results
 
     def record_results(self, results: Iterable[Result]) -> None:
-        """Record the results of ended attempts, and move the attempts' tasks."""
+        """Record the results of ended attempts, and change the states of the attempts' tasks."""
         for result in results:
             key = (result.key.task, result.key.map_index)
             instance = self.instances.get(key)
@@ -142,7 +143,7 @@ class RunStep:
 
     def _record_assets(self, instance: InstanceRow, result: Result) -> None:
         """Record a new version of each asset that a task produced, if the task has succeeded."""
-        # None if the placeholder of a mapped task was replaced by the task's instances.
+        # None if the instance was the placeholder of a mapped task, which is replaced by the expanded instances.
         left = self.instances.get((instance.task, instance.map_index))
         if left is None or left.state is not TaskState.SUCCESS:
             return
@@ -160,7 +161,7 @@ class RunStep:
         self._set_elements(key[0], dict(enumerate(result.elements)), result.length or 0)
 
     def _expand_in_step(self) -> None:
-        """Expand each task with --in-step to the same indexes and elements as the task that it follows."""
+        """Expand each task with --in-step to the indexes and elements of its leader, the task that --in-step names."""
         followers = layout(self.run.dag).leads
         of: dict[str, dict[int, InstanceRow]] = {task: {} for each in followers.items() for task in each}
         for (task, index), each in self.instances.items() if followers else ():
@@ -206,7 +207,7 @@ class RunStep:
     # State changes
 
     def advance(self, *, cancelled: bool, previous: Mapping[str, Sequence[TaskState]] | None = None) -> None:
-        """Move the tasks, and start or end the run, as `core.planning.plan` decides."""
+        """Change the states of tasks, and start or end the run, as `core.planning.plan` decides."""
         if self.row.state not in RUN_FINISHED and not self.added and not cancelled:
             self._expand_in_step()
         if self.row.state in RUN_FINISHED or self.added:
@@ -332,7 +333,7 @@ class RunStep:
         return self.row.state in RUN_FINISHED and not self.run.finished
 
     def compare_files(self, earlier: Sequence[FilesOfAttempt]) -> None:
-        """Add a note for each pair of tasks that used the same file in no defined order.
+        """Add a note for each pair of tasks that used the same file although nothing orders the tasks.
 
         `earlier` has the files of the attempts that were saved before this step.
         """

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 POLL_INTERVAL = 0.2  # seconds between two checks of whether other processes have changed the store
 SLOW_POLL_INTERVAL = 1.0  # seconds between two reads of a database that does not count its changes
-# Maximum wait in seconds for a database server that restarts; shorter than HEARTBEAT_TIMEOUT, after which other
-# processes treat this scheduler as dead.
+# Maximum wait in seconds while a database server restarts; shorter than HEARTBEAT_TIMEOUT, after which other processes
+# treat this scheduler as dead.
 RECONNECT_TIMEOUT = 25.0
 QUEUED, RUNNING = TaskState.QUEUED, TaskState.RUNNING
 
@@ -204,7 +204,7 @@ class Scheduler:
             self.tick(now)
 
     def tick(self, now: datetime) -> datetime | None:
-        """Take all steps that are due. Return when the next tick is due; an event may require a tick earlier."""
+        """Take all steps that are due. Return the due time of the next tick; an event may require an earlier tick."""
         if self._presence.is_due(now):
             self._presence.record_heartbeat(now)
             for key in self._presence.find_hosts(self._submitted):
@@ -226,7 +226,7 @@ class Scheduler:
         return min((at for at in (wake, *(run.wake for run in self._runs.values())) if at), default=None)
 
     def _own_due_runs(self, now: datetime) -> datetime | None:
-        """Own the runs that are due; return when to poll for due runs next."""
+        """Own the runs that are due; return the time of the next poll for due runs."""
         if self._due_runs is None or self._draining:
             return None
         due, wake = self._due_runs.poll(now, self.id, self._runs)
@@ -322,14 +322,14 @@ class Scheduler:
             return None, None
         instance = step.instances[claim.task, claim.map_index]
         job = self._job(step, replace(instance, tries=instance.tries + 1))
-        # A task that was cleared must be executed again, so it takes no earlier outcome.
+        # A task that was cleared must be executed again, so it reuses no earlier outcome.
         wanted = step.row.cache and not instance.tries_before_reset
         return self._cache.earlier(step.run.dag, job, wanted=wanted)
 
     def _save(self, step: RunStep, results: Sequence[Result]) -> bool | None:
-        """Save a step; return whether it changed anything, or None if another process saved first.
+        """Save a step, and return whether it changed anything.
 
-        If another process saved first, the results are kept for the next step.
+        If another process saved first, keep the results for the next step and return None.
         """
         if step.ends:
             step.compare_files(self._store.files(step.row.id))
@@ -421,7 +421,7 @@ class Scheduler:
         return run
 
     def _reconcile(self, run: OwnedRun, attempts: Iterable[AttemptRow]) -> None:
-        """Cancel attempts of tasks that a user has cleared or marked; submit recorded attempts not yet submitted."""
+        """Cancel attempts of tasks that a user has cleared or marked; submit attempts that are only recorded."""
         wanted = {run.key(each) for each in run.instances.values() if each.state in (QUEUED, RUNNING)}
         for key, number in self._submitted.items():
             if number == run.row.id and key not in wanted:
@@ -446,7 +446,7 @@ class Scheduler:
             return
         self._seen = count
         self._pools = {**implicit_pools(run.dag for run in self._runs.values()), **self._store.pools()}
-        # Tasks of other schedulers use the same resources only if both schedulers execute tasks on this machine.
+        # Tasks of another scheduler use the same resources only if both schedulers execute tasks on this machine.
         offers = self._executor.offers
         here = this_process().host if offers is not None and not offers.may_grow else ""
         active = self._store.active_instances()

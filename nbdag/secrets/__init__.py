@@ -16,9 +16,9 @@ A name is looked up in these sources, in this order. The first source that knows
 A connection is a URI or a JSON object, as in Airflow. nbdag never stores the values: the database, notebooks, cache
 keys and jobs contain only names, and each process looks the value up again.
 
-Masking. Whatever leaves a notebook's kernel contains `***` in place of these values: every secret that was looked up;
-every NBDAG_SECRET_ variable of the environment or `.env`, even without a lookup, because a script may print its
-environment; and the passwords of connections. This covers streams (also of subprocesses), displays, results,
+Masking. A notebook's kernel writes `***` in place of these values: every secret that was looked up; the value of every
+NBDAG_SECRET_ variable of the environment or `.env`, even without a lookup, because a script may print its environment;
+and the passwords of connections. This applies to streams (also of subprocesses), displays, results,
 tracebacks, errors, summaries, notes and widgets. Logs, reports, the database, notifications, JSON and the page get
 their texts from these outputs, so they are masked too. A value is also recognised in these forms: Base64, URL-encoding,
 hexadecimal; escapes of `repr`, JSON, HTML and the shell; single lines of a longer value; printed in pieces; and parts
@@ -28,7 +28,8 @@ if its name is that of a secret (`db_password`) or if it is a URL with a passwor
 Not masked are: values of fewer than 4 characters, and parts of fewer than 8; images and other binary outputs; data
 computed from a value (a hash, a reversed text, its length); values that are printed in pieces with other output between
 them; files that the code writes; and a secret in a variable that later tasks read, because the variable is stored as a
-pickle. Instead, look the secret up in each task that needs it. (Of a `Connection`, only the name is stored.)
+pickle. So look the secret up in each task that needs it, and do not pass it on. (Of a `Connection`, only the name is
+stored.)
 """
 
 from __future__ import annotations

@@ -26,9 +26,7 @@ def hide(value: object) -> None:
 
 
 def hide_named(name: str, value: object) -> None:
-    """Mask the whole value if its name is the name of a secret; otherwise mask passwords of URLs, and secrets in JSON,
-    in the value.
-    """
+    """Mask a value whose name is that of a secret; in any other value, mask passwords of URLs and secrets in JSON."""
     if isinstance(value, Mapping):
         for key, each in value.items():
             hide_named(name if is_secret(name) else str(key), each)
@@ -52,5 +50,5 @@ def mask(text: str) -> str:
 
 
 def masked(data: Any) -> Any:
-    """Return data (texts, lists, mappings) with the secret values that this process knows hidden in every text."""
+    """Return data (texts, lists, mappings); in every text, the secret values that this process knows are masked."""
     return known.masked(data)

@@ -10,8 +10,8 @@ value can be given in two ways:
                                      NBDAG_SECRET_PASSWORD_3F2A1B
 
 A run records `{"$secret": "WAREHOUSE", "shown": "***"}`. So a value that was given directly is lost when its run has
-ended. Retries still have the value. To clear or resume the run later, set the variable with this new name first. For a
-run that another process executes (`trigger`, `backfill`), only the name of a secret is accepted.
+ended; retries still get it. To clear or resume the run later, first set the variable with the new name. For a run that
+another process executes (`trigger`, `backfill`), only the name of a secret is accepted.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def names(kind: Kind) -> dict[str, str]:
 
 
 def env_file() -> Path:
-    """Return the path of `.env`, or of the file used instead; the file need not exist."""
+    """Return the path of `.env`, or the path in an environment variable for it; the file need not exist."""
     chosen = os.environ.get(ENV_FILE) or os.environ.get(HOME_ENV_FILE)
     return Path(chosen) if chosen else home.find().root.parent / ".env"
 
@@ -154,8 +154,7 @@ def environment() -> dict[str, str]:
 
 
 def hide_known_values() -> None:
-    """Mask the secrets of the environment and of `.env`, even if no code looks them up, because a script may print
-    them.
+    """Mask all secrets of the environment and of `.env`. They need no lookup: a script may print its environment.
 
     The password of nbdag's own database is masked too. If `.env` cannot be read, the error is not raised here, but by
     the first lookup that needs the file.

@@ -1,7 +1,7 @@
 """The Jupyter Server extension: the REST API and the page at `{base_url}nbdag/`.
 
 Jupyter Server imports this package and loads `app.NbdagApp`. Every handler parses a request, calls one function of
-`nbdag.runs` or of `nbdag.frontend`, and answers; nothing is decided here.
+`nbdag.runs` or of `nbdag.frontend`, and sends its result. The handlers make no decisions themselves.
 
     app         the extension: its routes, its threads, and the HTML of the page
     handlers/   one module for each resource: functions with typed arguments and answers (`handlers.base`)

@@ -46,13 +46,13 @@ _HTML = """<!doctype html>
 
 
 class PageHandler(JupyterHandler):
-    """Answers every path of the page with the same HTML, which contains the server's URL and a token, but no data."""
+    """Answers every path of the page with the same HTML. It contains the server's URL and a token, but no data."""
 
     auth_resource = RESOURCE
 
     @property
     def content_security_policy(self) -> str:
-        """Return Jupyter's policy, extended by the policy of the page."""
+        """Return Jupyter's Content-Security-Policy with the rules of the page added."""
         return f"{super().content_security_policy}; {_POLICY}"
 
     @web.authenticated
@@ -83,7 +83,7 @@ class StaticHandler(AuthenticatedFileHandler):
         return str(super().get_absolute_path(root, path))
 
     def set_extra_headers(self, path: str) -> None:
-        """Allow a browser to keep a file whose URL names its version."""
+        """Let browsers cache a file if its URL contains a version (`?v=`)."""
         if self.get_query_argument("v", None):
             self.set_header("Cache-Control", "private, max-age=31536000, immutable")
 
@@ -93,7 +93,7 @@ class NbdagApp(ExtensionApp):
 
     name = "nbdag"
     extension_url = "/nbdag/"
-    load_other_extensions = False  # only this extension is loaded if `nbdag ui` starts the server
+    load_other_extensions = False  # if `nbdag ui` starts the server, no other extension is loaded
 
     @classmethod
     def get_extension_package(cls) -> str:
@@ -125,11 +125,11 @@ class NbdagApp(ExtensionApp):
         """End the threads and the streams of events."""
         self.events.close()
         prometheus.unregister(self.metrics)
-        rehearsal.stop()  # otherwise the interpreter waits at exit until the threads of rehearsals have ended
+        rehearsal.stop()  # otherwise, at exit, the interpreter would wait for the threads of rehearsals
         self.threads.shutdown(wait=False, cancel_futures=True)
 
     def _home(self) -> Home:
-        """Return the home of the root directory."""
+        """Return the home (the folder with nbdag's state) of the root directory."""
         return homes.find(self._root())
 
     def _root(self) -> Path:
@@ -143,6 +143,6 @@ class NbdagApp(ExtensionApp):
 
 
 def _version() -> int:
-    """Return a number that changes with the page's files."""
+    """Return a number that changes whenever the page's files change."""
     times = [path.stat().st_mtime_ns for path in (BUNDLE / "page.js", BUNDLE / "page.css") if path.exists()]
     return max(times, default=0)

@@ -1,14 +1,14 @@
 """The stream of changes, as Server-Sent Events: `GET nbdag/api/events`.
 
 Each event is a JSON object: `kind` (run, dag, scheduler, asset) and `dag`, `run`, `state`, `asset` where they apply. It
-names what has changed; the page requests the new state. After an event of kind `all`, the page requests everything
+says what has changed; the page then requests the new state. After an event of kind `all`, the page requests everything
 again.
 
-One thread watches the database for all streams of the server, so fifty viewers cost the database no more than one. The
-thread pauses while no stream is open. A browser that reconnects sends the id of its last event as `Last-Event-ID` and
-gets every later event. If the server has restarted since, or no longer keeps the later events, the browser gets `all`.
-A new stream begins with the id of the latest event, so that a browser that reconnects before its first event misses
-nothing.
+One thread watches the database for all streams of the server, so fifty viewers load the database no more than one
+viewer. The thread pauses while no stream is open. A browser that reconnects sends the id of its last event as
+`Last-Event-ID` and gets every later event. If the server has restarted since that event, or no longer has all events
+after it, the browser gets the event `all`. A new stream begins with the id of the latest event, so that a browser that
+reconnects before its first event misses nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ..runs import Change, ChangeWatcher
 from .handlers.base import RESOURCE, ApiHandler
 
 POLL = 0.2  # seconds between two polls of the database
-_SHARE = 5  # the pause after a poll is at least this many times longer than the poll
+_SHARE = 5  # each pause between polls lasts at least this many times as long as the poll before it
 _KEPT = 5_000  # number of events that are kept for browsers that reconnect
 _ALIVE = 15.0  # seconds between two signs of life, which keep proxies from closing the connection
 SETTING = "nbdag_events"  # key in the settings of Tornado's application; the value is an `EventHub`
@@ -42,7 +42,7 @@ SETTING = "nbdag_events"  # key in the settings of Tornado's application; the va
 class EventHub:
     """The changes since the server started, and the streams that wait for more.
 
-    Methods other than `close` are called in the server's loop.
+    All methods except `close` must be called in the server's event loop.
     """
 
     def __init__(self, home: Callable[[], Home], *, kept: int = _KEPT, poll: float = POLL) -> None:
@@ -60,7 +60,7 @@ class EventHub:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[asyncio.Event]:
-        """Watch the database, and yield an event that is set whenever there is something to send."""
+        """Watch the database, and yield an `asyncio.Event` that is set whenever there is something to send."""
         waker = asyncio.Event()
         self._wakers.add(waker)
         if self._thread is None:
@@ -76,11 +76,11 @@ class EventHub:
                 self._listened.clear()
 
     async def begun(self) -> None:
-        """Wait until the thread has read the present state. The thread reports all later changes."""
+        """Wait until the thread has read the database once. After that, the thread reports every change."""
         await self._begun.wait()
 
     def number(self, id: str) -> int | None:
-        """Return the number of the event with this id, or None if the events after it are not kept here."""
+        """Return the number of the event with this id, or None if this server does not have all events after it."""
         epoch, _, text = id.partition("-")
         if epoch != self.epoch or not (text.isascii() and text.isdigit()) or len(text) > 15:
             return None
@@ -89,7 +89,7 @@ class EventHub:
         return number if oldest <= number <= self.count else None
 
     def after(self, number: int) -> list[bytes] | None:
-        """Return the events after a number, ready to be sent, or None if some of them are no longer kept."""
+        """Return the encoded events after the event with this number, or None if some of them are no longer kept."""
         if number < self.count - len(self._events):
             return None
         return [text for at, text in self._events if at > number]
@@ -123,7 +123,7 @@ class EventHub:
         root = None
         while self._listened.wait() and not self._closed.is_set():
             began = time.monotonic()
-            # The database may be locked, full or replaced: the next poll reports what this one could not.
+            # If the database is locked, full or replaced, the next poll reports the changes that this poll missed.
             with contextlib.suppress(NbdagError, OSError):
                 home = self._home()
                 if watcher is None or home != root:
@@ -146,7 +146,7 @@ class EventHub:
 
 
 def message(change: Change | None, id: str) -> bytes:
-    """Return an event of the stream. Without a change, the event asks the page to read everything again."""
+    """Return a change as an event of the stream. For None, the event asks the page to request everything again."""
     fields = {"kind": "all"} if change is None else msgspec.to_builtins(change)
     data = msgspec.json.encode({name: value for name, value in fields.items() if value not in ("", None)})
     return b"id: %s\nevent: %s\ndata: %s\n\n" % (id.encode(), fields["kind"].encode(), data)
@@ -185,7 +185,7 @@ class EventsHandler(ApiHandler):
                 await self.flush()
 
     def _beginning(self, hub: EventHub) -> int:
-        """Send the first lines of the stream, and return the number of the event after which the stream begins."""
+        """Send the first lines of the stream, and return the number of the last event that the browser need not get."""
         last = self.request.headers.get("Last-Event-ID") or self.get_query_argument("last_event_id", "")
         known = hub.number(last) if last else hub.count
         self.write(b"retry: 2000\n")

@@ -2,8 +2,8 @@
 
 The server has Jupyter's flags, configuration, authentication and log. A signal ends the server without asking the user,
 because no kernels would be lost. The scheduler is a separate process, so that the server and the scheduler cannot slow
-down each other. The scheduler gets the address of the page, for links in notices, and ends by itself if this process is
-killed.
+down each other. The scheduler gets the address of the page, for links in notifications. It ends by itself if this
+process is killed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class PageServer(ServerApp):
         """Run the server until it ends. Raise `RunsAsRootError` before anything is started."""
         if not self.allow_root and hasattr(os, "geteuid") and os.geteuid() == 0:
             raise RunsAsRootError
-        # Exclude the imported modules from garbage collection, which would delay answers by 0.2 s.
+        # Exclude the imported modules from garbage collection. Collecting them would delay answers by 0.2 s.
         gc.collect()
         gc.freeze()
         super().start()
@@ -92,10 +92,10 @@ class ServerWithScheduler(PageServer):
         """Start the scheduler, and serve until both have ended."""
         self.scheduler = subprocess.Popen(
             self.command,
-            cwd=self.root_dir,  # so the scheduler finds the home of the server
+            cwd=self.root_dir,  # so that the scheduler finds the home of the server
             env={**os.environ, page_urls.VARIABLE: os.environ.get(page_urls.VARIABLE) or self._page()},
             stdin=subprocess.PIPE,  # when this pipe closes, the scheduler knows that this process has died
-            start_new_session=True,  # so Ctrl-C in a terminal reaches this process alone
+            start_new_session=True,  # so that Ctrl-C in a terminal reaches only this process, not the scheduler
         )
         threading.Thread(target=self._await_scheduler, args=(self.scheduler,), name="nbdag-up", daemon=True).start()
         try:
@@ -148,15 +148,15 @@ class AppWithScheduler(NbdagApp):
 
 
 def serve(arguments: Sequence[str]) -> int:
-    """Serve the page until a signal ends it. `arguments` are Jupyter's. Return the exit code."""
+    """Serve the page until a signal ends the server. `arguments` are those of Jupyter Server. Return the exit code."""
     PageApp.launch_instance([*arguments])  # type: ignore[no-untyped-call]
     return 0
 
 
 def serve_with_scheduler(arguments: Sequence[str], command: Sequence[str]) -> int:
-    """Serve the page, and execute runs by `command` (`nbdag scheduler`), until a signal ends both.
+    """Serve the page and run `command` (`nbdag scheduler`) until a signal ends both. Return the exit code.
 
-    `arguments` are Jupyter's. Return the exit code.
+    `arguments` are the arguments of Jupyter Server.
     """
     ServerWithScheduler.command = tuple(command)
     AppWithScheduler.launch_instance([*arguments])  # type: ignore[no-untyped-call]

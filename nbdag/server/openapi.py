@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document of the API, made from the types of its operations.
 
-msgspec makes the JSON Schemas, but cannot describe a union of an enum with other strings. The document has one enum of
-all values instead.
+msgspec makes the JSON Schemas, but cannot describe a union of an enum and other strings. Such a union becomes one enum
+with all values.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
 
 
 def _inlined(schema: Any, hint: Any) -> Any:
-    """Return the schema of a query parameter, in which the definition of an enum replaces the reference to it."""
+    """Return the schema of a query parameter with the definition of an enum in place of the reference to it."""
     _, components = msgspec.json.schema_components([hint], ref_template=_REF)
     if "$ref" in schema:
         return dict(components[schema["$ref"].rpartition("/")[2]])
@@ -233,7 +233,7 @@ def _schema_type(hint: Any) -> Any:
 
 
 def _described(hint: Any, text: str | None) -> Any:
-    """Return the type of a field with a description."""
+    """Add a description to the type of a field."""
     if text is None:
         return hint
     if get_origin(hint) in (NotRequired, Required):
@@ -243,7 +243,7 @@ def _described(hint: Any, text: str | None) -> Any:
 
 @lru_cache(maxsize=1024)
 def _comments(declared: type) -> dict[str, str]:
-    """Return the comments beside or above the fields of a class, by field."""
+    """Return the comment of each field of a class, which stands beside or above the field. The keys are field names."""
     found: dict[str, str] = {}
     for base in reversed(declared.__mro__ if declared.__mro__[1] is not dict else (declared,)):
         above: list[str] = []
@@ -261,9 +261,10 @@ def _comments(declared: type) -> dict[str, str]:
 
 @lru_cache(maxsize=128)
 def _classes(module: str) -> dict[str, list[str]]:
-    """Return the lines of each class of a module, by name, or {} for a module without source."""
+    """Return the source lines of each class of a module, by class name, or {} for a module without source."""
     try:
-        source = inspect.getsource(sys.modules[module])  # once, because `inspect` would parse the module for each class
+        # The module is parsed once here; `inspect` would parse it again for each class.
+        source = inspect.getsource(sys.modules[module])
     except (OSError, TypeError):
         return {}
     lines = source.splitlines()

@@ -1,8 +1,8 @@
 """Metrics of pipelines on the endpoint that Jupyter Server has for Prometheus, `{base_url}metrics`.
 
-Jupyter collects metrics in its loop, so no query may run there. A thread reads the numbers every few seconds while
-requests arrive. A response contains the numbers that the thread read last. The first response contains no metrics of
-nbdag, because it does not wait for the query.
+Jupyter collects metrics in its event loop, where a query of the database would block all requests. So a thread reads
+the numbers every few seconds while requests arrive, and a response contains the numbers that were read last. The first
+response has no metrics of nbdag, because nothing has been read yet.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import NbdagError
 from ..home import Home
 from ..runs import Metrics, metrics
 
-INTERVAL = 5.0  # seconds between two readings
+INTERVAL = 5.0  # seconds between two reads of the database
 _REST = 600.0  # seconds without a request after which the thread stops reading
 
 
@@ -38,7 +38,7 @@ class Collector:
         self._thread: threading.Thread | None = None
 
     def describe(self) -> list[Metric]:
-        """Return no names, so that the registration of the collector does not call `collect`."""
+        """Return an empty list, so that the registry does not call `collect` to learn the names of the metrics."""
         return []
 
     def collect(self) -> Iterator[Metric]:

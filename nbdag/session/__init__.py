@@ -3,12 +3,13 @@
 The magics report each run of a cell to a session. The session returns the notebook as a `Dag`, read in the same way as
 for a headless run, and the state of each task. A cell is identified by the id that the frontend sends. So a new run
 replaces the old run of the cell even if the task was renamed. Without an id, a cell is identified by its text, the name
-of its task, or the code below its header. The cells that a `%%dag` cell built last are placed below the `%%dag` cell.
+of its task, or the code below its header. The cells that the latest run of a `%%dag` cell has built are placed below
+the `%%dag` cell.
 
-If the notebook's file is known, the document consists of the file's cells. A cell that ran after the last save has the
-text with which it ran. Otherwise the document consists of the executed cells, in the order of their first runs.
+If the notebook's file is known, the document consists of the file's cells; a cell that ran after the last save has the
+text with which it ran. Without a file, the document consists of the executed cells, in the order of their first runs.
 
-`document` matches cells with their runs, `marks` determines the state of each task.
+`document` matches cells with their runs. `marks` determines the state of each task.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def notebook_path(namespace: Mapping[str, Any]) -> Path | None:
 
 
 class Session:
-    """The executed cells of one kernel's notebook, and the notebook that results from them."""
+    """The executed cells of one kernel; combines them with the notebook's file into the current notebook."""
 
     def __init__(
         self,
@@ -104,9 +105,9 @@ class Session:
         self._edits.clear()
 
     def record_earlier(self, sources: Sequence[str]) -> None:
-        """Record untagged cells that ran before the extension was loaded, oldest first.
+        """Record untagged cells that ran before the extension was loaded; `sources` has the oldest first.
 
-        Only needed if the notebook's file is unknown.
+        If the notebook's file is known, do nothing, because the file has these cells.
         """
         if self.path is None:
             for source in sources:
@@ -115,10 +116,10 @@ class Session:
                     self.end(TaskState.SUCCESS)
 
     def record_loaded(self, task: str, sources: Mapping[str, str], *, reason: str) -> None:
-        """Record that the inputs of a task come from a headless run, so its upstream tasks count as executed.
+        """Record that the inputs of a task were loaded from a headless run, so its upstream tasks count as executed.
 
-        `sources` has the text that the cell of each upstream task had in that run. Values are loaded from direct
-        upstream tasks only. So if the cell of an indirect upstream task has run here, its record is kept.
+        `sources` has the text that the cell of each upstream task had in that run. Only the values of direct upstream
+        tasks are loaded. So if an indirect upstream task has run in this kernel, the record of that execution is kept.
         """
         document = with_built_cells(self._document())
         dag = self._read(document)
@@ -130,7 +131,7 @@ class Session:
             key = cell.ran.key if cell.ran is not None else cell.id or self._key(source)
             self._ran[key] = CellRun(
                 key=key, source=source, order=self._runs, changed=self._runs,
-                at=0.0,  # earlier than any save of the file, so that the current text of the cell is read from the file
+                at=0.0,  # earlier than any save, so the document takes the text of the cell from the file
                 state=TaskState.SUCCESS, reason=reason, loaded=True,
             )  # fmt: skip
 
@@ -151,7 +152,7 @@ class Session:
         return document[dag.tasks[task].cell].latest if task in dag.tasks else None
 
     def stale_cells(self) -> list[tuple[int, str]]:
-        """Return the index and the id of each cell that must run again after edits, in the order in which to run them.
+        """Return the index and the id of each cell to run so that no task is stale, in the order of execution.
 
         The id is "" if the cell has none in the file.
         """
@@ -186,7 +187,7 @@ class Session:
         self._current = None
 
     def executed(self) -> dict[str, dict[str, Any]]:
-        """Return the latest runs of cells, for a page that opens the notebook later (key: the frontend's id)."""
+        """Return the latest run of each cell, by the frontend's id, for a page that opens the notebook later."""
         return {
             key: {
                 "source": ran.source,
@@ -203,9 +204,9 @@ class Session:
         }
 
     def skip_reason(self, task: str) -> str:
-        """Explain why a headless run would skip the running task, given the tasks that ran in this kernel.
+        """Return why a headless run would skip the running task, or "" if it would execute the task.
 
-        Return "" if a headless run would execute the task.
+        The tasks that ran in this kernel are assumed to have the same outcomes in the headless run.
         """
         document = with_built_cells(self._document())
         if not any(may_skip_others(cell.ran) for cell in document):
@@ -234,7 +235,7 @@ class Session:
 
     @property
     def name(self) -> str:
-        """Return the DAG's id for a notebook without a `%dag` name: the file's stem."""
+        """Return the id of a DAG that no `%dag` line names: the id comes from the stem of the file's name."""
         path = self.path
         return notebooks.id_of(path.stem) if path else "notebook"
 
@@ -265,7 +266,7 @@ class Session:
         return self._dag[1]
 
     def _key(self, source: str) -> str:
-        """Return the key of a cell for which the frontend sends no id: the key of an earlier run, or a new key."""
+        """Return the key of a cell for which the frontend sends no id: the key of its earlier run, or a new key."""
         without_id = {key: ran for key, ran in self._ran.items() if key.startswith(_GENERATED)}
         name, body = task_and_body(source)
         for key, ran in without_id.items():
@@ -282,7 +283,7 @@ class Session:
         return f"{_GENERATED}{self._runs}"
 
     def _adopt(self, key: str, source: str) -> None:
-        """If a cell with this text has a generated key, replace the key by the id that the frontend now sends."""
+        """If a cell with this text has a generated key, replace that key with `key`, the id from the frontend."""
         for other, ran in self._ran.items():
             if other.startswith(_GENERATED) and ran.source == source:
                 self._ran = {
@@ -293,7 +294,7 @@ class Session:
 
     def _document(self) -> list[DocumentCell]:
         file = self._saved()
-        known = list(self._ran.values())  # a copy, because the widget may read while a cell starts
+        known = list(self._ran.values())  # a copy, because a cell may start while the widget reads the document
         if file is None:
             return [DocumentCell(ran.source, ran=ran, edited=self._edits.get(ran.key)) for ran in known]
         document = list(file.cells)
@@ -344,7 +345,7 @@ def read_document(
 ) -> ReadDocument:
     """Return the notebook that consists of these cells of a page, with the state of its tasks.
 
-    No kernel is asked: the page knows which cells it executed.
+    No kernel is asked, because the page knows which cells it has executed.
     """
     document = with_built_cells(document)
     cells = [RawCell(cell.source, cell.kind, cell.tags, cell.built) for cell in document]

@@ -27,7 +27,7 @@ class CellRun:
     duration: float | None = None  # duration of the run, in seconds
     reason: str = ""  # why the task failed or was skipped, in one sentence
     count: int | None = None  # number of instances of a mapped task; None for any other cell
-    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the cell is not a branch
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch task chose; None for other cells
     short_circuit: bool = False  # whether the condition of --short-circuit was false
     built: tuple[RawCell, ...] | None = None  # the cells that this cell built, if it is a %%dag cell
     loaded: bool = False  # True: the cell did not run here; its values were loaded from a headless run
@@ -41,7 +41,7 @@ class DocumentCell:
     kind: str = "code"  # nbformat's cell_type
     id: str = ""  # the cell's id in the file
     tags: tuple[str, ...] = ()
-    built: int | None = None  # the line of the %%dag cell that built this cell; see `RawCell`
+    built: int | None = None  # the line in the %%dag cell that built this cell; see `RawCell`
     ran: CellRun | None = None
     edited: str | None = None  # the text in the editor, if a page has reported an edit that is not saved
 
@@ -61,9 +61,9 @@ class NotebookFile:
 
 
 def with_built_cells(document: Sequence[DocumentCell]) -> list[DocumentCell]:
-    """Replace the built cells in the file by the cells that %%dag cells have built in this kernel.
+    """Replace the built cells in the file with the cells that %%dag cells have built in this kernel.
 
-    The file contains built cells if it is the report of a run.
+    A file contains built cells if it is the report of a run.
     """
     found: list[DocumentCell] = []
     rebuilt = False
@@ -129,7 +129,10 @@ def match_runs(cells: Sequence[DocumentCell], ran: Sequence[CellRun] | Any) -> d
 
 
 def insertion_index(document: Sequence[DocumentCell], ran: CellRun) -> int:
-    """Return the index for a cell that is not in the file: below the cell that ran last before this cell."""
+    """Return the index at which to insert a cell that is not in the file: after the cell that ran just before it.
+
+    If no cell of the document ran before, return the index of the end.
+    """
     before = [(cell.ran.order, index) for index, cell in enumerate(document) if cell.ran and cell.ran.order < ran.order]
     return max(before)[1] + 1 if before else len(document)
 
@@ -148,7 +151,7 @@ def split(source: str) -> tuple[str, str]:
 def task_and_body(source: str) -> tuple[str | None, str]:
     """Return the name of a cell's task and the code below the header.
 
-    The name is "%%dag" for a %%dag cell, and None for any other cell.
+    The name is "%%dag" for a %%dag cell, and None for a cell that is not a task.
     """
     text, body = split(source)
     try:

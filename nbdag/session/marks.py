@@ -1,8 +1,8 @@
 """The state of each task of a live notebook, and why a task is skipped or stale.
 
 A task that a headless run would skip, because of a branch, a short circuit or a trigger rule, is also skipped in the
-live notebook. A task is stale if it succeeded but another run could give a different result: its code was edited, or an
-upstream task ran again, is stale, or has not run.
+live notebook. A task is stale if it succeeded, but could give another result if it ran now. There are two causes. Its
+cell, or a setup or parameters cell that it needs, was edited. Or an upstream task ran again, is stale, or has not run.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _ENDED = (TaskState.SUCCESS, TaskState.FAILED, TaskState.SKIPPED)
 
 
 def may_skip_others(ran: CellRun | None) -> bool:
-    """Return whether other tasks may be skipped because of this run of a cell."""
+    """Return whether this run of a cell may cause a headless run to skip other tasks."""
     return ran is not None and (ran.state == TaskState.SKIPPED or ran.chosen is not None or ran.short_circuit)
 
 
 def skipped_tasks(dag: Dag, document: Sequence[DocumentCell]) -> dict[str, str]:
-    """Return the tasks that a headless run would skip, given the tasks that ran in this kernel, with the reasons.
+    """Return the tasks that a headless run would skip, each with the reason, given the tasks that ran in this kernel.
 
-    If a task ran before the latest run of an upstream task, the task and all tasks below it count as not run.
+    If an upstream task ran again after a task, this task and all tasks downstream of it count as not run.
     """
     if len(dag.order) < len(dag.tasks):
         return {}
@@ -81,7 +81,7 @@ def task_marks(dag: Dag, document: Sequence[DocumentCell]) -> dict[str, Mark]:
 
 
 def _ran_again(dag: Dag, task: str, document: Sequence[DocumentCell]) -> bool:
-    """Return whether an upstream task ran again after this task."""
+    """Return whether a direct upstream task ran again after this task."""
     ran = document[dag.tasks[task].cell].ran
     above = (document[dag.tasks[other].cell].ran for other in dag.upstream[task])
     return ran is not None and any(other is not None and other.order > ran.order for other in above)
@@ -95,7 +95,7 @@ def _stale_reason(
     marks: Mapping[str, Mark],
     early: Sequence[Cell],
 ) -> str:
-    """Explain why another run of the task could give a different result; return "" if the result would be the same."""
+    """Return why the task could give another result if it ran now, or "" if the result would be the same."""
     ran = cell.ran
     assert ran is not None
     if _is_edited(cell):
@@ -120,8 +120,8 @@ def _stale_reason(
 def stale_cells(dag: Dag, document: Sequence[DocumentCell], marks: Mapping[str, Mark]) -> list[int]:
     """Return the indexes of the cells to run so that no task is stale, in the order in which to run them.
 
-    These are the cells of stale tasks, and of failed tasks whose cells were edited after they ran. Tasks upstream of
-    them that have not run are added. So are edited parameters and setup cells, if any of these tasks needs them.
+    These are the cells of three kinds of tasks: stale tasks, failed tasks whose cells were edited since, and tasks
+    upstream of these that have not run. Edited parameters and setup cells that any of these tasks needs come first.
     """
     order = _run_order(dag)
     cells = {name: document[dag.tasks[name].cell] for name in order}
@@ -147,12 +147,12 @@ def _run_order(dag: Dag) -> tuple[str, ...]:
 
 
 def _is_edited(cell: DocumentCell) -> bool:
-    """Return whether the cell has another text than the text that ran."""
+    """Return whether the text of the cell differs from the text that ran."""
     return cell.ran is not None and cell.latest != cell.ran.source
 
 
 def needed_cells(task: Task, early: Sequence[Cell], *, known: Collection[str] = ()) -> list[Cell]:
-    """Return the parameters and setup cells that set a name that the task reads. The names in `known` do not count."""
+    """Return the parameters and setup cells that set a name that the task reads. Names in `known` are ignored."""
     reads = set(task.reads).difference(known)
     cells = [cell for cell in early if cell.kind is CellKind.PARAMETERS or cell.index in task.setup]
     return [cell for cell in cells if reads & _binds(cell.code)]

@@ -24,16 +24,16 @@ from ..writing import make_private_folder
 from .host_cache import cache_root
 from .remote import files_at
 
-MAX_SIZE = 200 * 10**6  # bytes in all files of a folder that is copied
+MAX_SIZE = 200 * 10**6  # maximum size in bytes of all files of a folder
 MAX_FILES = 20_000
-TOO_LARGE = "too large"  # instead of a digest, for a folder that exceeds these limits
+TOO_LARGE = "too large"  # used in place of the digest if a folder exceeds these limits
 KEPT = 7 * 86_400.0  # seconds for which unpacked folders and archives are kept
 _EXCLUDED = frozenset({"__pycache__", "node_modules"})
 
 
 @error
 class FolderMissingError(NbdagError):
-    """A host lacks the notebook's folder, which could not be copied to it."""
+    """A host lacks the notebook's folder, and the folder could not be copied to the host."""
 
     folder: str
     host: str
@@ -89,7 +89,7 @@ def unpack(folder: str, digest: str, run: tuple[str, str], url: str) -> Path:
             make_private_folder(target.parent)
             (draft / "content").rename(target)
         except OSError:
-            if not target.is_dir():  # otherwise another attempt of the run has unpacked the folder meanwhile
+            if not target.is_dir():  # if it exists, another attempt of the run has just unpacked the folder
                 raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -124,7 +124,7 @@ def _is_copied(name: str) -> bool:
 
 
 def _portable(folder: Path, path: Path) -> Callable[[tarfile.TarInfo], tarfile.TarInfo]:
-    """Return a filter that makes the archive's entry of a path independent of this host."""
+    """Return a filter for `tarfile` that makes the entry of a path independent of this host."""
 
     def changed(info: tarfile.TarInfo) -> tarfile.TarInfo:
         info.uid = info.gid = 0

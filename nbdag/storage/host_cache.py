@@ -47,7 +47,7 @@ def cache_root(url: str) -> Path:
 
 
 def cached_paths(path: Path) -> list[Path]:
-    """Return the paths that an attempt's notebook may have in the caches of this host."""
+    """Return the possible paths of an attempt's notebook on this host: one in the cache of each storage."""
     name = Path(*path.parts[-6:])  # runs/DAG/RUN/tasks/TASK/TRY.ipynb
     return [root / name for root in cache_folder().glob("*")]
 
@@ -64,8 +64,9 @@ def cache_folder() -> Path:
 
 
 def cache_limit(folder: Path) -> int:
-    """Return the maximum size in bytes of the values in a folder: NBDAG_CACHE_SIZE. By default, this is 20 GB, or half
-    of the disk's free space if that is less.
+    """Return the maximum size in bytes of the values in a folder, given by NBDAG_CACHE_SIZE.
+
+    The default is 20 GB, or half of the disk's free space if that is less.
     """
     text = os.environ.get(CACHE_SIZE)
     if text:

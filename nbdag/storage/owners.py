@@ -1,8 +1,8 @@
 """The owners of a storage, and the ids of the folders and URLs with the files of runs.
 
-A database knows only its own runs. So `nbdag gc` must not delete files from a storage that has another owner. Each
-owner (a database or a program) writes a small file `owners/ID` into the storage before it writes any other file. The
-content describes the owner.
+A database knows only its own runs. So `nbdag gc` must not delete files from a storage that has other owners, too. Each
+owner (a database or a program) writes a small file `owners/ID`, which describes the owner, into the storage before it
+writes any other file.
 
 Hosts that share a database may have different folders. So each run records the id of the folder with its files, and
 only hosts with this folder execute the run.
@@ -20,7 +20,7 @@ from ..home import Home, HomeError, path_part
 from ..writing import make_private_folder, write_atomically
 from .remote import files_at
 
-ATTEMPTS = "attempts"  # owner of the attempts that another program, such as Airflow, plans; no database has them
+ATTEMPTS = "attempts"  # owner of attempts that another program, such as Airflow, starts; no database has them
 _FOLDER = "owners"
 
 

@@ -53,11 +53,11 @@ class PinnedFiles:
     """The files of a version on this host."""
 
     content: Path  # folder with the files, under the same relative paths as in the notebook's folder
-    whole: frozenset[str]  # folders that are pinned with all their files, so that no other file belongs to them
+    whole: frozenset[str]  # folders that are pinned as a whole, so that they contain no other files
 
 
 def missing(folder: Path, patterns: Iterable[str]) -> Iterator[PinError]:
-    """Yield the error of each pattern that names no files to pin."""
+    """Yield an error for each pattern whose files cannot be pinned."""
     for pattern in patterns:
         try:
             _matches(folder, pattern)
@@ -90,7 +90,7 @@ def pack(folder: Path, patterns: Iterable[str]) -> tuple[str, bytes]:
                 content = path.read_bytes()
             except OSError as failure:
                 raise PinError(name, f"cannot be read ({(failure.strerror or str(failure)).lower()})") from failure
-            # The time is left out, so that equal files have equal digests.
+            # The archive contains no modification times, so that equal files have equal digests.
             info.size, info.mode = len(content), 0o755 if os.access(path, os.X_OK) else 0o644
             tar.addfile(info, io.BytesIO(content))
     archive = buffer.getvalue()
@@ -122,7 +122,7 @@ def unpacked(files: Path, digest: str, url: str = "") -> PinnedFiles:
                 whole = [each.name for each in tar.getmembers() if each.isdir()]
             (draft / _CONTENT).mkdir(exist_ok=True)
             write_atomically(draft / _WHOLE, json.dumps(whole).encode())
-            with contextlib.suppress(OSError):  # another attempt has unpacked the archive meanwhile
+            with contextlib.suppress(OSError):  # another attempt has just unpacked the archive
                 draft.rename(target)
         except FileNotFoundError:
             raise PinnedFilesLostError(archive) from None

@@ -30,15 +30,15 @@ from ..writing import create_private_file, make_private_folder
 RETRY_TIMEOUT = 60.0  # seconds during which a failed operation is repeated
 CHECK_TIMEOUT = 10.0  # seconds during which the check before a run is repeated
 LONGEST_DELAY = 8.0  # maximum number of seconds between two tries
-# Suffix of a small file beside a value: its modification time is the time of the value's last use. The value's own time
-# would change only if its content were uploaded again.
+# Suffix of a small file beside a value. The modification time of the small file is the time of the value's last use,
+# because the value's own time changes only by uploading the content again.
 USED = ".used"
 PART = 16 << 20  # number of bytes that one request downloads
 # Protocols whose uploads are atomic: an object is visible only when it is complete.
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory"})
-_USUAL = ("s3", "gs", "az", "abfs", "sftp", "ftp", "hdfs", "file")  # protocols to which nbdag can write
+_USUAL = ("s3", "gs", "az", "abfs", "sftp", "ftp", "hdfs", "file")  # protocols that an error message suggests
 _EXTRAS = {"s3": "nbdag[s3]", "s3a": "nbdag[s3]"}
-# Errors after which an operation is not repeated, by class, or by name for errors of optional packages.
+# Errors after which an operation is not repeated. `_FINAL_NAMES` are errors of optional packages.
 _FINAL = (
     FileNotFoundError,
     PermissionError,
@@ -51,7 +51,7 @@ _FINAL = (
     ValueError,
 )
 _FINAL_NAMES = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "ParamValidationError"})
-# Names of the modification time in listings of fsspec.
+# Keys under which fsspec's listings contain the modification time; they differ between protocols.
 _DATES = ("LastModified", "mtime", "updated", "last_modified", "timeModified", "created")
 _T = TypeVar("_T")
 
@@ -153,7 +153,7 @@ class StoredFile:
 
 @lru_cache(maxsize=16)
 def files_at(url: str) -> Remote:
-    """Return the files at a URL, with one connection per process."""
+    """Return the files at a URL. All callers in a process share one connection."""
     return Remote(url)
 
 
@@ -216,7 +216,7 @@ class Remote:
             create_private_file(draft)
             with draft.open("r+b") as file:
                 if hasattr(os, "posix_fallocate") and found.size:
-                    os.posix_fallocate(file.fileno(), 0, found.size)  # a full disk is noticed at once
+                    os.posix_fallocate(file.fileno(), 0, found.size)  # fails at once if the disk is full
                 for start in range(0, found.size, PART):
                     file.write(self.read(name, start, min(found.size, start + PART)))
                 file.truncate()  # the file may have become shorter since its size was read
@@ -243,7 +243,7 @@ class Remote:
                 yield self._file(about)
 
     def delete(self, names: Iterable[str]) -> None:
-        """Delete files; a file that is missing is no error."""
+        """Delete files; ignore missing files."""
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 self._repeat(lambda fs, name=name: fs.rm_file(self._path(name)))  # type: ignore[misc]
@@ -323,7 +323,7 @@ def _file_system(url: str) -> tuple[Any, str]:
         if each not in known:
             raise UnknownProtocolError(each, url)
     if protocol in ("s3", "s3a"):
-        # s3fs itself repeats each part of a large upload, for up to half a minute.
+        # botocore's own retries are off. s3fs still repeats each part of a large upload, for up to half a minute.
         options["config_kwargs"] = {"connect_timeout": 5, "retries": {"total_max_attempts": 1}}
     if hasattr(fsspec.config, "conf"):
         options |= {name: value for name, value in fsspec.config.conf.get(protocol, {}).items() if name in options}
@@ -339,7 +339,7 @@ def _is_final(failure: Exception) -> bool:
 
 
 def _of_this_host(failure: Exception) -> bool:
-    """Return whether the disk of this host caused an error."""
+    """Return whether an error comes from this host's disk, which is full or read-only."""
     return isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 

@@ -81,9 +81,9 @@ class Assets:
         return [(each, runs.get(each.id, {})) for each in found]
 
     def needed(self) -> dict[str, list[tuple[str, float]]]:
-        """Return the assets that schedules need.
+        """Return the assets that schedules need, as keys.
 
-        Each schedule has one entry for an asset: (working directory, time since which events count).
+        A value has an entry for each schedule: (working directory, time from which events count).
         """
         query = select(t.asset_needs.c.asset, t.dags.c.cwd, t.dags.c.events_since).join(
             t.dags, t.dags.c.id == t.asset_needs.c.dag_id
@@ -115,7 +115,7 @@ class Assets:
             return _latest(connection, assets)
 
     def unused(self, dag: str | None = None) -> dict[str, list[AssetEvent]]:
-        """Return the events that may start runs, by DAG, oldest first.
+        """Return the events that have not started a run of a DAG yet, by DAG, oldest first.
 
         Only deployed DAGs that are not paused are included.
         """
@@ -144,7 +144,7 @@ class Assets:
         return found
 
     def create_run(self, new: NewRun, instances: Sequence[NewInstance], events: Sequence[AssetEvent]) -> RunRow | None:
-        """Record a run that these events start; return None if another scheduler has already used one of them."""
+        """Record a run that these events start; return None if another scheduler has already used one of the events."""
         try:
             with self._database.writing() as connection:
                 uses = [{"dag_id": new.dag, "event_id": each.id, "run": new.name} for each in events]

@@ -47,7 +47,7 @@ class Changes:
             return list(found.values())
 
     def deployments(self) -> dict[str, Hashable]:
-        """Return, for each deployed DAG, a value that changes whenever the deployment changes."""
+        """Return a value for each deployed DAG, which changes whenever the deployment changes."""
         columns = (t.dags.c.id, t.dags.c.digest, t.dags.c.deployed, t.dags.c.paused, t.dags.c.next_date)
         query = select(*columns).where(t.dags.c.digest.is_not(None))
         with self._database.reading() as connection:

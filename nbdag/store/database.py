@@ -31,7 +31,7 @@ from ..home import Home, without_secrets
 from .change_listener import ChangeListener
 from .schema import HEAD, metadata, pools
 
-BUSY = 30.0  # maximum wait in seconds of a writer for another writer
+BUSY = 30.0  # maximum number of seconds for which a writer waits for another writer
 NOTICE = 2.5  # seconds after which a writer prints that it waits
 _WRITE = "nbdag_write"
 _NUMBER = "nbdag_number"  # key in `info` of a connection; the value is a number that identifies the connection
@@ -136,7 +136,7 @@ _BY_SQLITE_NAME: tuple[tuple[str, type[StoreError]], ...] = (
 
 
 class _Statements(dict[Any, Any]):
-    """Compiled statements, which all connections of this process to one kind of database share.
+    """Compiled statements, shared by all connections of this process to the same kind of database.
 
     SQLAlchemy would compile each statement again for each engine, which takes longer than most queries. A server opens
     a store for each request, and each store has its own engine.
@@ -204,7 +204,7 @@ class Database:
                 raw.close()
 
     def listen(self) -> None:
-        """Start to count the changes by other processes, unless the database counts them itself."""
+        """If the database does not count changes by other processes, start to count them here."""
         if self.listener is not None:
             self.listener.listen()
 
@@ -285,7 +285,8 @@ def _sqlite(home: Home, *, immutable: bool = False) -> Database:
         url,
         connect_args={"timeout": BUSY, "check_same_thread": False},
         poolclass=QueuePool,
-        # One connection, because `changes` counts the writes of other connections. Only several threads open more.
+        # One connection, because `changes` counts the writes of other connections. Only threads that connect at the
+        # same time open more.
         pool_size=1,
         max_overflow=-1,
         execution_options={"compiled_cache": _STATEMENTS["sqlite"]},
@@ -366,7 +367,7 @@ def _begin_write(connection: Connection, path: Path) -> None:
             _print_wait(path)
     finally:
         raw.execute(f"PRAGMA busy_timeout={BUSY * 1000:.0f}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE")  # SQLAlchemy converts the error of a second failure
+    connection.exec_driver_sql("BEGIN IMMEDIATE")  # executed by SQLAlchemy, which converts an error
 
 
 def _print_wait(path: object) -> None:

@@ -101,7 +101,7 @@ class Deployments:
         """Return one page of the matching deployed notebooks, sorted by id, and the number of all matching notebooks.
 
         The page begins after the id `after`. A notebook matches if each word of `search` occurs in its id, owner, tags
-        or description, if it has every one of `tags`, and if its newest run has one of `last_states`.
+        or description, all `tags` are among its tags, and its newest run has one of `last_states`.
         """
         conditions: list[ColumnElement[bool]] = []
         text = func.lower(
@@ -205,8 +205,7 @@ class Deployments:
     ) -> list[RunRow] | None:
         """Record the runs that are due and the next date of the schedule, in one transaction.
 
-        Return the recorded runs, except runs that already existed. Return None and record nothing if another process
-        has changed the deployment.
+        Return the runs that are new. If another process has changed the deployment, record nothing and return None.
         """
         with self._database.writing() as connection:
             if not _advance(connection, seen, new[-1].logical_date, next_date):
@@ -255,7 +254,7 @@ class Deployments:
             return int(connection.execute(query).scalar_one())
 
     def count_running(self) -> dict[tuple[str, bool], int]:
-        """Return the numbers of running runs. A key is (DAG, whether the runs belong to a backfill)."""
+        """Return how many runs are running. A key is (DAG, whether the runs belong to a backfill)."""
         is_backfill = t.runs.c.kind == "backfill"
         query = (
             select(t.runs.c.dag_id, is_backfill.label("backfill"), func.count().label("number"))

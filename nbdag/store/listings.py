@@ -242,7 +242,7 @@ class Listings:
     def task_counts(self, runs: Sequence[int]) -> dict[int, dict[str, int]]:
         """Return the number of task instances by run and state.
 
-        Like `Run.task_counts`, count instances that the cancellation of their run ended as "cancelled".
+        As in `Run.task_counts`, instances that ended because their run was cancelled count as "cancelled".
         """
         by_state = (
             select(t.instances.c.run_id, t.instances.c.state, func.count().label("number"))
@@ -269,7 +269,7 @@ class Listings:
         return found
 
     def queue(self, limit: int) -> list[QueuedRow]:
-        """Return the task instances that are active, ready, or wait for their next try, the oldest run first."""
+        """Return the task instances that are active or ready, or that wait for their next try, the oldest run first."""
         current = (t.attempts.c.instance_id == t.instances.c.id) & (t.attempts.c.try_number == t.instances.c.tries)
         running = (t.attempts.c.state == TaskState.RUNNING) & (t.instances.c.state == TaskState.RUNNING)
         query = (
@@ -329,7 +329,7 @@ class Listings:
         return sum(found.values()), found.get(True, 0)
 
     def dated_runs(self, dag: str, since: float, until: float) -> list[tuple[float, RunState]]:
-        """Return the logical dates and states of a DAG's runs from `since` to `until`, exclusive."""
+        """Return the logical dates and states of a DAG's runs from `since` (inclusive) to `until` (exclusive)."""
         query = select(t.runs.c.logical_date, t.runs.c.state).where(
             t.runs.c.dag_id == dag, t.runs.c.logical_date >= since, t.runs.c.logical_date < until
         )

@@ -31,7 +31,7 @@ class Maintenance:
             return [from_row(RunRow, row) for row in connection.execute(query.order_by(t.runs.c.id))]
 
     def delete_runs(self, runs: Sequence[int]) -> list[int]:
-        """Delete the records of these runs, and records that only these runs need; return the ids of deleted records.
+        """Delete these runs, and records that only these runs need; return the record ids of the deleted runs.
 
         A run is kept if it was cleared in the meantime, or if a remaining run uses its values.
         """

@@ -90,7 +90,7 @@ class NewRun:
     interval_start: float
     interval_end: float
     kind: str = "manual"
-    output: str | None = None  # path to which the user wants a second copy of the report
+    output: str | None = None  # path for a second copy of the report, if the user gave one
     parameters: Mapping[str, Any] = field(default_factory=dict)
     events: tuple[Mapping[str, Any], ...] | None = None  # the events of assets that started the run
     tasks: tuple[str, ...] | None = None  # the tasks of a partial run; None: all tasks
@@ -138,7 +138,7 @@ class RunRow:
     backfill: int | None = None  # id of the backfill that contains the run; None: no backfill
     cache: bool = True  # whether tasks with --cache may take earlier outcomes
     kernel: str | None = None  # kernel name for the tasks; None: the notebook's kernel
-    files: str | None = None  # id of the folder or URL with the run's files (`storage.owners`); None: all hosts have it
+    files: str | None = None  # id of the folder or URL with the run's files (`storage.owners`); None: not recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +150,7 @@ class NewInstance:
     map_index: int = -1
     pool: str = "default_pool"
     slots: int = 1
-    resources: Mapping[str, float] = field(default_factory=dict)  # amounts that the task needs of its host
+    resources: Mapping[str, float] = field(default_factory=dict)  # amounts of the host's resources that the task needs
     # For an instance of a mapped task; key: variable; value: digest of the element.
     element: Mapping[str, str] = field(default_factory=dict)
     state: TaskState = TaskState.NONE
@@ -170,14 +170,14 @@ class InstanceRow:
     pool: str
     slots: int
     resources: Mapping[str, float]
-    # Whether the condition of --short-circuit was false, so that all descendants are skipped.
+    # Whether the condition of --short-circuit was false; if so, all descendants are skipped.
     short_circuit: bool = field(metadata=UPDATED)
     element: Mapping[str, str] = field(metadata=UPDATED)
     # For a task with --approve; keys: question, asked, until; after the answer also approved, by, why, at.
     answer: Mapping[str, Any] = field(default_factory=dict, metadata=UPDATED)
-    # Tasks and groups that a branch chose; None if the task is not a branch or has not ended.
+    # Tasks and groups that a branch task chose; None for any other task, and before the branch task has ended.
     chosen: tuple[str, ...] | None = field(default=None, metadata=UPDATED)
-    # Number of tries before the last reset, which do not count as retries.
+    # Number of tries before the last reset; these tries do not count as retries.
     tries_before_reset: int = field(default=0, metadata=stored_as("forgiven", updated=True))
 
     @property
@@ -223,7 +223,7 @@ class AttemptRow:
     traceback: str | None = field(metadata=UPDATED)
     scheduler: str = field(metadata=stored_as("scheduler_id"))
     host: str | None = field(default=None, metadata=UPDATED)  # host that executed the attempt; None if unknown
-    cached: str | None = None  # id of the run whose outcome the attempt took; None: the attempt was executed
+    cached: str | None = None  # id of the run whose outcome the attempt reuses; None: the attempt was executed
     outputs: tuple[StoredOutput, ...] = field(default=(), metadata=NOT_STORED)
     metrics: tuple[Metric, ...] = field(default=(), metadata=NOT_STORED)
     notes: tuple[Note, ...] = field(default=(), metadata=NOT_STORED)
@@ -284,7 +284,7 @@ class NewAttempt:
     instance: InstanceRow = field(metadata=NOT_STORED)
     try_number: int
     cache_key: str | None = None  # cache key, for a task with --cache
-    cached: str | None = None  # id of the run whose outcome the attempt takes; None: the attempt is executed
+    cached: str | None = None  # id of the run whose outcome the attempt reuses; None: the attempt is executed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,9 +297,9 @@ class Change:
     resumed: Sequence[tuple[InstanceRow, int]] = ()  # sensors that poll again, each as (instance, try number)
     ended: Sequence[tuple[InstanceRow, Result]] = ()  # attempts that have ended
     added: Sequence[NewInstance] = ()  # new instances of mapped tasks, or of a run whose tasks were built
-    # Whether %%dag built the tasks of the run, so that a new notebook version may have to be recorded.
+    # Whether %%dag built the tasks of the run; if so, the notebook version may be new and is recorded.
     built: bool = False
-    dropped: Sequence[InstanceRow] = ()  # placeholders of mapped tasks, deleted together with their attempts
+    dropped: Sequence[InstanceRow] = ()  # placeholders of tasks that are now expanded, deleted with their attempts
     notes: Sequence[Note] = ()  # new notes about the run as a whole
     events: Sequence[AssetEvent] = ()  # new versions of assets to record
     # Key: pool; value: maximum number of slots that the attempts in `begun` may occupy, or −1 for no limit.

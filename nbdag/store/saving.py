@@ -232,7 +232,7 @@ def _fits(connection: Connection, change: Change) -> bool:
 
 
 def _fits_host(connection: Connection, change: Change, begun: Sequence[InstanceRow]) -> bool:
-    """Return whether the machine has enough resources for all its attempts, including those of the applied change."""
+    """Return whether the machine has enough resources for all its attempts, including the attempts of the change."""
     limits = change.resources
     if not limits or not any(each.resources for each in begun):
         return True
@@ -246,7 +246,8 @@ def _fits_host(connection: Connection, change: Change, begun: Sequence[InstanceR
         if all(amount <= limits.get(name, 0.0) for name, amount in needs.items()):
             for name, amount in needs.items():
                 used[name] += amount
-    # Check only resources that the new attempts need: another scheduler with larger limits may use more of the others.
+    # Check only resources that the new attempts need: another scheduler, with larger limits, may use more of any other
+    # resource.
     wanted = {name for each in begun for name in each.resources}
     return all(used[name] <= limits[name] for name in used if name in wanted)
 

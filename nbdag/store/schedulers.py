@@ -28,10 +28,9 @@ class Schedulers:
     def register(
         self, scheduler: SchedulerRow, alive: Callable[[SchedulerRow], bool] | None = None
     ) -> SchedulerRow | None:
-        """Register a process that executes runs.
+        """Register a process that executes runs, and return None.
 
-        If `alive` is given and returns true for another scheduler, register nothing and return that scheduler; else
-        return None.
+        If `alive` is given and returns true for another scheduler, register nothing and return that scheduler.
         """
         with self._database.writing() as connection:
             if alive is not None:

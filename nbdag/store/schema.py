@@ -198,7 +198,7 @@ runs = Table(
     Column("interval_end", Double, nullable=False),
     Column("path", Text, nullable=False),  # the notebook's file when the run was created
     Column("cwd", Text, nullable=False),  # working directory of the tasks
-    Column("output", Text),  # path to which the user wants a second copy of the report
+    Column("output", Text),  # path for a second copy of the report, if the user gave one
     Column("parameters", Json, nullable=False),
     Column("events", JsonTuple),  # the events of assets that started the run, as in `rows.AssetEvent`
     Column("tasks", JsonTuple),  # the tasks of a partial run; None: all tasks
@@ -211,7 +211,7 @@ runs = Table(
     Column("earlier", JsonTuple),  # earlier ends of a continued run, as in `rows.RunRow`; NULL: none
     # Id of the scheduler that owns the run; NULL: any scheduler may execute the run.
     Column("scheduler_id", String(32), ForeignKey("schedulers.id")),
-    Column("files", Text),  # id of the folder or URL with the run's files (`storage.owners`); NULL: all hosts have it
+    Column("files", Text),  # id of the folder or URL with the run's files (`storage.owners`); NULL: not recorded
     Column("revision", Integer, nullable=False),  # number of changes of the run so far; see `Store.save`
     UniqueConstraint("dag_id", "name"),
     ForeignKeyConstraint(["dag_id", "digest"], ["versions.dag_id", "versions.digest"]),
@@ -243,10 +243,10 @@ instances = Table(
     Column("wake", Double),  # earliest time of the next retry, or of a sensor's next poll
     Column("pool", Id, nullable=False),
     Column("slots", Integer, nullable=False),
-    Column("resources", JsonMapping),  # amounts that the task needs of its host, by resource
-    # Whether the condition of --short-circuit was false, so that all descendants are skipped.
+    Column("resources", JsonMapping),  # amounts of the host's resources that the task needs
+    # Whether the condition of --short-circuit was false; if so, all descendants are skipped.
     Column("short_circuit", Boolean, nullable=False),
-    # Tasks and groups that a branch chose; NULL if the task is not a branch or has not ended.
+    # Tasks and groups that a branch task chose; NULL for any other task, and before the branch task has ended.
     Column("chosen", JsonTuple),
     # For an instance of a mapped task: a JSON object of variables and digests of their elements.
     Column("element", JsonMapping),
@@ -270,7 +270,7 @@ attempts = Table(
         "cache_key", String(64), index=True
     ),  # cache key of a task with --cache: attempts with equal keys have the same outcome
     Column("host", Text),  # name of the host that executed the attempt; NULL: unknown, or executed before 0013
-    Column("cached", Id),  # id of the run whose outcome the attempt took; NULL: the attempt was executed
+    Column("cached", Id),  # id of the run whose outcome the attempt reuses; NULL: the attempt was executed
     Index("ix_attempts_under_way", "state", "scheduler_id"),
 )
 
@@ -363,7 +363,7 @@ asset_producers = Table(  # the assets that tasks of deployed DAGs produce
     Column("asset", Text, primary_key=True),
 )
 
-asset_readers = Table(  # the assets that tasks of deployed DAGs read; these rows start no run
+asset_readers = Table(  # the assets that tasks of deployed DAGs read; reading an asset does not schedule a DAG
     "asset_readers",
     metadata,
     Column("dag_id", Id, primary_key=True),

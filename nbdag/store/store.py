@@ -143,7 +143,7 @@ class Store:
             return {row.id: row.revision for row in connection.execute(query)} if runs else {}
 
     def listen(self) -> None:
-        """Start to count the changes by other processes, unless the database counts them itself."""
+        """If the database does not count changes by other processes, start to count them here."""
         self._database.listen()
 
     def notes(self, runs: Sequence[int]) -> dict[int, tuple[Note, ...]]:
@@ -286,10 +286,10 @@ class Store:
             ]
 
     def cached_outcomes(self, dag: str, task: str, cache_key: str) -> list[CachedOutcome]:
-        """Return the outcomes that an attempt with this key may take; outcomes of executed attempts come first.
+        """Return the outcomes that an attempt with this key may reuse; outcomes of executed attempts come first.
 
         If a user has later cleared or marked the task of an outcome, the outcome is excluded, because the user does not
-        trust it. Outcomes of attempts that took an excluded outcome are excluded, too.
+        trust it. Outcomes of attempts that reused an excluded outcome are excluded, too.
         """
         attempts: Select[Any] = (
             select(

@@ -52,7 +52,7 @@ class Produced:
 the_produced = Produced()
 
 
-# -- Airflow's names for the same --------------------------------------------------------------------------------------
+# -- Airflow's interface for facts about assets ------------------------------------------------------------------------
 
 
 def _name_of(asset: Any) -> str:

@@ -87,7 +87,7 @@ class Facts(MutableMapping[str, Any]):
 
 
 class TaskState(Facts):
-    """The facts that a task keeps across the tries of a run; `across_runs` are kept for later runs, too."""
+    """The facts that a task keeps for later tries in the same run; `across_runs` has the facts for later runs."""
 
     def __init__(self, path: Path | None = None, across_runs: Path | None = None) -> None:
         super().__init__(path)

@@ -109,7 +109,7 @@ def _pulls(tree: nodes.Template) -> Iterator[Pull]:
 
 
 def _task_ids(node: nodes.Node | None) -> list[str | None]:
-    """Return the task ids in an argument; an id that is computed is returned as None."""
+    """Return the task ids in an argument, with None for an id that is computed."""
     if isinstance(node, nodes.List | nodes.Tuple):
         return [each for item in node.items for each in _task_ids(item)]
     value = node.value if isinstance(node, nodes.Const) else None
@@ -117,7 +117,7 @@ def _task_ids(node: nodes.Node | None) -> list[str | None]:
 
 
 def _constant(node: nodes.Node | None, default: Any) -> Any:
-    """Return the text of a constant argument, the default if the argument is missing, or "" if it is computed."""
+    """Return the text of a constant argument; `default` for a missing argument, and "" for a computed one."""
     if node is None:
         return default
     return node.value if isinstance(node, nodes.Const) and isinstance(node.value, str | None) else ""

@@ -38,8 +38,8 @@ _UNCERTAIN = re.compile(
     r"|(?:\btest|(?<![\w$\[])\[)\s[^\n;|&]*-v\b|\bunset\b|\bread\b"
 )
 _INTEGER = re.compile(r"-?\d+\Z", re.ASCII)
-# The beginning of arithmetic, up to a template's value. In arithmetic, bash takes a word as a variable and evaluates
-# the variable's value.
+# Matches the end of a script in which arithmetic, such as `$(( `, has begun and not ended. In arithmetic, bash takes a
+# word as a variable and evaluates the variable's value.
 _ARITHMETIC = re.compile(
     r"(?:\(\((?:(?!\)\)).)*"
     r"|(?:\$|(?<![\w\\])[A-Za-z_]\w*)\[(?:[^\[\]\n]|\[[^\[\]\n]*\])*"
@@ -114,7 +114,10 @@ def shell(pieces: Pieces) -> Statement:
 
 
 def _arithmetic(before: str, after: Pieces) -> str:
-    """Return the start of the arithmetic in which a value between `before` and `after` would stand, or "" if none."""
+    """Return the beginning of the bash arithmetic that would contain a value between `before` and `after`.
+
+    Return "" if the value would not be in arithmetic.
+    """
     if found := _ARITHMETIC.search(before):
         return found[0][:20]
     opened = _CONDITION.search(before)
@@ -124,7 +127,7 @@ def _arithmetic(before: str, after: Pieces) -> str:
 
 
 class _ShellScan:
-    """Follows the quotes of a script, up to the first construct that is too complex."""
+    """Tracks which quote is open in a script, up to the first construct of bash that makes this uncertain."""
 
     def __init__(self) -> None:
         self.quote = ""  # the quote that is open, or ""
@@ -164,14 +167,14 @@ class _ShellScan:
             self.uncertain = self.uncertain or found[0]
 
     def pass_value(self) -> None:
-        """Pass a reference to a value."""
+        """Continue after a reference to a value, which the script has at this place."""
         self._before += "x"
 
 
 def sql(pieces: Pieces, prefix: str = "nbdag_") -> Statement:
-    """Return SQL with `:name` for each value, and the values by name. Raise `UnsafeValueError`.
+    """Return SQL with `:name` in place of each value, and the values by name. Raise `UnsafeValueError`.
 
-    Colons in the author's text are not escaped, so `:name` in the text is a parameter.
+    Colons in the author's text are not escaped, so `:name` in the text is a parameter, too.
     """
     text, values = "", dict[str, Any]()
     while any(isinstance(each, str) and f":{prefix}" in each for each in pieces):
@@ -205,7 +208,7 @@ def sql(pieces: Pieces, prefix: str = "nbdag_") -> Statement:
                 raise UnsafeValueError.of(value, f"after {text.split()[-1]}", hint)
             text += str(value)
         elif isinstance(value, list | tuple | set | frozenset):
-            # An empty list is bound as one value, because its replacement depends on the words before it.
+            # An empty list is bound as one value, because the words before it decide what replaces it.
             many = ", ".join(bound(each) for each in value) or bound(list(value))
             text += many if not value or re.search(r"\(\s*\Z", text) else f"({many})"
         else:

@@ -63,7 +63,7 @@ class Pasted(str):
 
 
 class _Missing(StrictUndefined):
-    """An unknown name or attribute. Its message has the most similar known name."""
+    """An unknown name or attribute in a template. The error message suggests the most similar known name."""
 
     __slots__ = ()
 
@@ -95,9 +95,10 @@ _nonce: ContextVar[str] = ContextVar("nonce", default="")
 
 @pass_eval_context
 def _finalize(_: Any, value: Any) -> str:
-    """Replace each value by a placeholder.
+    """Return a placeholder for a value, and keep the value.
 
-    If the value itself contains placeholders, as the result of a macro may, first replace these by their values.
+    If the value itself contains placeholders, as the result of a Jinja macro may, they are first replaced by their
+    values.
     """
     slots = _slots.get()
     if isinstance(value, Undefined):
@@ -129,7 +130,7 @@ def _to_json(value: Any, indent: int | None = None) -> str:
 
 
 def render(text: str, context: Mapping[str, Any], *, what: str = "the template") -> str:
-    """Return the text with rendered templates. Raise `TemplateError`, in which `what` names the text."""
+    """Return the text with rendered templates. Raise `TemplateError`; `what` is the name of the text in its message."""
     return "".join(map(str, render_pieces(text, context, what=what)))
 
 
@@ -163,7 +164,7 @@ def render_pieces(text: str, context: Mapping[str, Any], *, what: str = "the tem
 
 
 def render_nested(value: Any, context: Mapping[str, Any], *, what: str = "the template") -> Any:
-    """Return a value in which all templates are rendered: in texts, lists, tuples, sets, and values of mappings."""
+    """Return a value with all templates rendered that are in texts, lists, tuples, sets, and values of mappings."""
     if isinstance(value, str):
         return render(value, context, what=what)
     if isinstance(value, Mapping):

@@ -1,8 +1,8 @@
-"""Names of files for the code of cells, so that tracebacks show the cell's lines and `coverage` measures them.
+"""File names for the code of cells, so that tracebacks show a cell's lines and `coverage` can measure them.
 
 While `coverage` measures, the code of each cell is written into a file of the folder `__nbdag__` beside the notebook.
-The file has the same lines as the cell. Without `coverage`, no file is written, and `linecache` has the lines for
-tracebacks.
+The file has the same line numbers as the cell. Without `coverage`, no file is written, and tracebacks get the lines
+from `linecache`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class CellFiles:
         self._folder = self._notebook.parent / FOLDER / self._notebook.stem if _measures() else None
 
     def name(self, code: str, cell: str) -> str:
-        """Return the name of the file for the code of a cell; the file exists if `coverage` measures."""
+        """Return the file name for the code of a cell. The file exists only if `coverage` measures."""
         if self._folder is not None:
             with contextlib.suppress(OSError):  # the notebook's folder is read-only
                 return str(_written(self._folder, f"{re.sub(r'[^A-Za-z0-9_.-]', '_', cell)}.py", code))
@@ -46,7 +46,7 @@ def _written(folder: Path, name: str, code: str) -> Path:
 
 
 def _python(code: str) -> str:
-    """Return the code with IPython's magics as Python, which `coverage` can parse; the lines stay the same."""
+    """Return the code with magics translated to Python, which `coverage` can parse; line numbers stay the same."""
     from IPython.core.inputtransformer2 import TransformerManager
 
     text = str(TransformerManager().transform_cell(code))

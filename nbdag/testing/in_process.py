@@ -55,8 +55,8 @@ class _Submission:
 class InProcessExecutor(Executor):
     """Executes up to `slots` attempts at once, in threads of this process.
 
-    It supports one result per job, `cancel`, `stop`, slots, timeouts, `--when`, `--check`, `--map`, `nbdag.Skip` and
-    `nbdag.Fail`, as every executor does. It does not support:
+    Like every executor, it reports one result per job, and supports `cancel`, `stop`, slots, timeouts, `--when`,
+    `--check`, `--map`, `nbdag.Skip` and `nbdag.Fail`. It does not support:
 
     - isolation: attempts share this process's modules, environment, working directory and standard streams
     - pinned files: attempts use the files of the working directory as they are
@@ -216,7 +216,7 @@ class InProcessExecutor(Executor):
 
     @contextmanager
     def _interruptible(self, attempt: _Submission) -> Iterator[None]:
-        """Raise `_Terminated` inside the `with` block if the attempt is terminated; never raise it after the block."""
+        """If the attempt is terminated, raise `_Terminated` inside the `with` block or at its end, but never later."""
         with self._lock:
             if attempt.reason is not None:
                 raise _Terminated
@@ -268,12 +268,12 @@ def _raise_in(thread: int, exception: type[BaseException]) -> None:
 def _end_pending(exception: type[BaseException]) -> None:
     """Raise and catch an exception that `_raise_in` may have left pending in this thread.
 
-    Python can also withdraw the exception, but then the interpreter's flag for pending exceptions stays set. With this
-    flag set, Python 3.11 never returns from the first call after a debugger, a profiler or coverage has begun to trace.
+    Withdrawing the exception instead would leave the interpreter's flag for pending exceptions set. With this flag set,
+    Python 3.11 hangs in the first call after a debugger, a profiler or coverage has begun to trace.
     """
     with suppress(exception):
         _raise_in(threading.get_ident(), exception)
-        while True:  # until the exception is raised
+        while True:  # the pending exception ends this loop
             pass
 
 

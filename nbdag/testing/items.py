@@ -85,7 +85,7 @@ class TaskItem(pytest.Item):
     """A task of a run of the whole notebook."""
 
     def runtest(self) -> None:
-        """Fail if the task failed in the run; skip if the task was skipped, or if an upstream task failed."""
+        """Fail if the task failed in the run; skip if the task was skipped or did not run."""
         found = _results(self)
         if isinstance(found, str):
             raise TaskFailure(found)
@@ -108,9 +108,9 @@ class TaskItem(pytest.Item):
 
 
 def _results(item: TaskItem) -> dict[str, list[dict[str, Any]]] | str:
-    """Return the instances of each task in the run of an item's notebook, or why the notebook could not run.
+    """Return the instances of each task in the notebook's run, by task. If the run could not start, return the reason.
 
-    The first process that calls this function runs the selected tasks and their upstream tasks.
+    The first process that calls this function runs the notebook: all selected tasks and their upstream tasks.
     """
     base = Path(item.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
     if hasattr(item.config, "workerinput"):
@@ -127,7 +127,7 @@ def _results(item: TaskItem) -> dict[str, list[dict[str, Any]]] | str:
 
 
 def hash_of(path: Path) -> int:
-    """Return a number for a path that is the same in all processes."""
+    """Return a hash of a path. Unlike Python's `hash`, it is the same in all processes."""
     from hashlib import sha256
 
     return int.from_bytes(sha256(str(path).encode()).digest()[:6], "big")

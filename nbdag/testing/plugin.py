@@ -72,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Any:
-    """Collect a notebook if --nbdag is given."""
+    """If --nbdag is given, collect a notebook."""
     if not parent.config.getoption("--nbdag") or _is_module(file_path, parent):
         return None  # `pytest_pycollect_makemodule` decides about the files that pytest imports
     return _collected(file_path, parent)
@@ -96,14 +96,14 @@ def _collected(path: Path, parent: pytest.Collector) -> Any:
         if not is_text(path) or not has_tasks(path):
             return None
         if path.suffix != ".py" and not parent.session.isinitpath(path) and not path.read_bytes().startswith(b"---"):
-            return None  # prose with examples of cells; a notebook of jupytext begins with metadata
+            return None  # a Markdown page with cells as examples; a text notebook of jupytext begins with metadata
     from .items import NotebookFile
 
     return NotebookFile.from_parent(parent, path=path)
 
 
 def _is_module(path: Path, parent: pytest.Collector) -> bool:
-    """Return whether pytest imports this file: it may contain tests, or it is named on the command line."""
+    """Return whether pytest itself would import this file: it may contain tests, or the command line names it."""
     return path.suffix == ".py" and (_has_tests(path, parent) or parent.session.isinitpath(path))
 
 
@@ -113,7 +113,7 @@ def _has_tests(path: Path, parent: pytest.Collector) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tasks of notebooks, unless -m names their marker: tests should not run whole notebooks unasked."""
+    """Deselect the tasks of notebooks if -m does not name their marker: whole notebooks run only on request."""
     if not config.getoption("--nbdag") or MARK in (config.getoption("markexpr", "") or ""):
         return
     tasks = [item for item in items if item.get_closest_marker(MARK) is not None]
@@ -167,16 +167,17 @@ def nbdag_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def nbdag_snapshot(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Compare a value with the one that `pytest --nbdag-update` has written."""
+    """Compare a value with its snapshot, which `pytest --nbdag-update` has written."""
     from .snapshots import Snapshots
 
     folder = request.path.parent / "__snapshots__" / request.path.stem
-    test = request.node.nodeid.partition("::")[2].replace("::", ".")  # with the class: classes may share a test name
+    # including the class, because two classes may have tests with the same name
+    test = request.node.nodeid.partition("::")[2].replace("::", ".")
     return Snapshots(folder, test, update=bool(request.config.getoption("--nbdag-update"))).check
 
 
 def _found(notebook: str | os.PathLike[str], base: Path, config: pytest.Config) -> Path:
-    """Return the path of a notebook: relative to the test's file, else to pytest's root or working directory."""
+    """Return the path of a notebook, which is relative to the test's folder, pytest's root or the working directory."""
     for folder in (base, config.rootpath, config.invocation_params.dir):
         if (folder / notebook).exists():
             return folder / notebook

@@ -1,4 +1,4 @@
-"""An IPython shell in the process of a test, whose displays and output are kept.
+"""An IPython shell in the process of a test. It keeps what cells display and print.
 
 The shell is created once, because this takes 0.3 s. It gets the namespace of each cell. It writes no history, and reads
 no configuration of the user. Errors of a cell are raised, not shown.
@@ -58,14 +58,14 @@ class CellShell:
         return self._err.getvalue()
 
     def begin(self) -> None:
-        """Forget what was displayed and printed so far."""
+        """Discard the displays and the text that are kept so far."""
         self.displays.clear()
         for stream in (self._out, self._err):
             stream.seek(0)
             stream.truncate()
 
     def execute(self, code: str, file: str, *, is_task: bool = False) -> Any:
-        """Execute a cell; return the value of its last expression, and display it if `is_task`."""
+        """Execute a cell, and return the value of its last expression. If `is_task`, display this value."""
         __tracebackhide__ = True
         python = to_python(code)
         shown = isinstance(python, Python) and python.shown
@@ -89,7 +89,7 @@ class CellShell:
 
 @contextmanager
 def captured(module: ModuleType) -> Iterator[CellShell]:
-    """Yield a shell with the namespace of `module`, which is `__main__` meanwhile. Restore everything afterwards."""
+    """Yield a shell with the namespace of `module`. Inside the `with` block, `module` is `__main__`."""
     shell = _shell()
     out, err = io.StringIO(), io.StringIO()
     found = CellShell(shell, module.__dict__, out, err)
@@ -110,7 +110,7 @@ def captured(module: ModuleType) -> Iterator[CellShell]:
         shell.user_module, shell.user_ns, shell.display_pub = before[:3]
         if before[3] is not None:
             sys.modules["__main__"] = before[3]
-        # The test still prints what the cell has printed, so pytest shows it if the test fails.
+        # Print what the cell has printed, so that pytest shows the text if the test fails.
         sys.stdout.write(out.getvalue())
         sys.stderr.write(err.getvalue())
 

@@ -25,7 +25,7 @@ from .task import TaskResult
 
 _MOST_NUMBERS = 100_000  # maximum number of elements of an array in a snapshot; a larger array becomes a digest
 _MOST_DIFFERENCES = 20
-_VOLATILE = ("text/html", "image/svg+xml")  # MIME types with ids that differ each time
+_VOLATILE = ("text/html", "image/svg+xml")  # MIME types whose data contain new ids in each execution
 
 
 class SnapshotError(AssertionError):
@@ -69,7 +69,7 @@ class Snapshots:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as data of JSON, without parts that differ between equal values, such as addresses."""
+    """Convert a value to JSON data. Parts that differ between equal values, such as memory addresses, are removed."""
     if isinstance(value, TaskResult):
         shown = {"outputs": plain(value.outputs), "displays": [plain(each) for each in value.displays]}
         more = {"stdout": meaningful(value.stdout), "skipped": value.skipped, "chosen": plain(value.chosen)}
@@ -77,7 +77,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Display):
         kept = {mime: each for mime, each in value.data.items() if mime not in _VOLATILE or len(value.data) == 1}
         if any(mime.startswith("image/") for mime in kept):
-            kept.pop("text/plain", None)  # the size of a figure in pixels, and its address
+            kept.pop("text/plain", None)  # the text has a figure's size and memory address
         return {mime: _form(mime, each) for mime, each in kept.items()}
     if value is None or isinstance(value, bool | int | str):
         return without_addresses(value) if isinstance(value, str) else value

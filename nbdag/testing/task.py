@@ -1,8 +1,8 @@
 """Run one task's cell in this process, with given inputs.
 
-The code is the same as that of an attempt, in the same order: parameters, setup, definitions of other tasks, inputs,
-`--when`, the cell, `--check`. It runs in the process of the test, so a debugger, `monkeypatch` and `coverage` work, and
-inputs need not be stored. In a traceback, pytest shows the test and the cell, and hides the frames between them
+The steps and their order are those of an attempt in a run: parameters, setup, definitions of other tasks, inputs,
+`--when`, the cell, `--check`. They run in the process of the test, so a debugger, `monkeypatch` and `coverage` work,
+and inputs need not be stored. In a traceback, pytest shows the test and the cell, and hides the frames between them
 (`__tracebackhide__`). Unlike an attempt, the cell shares modules and environment with other tests.
 """
 
@@ -51,7 +51,8 @@ class TaskResult:
     stdout: str = ""
     stderr: str = ""
     skipped: str | None = None  # why the task was skipped; None if it was not
-    chosen: tuple[str, ...] | None = None  # tasks that a branch chose; None if the task is not a branch
+    # Tasks that a branch task chose; () if the condition of --short-circuit was false; None in any other case.
+    chosen: tuple[str, ...] | None = None
     pushed: Mapping[str, Any] = field(default_factory=dict)  # values of `ti.xcom_push`, by key
 
     def __getitem__(self, name: str) -> Any:
@@ -71,9 +72,9 @@ def run_task(
 ) -> TaskResult:
     """Run one task of a notebook with these inputs, and return its outputs and displays.
 
-    `inputs` has the values that the task reads from other tasks, and the element of a mapped task. It may also replace
-    names of setup, for example a function that reads a database. `parameters` override the defaults of the parameters
-    cells. The cell runs in the notebook's folder.
+    `inputs` has the values that the task reads from other tasks. For a mapped task, it also has one element of the
+    mapped list. It may also replace names of setup, for example a function that reads a database. `parameters` override
+    the defaults of the parameters cells. The cell runs in the notebook's folder.
 
     An error of the cell is raised unchanged. Raise `TaskTestError` if an input is missing or unknown.
     """
@@ -184,7 +185,7 @@ def _version(path: Path) -> tuple[int, int]:
     try:
         found = path.stat()
     except OSError:
-        return 0, 0  # reading the notebook raises the error
+        return 0, 0  # `building.read` then raises the error
     return found.st_mtime_ns, found.st_size
 
 
@@ -226,7 +227,7 @@ def _check_inputs(dag: Dag, task: Task, given: Mapping[str, Any], path: Path) ->
 
 
 def _only_in_map(task: Task) -> frozenset[str]:
-    """Return the inputs of a mapped task that only its --map expressions read; an instance does not need them."""
+    """Return the names that only the --map expressions of a task read, not its code. An instance does not need them."""
     code = to_python(task.code)
     expressions = [ast.parse(text.strip()) for _, text in task.options.map]
     used = _names([code.tree] if isinstance(code, Python) else [])
@@ -245,6 +246,6 @@ def _check_parameters(dag: Dag, given: dict[str, Any], path: Path) -> dict[str, 
             known = join_names(list(dag.parameters)) or "none"
             hint = f"did you mean {near}?" if near else f"the parameters are {known}"
             raise TaskTestError(str(path), f"unknown parameter {name}", hint)
-    # Raises an error for a value that breaks a rule of the notebook.
+    # This call raises an error if a value breaks a rule of its parameter.
     parameter_types.resolve(dag.parameter_schemas, dag.parameters, given)
     return given

@@ -4,12 +4,12 @@
     saved = store.save({"X": X, "y": y})
     store.load(saved.outputs[0].digest)   # {"X": …}
 
-Each name is stored in a separate file. But the names of a group are stored together. Names that share a changeable
-object are stored together, too, so that they share the object again after loading. Only values from the project's own
-store are unpickled.
+Each name is stored in a file of its own, with two exceptions: the names of a group share a file, and so do names that
+share a changeable object, so that they share it again after loading. Only values from the project's own store are
+unpickled.
 
-A stored value does not copy objects that belong to another stored value or to setup. It contains references to these
-objects, so that each remains one object after loading. `Origins` records where a process's objects come from. A value
+A stored value does not copy objects that belong to another stored value or to setup. It refers to these objects, so
+that each remains one object after loading. `Origins` records where a process's objects come from. A value
 that would differ in another task is rejected when it is stored.
 
 `references` finds the objects to refer to, `trial` rejects values that no other task could use, `pickling` turns
@@ -92,7 +92,7 @@ class UnstorableError(NbdagError):
 
     @property
     def needed_by(self) -> str:
-        """Return the name of the task that needs the value, as words of the message."""
+        """Describe the task that needs the value, for the message: "task train", or "a later task"."""
         return f"task {self.reader}" if self.reader else "a later task"
 
 
@@ -186,8 +186,9 @@ class ValueStore:
         return follow(digests, lambda digest: store.about(digest).get("refers", ()))
 
     def in_use(self, digests: Iterable[str]) -> set[str]:
-        """Return the same digests as `needed`, but do not raise: a missing or damaged value counts as a value without
-        references.
+        """Return the same digests as `needed`, but raise no error.
+
+        The references of a missing or damaged value are unknown, so it counts as a value without references.
         """
         store = files.files(self.root, self.origin)
 
@@ -317,9 +318,7 @@ class _Saving:
         return self._store.open(digest)
 
     def _sharing_nans(self, pickled: Mapping[str, Pickled]) -> list[list[str]]:
-        """Return groups of names that contain the same NaN object. pickle itself does not preserve which NaNs are one
-        object.
-        """
+        """Return groups of names whose values contain the same NaN object, which pickle itself would copy."""
         holders: dict[int, list[str]] = {}
         with_nan = [name for name, each in pickled.items() if has_nan(each, self._values[name])]
         for name in with_nan if len(with_nan) > 1 else ():
@@ -330,7 +329,7 @@ class _Saving:
         return [names for names in holders.values() if len(names) > 1]
 
     def _stored_already(self, names: Sequence[str], references: Mapping[int, Reference]) -> str | None:
-        """Return the digest of the stored value from which these names were loaded, or None if a name has changed."""
+        """Return the digest of the stored value that contains all these names, unchanged; None if there is none."""
         for digest, loaded in self._origins.loaded.items():
             if all(
                 name in loaded.values

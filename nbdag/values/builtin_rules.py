@@ -21,14 +21,14 @@ from .type_rule import PickleState, Refusal, TypeRule
 
 
 def _array_reduce(array: Any, state: PickleState) -> Any:
-    """Return how to pickle an array that is a view of another array in the pickle, or None for any other array."""
+    """Return how to pickle an array as a view of another array in the pickle, or None if it is no such view."""
     if not _is_plain_array(array) or id(array) in state.unshared:
         return None
     owner = _owner(array)
     pickled = state.owners.get(id(owner))
     if pickled is None or pickled is array:
-        # An array that uses all memory of its owner is recorded in place of the owner, which may be a view itself, for
-        # example of a memory-mapped file.
+        # An array that uses all memory of its owner is recorded in place of the owner, because the pickle need not
+        # contain the owner, which may itself be a view of a memory-mapped file.
         if array.nbytes == owner.nbytes:
             state.owners[id(owner)] = array
         return None
@@ -88,7 +88,7 @@ def _array_content(array: Any) -> object:
 
 
 def _tee_content(tee: Any) -> object:
-    """Return the next elements of an iterator of `itertools.tee`, which shares a buffer with other such iterators.
+    """Return the next elements of an iterator that `itertools.tee` returned. It shares a buffer with other iterators.
 
     Reading a copy of such an iterator crashes Python 3.11, so the elements are taken from the parts of its pickle.
     """
@@ -135,7 +135,7 @@ def _open_file(file: Any) -> Refusal | None:
 
 
 def _in_memory(file: object) -> None:
-    """Return None, because a file in memory can be passed to another task with its content."""
+    """Refuse nothing (None), because a file in memory can be passed to another task with its content."""
 
 
 def _temporary(value: Any) -> Refusal:
@@ -287,7 +287,7 @@ def _local_content(local: Any) -> object:
 
 
 def _weak_content(container: Any) -> object:
-    """Return the identities of the objects in a weak container, because the container does not keep the objects."""
+    """Return the identities of the objects in a weak container, such as `WeakSet`: it does not keep them alive."""
     keys = container.keys() if hasattr(container, "keys") else container
     return id(container), sorted(id(each) for each in keys)
 
@@ -325,7 +325,7 @@ _IMMUTABLE = (
     "fractions:Fraction", "enum:Enum", "pathlib:PurePath", "re:Pattern", "uuid:UUID",
     "numpy:dtype", "numpy:generic", "numpy:ufunc",
     "pandas:Index", "pandas:Timestamp", "pandas:Timedelta", "pandas:Period", "pandas:Interval",
-    # The version of pandas determines which of these two modules defines the class.
+    # The next classes are listed twice, because versions of pandas define them in different modules.
     "pandas.api.extensions:ExtensionDtype", "pandas.core.dtypes.base:ExtensionDtype",
     "pandas.api.extensions:ExtensionArray", "pandas.core.arrays.base:ExtensionArray",
     "types:MethodType", "functools:partial", "functools:partialmethod", "operator:itemgetter", "operator:attrgetter",

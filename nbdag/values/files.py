@@ -2,10 +2,9 @@
 
 A file contains a header with the sizes of its parts, a pickle, and the pickle's buffers, each on a 64-byte boundary. A
 file is written under a temporary name and then renamed, so it is either complete or absent. Files are not synced to
-disk: after a power cut, one may be missing, truncated or filled with zeros. So a process compares a file with the
-file's digest before it first reads the file. If a value to be written is already stored, the process also compares the
-stored file. A damaged file is replaced. xxh3 reads about 10 GB/s, so the comparison takes little time compared with
-reading the value.
+disk: after a power cut, one may be missing, truncated or filled with zeros. So before a process first reads a file, it
+checks the content against the digest. It makes the same check if a value that it writes is already stored, and replaces
+a damaged file. xxh3 reads about 10 GB/s, so the check takes little time compared with reading the value.
 
 A local file is read through a private memory map. Arrays are not copied on loading; a process that changes an array
 changes private copies of the memory pages. `Region` detects the pages that are unchanged.
@@ -30,7 +29,7 @@ from ..storage.remote import PART, files_at
 from ..writing import make_private_folder, only_one, write_atomically
 from .memory import address_of, written_to
 
-ALIGNMENT = 64  # alignment of buffers, in bytes, as numpy and Arrow prefer it
+ALIGNMENT = 64  # buffers begin at multiples of this number of bytes, which numpy and Arrow prefer
 _MAGIC = b"nbdag-value-2\n"
 _MAGIC_1 = b"nbdag-value-1\n"  # header of the first file format, whose digest does not cover the sizes of the parts
 _LENGTH = struct.Struct("<Q")
@@ -87,10 +86,9 @@ class Region:
         self._spans[address_of(buffer)] = (offset, buffer.nbytes)
 
     def unchanged_span(self, buffer: memoryview) -> tuple[int, int] | None:
-        """Return the (offset, length) of this buffer in the file, or None if the buffer's memory has changed since it
-        was mapped.
+        """Return the (offset, length) of this buffer in the file.
 
-        Return None for a buffer outside of this region, too.
+        Return None if the buffer's memory may have changed since it was mapped, or is outside of this region.
         """
         if self._source is None:
             return None

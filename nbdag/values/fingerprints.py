@@ -5,8 +5,8 @@ Fingerprints of different kernels cannot be compared. Caches of an object, such 
 pandas' blocks, are ignored.
 
 An object that cannot be pickled is fingerprinted in another way. If the user defines the object's class, the attributes
-are fingerprinted. If a library defines the class, the rule of the type determines the fingerprint. If the type has no
-rule, only the identity of the object counts, because libraries may change such objects implicitly.
+are fingerprinted. If a library defines the class, the rule of the type (see `types`) determines the fingerprint.
+Without such a rule, only the identity of the object counts, because libraries may change their objects implicitly.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MAX_COMPARED = 10_000_000  # maximum size in bytes of a pickle whose operations
 def small_fingerprint(obj: object, *, tolerant: bool = False) -> bytes | None:
     """Return the fingerprint of an object, or None if the object is large or cannot be pickled.
 
-    If `tolerant`, an object that cannot be pickled is fingerprinted as `fingerprint` does.
+    If `tolerant`, an object that cannot be pickled gets the same fingerprint as from `fingerprint`.
     """
     found = _attempt(_Fingerprinter, obj, (), MAX_CAPTURED)
     return _attempt(_Tolerant, obj, (), MAX_CAPTURED) if found is None and tolerant else found
@@ -80,7 +80,7 @@ def _operations(obj: object) -> Iterator[object]:
         raise OverflowError
     yield buffers.digest()
     texts: dict[int, object] = {}  # key: number in the memo
-    numbers: dict[int, int] = {}  # key: number of an object in the memo; value: its number if texts are not counted
+    numbers: dict[int, int] = {}  # key: number in the memo of an object that is no text; value: its number among these
     last: object = None  # the object that the last operation created or named
     for operation, argument, _ in pickletools.genops(data.getvalue()):
         name = operation.name
@@ -161,7 +161,7 @@ class _Fingerprinter(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
         self._classes: set[type] = set()  # classes whose attributes are hashed already
 
     def reducer_override(self, obj: Any) -> Any:
-        """Return what to hash in place of an object whose pickle contains more or less than the object's state."""
+        """Return what to hash in place of an object if its pickle contains more or less than its state."""
         if isinstance(obj, types.FunctionType):
             if obj.__globals__ is not user_namespace():
                 return super().reducer_override(obj)

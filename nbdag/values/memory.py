@@ -49,7 +49,7 @@ def address_of(buffer: memoryview) -> int:
 
 
 def written_to(address: int, length: int) -> bool:
-    """Return whether this part of a private file map may have been written to; True if the system does not say."""
+    """Return whether this part of a private file map may have been written to; True if that is unknown."""
     if not sys.platform.startswith("linux"):
         return True
     first = address // mmap.PAGESIZE
@@ -62,8 +62,7 @@ def written_to(address: int, length: int) -> bool:
                 data = pages.read(count * _ENTRY)
                 if len(data) < count * _ENTRY:
                     return True
-                # Each different entry is checked once: most entries are equal, because pages that were never accessed
-                # have the same entry.
+                # A set, because most entries are equal: pages that were never accessed have the same entry.
                 if any(entry & (_PRESENT | _SWAPPED) and not entry & _OF_FILE for entry in set(array.array("Q", data))):
                     return True
     except OSError:

@@ -1,17 +1,18 @@
 """Conversion of objects to bytes and back, so that a value means the same in another kernel.
 
 The format is pickle protocol 5 with large buffers out of band, written by cloudpickle's pickler. Definitions of a
-notebook differ from definitions of a module, so this pickler changes three cases:
+notebook cannot be imported like those of a module, so this pickler treats them in its own way:
 
 - A function pickled by value gets the loading notebook's namespace as its globals, as if its `def` had run in that
   notebook. Names that the function uses are set in the namespace only if they are not set yet.
-- A function or class at the top level of a notebook is pickled by name and by value. If setup or the source of the
-  definition has run in the loading notebook, this notebook has an equal definition. It then uses its own definition, so
-  that `isinstance` works.
-- Small data that such a function uses is pickled with the function. Large data is not pickled with the function: a task
-  that calls the function reads the names of the data, and so gets the data as inputs.
+- A function or class at the top level of a notebook is pickled by name and by value. If the loading notebook has an
+  equal definition, because setup or the source of the definition has run there, it uses its own definition, so that
+  `isinstance` works.
+- Small data that such a function uses is pickled with the function. Large data is not: a task that calls the function
+  reads the names of the data, and so gets the data as inputs.
 
-`references` finds objects that other pickles or setup hold. A pickler writes a reference in place of each such object.
+`references` finds objects that also belong to other stored values or to setup. A pickler writes a reference in place of
+each such object.
 
 This module does not use files.
 """
@@ -70,8 +71,8 @@ class Pickled:
     data: bytes
     buffers: list[memoryview]  # buffers that are stored outside of `data`; each is contiguous and one-dimensional
     memo: Mapping[int, object]  # key: id of an object in the pickle; value: the object, so that it stays alive
-    # Ids of objects in the pickle that two values may share without harm. Such an object is copied before a change, or
-    # is an attribute of a class and part of the pickles of the class's instances, such as pandas' `_metadata`.
+    # Ids of objects in the pickle that two values may share without harm: objects that are copied before a change, and
+    # attributes of a class that the pickles of its instances contain, such as pandas' `_metadata`.
     unshared: set[int] = field(default_factory=set)
     numbered: Sequence[tuple[int, object]] = ()  # the objects in `memo` with their numbers in the pickle
 
@@ -82,16 +83,16 @@ class Pickled:
 
 
 def dump(obj: object, *, keep_memo: bool = False, refer: Callable[[object], Any] | None = None) -> Pickled:
-    """Pickle an object of the notebook. Errors that are raised by pickle methods are not caught.
+    """Pickle an object of the notebook. Errors of the object's own pickle methods are not caught.
 
-    `refer` is called for each object; it returns what to write in place of the object, or None to write the object
-    itself.
+    `refer` is called for each object. It returns the reference to write in place of the object, or None to write the
+    object itself.
     """
     target = io.BytesIO()
     buffers: list[memoryview] = []
     pickler = NotebookPickler(target, buffers=buffers) if refer is None else _Referring(target, buffers, refer)
     with warnings.catch_warnings():
-        # Warnings are hidden, such as the deprecation of pickling itertools: the user cannot act on them.
+        # The user cannot act on warnings of pickle methods, such as the deprecation of pickling itertools.
         warnings.simplefilter("ignore")
         pickler.dump(obj)
     numbered = pickler.memo.copy() if keep_memo else {}
@@ -116,7 +117,7 @@ class NotebookUnpickler(pickle.Unpickler):
         self.definitions = _Definitions()
 
     def find_class(self, module: str, name: str, /) -> Any:
-        """Return an object of a module; `_definition` is replaced by a function that also records the definition."""
+        """Return an object of a module, or `self.definitions` in place of `_definition`, to record the definitions."""
         found = super().find_class(module, name)
         return self.definitions if found is _definition else found
 
@@ -137,14 +138,14 @@ class NotebookUnpickler(pickle.Unpickler):
                 namespace["__builtins__"] = builtins  # restored, because cloudpickle replaces `__builtins__`
 
     def memo_copy(self) -> dict[int, object]:
-        """Return the objects of the pickle; a key is an object's number in the pickle."""
+        """Return the objects of the pickle by their numbers in it."""
         memo: Any = self.memo  # `Any`, because typeshed declares the memo's type wrongly
         found: dict[int, object] = memo.copy()
         return found
 
 
 class _Definitions:
-    """The functions and classes of the notebook that one pickle needs; `_definition` loads them."""
+    """Loads the functions and classes of the notebook that one pickle needs, by `_definition`, and records them."""
 
     def __init__(self) -> None:
         self._found: list[tuple[Any, str]] = []
@@ -155,7 +156,7 @@ class _Definitions:
         return found
 
     def are_unchanged(self) -> bool:
-        """Return whether no attribute of these classes, such as a count of instances, has changed since loading."""
+        """Return whether these functions and classes, including attributes such as counters, are still as stored."""
         return all(definition_digest(obj) == shape for obj, shape in self._found)
 
 
@@ -176,8 +177,9 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle
         self._globals = _Globals()
 
     def reducer_override(self, obj: Any) -> Any:
-        """Return how to pickle a definition of the notebook or a value whose type has a rule; NotImplemented for other
-        objects.
+        """Return how to pickle a definition of the notebook or a value whose type has a rule.
+
+        Return NotImplemented for other objects.
         """
         if isinstance(obj, types.FunctionType):
             return self._function(obj)
@@ -255,7 +257,7 @@ class _Referring(NotebookPickler):
 
 
 class _ByValue(NotebookPickler):
-    """A pickler for one function that writes numbers in place of default arguments, which are pickled separately."""
+    """A pickler for one function. It writes numbers in place of default arguments, which are pickled separately."""
 
     def __init__(self, file: Any, outside: Mapping[int, int]) -> None:
         super().__init__(file, by_value=True)
@@ -267,7 +269,7 @@ class _ByValue(NotebookPickler):
 
 
 def _of_the_class(cls: Any) -> list[int]:
-    if cls.__module__ == "__main__":  # not cached: a cell may replace the attributes of a class of the notebook
+    if cls.__module__ == "__main__":  # not cached, because a cell may replace attributes of such a class
         return _members(cls)
     return _members_of_library_class(cls)
 
@@ -294,8 +296,9 @@ class _Globals:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """Data that a function uses, pickled separately. If the name of the data is already set in the loading notebook,
-    the data is not unpickled.
+    """The separate pickle of data that a function uses.
+
+    It is not unpickled if the loading notebook has already set the name of the data.
     """
 
     pickled: bytes
@@ -317,7 +320,7 @@ _in_small_data: contextvars.ContextVar[bool] = contextvars.ContextVar("inside sm
 
 def small_pickle(value: object) -> bytes | None:
     """Return the pickle of a value, or None if the pickle is large or the value cannot be pickled."""
-    if _in_small_data.get():  # a function within the data of another function is pickled without data
+    if _in_small_data.get():  # a function inside such data is pickled without data of its own
         return None
     target = _Limited()
     token = _in_small_data.set(True)
@@ -333,8 +336,8 @@ def small_pickle(value: object) -> bytes | None:
 def _function_by_name(function: types.FunctionType, pending: set[int]) -> Any:
     """Return how to pickle a function by name and by value.
 
-    Mutable default arguments are pickled separately. So a default argument that other values also contain remains one
-    object.
+    Mutable default arguments are pickled separately, so that a default argument that is also part of other values
+    remains one object.
     """
     made = (function.__qualname__, definition_digest(function))
     if id(function) in pending:  # a default argument of the function contains the function itself
@@ -360,7 +363,7 @@ def _by_value(obj: types.FunctionType | type, outside: Mapping[int, int] | None 
     except RefusedError:
         raise
     except Exception:
-        # The function cannot be pickled by value; the name suffices if the loading notebook defines the function.
+        # The function is pickled by name only, which suffices if the loading notebook defines it.
         return None
     return target.getvalue()
 
@@ -397,7 +400,7 @@ class Namespace(dict[str, Any]):
 
 
 class _ByValueCache:
-    """Cache of the objects unpickled by value in one namespace, so that equal pickles give the same object."""
+    """Cache of the definitions unpickled by value in one namespace: equal pickles give the same object."""
 
     def __init__(self) -> None:
         self._namespace: MutableMapping[str, Any] | None = None
@@ -447,8 +450,9 @@ def _caching_function_by_value(function: Any) -> Any:
 
 
 def _caching_function(name: str, shape: str, wrapped: Any, maxsize: int | None, typed: bool) -> Any:
-    """Return the notebook's function of this name, with its cached results. If the notebook does not define the
-    function, return a new one without results.
+    """Return the notebook's function of this name, with its cached results.
+
+    If the notebook does not define the same function, return a new one without results.
     """
     here: Any = user_namespace().get(name)
     if isinstance(here, functools._lru_cache_wrapper) and definition_digest(here.__wrapped__) == shape:
@@ -476,8 +480,9 @@ def _restore_function(function: types.FunctionType, state: tuple[Any, ...]) -> N
 
 
 def _take(buffer: pickle.PickleBuffer, buffers: list[memoryview]) -> bool:
-    """Store a large buffer outside of the pickle and return False; return True for a small buffer, which the pickle
-    contains.
+    """Return True for a small buffer, which stays in the pickle.
+
+    Otherwise, add the buffer to `buffers` and return False.
     """
     raw = buffer.raw()
     if raw.nbytes < 512:

@@ -5,10 +5,10 @@ For example, a task loads `start` and sets `graph = {start: 1}`. It stores `grap
 for sentinels of modules, and for NaN, which Python's containers compare by identity.
 
 - The reference to an object of another stored value consists of that value's digest and the object's number in that
-  value's pickle. The object, and the classes that the stored value needs, must be unchanged since they were stored. A
-  changed object is stored by value.
-- The reference to a small, unchanged object of setup consists of its name, fingerprint and pickle. The pickle is for
-  kernels in which setup creates a different value or no value.
+  value's pickle. It is written only if the object and the classes of the stored value have not changed since that value
+  was stored. Otherwise the object itself is pickled.
+- The reference to an object of setup consists of its name, fingerprint and pickle. It is written only if the object is
+  small and unchanged. The pickle is for kernels in which setup creates a different object or none.
 
 `Origins` records where a process's objects come from. A process loads each stored value once, so that references from
 several values lead to one object.
@@ -49,7 +49,7 @@ Reference = tuple[Any, ...]
 
 @dataclass(kw_only=True)
 class Loaded:
-    """A stored value, loaded."""
+    """A stored value that this process has loaded."""
 
     values: dict[str, Any]
     region: Region  # the memory that the value's arrays use
@@ -59,7 +59,7 @@ class Loaded:
 
     @property
     def objects(self) -> Mapping[int, object]:
-        """Return the objects of the value's pickle; a key is an object's number in the pickle."""
+        """Return the objects of the value's pickle by their numbers in it."""
         if self._objects is None:
             self._objects = self.unpickler.memo_copy() if self.unpickler is not None else {}
         return self._objects
@@ -132,9 +132,9 @@ class Origins:
     # -- storing ------------------------------------------------------------------------------------------------
 
     def references(self, pickled: Iterable[Pickled], reload: Callable[[str], Loaded]) -> dict[int, Reference]:
-        """Return the references for objects in these pickles; a key is the id of an object.
+        """Return references for the objects in these pickles that come from other values or from setup, by their ids.
 
-        `reload` loads a stored value again, in order to compare.
+        `reload` loads a stored value again, for comparison with the objects of this process.
         """
         every = list(pickled)
         skipped: set[int] = set().union(*(each.unshared for each in every))
@@ -152,7 +152,7 @@ class Origins:
             ):
                 found[id(value)] = reference
         for digest, loaded in self.loaded.items():
-            # A fast first test: usually no object is found.
+            # This fast test comes first, because it usually finds no object.
             keys = frozenset(wanted).intersection(map(id, loaded.objects.values()))
             hits = {id(obj): number for number, obj in loaded.objects.items() if id(obj) in keys} if keys else {}
             for key in _unchanged(loaded, hits, digest, reload):
@@ -160,9 +160,7 @@ class Origins:
         return found
 
     def nans(self) -> dict[int, Reference]:
-        """Return the references for NaNs of loaded values, of setup and of the modules math and numpy; a key is the id
-        of a NaN.
-        """
+        """Return the references for NaNs of loaded values, of setup and of the modules math and numpy, by their ids."""
         found: dict[int, Reference] = {}
         for module in ("math", "numpy"):
             if (value := vars(sys.modules.get(module, types)).get("nan")) is not None:
@@ -176,11 +174,9 @@ class Origins:
         return found
 
     def divided(self, references: Mapping[int, Reference], pickled: Pickled) -> set[int]:
-        """Return the ids of objects of setup to which a pickle must not refer, because the pickle contains parts of
-        these objects.
+        """Return the ids of objects of setup to which the pickle must not refer, because it contains parts of them.
 
-        With a reference, the part in the pickle and the same part of setup's object would become two objects in the
-        reader's kernel.
+        With a reference, a kernel that loads the value would get such a part twice: from the pickle and from setup.
         """
         found = set()
         for value in self.setup.values():
@@ -206,7 +202,7 @@ class Referrer:
     def __init__(self, references: Mapping[int, Reference], nans: Mapping[int, Reference] | None) -> None:
         self._get = references.get
         self._known = nans
-        # Key: id of a NaN; value: its number, and the NaN itself to keep it alive.
+        # Key: id of a NaN; value: (its number, the NaN itself, so that it stays alive).
         self.numbered: dict[int, tuple[int, float]] = {}
         self.digests: set[str] = set()
         self.of_setup: set[str] = set()  # names of setup
@@ -251,9 +247,9 @@ def is_nan(value: object) -> bool:
 
 
 def _has_identity(obj: Any) -> bool:
-    """Return whether two values that share this object must share it again after loading.
+    """Return whether values that share this object must share it again after loading.
 
-    An equal copy in each value would not be enough.
+    For other objects, an equal copy in each value is enough.
     """
     if isinstance(obj, types.FunctionType):
         return obj.__globals__ is user_namespace() and not is_definition(obj, user_namespace())
@@ -261,7 +257,10 @@ def _has_identity(obj: Any) -> bool:
 
 
 def _unchanged(loaded: Loaded, hits: Mapping[int, int], digest: str, reload: Callable[[str], Loaded]) -> Iterator[int]:
-    """Yield the ids of those objects that are unchanged since their value was stored."""
+    """Yield the ids of the objects that are unchanged since their value was stored.
+
+    `hits` maps the ids of the objects to their numbers in the value's pickle.
+    """
     if not hits or loaded.unpickler is None or not loaded.unpickler.definitions.are_unchanged():
         return
     try:
@@ -272,7 +271,7 @@ def _unchanged(loaded: Loaded, hits: Mapping[int, int], digest: str, reload: Cal
     if not has_buffer and _same(loaded.values, loaded, stored.values, stored):
         yield from hits
         return
-    # Compare either all objects or no object: references to only some of the objects could separate objects that share
+    # If there are too many objects, none is compared: references to only some of them could separate objects that share
     # a part.
     if len(hits) > MAX_COMPARED:
         return

@@ -1,15 +1,16 @@
 """Restore the iteration order of sets when a stored value is loaded.
 
 The iteration order of a set depends on the order in which its elements were added and removed. A pickle does not
-contain that history. So two tasks that number the elements of one set, by `enumerate(words)`, could number them
+contain that history. So two tasks that number the elements of the same set, by `enumerate(words)`, could number them
 differently. When a value is stored, `recipes` finds out how to create each set in the value so that the set iterates in
 the original order. After loading, `restore` follows this recipe.
 
 CPython keeps the elements in a table of slots and iterates over the slots. The hash of an element determines a sequence
 of slots, and CPython puts the element into the first free slot of this sequence. So the slots of the elements are
-computed from the iteration order. The order in which to add the elements is then computed from the slots. A filler,
-which is a number, takes the slot of a removed element; fillers are removed at the end. Each recipe is tried before it
-is stored. The processes of a run have the same hashes of texts, because nbdag sets PYTHONHASHSEED for them.
+computed from the iteration order. The order in which to add the elements is then computed from the slots. The slot of
+an element that was removed from the original set is filled by a number, a "filler". Fillers are removed at the end.
+Each recipe is tried before it is stored. The processes of a run have the same hashes of texts, because nbdag sets
+PYTHONHASHSEED for them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 
 from .pickling import Pickled
 
-MAX_ELEMENTS = 10_000  # maximum number of elements of one set, and of all sets of one value, whose order is restored
+MAX_ELEMENTS = 10_000  # limit for the elements of all sets of one value whose order is restored
 _PLAIN = frozenset([str, bytes, int, float, bool])  # types whose hashes depend only on the hash seed
 _SMALLEST = 8  # number of slots of an empty set
 _LINEAR = 9  # number of neighbouring slots that are tried before a jump
@@ -43,11 +44,11 @@ class Recipe:
 
 
 def recipes(pickled: Pickled) -> dict[int, Recipe | None]:
-    """Return recipes for the sets in a pickle whose order would change on loading; a key is a set's number.
+    """Return a recipe for each set in a pickle whose order would change on loading, by the set's number in the pickle.
 
-    A value is None if no recipe was found. A frozenset, a set that is too large, and a set with NaN, whose place
-    depends on its address, have no recipe. Sets of elements other than numbers and texts are ignored: their order
-    depends on the addresses of the elements, so it also differs between two runs of the notebook.
+    The recipe is None for a frozenset, a large set, a set with NaN (whose place depends on its address), and if no
+    recipe was found. Sets are ignored if they contain other elements than numbers and texts. The order of such a set
+    depends on the addresses of its elements, so it also differs between two runs of the notebook.
     """
     found: dict[int, Recipe | None] = {}
     left = MAX_ELEMENTS
@@ -66,7 +67,7 @@ def recipes(pickled: Pickled) -> dict[int, Recipe | None]:
 
 
 def restore(objects: Mapping[int, object], found: Mapping[int, Recipe]) -> None:
-    """Restore the order of the loaded sets with these numbers, unless texts have other hashes in this process."""
+    """Restore the order of the loaded sets with these numbers. Skip sets whose elements have other hashes now."""
     for number, recipe in found.items():
         target = objects.get(number)
         if type(target) is set:
@@ -96,7 +97,7 @@ def _recipe(original: set[object], wanted: list[object], loaded: list[object]) -
 
 
 def _plans(original: set[object], wanted: list[object]) -> Iterator[tuple[list[object], list[int], bool]]:
-    """Yield orders in which the elements could be added, with the fillers, and whether all are added at once."""
+    """Yield plans to try: (order in which to add the elements, fillers, whether to add all at once)."""
     slots = _slot_count(original)
     mask = slots - 1
     paths = [list(itertools.islice(_path(hash(element), mask), _TRIED)) for element in wanted]
@@ -109,12 +110,12 @@ def _plans(original: set[object], wanted: list[object]) -> Iterator[tuple[list[o
             fillers = [_filler(hole, slots, known) for hole in sorted(holes)]
             yield elements, fillers, False
             yield elements, fillers, True
-            # Add fillers, so that a table for all elements and fillers has the wanted size.
+            # With more fillers, CPython chooses the wanted number of slots for the table.
             free = iter(sorted(set(range(slots)) - set(taken) - holes, reverse=True))
             count = slots // 4 + 1 - len(fillers) - len(elements)
             fillers += [_filler(slot, slots, known) for slot in itertools.islice(free, max(count, 0))]
             yield elements, fillers, True
-    if len(wanted) <= _MOST_SHUFFLED:  # the orders above fail if the table has just grown, so try random orders
+    if len(wanted) <= _MOST_SHUFFLED:  # the plans above fail if the table has just grown, so try random orders
         chance = random.Random(0)
         for _ in range(_SHUFFLES):
             shuffled = chance.sample(wanted, len(wanted))
@@ -139,7 +140,7 @@ def _path(value: int, mask: int) -> Iterator[int]:
 
 
 def _slots(paths: Sequence[Sequence[int]], slots: int) -> list[int] | None:
-    """Return a slot for each element, in ascending order; None if that is impossible."""
+    """Return a slot for each element, so that the slots ascend; None if that is impossible."""
     highest = [0] * len(paths)
     limit = slots
     for index in range(len(paths) - 1, -1, -1):
@@ -154,7 +155,10 @@ def _slots(paths: Sequence[Sequence[int]], slots: int) -> list[int] | None:
 
 
 def _order(paths: Sequence[Sequence[int]], taken: Sequence[int]) -> tuple[list[int] | None, set[int]]:
-    """Return the order in which to add the elements so that each gets its own slot, and then the slots of fillers."""
+    """Return an order of adding the elements in which each gets its own slot, and the slots of fillers.
+
+    The order is None if there is no such order.
+    """
     at = {slot: index for index, slot in enumerate(taken)}
     holes: set[int] = set()
     needs: list[set[int]] = []

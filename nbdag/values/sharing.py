@@ -1,8 +1,8 @@
 """Detection of objects that two values share and that can be changed.
 
-After `b = {"data": a}`, the list `a` is part of two values. If the values were stored separately, they would contain
-two lists. The objects in the pickles of both values are compared. Immutable objects are ignored, and so are arrays that
-pandas copies before it changes them. The registry of types lists both kinds of objects.
+After `b = {"data": a}`, the list `a` is part of two values. If the values were stored separately, each would contain a
+list of its own. So the objects in the pickles of both values are compared. Immutable objects are ignored, and so are
+arrays that pandas copies before it changes them. The rules in `types` define both kinds of objects.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .pickling import Pickled
 from .summaries import type_name
 from .types import rule_of
 
-MAX_PICKLES = 1 << 30  # maximum size of the compared pickles, in bytes; larger ones would take too long
+MAX_PICKLES = 1 << 30  # larger pickles (in bytes) are not compared, because that would take too long
 _STATE = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
 _MAX_OVERLAPS = 100  # maximum number of objects of one value whose memory is compared
 
@@ -36,7 +36,7 @@ class Sharing:
 def find_sharing(pickled: Mapping[str, Pickled], ignored: Collection[int] = ()) -> list[Sharing]:
     """Return the pairs of names that share an object.
 
-    An object counts if it can change or is compared by identity. Objects whose ids are in `ignored` do not count.
+    An object counts if it can change or is compared by identity, and if its id is not in `ignored`.
     Values that are too large are not compared; `too_large` finds them.
     """
     large = set(too_large(pickled))
@@ -60,7 +60,7 @@ def too_large(pickled: Mapping[str, Pickled]) -> list[str]:
 
 
 def _common(first: Pickled, second: Pickled, ignored: Collection[int]) -> object | None:
-    """Return an object that is part of both values, if possible an object that can be changed."""
+    """Return an object that is part of both values, preferably one that can change; None if there is none."""
     unshared = first.unshared | second.unshared
     by_identity = None
     for key in first.memo.keys() & second.memo.keys():
@@ -109,7 +109,7 @@ def _is_of_module(obj: object) -> bool:
 
 
 def _overlap(first: Pickled, second: Pickled) -> object | None:
-    """Return an object of the first value that uses the same memory as an object of the second value."""
+    """Return an object of the first value that shares memory with an object of the second value, or None."""
     for (one, overlap), (other, of_other) in itertools.product(_with_memory(first), _with_memory(second)):
         if overlap is of_other and overlap(one, other):
             return one

@@ -105,7 +105,7 @@ class _Bounded(reprlib.Repr):
             return (
                 f"{cls.__qualname__}({', '.join(f'{name}={self.repr1(value, level - 1)}' for name, value in fields)})"
             )
-        # A subclass of a container: its own repr could show all items.
+        # The repr of a container's subclass could show all items.
         if isinstance(x, tuple | list | dict | set) and level > 0:
             return f"{cls.__qualname__} of {_count(len(x))}"
         if cls.__repr__ is object.__repr__:  # type: ignore[comparison-overlap]  # mypy takes the method for bound

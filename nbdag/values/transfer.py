@@ -23,15 +23,15 @@ from ..storage.remote import USED, files_at
 from .files import LocalFiles, LostValueError, name_of
 
 AT_ONCE = 8  # number of values that move at the same time
-FRESH = 1800.0  # age in seconds below which `nbdag gc` certainly keeps a file, because it keeps files for 1 h
-TRIM_SHARE = 50  # searches for values to delete take at most 1/50 of the time
+FRESH = 1800.0  # age in seconds up to which a file is certainly safe from `nbdag gc`, which keeps files for 1 h
+TRIM_SHARE = 50  # after a search for values to delete, the pause is this many times as long as the search
 _ABANDONED = 86_400.0  # age in seconds after which a temporary file is deleted
-_MARGIN = 0.9  # the folder is reduced to this part of the limit
+_MARGIN = 0.9  # a folder above the limit is reduced to this part of the limit
 
 
 @lru_cache(maxsize=16)
 def transfer(root: str, origin: str) -> Transfer:
-    """Return this process's only `Transfer` between this folder and the store at this URL."""
+    """Return the `Transfer` between this folder and the store at this URL. A process has only one for each pair."""
     return Transfer(Path(root), origin)
 
 
@@ -41,7 +41,7 @@ class Transfer:
 
     root: Path
     origin: str
-    _stored: dict[str, float] = field(default_factory=dict)  # key: digest; value: when it was certainly stored
+    _stored: dict[str, float] = field(default_factory=dict)  # key: digest; value: when the store certainly had it
     _next_trim: float = 0.0  # time of the next search for values to delete
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -50,9 +50,9 @@ class Transfer:
         self._each(self._download, digests)
 
     def upload(self, digests: Iterable[str]) -> None:
-        """Copy values, and the values to which they refer, into the store, so that `nbdag gc` keeps them for now.
+        """Copy values, and the values to which they refer, into the store. `nbdag gc` then keeps them for half an hour.
 
-        Raises `LostValueError` if neither the folder nor the store has a value.
+        Raises `LostValueError` if a value is in neither the folder nor the store.
         """
         self._each(self._upload, digests)
         self.trim()
@@ -66,7 +66,7 @@ class Transfer:
         return True
 
     def trim(self) -> None:
-        """Delete the least recently used values until the folder keeps its limit.
+        """Delete the least recently used values if the folder exceeds its limit.
 
         A value is deleted only if the store has it.
         """
@@ -86,7 +86,7 @@ class Transfer:
             self._next_trim = time.monotonic() + pause
 
     def _delete(self, found: Iterable[tuple[Path, os.stat_result]], excess: float) -> None:
-        """Delete values in this order until `excess` bytes are free; keep values that the store lacks."""
+        """Delete values in the given order until `excess` bytes are free. Keep values that the store lacks."""
         for path, stat in found:
             if excess <= 0:
                 return
@@ -108,7 +108,7 @@ class Transfer:
 
     def _download(self, digest: str) -> Iterable[str]:
         files = LocalFiles(self.root, self.origin)
-        if files.touch_if_stored(digest):  # the time of use decides which values are deleted first
+        if files.touch_if_stored(digest):  # the time of use determines the order of deletion
             about = files.about(digest)
         else:
             files.download(digest)
@@ -127,7 +127,7 @@ class Transfer:
             if found is None:
                 store.put(self._path(digest), name)
             elif time.time() - found.modified > FRESH / 2:
-                store.write(name + USED, b"used")  # a small file, because uploading the value again may take long
+                store.write(name + USED, b"used")  # records the use without uploading the value again
             with self._lock:
                 self._stored[digest] = time.monotonic()
         return _refers(files.about(digest))

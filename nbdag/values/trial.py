@@ -1,9 +1,9 @@
 """Check that a value can be passed to another task. The check is made when the value is stored.
 
-The stored value is loaded once as a test, unless its type is known to load unchanged. For instance, an exception cannot
-be loaded if its `__init__` takes other arguments than the base class gets. The pickle of an array drops the attributes
-that a subclass of `numpy.ndarray` has added. Other values can be loaded but not used: a path in a temporary
-directory, a logger without its handlers.
+The stored value is loaded once as a test, unless its type is known to load unchanged. The test finds, for instance,
+exceptions that cannot be loaded because their `__init__` does not pass all its arguments to the base class, and
+subclasses of `numpy.ndarray` whose pickle drops attributes. Other values can be loaded but not used, such as a path in
+a temporary directory or a logger without its handlers.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _is_doubtful(cls: Any) -> bool:
 
 
 def lost_attribute(pickled: Pickled, loaded: Mapping[int, object]) -> Refusal | None:
-    """Return why a value is rejected if its pickle has lost an attribute, or None if no attribute is lost."""
+    """Return a refusal if loading loses an attribute of an object in the pickle, otherwise None."""
     for number, obj in pickled.numbered:
         kept = getattr(obj, "__dict__", None)
         if not kept or isinstance(obj, type | types.FunctionType | types.ModuleType) or number not in loaded:
@@ -74,10 +74,10 @@ def lost_attribute(pickled: Pickled, loaded: Mapping[int, object]) -> Refusal | 
 
 
 def reset_attributes(pickled: Pickled, loaded: Mapping[int, object]) -> tuple[str, ...]:
-    """Return the attributes of the user's objects, such as Counter.total, whose values differ in the loaded objects.
+    """Return the attributes of the user's objects, such as Counter.total, whose values differ after loading.
 
-    The pickle methods of the class have reset such an attribute. Caches do not count. Attributes that are missing in
-    the loaded object do not count either, because code that reads them raises an error. Only plain data is compared.
+    Pickle methods of the class have reset such an attribute. Only plain data is compared, and caches do not count.
+    Attributes that are missing after loading do not count either, because code that reads them raises an error.
     """
     found: dict[str, None] = {}
     for number, obj in pickled.numbered:
@@ -112,7 +112,7 @@ def _is_cache(name: str) -> bool:
 
 
 def _plain_differs(one: Any, other: Any, depth: int) -> bool:
-    """Return whether two values are certainly different numbers, texts or containers of them."""
+    """Return whether two values certainly differ. Only numbers, texts and containers of them are compared."""
     if type(one) in _PLAIN:
         return type(other) in _PLAIN and one != other and not (one != one and other != other)
     if type(one) is not type(other) or depth == 0:
@@ -126,7 +126,7 @@ def _plain_differs(one: Any, other: Any, depth: int) -> bool:
 
 
 def _is_intended(cls: type, name: str) -> bool:
-    """Return whether the attribute is a cache, or the class omits it from the pickle on purpose."""
+    """Return whether the attribute is a cached property, or the class has pickle methods, which omit it on purpose."""
     own = str(cls.__module__).partition(".")[0]
     if isinstance(getattr(cls, name, None), functools.cached_property):
         return True
@@ -139,10 +139,10 @@ def _is_intended(cls: type, name: str) -> bool:
 
 
 def useless_elsewhere(pickled: Pickled, handlers: Iterable[int], temporary: Iterable[str]) -> Refusal | None:
-    """Return why other tasks could load a value but not use it, or None if they can use it.
+    """Return a refusal if other tasks could load a value but not use it, otherwise None.
 
-    `handlers` are the ids of the logging handlers that setup created, `temporary` the paths that are deleted when this
-    process ends.
+    `handlers` are the ids of the logging handlers that setup created. `temporary` are the paths that are deleted when
+    this process ends.
     """
     kinds = set(map(type, pickled.memo.values()))
     if any(issubclass(kind, logging.Logger) for kind in kinds):
@@ -196,11 +196,11 @@ _ALIGNED = 4  # Python's default hash of an object is its address, shifted by th
 
 
 def addresses(pickled: Mapping[str, Pickled], namespace: Mapping[str, object]) -> dict[str, tuple[str, str]]:
-    """Find values that contain the address of an object of this process.
+    """Find values that contain the address of a living object of this process.
 
-    Key: name of such a value; value: (what contains the address, name of the object's type). The object must be alive:
-    it is part of a value, belongs to the namespace, or is known to the garbage collector. Numbers in attributes of
-    library objects are ignored, because figures of matplotlib, for instance, use addresses as keys.
+    Key: name of such a value; value: ("repr", "id" or "hash", name of the object's type). Living objects are parts of
+    the values, objects of the namespace, and objects known to the garbage collector. Numbers in attributes of library
+    objects are ignored, because figures of matplotlib, for instance, use addresses as keys.
     """
     found: dict[str, tuple[str, str]] = {}
     known: dict[int, object] = {}
@@ -226,7 +226,7 @@ def addresses(pickled: Mapping[str, Pickled], namespace: Mapping[str, object]) -
 
 
 def _numbers_of_libraries(pickled: Pickled) -> set[int]:
-    """Return the numbers that library objects keep in attributes, including keys of dicts in these attributes."""
+    """Return the integers that are attributes of library objects, or keys of dicts in such attributes."""
     found: set[int] = set()
     for obj in pickled.memo.values():
         kept = getattr(obj, "__dict__", None)

@@ -18,7 +18,7 @@ class PickleState:
 
 
 class Refusal(NamedTuple):
-    """The reason that a value cannot be passed to another task, and what to do instead."""
+    """Why a value cannot be passed to another task, and what to do instead."""
 
     why: str  # the reason, for example "what a task writes to an open file does not reach another task"
     remedy: str  # what to do instead, for example "open it in each task that uses it"
@@ -33,18 +33,18 @@ class TypeRule:
     reduce: Callable[[Any, PickleState], Any] | None = None
     # Returns why a value that can be pickled must not be passed to another task, or None if it may be passed.
     refused: Callable[[Any], Refusal | None] | None = None
-    # Returns an object, such as a tuple of attributes. The pickle of this object must change exactly when the value
-    # changes.
+    # Returns an object, such as a tuple of attributes, that stands for the value in fingerprints. The pickle of this
+    # object must change exactly when the value changes.
     fingerprint: Callable[[Any], object] | None = None
-    # Returns the inner objects that the value's methods copy before a change. Two values may share such an object.
+    # Returns the objects inside the value that its methods copy before a change, so that two values may share them.
     unshared: Callable[[Any], Iterable[object]] | None = None
     # Returns whether two values of this type use the same memory.
     overlap: Callable[[Any, Any], bool] | None = None
-    # Returns whether the value uses memory of another object, which must then be pickled first.
+    # Returns whether the value uses memory of another object. If so, the other object is pickled first.
     is_view: Callable[[Any], bool] | None = None
     # Returns a description of the value in one line.
     summary: Callable[[Any], str] | None = None
-    # Whether two values may share the value itself, because it never changes or is copied on write. Objects inside it
+    # Whether other values may share the value itself, because it never changes or is copied on write. Objects inside it
     # may change.
     immutable: bool | None = None
     # Whether the value itself certainly loads unchanged, so that it needs no test. Objects inside it may

@@ -8,8 +8,8 @@
     mypackage = "mypackage.nbdag_types:RULES"
 
 A `TypeRule` names its type and sets the fields that differ from the default; the other fields are None. All classes in
-the MRO of a value's type may have rules. Each field comes from the nearest class whose rule sets the field. Rules of
-packages come before the built-in rules, so a package can replace a field of a built-in rule.
+the MRO of a value's type may have rules. The value of a field comes from the nearest class whose rule sets the field.
+For one class, rules of packages come before the built-in rule, so a package can replace a field of a built-in rule.
 
 The registry imports no library. A rule names its type as "module:qualname". The module is the one that defines the
 class, or an enclosing package that exports the class: "pandas:DataFrame" names pandas.core.frame.DataFrame. A module
@@ -79,8 +79,9 @@ def is_safe(value: object) -> bool:
 
 
 def _names(cls: type) -> Iterator[str]:
-    """Yield the names of a class as "module:qualname", with the module that defines the class, and with each enclosing
-    package that exports the class.
+    """Yield the names of a class as "module:qualname".
+
+    The module is the one that defines the class, then each enclosing package that exports the class.
     """
     module = str(cls.__module__)  # `str`, because a class may set `__module__` to any object
     yield f"{module}:{cls.__qualname__}"

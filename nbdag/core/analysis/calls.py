@@ -41,7 +41,7 @@ class Calls(FunctionCalls):
     """Interprets calls."""
 
     def changes(self, method: str, site: CallSite) -> str:
-        """Return how a method of unknown code changes its object: "" (no change), "weak" or "strong".
+        """Return how a method whose code is unknown changes its object: "" (no change), "weak" or "strong".
 
         See `objects.Change` for "strong".
         """
@@ -58,7 +58,7 @@ class Calls(FunctionCalls):
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
         """Call a method; return its result and how the method changes its object.
 
-        The second item is what `changes` returns if the method's code is unknown, else "".
+        If the method's code is known, the second item is "". Otherwise it is the result of `changes`.
         """
         result: set[AbstractObject] = set()
         change = ""
@@ -100,7 +100,7 @@ class Calls(FunctionCalls):
 
     def _unknown_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> Value:
         if method in known.STORE:
-            # Of two arguments, as in `d.setdefault(key, value)`, the first is a key or a position and is not stored.
+            # The first of two arguments, as in `d.setdefault(key, value)`, is a key or a position and is not stored.
             stored = args._replace(positional=args.positional[1:]) if len(args.positional) > 1 else args
             self.hold(base, stored.all(), site.line)
         elif method in known.STORE_CONTENTS:
@@ -127,7 +127,7 @@ class Calls(FunctionCalls):
         if method in known.COROUTINE_METHODS and any(obj.yields is not None for obj in args.all()):
             return self._await_later(method, args, site)
         if called and not at_once:
-            # If the notebook defines the function, `found` has all results. Otherwise a result may also be an argument.
+            # If the notebook defines the function, `found` has all results. Otherwise an argument may be a result, too.
             defined = all(obj.kind is Kind.FUNCTION or (obj.label == PARTIAL and _only_calls(obj)) for obj in called)
             items = found if defined else self._items(method, rest | own, found, site)
             unknown = self.object_created_at("unknown result", site.place, method)
@@ -158,7 +158,7 @@ class Calls(FunctionCalls):
     # -- functions
 
     def call(self, callee: Value, args: Arguments, site: CallSite) -> Value:
-        """Call every object that the value may be."""
+        """Call each object of a value; return the results of all these calls."""
         result: set[AbstractObject] = set()
         symbolic = frozenset(obj for obj in callee if obj.kind in SYMBOLIC)
         for obj in sorted(callee - symbolic, key=_order):
@@ -309,7 +309,10 @@ class Calls(FunctionCalls):
         return results | inside | {item} | (outcomes(rest) if name in known.PICK_CALLS else NOTHING)
 
     def _await_later(self, name: str, args: Arguments, site: CallSite) -> Value:
-        """Return the result of awaiting the arguments, or an awaitable with that result."""
+        """Return the result of awaiting the arguments, if the function is in `known.RUN_COROUTINE`.
+
+        Otherwise return an awaitable with that result.
+        """
         made = self.object_created_at("awaited", site.place, name)
         results = outcomes(args.all())
         made.carries |= self.carried(results)
@@ -325,11 +328,14 @@ class Calls(FunctionCalls):
         return frozenset({task})
 
     def _futures(self, name: str, args: Arguments, site: CallSite) -> Value:
-        """Return the futures in a collection of futures or coroutines, as an iterator or as two sets."""
+        """Return the futures in a collection of futures or coroutines.
+
+        A function named `wait` returns them as two sets, any other function as an iterator.
+        """
         made = self.object_created_at("futures", site.place, name)
         inside = self.inside(args.all(), ("futures", site.place), site.line)
-        # An object without known outcomes may itself be a future, or a value in a dict with futures as keys. One new
-        # future stands for all these objects.
+        # If the outcomes of an object are unknown, the object may be a future, or a value in a dict whose keys are
+        # futures. One new future stands for all such objects.
         future = self.object_created_at("future", site.place, name)
         future.yields = (future.yields or set()) | outcomes(inside)
         self.fill(future, inside)
@@ -358,8 +364,8 @@ class Calls(FunctionCalls):
     def call_arguments(self, args: Arguments, site: CallSite, also: Value = NOTHING, iterates: bool = False) -> Value:
         """Call the functions among the arguments of a library function.
 
-        Each called function may get any other argument. If `iterates`, the library function passes on the elements of
-        an iterator, but not the iterator itself.
+        Each called function may get any other argument. If `iterates`, it gets the elements of an iterator, but not the
+        iterator itself.
         """
         if not args.positional and not args.named and not args.spread:
             return NOTHING
@@ -458,7 +464,8 @@ def _passed_on(value: Value, functions: Iterable[AbstractObject]) -> Value:
 def _split(position: int | None, args: Arguments) -> tuple[Value, Value]:
     """Return the argument that a library calls (at this position or passed by name), and all other arguments.
 
-    If the code of the called argument is unknown, both results contain this argument, because a call may return it.
+    If the code of the called argument is unknown, the second result also has this argument, because a call may
+    return it.
     """
     missing = position is None or position >= len(args.positional)
     named = [(value, missing and name in known.CALLED_KEYWORDS) for name, value in args.named]
@@ -469,7 +476,7 @@ def _split(position: int | None, args: Arguments) -> tuple[Value, Value]:
 
 
 def _only_calls(obj: AbstractObject) -> bool:
-    """Return whether a call of this object only executes the code of the object itself."""
+    """Return whether a call of this object runs one function only: the object, or the function of a partial."""
     if obj.label == PARTIAL:
         functions = {each for each in obj.holds if each.kind is Kind.FUNCTION}
         return len(functions) == 1 and functions == obj.keyed.get("func")

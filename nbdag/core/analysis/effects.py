@@ -1,6 +1,7 @@
 """Effects of code on names and objects, recorded while the code is interpreted.
 
-At the top level of a cell, effects apply immediately, to a namespace that at first has the names set above the cell.
+Effects at the top level of a cell apply immediately to the namespace of the cell. At first, this namespace has the
+names that earlier cells set.
 Inside a function, effects are recorded as events of the function. Each call of the function replays these events.
 """
 
@@ -45,7 +46,7 @@ class NameRead(NamedTuple):
     """A read of a name from outside the cell."""
 
     line: int
-    # Whether the name may be missing, as in a `try` that catches NameError or in a function that may not be called.
+    # Whether the name may be missing, as in a `try` that catches NameError or in a function that may never be called.
     soft: bool
     deferred: bool  # whether the read happens only if some function is called
     certain: bool  # whether every path through the cell reads the name
@@ -83,18 +84,16 @@ class Effects:
     """The namespace of a cell, and of the function that is being interpreted."""
 
     def __init__(self, outer: Callable[[str], Value | None]) -> None:
-        self.outer = outer  # returns the value of a name above the cell, or None if no cell above sets the name
+        self.outer = outer  # returns the value of a name before the cell, or None if no earlier cell sets the name
         self.module = Frame(Scope.MODULE)
         self.frame = self.module
         self.log = Log()
         self.unreachable = False  # whether control flow never reaches this point of the code
-        self.maybe_depth = 0  # nesting depth of code that may not run
+        self.maybe_depth = 0  # nesting depth of code that is not certain to run
         self.soft_depth = 0  # nesting depth of code whose names may be missing
         self.deferred_depth = 0  # nesting depth of functions that may never be called
         self.made: dict[object, AbstractObject] = {}  # key: place in the code; value: object created there
-        self.bindings = (
-            0  # number of global bindings so far; after a new binding, a repeated call may have other effects
-        )
+        self.bindings = 0  # number of global bindings so far; each new binding may change what a repeated call does
         self.steps = 0  # number of objects visited; see `function_calls.MOST_STEPS`
         self.used: set[tuple[AbstractObject, Frame]] = set()  # functions whose free names have been read
         self.restored: frozenset[str] = frozenset()  # kinds of state that an enclosing `with` statement restores
@@ -117,7 +116,7 @@ class Effects:
 
     @contextmanager
     def maybe(self) -> Iterator[None]:
-        """Interpret code that may not run, then merge the state before the code with the state after the code."""
+        """Interpret code that is not certain to run, then merge the state before the code with the state after it."""
         before = save(self.frame)
         self.maybe_depth += 1
         try:
@@ -131,7 +130,7 @@ class Effects:
 
     @contextmanager
     def optionally(self) -> Iterator[None]:
-        """Interpret code that may read missing names."""
+        """Interpret code in which a missing name is not an error."""
         self.soft_depth += 1
         try:
             yield
@@ -375,8 +374,8 @@ class Effects:
         real = [obj for obj in item if obj.kind not in SYMBOLIC]
         for obj in base:
             if obj.kind not in SYMBOLIC:
-                # An object created in this function may hold the parameters themselves. An object from outside can only
-                # hold the arguments of a call; this is recorded at each call.
+                # An object created in this function may hold the parameters themselves. An object from outside can hold
+                # only the arguments of a call; each call records this.
                 hold((obj,), item if code is not None and obj in code.own else real, key)
 
     def take(self, base: Value, key: object, place: object, line: int) -> Value:
@@ -387,7 +386,7 @@ class Effects:
         symbolic = frozenset(obj for obj in base if obj.kind in SYMBOLIC)
         found = self._taken(base - symbolic, key, place)
         if self.frame.body_frame.code is None:
-            # A symbolic global of a function is replaced by its current value.
+            # An object that stands for a global of a function is replaced by the current value of the global.
             with self.optionally():
                 for obj in sorted(symbolic, key=lambda each: each.number):
                     if obj.kind is Kind.GLOBAL:
@@ -447,7 +446,7 @@ class Effects:
             self.log.notes.append(Note(kind, text, line))
 
     def note_state(self, name: str, line: int, *, assigned: bool = False) -> bool:
-        """Record the hidden state that a call of this name changes. If `assigned`, the name is assigned, not called.
+        """Record the hidden state that a call of this name changes; with `assigned`, that an assignment changes.
 
         Return whether any hidden state changes.
         """
@@ -457,7 +456,10 @@ class Effects:
         return bool(keys)
 
     def note_path(self, kind: str, path: str, line: int) -> None:
-        """Record that a dotted path is "assigned" or "called", which changes the state of a library."""
+        """Record the state of a library that changes if code assigns or calls a dotted path.
+
+        `kind` is "assigned" or "called".
+        """
         root, _, rest = path.partition(".")
         root, called, _ = root.partition("(")
         if not root or (called == "(" and kind == "assigned" and not rest):

@@ -57,7 +57,7 @@ class Expressions(Calls):
         return self.expr(node)
 
     def _parts(self, node: ast.AST) -> Value:
-        """Evaluate all subexpressions; return a new object that may use the objects of the subexpressions."""
+        """Evaluate all subexpressions; return a new object that may call the functions in their values."""
         values: list[Value] = []
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
@@ -389,7 +389,7 @@ class Expressions(Calls):
         return found
 
     def path(self, node: ast.expr) -> str:
-        """Return a chain such as `a.b().c` as text, with `()` for each call, or "" if the chain starts with no name."""
+        """Return a chain such as `a.b().c` as text, with `()` for each call, or "" if `a` is no name."""
         ends = ""
         while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
             if isinstance(node, ast.Attribute):

@@ -67,13 +67,13 @@ class FunctionCalls(Effects, ABC):
 
     @abstractmethod
     def call(self, callee: Value, args: Arguments, site: CallSite) -> Value:
-        """Interpret a call of a value that may be one of several objects: follow the call of each object."""
+        """Call each object of a value; return the results of all these calls."""
 
     @abstractmethod
     def call_method(self, base: Value, method: str, args: Arguments, site: CallSite) -> tuple[Value, str]:
         """Call a method; return its result and how the method changes its object.
 
-        The second item is what `Calls.changes` returns if the method's code is unknown, else "".
+        If the method's code is known, the second item is "". Otherwise it is the result of `Calls.changes`.
         """
 
     @abstractmethod

@@ -1,11 +1,13 @@
 """State without a name: state that a task can change for later cells although no variable holds it.
 
-Examples are a library's settings, a global random generator, and filters of warnings. Every task starts with the state
-that setup produces. This module is the only table of the kinds of state: the calls and assignments that change a kind,
-the code that can observe it, and the advice to the user. `kernels.runtime.state_probes` reads the state at run time.
+Examples are a library's settings, a global random generator, and warning filters. Every task starts with the state
+that setup produces. Only this module lists the kinds of state. For each kind, it has the calls and assignments that
+change the state, the code that can observe the state, and the advice to the user. `kernels.runtime.state_probes` reads
+the state at run time.
 
-A "use" is a text. For an object in a library, it is the dotted name, such as `numpy.random.rand`. For an attribute of
-any other object, it is `.name`. Any other use is one of the constants below.
+A "use" is a text that names something that code uses. For an object in a library, the text is the dotted name, such as
+`numpy.random.rand`. For an attribute of any other object, the text is `.name`. Any other use is one of the constants
+below.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from functools import lru_cache
 VALUE = "<value>"  # stands for the use of a variable of another cell
 IMPORT = "<import>"  # stands for an import in the code of the task
 MAGIC = "<magic>"  # stands for a magic or shell line
-ANY = "<any>"  # stands for a use that every task makes
-LOCAL = "<module>"  # stands for a module that may be the user's own
+ANY = "<any>"  # counts as a use of every task
+LOCAL = "<module>"  # stands for a module that the user may have written
 
 IN_SETUP = "move it to %%setup, so that it applies to every task"
 PASS_GENERATOR = (
@@ -55,7 +57,7 @@ class StateKind:
     restored_by: frozenset[str] = frozenset()  # context managers that restore the state at their end
     is_generator: bool = False
     advice: str = IN_SETUP
-    # The message of a run, with {task}, {names}, {observer} and {advice}. "" stands for the usual message.
+    # The message that a run reports. It may contain {task}, {names}, {observer} and {advice}. "": the usual message.
     message: str = ""
 
     def is_observed_by(self, use: str, *, perhaps: bool = False) -> bool:
@@ -66,7 +68,7 @@ class StateKind:
         )
 
     def changes(self, name: str, *, assigned: bool) -> bool:
-        """Return whether a call of this name changes this state. If `assigned`, the name is assigned, not called."""
+        """Return whether a call of this name changes this state; with `assigned`, whether an assignment does."""
         if assigned or name.rpartition(".")[2] in _CHANGES_IN_PLACE:
             owner = name if assigned else name.rpartition(".")[0]
             if any(owner == prefix or owner.startswith(f"{prefix}.") for prefix in self.changed_below):
@@ -441,7 +443,7 @@ _KNOWN_LIBRARIES = _words(
 
 
 def keys_changed_by(name: str, *, assigned: bool = False) -> Iterator[str]:
-    """Yield the keys of the states that a call of this name changes. If `assigned`, the name is assigned instead."""
+    """Yield the keys of the states that a call of this name changes; with `assigned`, that an assignment changes."""
     yield from _BY_NAME.get(name, ())
     if name.partition(".")[0] in _ROOTS_BELOW:
         for kind in KINDS:
@@ -455,10 +457,10 @@ def keys_restored_by(name: str) -> frozenset[str]:
 
 
 def observed_keys(uses: Collection[str]) -> dict[str, bool]:
-    """Return the keys of the states that code with these uses may observe. Value: whether the observation is certain.
+    """Return the states that code with these uses may observe.
 
-    The top-level module of each use is also a key, because attributes of a module are state. The dotted name of each
-    library function is a key, too.
+    Key: key of the state; value: whether the code certainly observes the state. The top-level module of each use is
+    also a key, because attributes of a module are state. The dotted name of each library function is a key, too.
     """
     uses = {*uses, *(LOCAL for use in uses if may_be_local(use)), ANY}
     observed = [_observed_by(use) for use in uses]
@@ -474,7 +476,7 @@ def observed_keys(uses: Collection[str]) -> dict[str, bool]:
 
 @lru_cache(maxsize=4096)
 def _observed_by(use: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the states that code with this use may observe, and the states that it certainly observes, as keys."""
+    """Return two sets of keys: the states that code with this use may observe, and those that it certainly observes."""
     perhaps = (kind.key for kind in KINDS if kind.is_observed_by(use, perhaps=True))
     certainly = (kind.key for kind in KINDS if kind.is_observed_by(use))
     return frozenset(perhaps), frozenset(certainly)
@@ -486,6 +488,6 @@ def is_library_function(key: str) -> bool:
 
 
 def may_be_local(use: str) -> bool:
-    """Return whether a use is of a module that may be the user's own."""
+    """Return whether a use refers to a module that the user may have written."""
     root = use.partition(".")[0]
     return use[0] not in ".<" and root not in sys.stdlib_module_names and root not in _KNOWN_LIBRARIES

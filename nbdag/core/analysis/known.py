@@ -121,7 +121,7 @@ CALL_LATER = _words(
     itertools.groupby asyncio.to_thread heapq.merge
     """
 )
-# The functions among CALLS that return arguments or their elements, but not results of the function that they call.
+# The functions among CALLS that return arguments or elements of arguments, but no result of the called function.
 CALL_TO_CHOOSE = _words(
     """
     filter itertools.takewhile itertools.dropwhile itertools.filterfalse heapq.nlargest heapq.nsmallest

@@ -1,10 +1,10 @@
 """The names that one cell reads, binds and changes.
 
 Python's rules apply. If a cell has certainly bound a name, later reads of the name refer to the cell's own value. Any
-other read refers to the cells above. If only some paths through the cell bind a name, the name is bound "maybe", and
-later reads of the name are optional. A call of a function has the reads and changes of the function's body. The caller
-passes a function `outer`, which returns the value of a name above the cell. Without `outer`, every name stands for an
-unknown object, except the names that Python or IPython defines.
+other read refers to earlier cells. If only some paths through the cell bind a name (`Bound.MAYBE`), later reads in the
+cell may also refer to earlier cells, but these need not set the name. A call of a function has the reads and changes of
+the function's body. The caller passes a function `outer`, which returns the value that a name has before the cell.
+Without `outer`, every name stands for an unknown object, except the names that Python or IPython defines.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ class Defined(NamedTuple):
 class CellUses:
     """The effects of a cell on names and objects."""
 
-    # Key: name that must be set above the cell; value: line of its first read.
+    # Key: name that an earlier cell must set; value: line of its first read.
     reads: Mapping[str, int] = field(default_factory=dict)
     # Key: name that the cell reads if it exists; value: line of its first read.
     optional: Mapping[str, int] = field(default_factory=dict)
     deferred: frozenset[str] = frozenset()  # optional names that are read only if some function is called
     certain: frozenset[str] = frozenset()  # names of `reads` that every path through the cell reads
-    unknown: frozenset[str] = frozenset()  # names that the cell reads, but that no cell above sets
+    unknown: frozenset[str] = frozenset()  # names that the cell reads, but that no earlier cell sets
     # Names that the cell binds or deletes, on all or some paths.
     bound: Mapping[str, Slot] = field(default_factory=dict)
-    # Key: name set above the cell; value: line at which the cell changes the name's object in place.
+    # Key: name that an earlier cell sets; value: line at which this cell changes the name's object in place.
     changed: Mapping[str, int] = field(default_factory=dict)
     mutated: Mapping[AbstractObject, Mutation] = field(default_factory=dict)  # objects that the cell changes in place
     compared: frozenset[AbstractObject] = frozenset()  # objects whose identity the cell compares with `is`
     deleted_reads: tuple[DeletedRead, ...] = ()  # reads of names after the cell has deleted them
     definitions: tuple[Defined, ...] = ()
     notes: tuple[Note, ...] = ()
-    # Key: name that the cell reads; value: the value of that name above the cell.
+    # Key: name that the cell reads; value: the value that the name has before the cell.
     values: Mapping[str, Value] = field(default_factory=dict)
     # Whether `from __future__ import annotations` applies to this cell and the cells below.
     future_annotations: bool = False
@@ -73,7 +73,7 @@ class CellUses:
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """Return the names set above the cell if the cell changes their objects, perhaps under other names."""
+        """Return the names from earlier cells whose objects this cell changes, perhaps through other names."""
         objects = changed_objects(self.mutated)
         found = dict.fromkeys(self.changed)
         for name, value in self.values.items():
@@ -83,7 +83,7 @@ class CellUses:
 
     @property
     def aliases(self) -> tuple[tuple[str, ...], ...]:
-        """Return the groups of names that may refer to one object after the cell.
+        """Return the groups of names that may refer to the same object after the cell.
 
         The cell binds at least one name of each group.
         """
@@ -120,13 +120,13 @@ def uses(
     """Analyse a cell and return its effects.
 
     `before` and `after` are the expressions that run before and after the cell, such as the expressions of the options
-    `--when` and `--check`. Each name of `mapped` is bound to an element of its expression. `change` are the names that
-    the header's option `--change` lists.
+    `--when` and `--check`. `mapped` has the expression of each variable of `--map`; the variable is bound to an element
+    of this expression. `change` are the names that the header's option `--change` lists.
     """
     reader = Statements(outer or _unknown_objects(), future_annotations)
     for expression in before:
         reader.expr(expression)
-    reader.consumes = not mapped  # each instance of a mapped task has its own iterators and generators
+    reader.consumes = not mapped  # the instances of a task with --map do not share iterators and generators
     elements = {name: reader.element(reader.expr(each), each) for name, each in (mapped or {}).items()}
     for name, value in elements.items():
         reader.store(name, value, 1)
@@ -143,7 +143,7 @@ def uses(
         reader.note("opaque", "a magic", line)
     for name in change:
         slot = reader.module.global_slots.get(name)
-        # If the cell rebinds the name, the object that the name has above the cell also counts as changed.
+        # If the cell rebinds the name, the object that the name had before the cell also counts as changed.
         if slot is not None:
             reader.change(reader.outer(name) or NOTHING, 1)
         if slot is None or slot.bound is not Bound.NO:
@@ -256,7 +256,7 @@ def _lines(reads: Mapping[str, NameRead], *, soft: bool) -> dict[str, int]:
 
 
 def _unknown_objects() -> Callable[[str], Value | None]:
-    """Return a function `outer`: it returns None for names of Python and IPython, else an unknown object."""
+    """Return a function `outer` that returns None for names of Python and IPython, else an unknown object."""
     found: dict[str, Value] = {}
 
     def outer(name: str) -> Value | None:

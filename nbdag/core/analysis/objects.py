@@ -65,7 +65,7 @@ class AbstractObject:
 
 Value: TypeAlias = frozenset[AbstractObject]
 NOTHING: Value = frozenset()
-KEYS = ("keys",)  # the key of `AbstractObject.keyed` for the keys of a dict
+KEYS = ("keys",)  # `AbstractObject.keyed` stores the keys of a dict under this key
 
 
 @dataclass(slots=True, eq=False)
@@ -193,8 +193,8 @@ class Arguments(NamedTuple):
 def hold(base: Iterable[AbstractObject], items: Iterable[AbstractObject], key: object = None) -> None:
     """Record that each object of `base` holds each object of `items`.
 
-    `key` is an attribute's name or a constant key; None: unknown. An object may hold itself, as after `xs.append(xs)`.
-    A copy of such an object holds the original.
+    `key` is an attribute's name or a constant key, or None if the key is unknown. An object may hold itself, as after
+    `xs.append(xs)`. A copy of such an object holds the original.
     """
     items = [item for item in items if item.kind is not Kind.BUILTIN and item.kind is not Kind.IMPORT]
     for obj in base:
@@ -224,9 +224,9 @@ def contents(value: Iterable[AbstractObject]) -> Value:
 
 
 def outcomes(value: Iterable[AbstractObject]) -> Value:
-    """Return the results of awaiting a value, or the elements of a value.
+    """Return the objects that a loop over a value or an `await` of the value yields.
 
-    If the results of an object are unknown, the object itself is returned in their place.
+    If it is unknown what an object yields, the object itself is returned instead.
     """
     return NOTHING.union(*({obj} if obj.yields is None else obj.yields for obj in value))
 
@@ -263,7 +263,7 @@ def held_objects(value: Iterable[AbstractObject]) -> set[AbstractObject]:
 def holders(value: Iterable[AbstractObject], strong: bool = True) -> set[AbstractObject]:
     """Return the objects of a value and all objects that hold them, at any depth.
 
-    If `strong`, also include the objects that these objects were taken out of.
+    If `strong`, an object also counts as held by the object that it was taken out of.
     """
     found: set[AbstractObject] = set()
     ahead = set(value)

@@ -1,4 +1,4 @@
-"""The global names that a piece of code may use, from Python's own symbol table.
+"""The global names that a piece of code may use, according to Python's module `symtable`.
 
 The result is coarser than the result of `names`: a name that any function reads counts, even if no code calls the
 function. Callers use this module if they do not know which functions will be called.

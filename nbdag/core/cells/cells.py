@@ -54,7 +54,7 @@ class RawCell:
     source: str
     type: str = "code"  # code, markdown or raw
     tags: tuple[str, ...] = ()
-    # For a cell that a %%dag cell built: the line in the %%dag cell, from 1. For this %%dag cell: 0. Otherwise: None.
+    # The line of the %%dag cell that built this cell, from 1. 0: this %%dag cell has built cells. None: any other cell.
     built: int | None = None
     text_line: int | None = None  # line of a text notebook at which the source begins, from 1; None for other notebooks
     # The cell in nbdag's language, translated from another tool's tags. None: no translation, so `source` is read. For
@@ -140,7 +140,7 @@ def default_operator(cells: Sequence[RawCell]) -> str:
 
 
 def code_of(lines: Sequence[str], own: Sequence[int]) -> str:
-    """Join the lines of a cell into code; the lines `own` with nbdag's magics become comments."""
+    """Join the lines of a cell into code. `own` are the numbers of the lines to turn into comments."""
     kept = list(lines)
     for line in own:
         text = kept[line].lstrip()
@@ -268,7 +268,7 @@ class _Classifier:
             if draft.raw.built is None:
                 draft.kind = CellKind.BUILDER
                 return
-        if name not in _KINDS:  # code below %%edges, or below a %%dag header whose tasks are built, does not run
+        if name not in _KINDS:  # code below %%edges does not run, nor code below %%dag once its tasks are built
             draft.own = list(range(len(draft.lines)))
             draft.kind = CellKind.CONTROL
             return
@@ -361,7 +361,7 @@ class _Classifier:
         name = magic["magic"] if magic else ""
         place = draft.place(line)
         above = [row.strip() for row in draft.lines[:line]]
-        # Only comments are above, so the header can move to the first line.
+        # The header can move to the first line if only comments are above it.
         moves = all(not row or row.startswith("#") for row in above) and name.startswith("%%") and not draft.raw.built
         repair = Repair(kind="first", cells=(place.cell,)) if moves else None
         self._add("NB103", place, f"{name} is not the first line of its cell", hint=hint, repair=repair)
@@ -443,7 +443,7 @@ def _header_repair(found: HeaderError, place: Place) -> Repair | None:
 
 
 def _last_line(lines: Sequence[str], start: int) -> int:
-    """Return the number of the last line of a logical line, which backslashes may continue."""
+    """Return the number of the last line of the statement that begins at `start` and that backslashes may continue."""
     end = start
     while lines[end].endswith("\\") and end + 1 < len(lines):
         end += 1

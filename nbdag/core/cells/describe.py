@@ -94,7 +94,7 @@ def _options(options: TaskOptions | DagOptions) -> dict[str, Any]:
 
 
 def operator_options(options: TaskOptions) -> dict[str, Any]:
-    """Return the given options that the task's operator declares. Key: field of the option. Secrets are masked."""
+    """Return the options of the task's operator that the task sets, by field, with secrets and recipients masked."""
     recipients = {each.field for each in options_of_operator(options.operator) if each.recipients}
     shown = {}
     for name, value in options.operator_options:
@@ -106,7 +106,7 @@ def operator_options(options: TaskOptions) -> dict[str, Any]:
 
 
 def _text_line(place: Place | None) -> dict[str, int]:
-    """Return the line in the file of a text notebook, under the key `text_line`, or {} for an `.ipynb` file."""
+    """Return {"text_line": line in the file} for a text notebook, or {} for an `.ipynb` file."""
     return {} if place is None or place.text_line is None else {"text_line": place.text_line}
 
 

@@ -3,9 +3,9 @@
 A header is a line such as `%%task train --retries 2`. It follows the quoting rules of a shell, may end with a comment,
 and continues on the next line if it ends with a backslash. `parse(format(header)) == header` for every header that
 `parse` returns. For an invalid header, `parse` raises `HeaderError` with the column and, if a word is misspelt, the
-most similar valid word. `core.options.options` declares the options, `core.options.option_types` the types of their
-values. An operator's own options (`core.options.operator_options`) are valid only in headers of tasks with this
-operator.
+most similar valid word. `core.options.options` declares the options, and `core.options.option_types` declares the types
+of their values. An operator's own options (`core.options.operator_options`) are valid only in headers of tasks with
+this operator.
 """
 
 from __future__ import annotations
@@ -365,7 +365,10 @@ class _Parser:
         raise self._error(message, word, hint=hint)
 
     def _nearest_option(self, flag: str, ahead: Sequence[Word]) -> str | None:
-        """Return the most similar option that accepts the next word as its value, or else the most similar option."""
+        """Return the name of a similar option, or None if no option is similar.
+
+        Prefer an option that accepts the next word as its value to an option with a more similar name.
+        """
         spellings = [*self.known, *(f"no-{each}" for each, option in self.known.items() if option.kind.flag)]
         similar = option_types.similar_words(flag, spellings)
         value = [] if not ahead or ahead[0].is_option else [ahead[0]]
@@ -375,7 +378,7 @@ class _Parser:
                 return each
             with suppress(HeaderError):
                 self._values(option, value)
-                if not (option.kind.expression and value[0].text.isdigit()):  # a number is no condition
+                if not (option.kind.expression and value[0].text.isdigit()):  # a number is not a condition
                     return each
         return next(iter(similar), None)
 
@@ -434,7 +437,7 @@ def _field_value(option: Option, values: Sequence[Any]) -> Any:
 
 
 def _expression(taken: Sequence[Word]) -> str:
-    """Return the expression that these words of a header form.
+    """Join words of a header into an expression.
 
     Quotes around the whole value are removed; other quotes belong to the expression.
     """

@@ -67,7 +67,7 @@ def drop_ignored(cells: Iterable[Cell], problems: Sequence[Problem]) -> tuple[Pr
 
 
 def ignored_in_run(dag: Dag, task: str) -> frozenset[str]:
-    """Return the codes that any comment in the cell of a task ignores."""
+    """Return the codes that the comments in a task's cell ignore."""
     cell = dag.cells[dag.tasks[task].cell] if task in dag.tasks else None
     return frozenset(code for each in ignore_comments([cell] if cell else []) for code in each.codes)
 

@@ -31,7 +31,7 @@ def imports(dag: Dag) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)  # cached because all jobs of a run have the same cells
 def imported(cells: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what `imports` returns, for the code of these cells."""
+    """Return the imports in the code of these cells, in the form that `imports` returns."""
     found: dict[str, None] = {}
     for code in cells:
         python = to_python(code)
@@ -45,7 +45,7 @@ def imported(cells: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def changes_imports(code: str) -> bool:
-    """Return whether a cell changes what imports below the cell may load."""
+    """Return whether a cell may change which modules later imports load."""
     python = to_python(code)
     return not isinstance(python, SyntaxProblem) and any(map(_changes_imports, _statements(python.tree.body)))
 

@@ -17,14 +17,14 @@ _RETURN_VALUES = (
 
 
 def join_sources(sources: Sequence[str]) -> str:
-    """Return one cell that runs these cells; each of them still displays its last expression."""
+    """Return one cell that runs the code of these cells and still displays the last expression of each."""
     return "\n\n".join(text for text, _ in joined_parts(sources))
 
 
 def joined_parts(sources: Sequence[str]) -> list[tuple[str, int]]:
-    """Return each source's part of the joined cell, with the number of lines that the part lacks at its start.
+    """Return the code of each source in the joined cell, with the number of lines removed at the start of the source.
 
-    A part may have more lines than its cell; the additional lines belong to the last line of the cell.
+    The code may have more lines than the source. The additional lines belong to the last line of the source.
     """
     if len(sources) == 1:
         return [(sources[0], 0)]
@@ -81,9 +81,9 @@ def _displaying(source: str) -> str:
     value_text = value[last.col_offset : len(value) - len(rest.encode())].decode()
     if call and name not in _RETURN_VALUES:
         before = f"{above.rstrip(' ;')}\n" if above.strip() else above
-        # A name that begins with _ is no variable of the notebook.
+        # nbdag does not count a name that begins with _ as a variable of the notebook.
         shown = f"{before}if (_shown := {value_text}) is not None:\n    display(_shown)"
-    elif isinstance(last.value, ast.Tuple):  # without parentheses, its elements would be several arguments
+    elif isinstance(last.value, ast.Tuple):  # without parentheses, the elements would be several arguments
         shown = f"{above}display(({value_text}))"
     else:
         shown = f"{above}display({value_text})"

@@ -268,7 +268,7 @@ def _with_lengths(rules: Schema, schema: Schema) -> Schema:
 
 
 def _of_default(value: ast.expr) -> Schema:
-    """Return the schema of a parameter without an annotation, from the type of its default."""
+    """Return the schema of a parameter without an annotation, derived from the type of its default."""
     match value:
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in ("date", "datetime", "Path"):
             return dict(_TYPES[name])
@@ -318,7 +318,7 @@ def _number(text: str) -> int | float:
 
 
 def _enums(tree: ast.Module) -> Iterator[tuple[str, Schema]]:
-    """Yield the name and the schema of each enum that the cell defines. The schema also has the members by name."""
+    """Yield the name and the schema of each enum that the cell defines. `x-members` has the values by member name."""
     for node in tree.body:
         if not isinstance(node, ast.ClassDef):
             continue

@@ -20,8 +20,8 @@ KIND_WORDS = {
     "array": "a list",
     "object": "a mapping",
 }
-# Key: format; value: its name in messages, and a function that raises ValueError or returns None for a text without
-# this format.
+# Key: format; value: its name in messages, and a function that checks a text. If the text does not have this format,
+# the function raises ValueError or returns None.
 _FORMATS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "date": ("a date such as 2026-01-31", date.fromisoformat),
     "date-time": ("a date and time such as 2026-01-31T06:00", datetime.fromisoformat),

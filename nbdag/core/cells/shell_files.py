@@ -1,7 +1,7 @@
 """The files that shell commands name: words that look like paths, and redirections.
 
 A word is only a guess at a file. If the command or a redirection certainly writes the file, the file counts as written.
-Otherwise it counts as read. A wrong guess does no harm: it matters only if another task writes a file of this name.
+Otherwise it counts as read. A wrong guess matters only if another task writes a file of this name.
 """
 
 from __future__ import annotations

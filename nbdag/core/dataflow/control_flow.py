@@ -1,8 +1,8 @@
-"""Check the options for branches, setup, teardown, retries and metrics, and add the options that they imply.
+"""Check the options for branch tasks, setup, teardown, retries and metrics, and add the options that they imply.
 
-A task that a teardown names is a setup task, and the trigger rule of a teardown is `all_done_setup_success`, as in
-Airflow. Mistakes that can be found before a run are reported here, such as a branch that names a task that does not
-follow the branch, a teardown for an unknown task, or an option without an effect.
+A task that --teardown-for names is a setup task. A teardown task has the trigger rule `all_done_setup_success`, as in
+Airflow. This module reports the mistakes that can be found before a run. Examples are an option without an effect, a
+teardown of an unknown task, or a branch task whose choice is not downstream of it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def with_roles(tasks: Mapping[str, Cell], options: Mapping[int, TaskOptions]) ->
 
 
 def role_problems(tasks: Mapping[str, Cell], options: Mapping[int, TaskOptions]) -> Iterator[Problem]:
-    """Yield the problems of headers that make a graph impossible, and the problems that `with_roles` would hide."""
+    """Yield the problems of headers that prevent building the graph or that `with_roles` would hide."""
     groups = groups_of(tasks)
     for name, cell in tasks.items():
         own = options.get(cell.index, TaskOptions())
@@ -67,7 +67,7 @@ def role_problems(tasks: Mapping[str, Cell], options: Mapping[int, TaskOptions])
 
 
 def control_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> Iterator[Problem]:
-    """Yield the problems of branches, short circuits, retries and metrics."""
+    """Yield the problems of branch tasks, short circuits, retries and metrics."""
     known: set[str] | None = None
     for task in dag.tasks.values():
         own = task.options
@@ -88,7 +88,7 @@ def control_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> 
         if own.fail_run and not own.teardown_for:
             message = "--fail-run is for teardown tasks"
             yield _problem(dag, task, "NB314", message, "add --teardown-for NAME, or remove --fail-run")
-        # A default of %dag is not reported, because the header of a task may turn the retries of this task off.
+        # An option that %dag sets by default is not reported, because a task's own header may turn off its retries.
         useless = [name for name in ("retry_on", "retry_if") if getattr(own, name) and name not in dag.options.defaults]
         if useless and not own.retries:
             which = f"--{useless[0].replace('_', '-')}"
@@ -201,7 +201,7 @@ def _choice_problems(dag: Dag, task: Task, named: tuple[str, ...], complete: boo
 
 
 def _join_problems(dag: Dag, branch: Task, named: tuple[str, ...]) -> Iterator[Problem]:
-    """Yield a warning for each task that needs two alternatives of a branch that chooses only one of them."""
+    """Yield a warning for each task that needs several alternatives, if the branch task chooses only one of them."""
     sides = [{*(members := dag.members(name)), *dag.descendants(*members)} for name in named]
     for task in dag.tasks.values():
         if task.options.trigger != "all_success" or any(task.id in dag.members(name) for name in named):
@@ -220,8 +220,8 @@ def _join_problems(dag: Dag, branch: Task, named: tuple[str, ...]) -> Iterator[P
 def literal_choices(tree: ast.Module, value: ast.expr) -> tuple[tuple[str, ...], bool, bool]:
     """Return the texts that an expression may evaluate to, and two facts about the expression.
 
-    The first fact is whether the expression has no other values, except None. The second fact is whether the expression
-    names at most one task.
+    The first fact is whether these texts and None are certainly the only values of the expression. The second fact is
+    whether the expression certainly names at most one task.
     """
     found: dict[str, None] = {}
     complete = single = True
@@ -266,7 +266,7 @@ def _assigned(tree: ast.Module, name: str) -> list[ast.expr]:
 
 
 def _errors_of(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> set[str]:
-    """Return the names of all classes that the notebook's code or Python itself may define or import."""
+    """Return the names that may be error classes: Python's built-in names, and names in the notebook's code."""
     names = {*vars(builtins), *KERNEL_DIED}
     for cell in dag.cells:
         python = parsed.get(cell.index)

@@ -264,7 +264,7 @@ class Diagnostics:
                 yield from self._state(analysis, note)
 
     def _subclasses(self, analysis: CellAnalysis, note: Note) -> Iterator[Problem]:
-        """Yield a warning if a task above defines subclasses (of any class) and this task does not name them all."""
+        """Yield a warning if an earlier task defines subclasses (of any class) and this cell does not name them all."""
         for flow in self.versions.flows:
             cell, python = flow.analysis.cell, parse(flow.analysis.cell, self.parsed)
             if cell.task in (None, analysis.cell.task) or not isinstance(python, Python):
@@ -333,7 +333,7 @@ class Diagnostics:
             yield _problem("NB464", analysis, note.line, message, hint)
 
     def _stale_results(self) -> Iterator[Problem]:
-        """Yield a warning for each caching function that reads a name, if a task changes the name between two calls."""
+        """Yield a warning for each caching function that reads a name that a task changes between two calls."""
         for flow in self.versions.flows:
             for definition in flow.analysis.uses.definitions:
                 for obj in definition.value:
@@ -377,7 +377,7 @@ class Diagnostics:
         return None
 
     def _seeds(self, task: str, kind: StateKind) -> bool:
-        """Return whether a task seeds a generator itself before it draws."""
+        """Return whether this kind of state is a random generator that the task itself seeds."""
         return kind.is_generator and kind.key in self._changed.get(task, ())
 
     def _functions(self, analysis: CellAnalysis) -> Iterator[Problem]:
@@ -421,13 +421,16 @@ def _of(task: str | None) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a hint with the nearest of these names, or "" if no name is near."""
+    """Return a hint with the most similar of these names, or "" if no name is similar."""
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else ""
 
 
 def asset_problems(dag: Dag) -> Iterator[Problem]:
-    """Yield an error for each asset that the pipeline waits for and produces, as each run would start another run."""
+    """Yield an error for each asset that the pipeline both waits for and produces.
+
+    With such an asset, each run would start another run.
+    """
     schedule = dag.options.schedule
     produced = {asset: task for task in dag.tasks.values() for asset in task.options.produces}
     if not schedule or not assets.is_condition(schedule):

@@ -80,7 +80,7 @@ _KEYWORDS = frozenset({"path", "fname", "file", "filename", "filepath_or_buffer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
-    """Two tasks that use the same files, and that nothing orders."""
+    """Two tasks that use the same files, although the graph does not order these tasks."""
 
     first: str  # the task that is higher up in the notebook
     second: str
@@ -102,7 +102,7 @@ class Conflict:
 def file_conflicts(
     uses: Mapping[str, Collection[FileUse]], ancestors: Callable[[str], Collection[str]]
 ) -> Iterator[Conflict]:
-    """Yield the pairs of tasks that use the same files and that no edge orders. `uses` is in notebook order."""
+    """Yield the pairs of tasks that use the same files and that the graph does not order. `uses`: in notebook order."""
     position = {task: number for number, task in enumerate(uses)}
     by_path: dict[str, dict[str, str]] = defaultdict(dict)
     for task, files in uses.items():
@@ -145,10 +145,10 @@ def conflicts_of_run(dag: Dag, attempts: Sequence[FilesOfAttempt]) -> tuple[Conf
 
 
 def _without_doubtful(attempts: Sequence[FilesOfAttempt]) -> list[list[FileUse]]:
-    """Return the files of each attempt; a file with an uncertain writer is assigned to one attempt.
+    """Return the files of each attempt. If the writer of a file is uncertain, choose at most one of the attempts.
 
     If several attempts ran while a file changed, the writer is the attempt that certainly wrote the file. If no attempt
-    certainly wrote it, the writer is the only attempt that did not read it.
+    certainly wrote the file, the writer is the attempt that did not read it, if there is exactly one such attempt.
     """
     writers: dict[str, list[int]] = defaultdict(list)
     seen: dict[str, dict[int, str]] = defaultdict(dict)
@@ -305,7 +305,10 @@ def _shell_code(node: ast.Call) -> str:
 
 
 def _scripts(dag: Dag, task: Task) -> Iterator[tuple[FileUse, int]]:
-    """Yield each file that the script of a bash task, or of a task with %%bash or %%sh, names; with its line."""
+    """Yield the files that a shell script names, each with its line.
+
+    The script is the body of a bash task, or the code below %%bash or %%sh.
+    """
     source = dag.cells[task.cell].source
     _, *body = source.split("\n")
     if task.options.operator == "bash":

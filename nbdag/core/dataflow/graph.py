@@ -66,11 +66,11 @@ def dag_from_cells(
     """Return the `Dag` of a notebook, with the inferred edges and the declared edges.
 
     `cells` are all cells of the file, with `kind` and `code`. In a cell of an operator, `code` is the generated Python.
-    `task_options` has the options by cell index; a task cell without an entry has the defaults. `declared` are the
+    `task_options` has the options by cell index; a task cell without an entry has default options. `declared` are the
     edges of `%edges` and `--after` as (source, target, place of the declaration). An edge of `--after` in
     `task_options` that is missing in `declared` is added, with line 1 as its place. `problems` are problems that the
-    caller found; the result contains them too. If two cells have the same task id, the second is ignored, because the
-    caller has already reported it.
+    caller found; the result contains them too. If two cells have the same task id, the second cell is ignored, and the
+    caller has already reported this.
     """
     with _without_collector():
         return _build(
@@ -118,7 +118,8 @@ def _build(
         key=lambda edge: (position[edge.source], position[edge.target]),
     )
     order = run_order(list(tasks), [*ordered, *leader_edges(built)])
-    if len(order) < len(tasks):  # perhaps a leader depends on a task that it leads; `in_step` reports this
+    # A leader (a task that --in-step names) may depend on a task in step with it. `in_step` reports this.
+    if len(order) < len(tasks):
         order = run_order(list(tasks), ordered)
     if len(order) < len(tasks):
         path = find_cycle(set(tasks) - set(order), ordered)
@@ -317,7 +318,7 @@ def _inputs(flow: CellFlow, versions: Versions, shipped: ShippedDefinitions) -> 
         chain = list(versions.sources(read.version, flow.analysis))
         sources = tuple(version.task for version in chain if version.task is not None)
         if sources:
-            # The last source may have no value: either no task binds the name, or setup binds it instead.
+            # The input is optional if it is not certain that a task binds the name, or if setup binds it, too.
             certain = chain[-1].task is not None and all(version.certain and not version.deleted for version in chain)
             optional = read.optional or not certain or chain[-1].in_setup
             found.append(Input(name=name, sources=tuple(dict.fromkeys(sources)), optional=optional))
@@ -364,7 +365,7 @@ def _task(
 
 
 def _observed_state(cells: Sequence[Cell]) -> dict[str, dict[str, bool]]:
-    """Return, for each task in notebook order, the kinds of hidden state that the task can observe."""
+    """Return the kinds of hidden state that each task can observe, by task, in notebook order."""
     running = executed_cells(cells)
     uses = library_uses.library_uses({cell.index: cell.code for cell in running})
     tasks = [cell for cell in running if cell.kind is CellKind.TASK]

@@ -3,7 +3,7 @@
 The tasks `eu.extract` and `eu.load` form the group `eu`. If a task is declared after a group, it runs after the leaves
 of the group. If a group is declared after a task, the roots of the group run after the task. A teardown task runs after
 its setup tasks. If neither --after nor %edges puts the teardown task after another task, the teardown task also runs
-after every task above that depends on its setup tasks. This module also gives edges the texts of --edge-label.
+after every earlier task that depends on its setup tasks. This module also gives edges the texts of --edge-label.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Dependent:
 def derived(
     tasks: Sequence[str], options: Mapping[str, TaskOptions], known: Iterable[Pair], dependent: Dependent
 ) -> list[Pair]:
-    """Return the edges between tasks that follow from `known` edges. `tasks` are in notebook order."""
+    """Return the edges that `dependent` implies, given the `known` edges. `tasks` are in notebook order."""
     if not (dependent.groups or dependent.teardowns):
         return []
     downstream: dict[str, set[str]] = {task: set() for task in tasks}
@@ -60,7 +60,7 @@ def derived(
 def with_labels(
     edges: Iterable[Edge], tasks: Mapping[str, Cell], task_options: Mapping[int, TaskOptions]
 ) -> Iterator[Edge]:
-    """Yield the edges with the texts of --edge-label. A group's text applies to each edge from the group's tasks."""
+    """Yield the edges with the texts of --edge-label. A text for a group applies to all edges from its tasks."""
     given = {
         name: dict(task_options[cell.index].edge_label) for name, cell in tasks.items() if cell.index in task_options
     }
@@ -101,7 +101,7 @@ def _roots(members: Sequence[str], downstream: Mapping[str, Collection[str]]) ->
 def _scope_leaves(
     task: str, setups: Iterable[str], tasks: Sequence[str], downstream: Mapping[str, Collection[str]]
 ) -> list[str]:
-    """Return the leaves among the tasks that are above a teardown task and depend on its setup tasks."""
+    """Return the leaves among the tasks above a teardown task that depend on the setup tasks of the teardown task."""
     above = set(tasks[: tasks.index(task)])
     scope = (_reachable(setups, downstream) & above) - _reachable([task], downstream)
     return [each for each in tasks if each in scope and not scope.intersection(downstream[each])]

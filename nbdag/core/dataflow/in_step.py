@@ -6,11 +6,11 @@
     %%task clean --map rows=rows --in-step load
     tidy = rows.dropna()
 
-The task `load` leads. `clean` has as many instances as `load`, and `clean[3]` runs as soon as `load[3]` has succeeded,
-with the value `rows` of `load[3]`. Tasks with the same leader are also in step with one another. Each --map of a task
-in step names a result of another task in step, or repeats a --map of the leader. If it repeats a --map of the leader,
-both tasks get the same elements. In the notebook, the cell runs once for each position of its maps, as with `--zip`,
-and gets the same values.
+The task `load` is the leader, because --in-step names it. `clean` has as many instances as `load`, and `clean[3]` runs
+as soon as `load[3]` has succeeded, with the value `rows` of `load[3]`. Tasks with the same leader are also in step with
+one another. Each --map of a task in step names a result of another task in step, or repeats a --map of the leader. If
+it repeats a --map of the leader, both tasks get the same elements. In the notebook, the cell runs once for each
+position of its maps, as with `--zip`, and gets the same values as in a run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..options.option_types import nearest
 
 
 def leads(tasks: Mapping[str, Task]) -> dict[str, str]:
-    """Return the leader of each task that is in step with another task."""
+    """Return the leader (the task that --in-step names) of each task with --in-step."""
     found = ((name, task.options.in_step) for name, task in tasks.items())
     return {name: lead for name, lead in found if lead is not None and lead in tasks}
 
@@ -48,7 +48,7 @@ def partners(dag: Dag, task: str) -> frozenset[str]:
 def element_sources(dag: Dag, task: Task) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Return the `--map` variables that get results of tasks in step.
 
-    Value: name of the result, and the tasks that provide the result.
+    Key: variable; value: name of the result, and the tasks that provide the result.
     """
     others = partners(dag, task.id)
     given = {each.name: tuple(source for source in each.sources if source in others) for each in task.inputs}
@@ -68,7 +68,7 @@ def in_step_problems(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -> 
 
 
 def _wrong_leader(dag: Dag, task: Task, name: str) -> tuple[str, str] | None:
-    """Return a message and a hint if a task cannot be in step with its leader."""
+    """Return a message and a hint if a task cannot be in step with its leader, else None."""
     lead = dag.tasks.get(name)
     if lead is None:
         near = nearest(name, dag.tasks)
@@ -89,7 +89,11 @@ def _wrong_leader(dag: Dag, task: Task, name: str) -> tuple[str, str] | None:
 
 
 def _wrong_map(dag: Dag, task: Task, lead: str, python: Python | SyntaxProblem | None) -> tuple[str, str] | None:
-    """Return a message and a hint if a --map has other elements than the leader, or if the task reads all results."""
+    """Return a message and a hint if a task in step has a wrong --map or lacks a --map, else None.
+
+    Each --map must name a result of a task in step, or repeat a --map of the leader. Without a --map, the task would
+    read the results of all instances of a task in step.
+    """
     found = element_sources(dag, task)
     for variable, expression in task.options.map:
         if variable not in found and (variable, expression) not in dag.tasks[lead].options.map:

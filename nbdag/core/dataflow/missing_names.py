@@ -1,8 +1,8 @@
 """Report the names that cells read and that no cell above them sets: one problem for each cause.
 
 A name that no cell sets is one mistake, however many cells read it. A scratch cell that sets several of the names is
-also one mistake. So is a task that is below the cell that reads its names. If a cell has another error, such as an
-invalid header, the names that the cell would set are not reported.
+also one mistake. A task that sets several of the names, but is below the cell that reads them, is one mistake, too. If
+a cell has another error, such as an invalid header, the names that the cell would set are not reported.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class MissingName:
 
 
 def one_per_cause(found: Sequence[Problem | MissingName], reported: Callable[[MissingName], bool]) -> Iterator[Problem]:
-    """Yield the problems in their order, with one problem for all missing names of a cause.
+    """Yield the problems in their order. All missing names with the same cause become one problem.
 
     `reported` returns whether another problem already reports why a name is missing.
     """
@@ -79,10 +79,10 @@ def _reader(cell: Cell) -> str:
 def reported_by(
     problems: Sequence[Problem], cells: Sequence[Cell], dropped: Collection[tuple[int, str]]
 ) -> Callable[[MissingName], bool]:
-    """Return a function that returns whether a missing name is reported already.
+    """Return a function that returns whether another problem already reports a missing name.
 
     `problems` were found before the analysis of names. `dropped` has (index of the reading cell, name) for each name
-    that `check_untagged_cells` reports: an untagged cell sets the name.
+    that `check_untagged_cells` reports because an untagged cell sets it.
     """
     broken = {each.place.cell for each in problems if each.code in _BROKEN and each.place is not None}
     unknown = [each.place.cell for each in problems if each.code in _UNTRANSLATED and each.place is not None]

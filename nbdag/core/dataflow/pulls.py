@@ -1,9 +1,9 @@
 """The values that tasks take from other tasks by `ti.xcom_pull`.
 
-A pull names a task, and perhaps a key. The named task runs first, wherever its cell is. The key is a variable that the
-task sets, or a key of its `ti.xcom_push`. Without a key, the pull takes the task's result: the variable of `--out`, or
-the only variable that the task sets. If the code computes the task's name, the pull may take a value from any task that
-other dependencies place before the pulling task.
+A pull names a task, and perhaps a key. The named task runs before the pulling task, wherever the cells are. The key is
+a variable that the named task sets, or a key of its `ti.xcom_push`. Without a key, the pull takes the task's result:
+the variable of `--out`, or the only variable that the task sets. If the code computes the task's name, the pull may
+take a value from any task that other dependencies place before the pulling task.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Pulls:
         return tuple(found.values())
 
     def problems(self, ancestors: Mapping[str, Collection[str]]) -> Iterator[Problem]:
-        """Yield an error for each pull that can never return a value, a warning for each pull that may return None."""
+        """Yield an error for each pull that never returns a value, and a warning for each pull that may return None."""
         for name, pulls in self._named.items():
             for source, key, line, alone in dict.fromkeys(pulls):
                 place = self._tasks[name].at(line)
@@ -141,7 +141,7 @@ class Pulls:
         )
 
     def _variable(self, task: str, key: str) -> str | None:
-        """Return the variable that has the value of a key, or None if the task can only push the key."""
+        """Return the variable whose value a pull of this key returns, or None if only a push can set the key."""
         variables = self._variables(task)
         if key != RESULT:
             return key if key in variables else None

@@ -1,7 +1,7 @@
 """Reaching definitions: for each read of a name, the task that provides the value.
 
-Every task that binds a name, or changes its object, creates a new version of the name. A cell that reads the name takes
-the latest version from the cells above. If the task of this version is skipped, the reader takes the previous version.
+Every task that binds a name, or changes the name's object, creates a new version of the name. A reading cell takes
+the latest version from earlier cells. If the task of this version is skipped, the reader takes the previous version.
 Names that may refer to one object form a group if some task changes the object. A task that binds or changes one name
 of a group creates a new version of the whole group, stored as one value. If a task binds a name only on some paths, and
 a later task reads the name, the first task also reads the previous version.
@@ -18,8 +18,8 @@ from ..analysis.scopes import Bound
 from ..model.dag import CellKind
 from .read_cells import CellAnalysis, NamesAbove, NotebookAnalysis
 
-# Trigger rules that run a task when all upstream tasks have ended, even if some failed. With such a rule, a dependency
-# on an earlier writer neither delays nor skips the task.
+# Trigger rules that run a task when all upstream tasks have ended, even if some failed. For a task with such a rule, an
+# additional dependency on the task of an earlier version causes neither a delay nor a skip.
 RUNS_AFTER_FAILURES = frozenset({"all_done", "all_done_setup_success", "none_skipped"})
 
 
@@ -34,8 +34,8 @@ class Version:
     deleted: bool = False  # whether the cell deletes the name
     maybe_deleted: bool = False  # whether some path through the cell deletes the name
     definition: Defined | None = None  # the def, class or import statement that binds the name
-    before: Version | None = None  # the version that the name has above the cell
-    in_setup: bool = field(init=False)  # whether setup or a parameters cell binds the name, here or above
+    before: Version | None = None  # the version of the name before this cell
+    in_setup: bool = field(init=False)  # whether setup or a parameters cell binds the name, in this cell or earlier
 
     def __post_init__(self) -> None:
         self.in_setup = self.task is None or (self.before is not None and self.before.in_setup)

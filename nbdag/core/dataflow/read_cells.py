@@ -158,8 +158,8 @@ def analyse_cells(
                 python, outer, before=before, mapped=mapped, after=after, change=own.change, future_annotations=future
             )
             # A top-to-bottom run fails if the cell needs a name that only setup below the cell sets. If some path
-            # through the cell avoids the name, the cell is analysed without this setup, because setup may rebind other
-            # names.
+            # through the cell does not read the name, the cell is analysed without this setup, because setup may rebind
+            # other names.
             optional = {name: running[last].index for name, last in needed.items() if name not in result.certain}
             if not optional:
                 break

@@ -14,7 +14,7 @@ Edges = dict[tuple[str, str], Edge]
 
 
 def run_order(tasks: Sequence[str], edges: Iterable[Edge]) -> tuple[str, ...]:
-    """Return the tasks in topological order, without tasks that are on or below a cycle.
+    """Return the tasks in topological order, without tasks on a cycle or downstream of a cycle.
 
     Independent tasks are in notebook order.
     """

@@ -51,7 +51,7 @@ def check_untagged_cells(
 ) -> tuple[list[Problem], frozenset[tuple[int, str]]]:
     """Return a problem for each untagged cell that has an effect on a task or setup cell below.
 
-    Return also the names that cells lack because untagged cells do not run, as (index of the reading cell, name).
+    Also return (index of the reading cell, name) for each name that is missing because untagged cells do not run.
     `versions` is the data flow of the headless run, without untagged cells. `observed` has the hidden state that each
     task observes; see `analysis.hidden_state.observed_keys`.
     """
@@ -102,7 +102,7 @@ def _is_unknown(flow: CellFlow, name: str) -> bool:
 
 
 def _is_same(version: Version) -> bool:
-    """Return whether the cell defines the name as a cell above does, for example by the same import."""
+    """Return whether the cell defines the name in the same way as an earlier cell, for example by the same import."""
     definition, before = version.definition, version.before
     if definition is None or before is None or before.definition is None:
         return False
@@ -125,7 +125,7 @@ def _reader(flow: CellFlow) -> str:
 
 
 def _effects(effects: Sequence[_Effect]) -> Iterator[Problem]:
-    """Yield the problem of an untagged cell with these effects: an error if one of them is certain, else a warning."""
+    """Yield the problem of an untagged cell with these effects: an error if any effect is certain, else a warning."""
     by_verb: dict[str, list[_Effect]] = {}
     certain_lines: list[int] = []
     lines: list[int] = []

@@ -133,7 +133,7 @@ def varying_setup(versions: Versions, parsed: dict[int, Python | SyntaxProblem])
 
 
 def varying_results(versions: Versions, parsed: dict[int, Python | SyntaxProblem]) -> Iterator[Problem]:
-    """Yield a problem for each caching function that several tasks call and that has varying results or an effect.
+    """Yield a problem for each caching function that several tasks call, if its results vary or a call has an effect.
 
     In the notebook, the second call returns the cached result; headlessly, each task has a cache of its own.
     """
@@ -313,7 +313,7 @@ class _Finder:
         return self._dotted(decorator.func if isinstance(decorator, ast.Call) else decorator) in known.CACHES
 
     def effect_of(self, function: ast.FunctionDef, is_method: bool) -> str:
-        """Return an effect that every call of a function must have, such as "calls print"; "" if there is none."""
+        """Return an effect of calling the function, such as "calls print", or "" if no effect is found."""
         parameters = [each.arg for each in ast.walk(function.args) if isinstance(each, ast.arg)]
         # A method changes its object through its first parameter.
         local = names_of(function.body).bound | {*(parameters[1:] if is_method else parameters)}
@@ -337,7 +337,7 @@ class _Finder:
         return ""
 
     def only_measures(self, name: str) -> bool:
-        """Return whether each use of the name takes only the date, or subtracts the time (`time.time() - start`)."""
+        """Return whether the code uses the name only for its date or to measure a duration (`time.time() - start`)."""
         for tree in self._trees:
             measured = {id(node.right) for node in ast.walk(tree) if isinstance(node, ast.BinOp) and _is_minus(node)}
             measured |= _dates(tree)
@@ -349,7 +349,7 @@ class _Finder:
 
 
 def _outside(target: ast.expr, local: Set[str]) -> str:
-    """Return the name whose object changes if this expression's object changes; "" for a local name."""
+    """Return the name `a` of an expression such as `a.b[0]`; return "" for a local name or another expression."""
     while isinstance(target, ast.Attribute | ast.Subscript):
         target = target.value
     return target.id if isinstance(target, ast.Name) and target.id not in local else ""
@@ -360,14 +360,14 @@ def _is_minus(node: ast.BinOp) -> bool:
 
 
 def has_own_time(call: ast.Call, name: str) -> bool:
-    """Return whether a call of a function of `time` converts a given time, or only shows the date."""
+    """Return whether a call of a `time` function converts a time that is an argument, or only shows the date."""
     if name != "time.strftime":
         return bool(call.args)
     return len(call.args) > 1 or (bool(call.args) and _is_date_format(call.args[0]))
 
 
 def _dates(tree: ast.AST) -> set[int]:
-    """Return the ids of the nodes that are used only for their date, such as `now` in `now.strftime("%Y-%m-%d")`.
+    """Return the `id` of each node that is used only for its date, such as `now` in `now.strftime("%Y-%m-%d")`.
 
     A date is the same in every task, except around midnight.
     """

@@ -16,14 +16,14 @@ TASK = "nbdag-task"
 INJECTED = "injected-parameters"  # papermill's tag for the cell with overridden parameters
 # Key in the metadata of an output. Value: the display id by which later code can update the output.
 DISPLAY_ID = "nbdag_display_id"
-# Key in the nbdag metadata of an attempt. Value: the attempt's updates of outputs that other tasks displayed.
+# Key in the nbdag metadata of an attempt. Value: the attempt's changes of outputs of other tasks.
 DISPLAY_UPDATES = "display_updates"
-# Key in the nbdag metadata of an attempt. Value: the texts whose templates were rendered, by name.
+# Key in the nbdag metadata of an attempt. Key: name of a text with templates; value: the rendered text.
 RENDERED = "rendered"
 # Key in the nbdag metadata of a cell that was read from a text notebook. Value: the line of the text file, from 1, at
 # which the cell's source begins.
 TEXT_LINE = "text_line"
-ERROR = "papermill-error-cell-tag"  # papermill's tag for error messages, removed when a report is executed again
+ERROR = "papermill-error-cell-tag"  # papermill's tag for cells with an error message; a new execution removes the cells
 
 
 def metadata_of(cell: Mapping[str, Any]) -> dict[str, Any]:

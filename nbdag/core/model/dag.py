@@ -75,7 +75,7 @@ class Cell:
     index: int  # number of the cell among all cells, from 0
     kind: CellKind
     source: str  # the text of the cell in the file
-    code: str = ""  # code for the kernel: `source` with nbdag's magics as comments, which keep the line numbers
+    code: str = ""  # code for the kernel: `source`, but nbdag's magics are comments; line numbers stay the same
     task: str | None = None  # the task's id; None for all other kinds of cells
     number: int | None = (
         # Number in the file, from 0, of this cell or of the %%dag cell that built it. None: the same as `index`.
@@ -94,7 +94,10 @@ class Cell:
         return self.index if self.number is None else self.number
 
     def at(self, line: int) -> Place:
-        """Return the place of a line, from 1, in the user's file; for a built cell, the line of %%dag that built it."""
+        """Return where a line of this cell, from 1, is in the user's file.
+
+        For any line of a built cell, return the line of the %%dag cell that created the built cell.
+        """
         if 0 < line <= len(self.origin):
             return self.origin[line - 1]
         line = line if self.made_at is None else self.made_at
@@ -108,9 +111,9 @@ class Cell:
         return self.at(1).cell_label
 
     def built_line_suffix(self, line: int) -> str:
-        """Return a suffix that adds the line of a built cell to a message, or "" if there is nothing to add.
+        """Return the end of a message, which names a line of this built cell, or "" if there is nothing to add.
 
-        The suffix is needed because `at` returns the line of the %%dag cell.
+        Messages need this suffix because the place from `at` is a line of the %%dag cell.
         """
         return (
             f" (line {line - 1} of {self.task or 'the code that it needs'})"
@@ -121,14 +124,17 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """The only change of a notebook that solves a problem without other effects. `linting.repairs` applies it."""
+    """A change of a notebook that solves a problem and has no other effect. `linting.repairs` applies the change.
+
+    If several such changes are possible, the problem has no `Repair`.
+    """
 
     # rename: replace the name `old` in the code of the cells by `new`
     # word: replace the word `old` in the line of the problem by `new`
     # after: add `--after new` to the header of the cells
     # task: begin the cells with `%%task` and a name that the cell suggests
     # setup: begin the cells with `%%setup`
-    # import: move the imports of the names `old`, separated by blanks, from the cells to a setup cell
+    # import: move imports from the cells to a setup cell; `old`: the imported names, separated by blanks
     # first: move the header, which is on the line of the problem, to the first line
     kind: Literal["rename", "word", "after", "task", "setup", "import", "first"]
     cells: tuple[int, ...]  # numbers of the cells in the file, from 0
@@ -151,7 +157,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameUse:
-    """A name because of which an edge was inferred, and the places where tasks read and write the name."""
+    """A name that led to an inferred edge, and the places where tasks read and write the name."""
 
     name: str
     read_at: Place
@@ -178,13 +184,13 @@ class Input:
 
     name: str
     sources: tuple[str, ...]  # tasks that may have written the value, nearest first; the first that succeeded is used
-    # The value may be missing, because the writer sets it conditionally or because setup sets the name too.
+    # Whether the value may be missing: the writer sets it conditionally, or setup sets the name too.
     optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pull:
-    """A value of another task that `ti.xcom_pull` may return in a task."""
+    """A value of another task that a task may get with `ti.xcom_pull`."""
 
     task: str
     key: str  # the key of the value; "return_value" stands for the task's result
@@ -198,9 +204,9 @@ class Definition:
     name: str
     source: str  # Python (or IPython) source of the statement, decorators included
     place: Place  # place of the definition's first line
-    # `from __future__ import annotations` applies: Python does not evaluate the definition's annotations.
+    # Whether `from __future__ import annotations` applies, so Python does not evaluate the definition's annotations.
     future_annotations: bool = False
-    # Id of the task with this definition if a %%dag cell built that task, else "". `place` is then in the %%dag cell.
+    # If the definition is in a built cell: the id of the built cell's task; `place` is in the %%dag cell. Otherwise "".
     made_by: str = ""
 
     @property
@@ -223,17 +229,17 @@ class Task:
     # Key: name that the cell reads; value: other names that may refer to the same object or to a part of that object.
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     polls: bool = False  # the task is a sensor: the cell runs again until its last expression is true
-    future_annotations: bool = False  # this cell or a cell above has `from __future__ import annotations`
+    future_annotations: bool = False  # this cell or an earlier cell has `from __future__ import annotations`
     opaque: bool = False  # the cell uses eval, exec or globals(), so it may read and write other names too
     inputs: tuple[Input, ...] = ()  # values of other tasks to load
     pulls: tuple[Pull, ...] = ()  # values of other tasks that `ti.xcom_pull` may return
     exports: tuple[tuple[str, ...], ...] = ()  # names to save; names in one tuple share objects and are saved together
     definitions: tuple[Definition, ...] = ()  # source to execute before the inputs are loaded, in this order
     setup: tuple[int, ...] = ()  # setup cells to run, in this order
-    # Key: a kind of state that no variable holds (core.analysis.hidden_state), such as a library's settings, and that
-    # the task can observe. Value: whether the code certainly observes it.
+    # State outside of variables, such as a library's settings (core.analysis.hidden_state). Key: kind of state that the
+    # task may observe; value: whether the code certainly observes it.
     state_observed: Mapping[str, bool] = field(default_factory=dict)
-    state_changed: tuple[str, ...] = ()  # kinds of state that no variable holds, and that the task changes
+    state_changed: tuple[str, ...] = ()  # kinds of state outside of variables that the task changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,12 +265,12 @@ class Dag:
 
     @property
     def unbuilt(self) -> bool:
-        """Return whether a %%dag cell has not built its tasks yet, so that its tasks are missing from this `Dag`."""
+        """Return whether tasks are missing from this `Dag`, because a %%dag cell has not built them yet."""
         return any(cell.kind is CellKind.BUILDER for cell in self.cells)
 
     @property
     def built(self) -> bool:
-        """Return whether %%dag cells have built tasks, so that the cells differ from the cells of the file."""
+        """Return whether %%dag cells have built tasks. If so, `cells` has more cells than the user's file."""
         return any(cell.made_at is not None for cell in self.cells)
 
     @property
@@ -289,7 +295,7 @@ class Dag:
         for position, (name, task) in enumerate(self.tasks.items()):
             found[name] = 1 << position
             for source in {source for each in task.inputs for source in each.sources}:
-                # The bits of a source are already complete, because a source is above the task.
+                # The bits of a source are already complete, because a source is earlier in the notebook than the task.
                 found[name] |= found.get(source, 0)
         return found
 
@@ -315,12 +321,12 @@ class Dag:
         return (*direct, *(group for group in groups_of(direct) if group not in self.tasks))
 
     def followed(self, branch: str, chosen: Iterable[str]) -> frozenset[str]:
-        """Return the direct downstream tasks of `branch` that run if the branch chooses `chosen` (tasks and groups).
+        """Return the direct downstream tasks that run if the branch task `branch` chooses `chosen` (tasks and groups).
 
-        As in Airflow, a direct downstream task that was not chosen also runs if it follows a chosen task. An example is
-        a task that joins two branches. There is one exception, for alternatives: tasks that are declared to follow the
-        branch, or that the branch's cell names. An alternative does not run merely because it reads or changes a
-        variable of the chosen task.
+        As in Airflow, a direct downstream task that was not chosen also runs if it follows a chosen task, such as a
+        task that joins two branches. Exception: an alternative does not run merely because it reads or changes a
+        variable of a chosen task. An alternative is a task that is declared to follow `branch`, or whose name is in the
+        code of `branch`.
         """
         named = self.members(*chosen)
         below, declared_below = self.descendants(*named), _reachable(self._declared_downstream, named)
@@ -340,7 +346,7 @@ class Dag:
         )
 
     def only_inferred(self, task: str, among: Collection[str]) -> frozenset[str]:
-        """Return the tasks in `among` that `task` follows directly, but only because of variables."""
+        """Return the direct upstream tasks in `among` that `task` follows only because of variables."""
         return frozenset(
             other for other in self.upstream[task] if other in among and task not in self._declared_downstream[other]
         )
@@ -368,11 +374,11 @@ class Dag:
         yield from (each.source for each in self.tasks[task].definitions)
 
     def ancestors(self, *tasks: str) -> frozenset[str]:
-        """Return all tasks upstream of the given tasks; a given task is included only if it is upstream of another."""
+        """Return all tasks upstream of the given tasks. A given task is included if it is upstream of another one."""
         return _reachable(self.upstream, tasks)
 
     def descendants(self, *tasks: str) -> frozenset[str]:
-        """Return all tasks downstream of any given task."""
+        """Return all tasks downstream of at least one given task."""
         return _reachable(self.downstream, tasks)
 
     def _neighbours(self, of: str, other: str) -> dict[str, tuple[str, ...]]:

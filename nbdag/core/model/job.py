@@ -87,24 +87,24 @@ class Job:
     expand: bool = False
     mark: str = ""  # id in the environment of the attempt's processes, by which any scheduler finds these processes
     context: Mapping[str, Any] = field(default_factory=dict)  # attributes of `dag_run`: logical_date, params, …
-    # Key: name that the task reads; value: names by which other tasks read the same object, if they would miss a change
-    # that this task's code does not show. None: unknown, so every change is reported.
+    # Objects that this task shares with other tasks, which would miss a change that its code does not show. Key: name
+    # that this task reads; value: names by which other tasks read the object. None: unknown, so report every change.
     held: Mapping[str, tuple[str, ...]] | None = None
-    # Key: name that this task loads; value: other names that the same task stored and that later tasks load. The values
-    # of all these names may share objects.
+    # Key: name that this task loads; value: other names that the name's writer stored and that later tasks load. The
+    # values of all these names may share objects.
     beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Key: name; value: the first later task that changes the name's object.
     changed_later: Mapping[str, str] = field(default_factory=dict)
-    # Values that other tasks above have stored and later tasks load. They may contain objects of this task's inputs.
+    # Values that earlier tasks have stored and later tasks load. They may contain objects of this task's inputs.
     given_below: tuple[StoredInput, ...] = ()
-    # Like `given_below`, for values not stored yet. Key: input; value: names whose values may share objects with it.
+    # As `given_below`, for values not stored yet. Key: input; value: names whose values may contain its objects.
     awaited_below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     of_setup_below: tuple[str, ...] = ()  # names that later tasks read and that setup creates again for each task
-    choices: tuple[str, ...] = ()  # tasks and groups that a branch may choose
-    # Key: kind of state without a name (core.analysis.hidden_state), or module; value: the first later task that
-    # observes the state or the module.
+    choices: tuple[str, ...] = ()  # for a branch task: the tasks and groups that it may choose
+    # Key: a module, or a kind of state outside of variables (core.analysis.hidden_state). Value: the first later task
+    # that may observe a change of the module or the state.
     state_observers: Mapping[str, str] = field(default_factory=dict)
-    # Key: random generator; value: the last task above that seeds the generator.
+    # Key: random generator; value: the last earlier task in the notebook that seeds the generator.
     seeded_before: Mapping[str, str] = field(default_factory=dict)
     # Maximum number of attempts that may follow this one; None if the number is unknown. The executor prepares
     # processes for at most this many attempts.
@@ -135,8 +135,8 @@ class FileUse(NamedTuple):
     """A file or folder that an attempt used, and in which way."""
 
     path: str  # an absolute path; a path found in source code is kept as written
-    # Letters for the uses of the file. r: read, w: written, a: appended to, c: created, moved or removed, l: listed (a
-    # folder), e: existence or size checked, s: changed by this attempt or by one that ran at the same time.
+    # One letter for each use. r: read, w: written, a: appended to, c: created, moved or removed, l: listed (a folder),
+    # e: existence or size checked, s: changed, by this attempt or by another attempt that ran at the same time.
     how: str
 
 
@@ -163,9 +163,9 @@ class Outcome:
     final: bool = False  # whether the failure must not be retried, as after --check or nbdag.Fail
     kinds: tuple[str, ...] = ()  # full names of the error's class and base classes, which --retry-on compares
     retry: bool | None = None  # value of --retry-if; None if the option is not set or could not be evaluated
-    short_circuit: bool = False  # whether the condition of --short-circuit was false, so that descendants are skipped
-    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the task is not a branch
-    # For up_for_reschedule: time of the next poll, in seconds since the epoch. None: after the interval of --poke.
+    short_circuit: bool = False  # whether the condition of --short-circuit was false; if so, descendants are skipped
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch task chose; None for other tasks
+    # For up_for_reschedule: time of the next poll, in seconds since the epoch; None: the interval of --poke applies.
     wake: float | None = None
     question: str | None = None  # for up_for_reschedule: the question of --approve, which a person must answer
     length: int | None = None  # number of instances, if the attempt evaluated --map

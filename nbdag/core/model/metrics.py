@@ -41,7 +41,7 @@ class MetricPoint:
 def metrics_of(
     values: Mapping[str, object], wanted: Sequence[str], outputs: Sequence[str]
 ) -> tuple[tuple[Metric, ...], dict[str, str]]:
-    """Return the metrics of an attempt, and the reason for each variable of --metric that is not a metric.
+    """Return the metrics of an attempt, and for each variable of --metric that is not a metric, the reason.
 
     `values` are the attempt's variables by name, `wanted` the names of --metric, and `outputs` the stored names.
     """
@@ -57,7 +57,7 @@ def metrics_of(
 
 
 def number_of(value: object) -> float | None:
-    """Return a value as a float, or None if it is not one real number, or too large for a float."""
+    """Return a value as a float. Return None if the value is not one real number, or is too large for a float."""
     if not isinstance(value, int | float):
         value = _item(value)
     if not isinstance(value, int | float):

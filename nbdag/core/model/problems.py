@@ -135,7 +135,7 @@ def problem(
 
 
 def sole_near(name: str, names: Iterable[str]) -> str:
-    """Return the only one of `names` that is similar to `name`; "" if there is none, or more than one."""
+    """Return the one name in `names` that is similar to `name`, or "" if no name or several names are similar."""
     if len(name) < 3:
         return ""
     near = difflib.get_close_matches(name, sorted(names), n=2, cutoff=_SAFE)

@@ -5,9 +5,10 @@ hexadecimal, and the escapes of `repr`, JSON, HTML and the shell. If a value has
 If a value is a JSON object, each item whose key is the name of a secret is found too.
 
 Reprs, tables and line breaks cut long texts, so parts of a value are found too: any 8 characters in a row of the value
-or of its base64 text. Such a part must not look like words or numbers: it must have a letter and a digit in one word,
-or a capital after a small letter. In a value of more than 4,000 characters, only longer parts are found. The first and
-the last 16 characters of a value of at least 24 characters are always found, even if they look like words or numbers.
+or of its base64 text. A part that looks like words or numbers is not found: one word of the part must have a letter and
+a digit, or a capital after a small letter. In a value of more than 4,000 characters, only longer parts are found. The
+first and the last 16 characters of a value of at least 24 characters are always found, even if they look like words or
+numbers.
 
 Not found: values of fewer than 4 characters, which other texts would contain by chance; `true`, `none` and the like;
 shorter parts, and parts that look like words or numbers; anything that is computed from a value, such as its hash or
@@ -45,7 +46,7 @@ _FRAME = "-----"  # beginning of lines that are not secret, such as -----BEGIN P
 _TRIVIAL = frozenset({"true", "false", "none", "null"})
 # Sets of characters that libraries leave unescaped in URLs.
 _SAFE = ("", "/", " +", "!$&'()*+,;=:@/?", "!#$%&'()*+,/:;=?@[]~")
-_MAX_DEPTH = 50  # maximum nesting depth of data in which texts are hidden
+_MAX_DEPTH = 50  # maximum nesting depth of data in which texts are masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def _equal_span(text: str, start: int, form: str, at: int, length: int) -> tuple
 def _common_length(one: str, other: str) -> int:
     """Return the length of the common beginning of two texts.
 
-    This is a binary search, because a value such as "1111…" matches a text of this character at every position.
+    A binary search is fast even if the beginning is long, as for a value "1111…" at each position of a text "1111…".
     """
     least, most = 0, min(len(one), len(other))
     while least < most:
@@ -99,7 +100,7 @@ def _is_secret_part(text: str) -> bool:
 
 
 class SecretValues:
-    """A set of secret values, and the texts in which they are hidden."""
+    """A set of secret values, which the methods find and mask in texts."""
 
     def __init__(self) -> None:
         self._values: set[str] = set()
@@ -148,7 +149,7 @@ class SecretValues:
         return self.mask(text[:end]), text[end:]
 
     def masked(self, data: Any, depth: int = 0) -> Any:
-        """Return data (texts, lists, mappings) with secret values hidden in every text, keys included."""
+        """Return data (texts, lists, mappings); in every text, keys included, secret values are masked."""
         if not self._needles or depth > _MAX_DEPTH:
             return data
         if isinstance(data, str):
@@ -196,7 +197,7 @@ class SecretValues:
 
 
 def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield sorted spans; spans that overlap or touch are merged."""
+    """Yield the given sorted spans, with spans that overlap or touch merged."""
     first, last = spans[0]
     for start, end in spans[1:]:
         if start > last:
@@ -243,7 +244,7 @@ def _parts(value: str) -> Iterator[str]:
 
 
 def _lines(value: str) -> Iterator[str]:
-    """Yield the lines of a value with several lines, because programs often show single lines."""
+    """Yield the lines of a multi-line value, because programs often show single lines."""
     lines = [line.strip() for line in value.splitlines()]
     if len(lines) > 1:
         yield from (line for line in lines if len(line) >= _SHORTEST_LINE and not line.startswith(_FRAME))

@@ -2,8 +2,8 @@
 
 A value is hidden because of its name (`password`, `api_key`, `db_token`), or because it is a URL with a password.
 `secret_masking` hides the values of known secrets in texts. Numbers are hidden too, since a command line turns
-`-p password 1234` into a number. Names for the size or the file of a secret (`max_tokens`, `token_count`,
-`password_file`) hide nothing.
+`-p password 1234` into a number. A name for the size or the file of a secret (`max_tokens`, `token_count`,
+`password_file`) does not make a value secret.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def masked_value(name: str, value: Any) -> Any:
 def masked_sources(sources: Mapping[str, str]) -> dict[str, str]:
     """Return the source code of defaults, by name.
 
-    A secret written as a literal is masked; code that reads a secret is kept.
+    A secret written as a literal is masked. Code that looks up a secret is returned unchanged.
     """
     found = {}
     for name, source in sources.items():

@@ -64,8 +64,8 @@ def options_of(
     """Return the options that a dataclass declares.
 
     Raise `TypeError` for a field without `affects_result`: the cache key and partial runs need that flag.
-    With `as_defaults`, return the options of `%dag` that set defaults for all tasks. If the name of an option is in
-    `taken`, the option gets the prefix task-.
+    With `as_defaults`, return the options of `%dag` that set defaults for all tasks. An option whose field is in
+    `taken` gets the prefix `task-`.
     """
     options = []
     for each in fields(declaration):

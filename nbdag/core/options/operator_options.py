@@ -32,7 +32,7 @@ class Registry(Protocol):
         """Return the names of all operators."""
 
     def options_of(self, operator: str) -> tuple[Option, ...]:
-        """Return the options that an operator declares, or no options if it is unknown or cannot be loaded."""
+        """Return the options that an operator declares, or () if the operator is unknown or cannot be loaded."""
 
     def help_of(self, operator: str) -> OperatorHelp | None:
         """Return the help of an operator, or None if it cannot be loaded."""

@@ -168,7 +168,7 @@ def given_operator(text: str) -> str:
 
 
 def word_start(text: str, cursor: int) -> int:
-    """Return where the word at the cursor starts. Completion replaces it; blanks, commas and = separate words."""
+    """Return where the word at the cursor, which completion replaces, starts. Blanks, commas and = separate words."""
     found = re.search(r"[^\s,=\[\];]*\Z", text[:cursor])
     return found.start() if found else cursor
 

@@ -192,7 +192,7 @@ def read_identifier(text: str) -> str:
 
 
 def choice(metavar: str, *known: str) -> Kind:
-    """Return the type of a value that is one of these words. Case does not matter, and - equals _."""
+    """Return the type of a value that must be one of these words. Case does not matter, and - equals _."""
 
     def read(text: str) -> str:
         word = text.replace("-", "_").lower()
@@ -254,7 +254,7 @@ def is_quoted(raw: str) -> bool:
 
 
 def _span_of_expression(words: Sequence[Word]) -> int:
-    """Return how many of the words form an expression, so that `--check accuracy >= 0.9` needs no quotes."""
+    """Return how many of the words form an expression. With this number, `--check accuracy >= 0.9` needs no quotes."""
     if not is_quoted(words[0].raw):
         for n in range(len(words), 1, -1):
             if not _syntax_error(" ".join(word.raw for word in words[:n])):

@@ -336,7 +336,7 @@ class TaskOptions:
 
     @property
     def paired(self) -> bool:
-        """Return whether several maps create one instance per position, instead of one per combination of elements."""
+        """Return whether several --map options create one instance per position, not one per combination."""
         return self.zip or self.in_step is not None
 
 
@@ -441,5 +441,5 @@ OPTIONS: Mapping[str, tuple[Option, ...]] = {
 # Fields of TaskOptions on which the values or the outcome of a task may depend.
 RESULT_OPTIONS: tuple[str, ...] = (*(each.field for each in _TASK if each.affects_result), "operator_options")
 
-# Fields of TaskOptions whose values are Python expressions, which read names as the task's cell does.
+# Fields of TaskOptions whose values are Python expressions. They can read the same names as the task's cell.
 EXPRESSION_OPTIONS: tuple[str, ...] = tuple(each.field for each in _TASK if each.kind.expression)

@@ -1,7 +1,7 @@
 """Assemble the job of one attempt, which is sent to a worker.
 
 A job holds exactly what an attempt needs: the cells that run before the task, the inputs that other tasks stored, the
-paths to write to. If several tasks above may have written an input, the value comes from the nearest one that
+paths to write to. If several earlier tasks may have written an input, the value comes from the nearest task that
 succeeded. Nothing here touches a file, a clock or a database.
 """
 
@@ -106,7 +106,7 @@ def assemble(
 
 
 def inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ...]:
-    """Return the stored values of a task's inputs. A name that no succeeded task stored is omitted."""
+    """Return the stored values of a task's inputs. An input is omitted if no succeeded task has stored it."""
     given = []
     for wanted in task.inputs:
         for source in wanted.sources:
@@ -123,20 +123,20 @@ def inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[StoredInput, ..
 
 @dataclass(frozen=True, slots=True)
 class OwnElements:
-    """The elements of an instance that are results of tasks in step with it (option --in-step)."""
+    """The elements that an instance of a task in step (option --in-step) gets from upstream tasks in step with it."""
 
     digests: Mapping[str, str] = field(default_factory=dict)  # key: variable of --map; value: digest of the element
-    names: frozenset[str] = frozenset()  # names of these results; the instance gets no lists of them
+    names: frozenset[str] = frozenset()  # names of these results, which the instance does not also get as lists
 
 
 def own_elements(
     dag: Dag, task: Task, map_index: int, element: Mapping[str, str], outputs_of: OutputsOf
 ) -> OwnElements:
-    """Return the elements of an instance that are results of tasks in step with it (option --in-step).
+    """Return the elements that an instance of a task in step gets from upstream tasks in step with it.
 
-    `element` has the other elements. If the task that --in-step names is not part of the run, `element` has all
-    elements, because the run evaluated --map of this task. If the upstream instance has no result for an element, the
-    element is omitted.
+    Such an element is the result of the upstream instance with the same index; it is omitted if there is no such
+    result. `element` has the other elements of the instance. It has all elements if the leader (the task that --in-step
+    names) is not part of the run, because the run then evaluates --map of `task` itself.
     """
     if task.options.in_step is None or map_index < 0:
         return OwnElements()
@@ -151,7 +151,7 @@ def own_elements(
 
 
 def pulled_inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[PulledInput, ...]:
-    """Return the stored values that `ti.xcom_pull` may return in a task.
+    """Return the stored values that a task may get with `ti.xcom_pull`.
 
     These are the variables that the task pulls, and all values that the pulled tasks stored with `ti.xcom_push`. Such a
     pushed value takes precedence over a variable.
@@ -177,7 +177,7 @@ def pulled_inputs(dag: Dag, task: Task, outputs_of: OutputsOf) -> tuple[PulledIn
 
 
 def readers(dag: Dag, task: str) -> dict[str, str]:
-    """Return, for each name that other tasks read from this task, the first reader in notebook order."""
+    """Return the names that other tasks read from this task, each with its first reader in notebook order."""
     found: dict[str, str] = {}
     for reader in dag.tasks.values():
         for wanted in reader.inputs:
@@ -190,12 +190,13 @@ def readers(dag: Dag, task: str) -> dict[str, str]:
 
 
 def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
-    """Return the names of objects whose change other tasks would miss, if this task's code does not show the change.
+    """Return the objects of this task that other tasks read too, and whose hidden changes they would miss.
 
-    Value: the names by which other tasks read the object. A change of an input would be missed by all tasks below that
-    take the same input. A change of an object of setup would be missed by all other tasks, because setup creates the
-    object again for each task. If the task is cached, every input counts, because the stored result may later serve a
-    notebook in which more tasks read that input.
+    A change is hidden if the task's code does not show it. Key: name by which this task reads the object; value: names
+    by which other tasks read it. All later tasks that take the same input would miss a change of an input. All other
+    tasks would miss a change of an object of setup, because setup creates the object again for each task. If the task
+    is cached, every input counts, because the stored result may later be used in a notebook in which more tasks read
+    that input.
     """
     given = {each.name for each in task.inputs}
     below: set[str] = set()
@@ -223,7 +224,7 @@ def names_missing_hidden_changes(dag: Dag, task: Task) -> dict[str, tuple[str, .
 
 
 def beside(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
-    """Return, for each input, the other outputs of the input's writer that later tasks load."""
+    """Return the inputs, each with those other outputs of its writer that later tasks load."""
     given_below = {
         (each.name, source)
         for other in dag.tasks.values()
@@ -246,7 +247,7 @@ def beside(dag: Dag, task: Task) -> dict[str, tuple[str, ...]]:
 
 
 def changed_later(dag: Dag, task: Task) -> dict[str, str]:
-    """Return, for each name that a later task changes in place, the first such task."""
+    """Return the names that later tasks change in place, each with the first task that does."""
     found: dict[str, str] = {}
     for other in dag.tasks.values():
         if other.cell <= task.cell:
@@ -260,16 +261,16 @@ def changed_later(dag: Dag, task: Task) -> dict[str, str]:
 def given_below(
     dag: Dag, task: Task, outputs_of: OutputsOf
 ) -> tuple[tuple[StoredInput, ...], dict[str, tuple[str, ...]]]:
-    """Return values of other tasks above that later tasks load and that may contain objects of the task's inputs.
+    """Return the values of earlier tasks that later tasks load and that may contain objects of this task's inputs.
 
-    The first part of the result has the stored values. The second part is for values that are not stored yet, or that
-    exceed `MOST_COMPARED`. Key: input; value: names of such values.
+    The first part of the result has the stored values, at most `MOST_COMPARED`. The second part has the names of the
+    other values, and of values that are not stored yet. Key: input; value: names of values that may have its objects.
 
-    Objects pass between tasks only as inputs. Consider the task that stored a value and the task that stored an input.
-    The value can contain an object of the input only in two cases: both tasks have loaded values of a common task, or
-    one of them has loaded a value of the other. An object of setup that this task reads may also be part of another
-    object of setup, which the task that stored the value reads. Then the name of this other object is the key in the
-    second part.
+    Objects pass between tasks only as inputs. So a value can contain an object of an input only in two cases: the tasks
+    that stored the value and the input have both loaded values of a common task, or one of them has loaded a value of
+    the other. In addition, an object of setup that `task` reads may be part of another object of setup. So a value is
+    also returned if the task that stored it reads another object of setup; the key in the second part is then the name
+    of this object.
     """
     origins = {each.name: [dag.value_ancestors[source] for source in each.sources] for each in task.inputs}
     reads_setup = any(name not in origins for name in task.reads)
@@ -314,7 +315,7 @@ def of_setup_below(dag: Dag, task: Task) -> tuple[str, ...]:
 
 
 def _bound_anew(dag: Dag, name: str, above: Task, below: Task) -> bool:
-    """Return whether a task between these two rebinds a name without reading the name's old value."""
+    """Return whether a task between `above` and `below` rebinds a name without reading the name's old value."""
     wanted = next((each for each in below.inputs if each.name == name and not each.optional), None)
     sources = [dag.tasks[source] for source in wanted.sources] if wanted is not None else []
     return bool(sources) and all(
@@ -326,11 +327,11 @@ def _bound_anew(dag: Dag, name: str, above: Task, below: Task) -> bool:
 
 
 def state_observers(dag: Dag, task: Task) -> dict[str, str]:
-    """Return, for each kind of state that this task may change, the first later task that can observe the kind.
+    """Return the kinds of state that this task may change, each with the first later task that may observe the change.
 
     The keys are those of `Task.state_observed`: kinds of state, modules that may be the user's own, and functions of
-    libraries. If the analysis shows that the task seeds a random generator, only tasks that certainly draw from the
-    generator count.
+    libraries. For a random generator that this task's code seeds, only a later task that certainly draws from the
+    generator counts as an observer.
     """
     found: dict[str, str] = {}
     for other in dag.tasks.values():
@@ -347,9 +348,9 @@ def state_observers(dag: Dag, task: Task) -> dict[str, str]:
 
 
 def seeded_before(dag: Dag, task: Task) -> dict[str, str]:
-    """Return the random generators that earlier tasks in the notebook seed. Value: the last task that does.
+    """Return the random generators that earlier tasks in the notebook seed, each with the last task that seeds it.
 
-    Generators that this task itself seeds are left out.
+    Generators that `task` itself seeds are left out.
     """
     found: dict[str, str] = {}
     for other in dag.tasks.values():

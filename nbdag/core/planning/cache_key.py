@@ -1,6 +1,6 @@
-"""Cache keys: they decide whether the result of an earlier attempt replaces a new attempt.
+"""Cache keys: they decide whether the result of an earlier attempt is used instead of a new attempt.
 
-Two attempts at a task have equal keys if everything that is known to affect the result is equal: the code, the inputs,
+Two attempts at a task have equal keys if all that nbdag knows to affect the result is equal: the code, the inputs,
 the interpreter, and the imported modules. Comments, layout, and options that only affect how a task runs (retries,
 timeouts, pools) are not part of the key. Other tasks affect the key only through the values that they pass on. A key
 cannot cover dependencies that the notebook's code does not show: files, services, the environment, the clock.
@@ -31,11 +31,12 @@ _RUN_ATTRIBUTE = re.compile(r"\bdag_run\b(?:\s*\.\s*(\w+))?")
 
 
 def is_cached(job: Job) -> bool:
-    """Return whether a cached result may replace this attempt.
+    """Return whether a cached result may be used instead of this attempt.
 
     The attempt of a sensor is never replaced, because it polls external state. The attempt that computes the elements
-    of a mapped task is not replaced either, because it is cheap. For other attempts, `uncacheable` decides. The
-    decision of a branch or short circuit is not a stored value, and approvals and resources must not be reused.
+    of a mapped task is not replaced either, because it is cheap. For other attempts, `uncacheable` decides: the
+    decision of a task with --branch or --short-circuit is not a stored value, and approvals and resources must not be
+    reused.
     """
     return job.task.options.cache and not job.task.polls and not job.expand and uncacheable(job.task.options) is None
 
@@ -49,7 +50,7 @@ def uncacheable(options: TaskOptions) -> str | None:
 
 
 def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
-    """Return a digest of everything known to affect the attempt's result.
+    """Return a digest of everything that affects the attempt's result, as far as nbdag can know.
 
     `modules` maps each module of `modules_of` to a fingerprint of its code; `python` identifies the interpreter.
     """
@@ -85,10 +86,10 @@ def cache_key(job: Job, modules: Mapping[str, str], python: str) -> str:
 
 
 def modules_of(dag: Dag, task: str) -> tuple[str, ...] | None:
-    """Return the modules that affect a task's result, or None if the code changes where modules are found.
+    """Return the modules that affect a task's result, or None if the code changes where Python finds modules.
 
-    These are the modules that the kernel of the task, or the kernel of an ancestor, imports. Ancestors count because an
-    input may be an instance of a class whose module only an ancestor imports.
+    These are the modules that are imported in the kernel of the task or of one of its ancestors. Ancestors count
+    because an input may be an instance of a class whose module only an ancestor imports.
     """
     codes = [code for each in (task, *dag.ancestors(task)) for code in dag.kernel_code(each)]
     if any(changes_module_path(code) for code in codes):
@@ -117,7 +118,10 @@ def _read(task: Task, text: str) -> frozenset[str]:
 
 
 def _expressions(options: TaskOptions) -> Iterator[str]:
-    """Yield the expressions that an instance evaluates; `--map` is excluded, since only the expansion evaluates it."""
+    """Yield the expressions that an instance evaluates.
+
+    `--map` is excluded, because it is evaluated before the instances are created.
+    """
     for name in EXPRESSION_OPTIONS:
         value = getattr(options, name)
         if name not in _IN_ELEMENT and value is not None:
@@ -152,11 +156,11 @@ def _run_context(job: Job) -> dict[str, Any]:
 
 
 def _watched(job: Job) -> list[list[Any]]:
-    """Return the names that decide which warnings about hidden changes and shared objects an attempt gives.
+    """Return the names on which an attempt's warnings about hidden changes and shared objects depend.
 
-    A cached result must not hide a warning that a new attempt would give. Since the earlier attempt, a task that causes
-    a warning may have been added to the notebook. Such a task reads an object of setup, or changes a value that shares
-    objects with other outputs.
+    A new attempt may give a warning that the earlier attempt did not give, because a task was added to the notebook
+    since: one that reads an object of setup, or changes a value that shares objects with other outputs. A cached result
+    would hide this warning.
     """
     given = {each.name for each in job.inputs} | set(job.element)
     passed = given | {name for group in job.task.exports for name in group}

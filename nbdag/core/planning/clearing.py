@@ -8,9 +8,9 @@ from ..model.dag import Dag
 
 
 def relevant_setups(dag: Dag, task: str) -> tuple[str, ...]:
-    """Return the setup tasks above a task that the task uses.
+    """Return the setup tasks that a task uses.
 
-    These are setup tasks without a teardown, or with a teardown below the task.
+    These are the upstream setup tasks that have no teardown, or have a teardown downstream of the task.
     """
     below = dag.descendants(task)
     found = []
@@ -25,8 +25,8 @@ def relevant_setups(dag: Dag, task: str) -> tuple[str, ...]:
 def with_setups(dag: Dag, tasks: Iterable[str]) -> tuple[str, ...]:
     """Return the setup and teardown tasks that run again together with these tasks, in notebook order.
 
-    For a setup task, these are its teardowns. For any other task, these are the setup tasks that it uses, with their
-    teardowns. A teardown has none.
+    With a setup task, its teardowns run again. With a teardown, no other task does. With any other task, the setup
+    tasks that it uses and their teardowns run again.
     """
     found: set[str] = set()
     for name in tasks:

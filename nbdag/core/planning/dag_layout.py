@@ -20,8 +20,8 @@ class Layout:
     # Key: task; value: setup tasks further upstream that must succeed before the task runs.
     indirect_setups: Mapping[str, tuple[str, ...]]
     has_deadlines: bool  # whether the DAG or any task has a deadline
-    leads: Mapping[str, str]  # key: task in step with another; value: the task that leads
-    # Key: task in step with another; value: direct upstream tasks that are in step with it.
+    leads: Mapping[str, str]  # key: task with --in-step; value: its leader, which is the task that --in-step names
+    # Key: task with --in-step; value: direct upstream tasks that are in step with it.
     partners: Mapping[str, frozenset[str]]
 
 

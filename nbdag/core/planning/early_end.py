@@ -18,7 +18,7 @@ class EarlyEnd:
 
     reason: str
     verdict: RunState | None  # final state of the run; None if the run already has its final state
-    active: TaskState  # state that tasks get if they still run when the run ends early
+    active: TaskState  # state for the tasks that are running when the run ends early
     # True: teardown tasks still run, and trigger rules still decide final states; all other waiting tasks are skipped.
     # False: all waiting tasks are skipped.
     rules_apply: bool = False
@@ -57,7 +57,7 @@ def failed_instances(dag: Dag, table: InstanceTable) -> list[Instance]:
 
 
 def is_forgiven(task: Task) -> bool:
-    """Return whether the run can succeed although this task failed."""
+    """Return whether the run can succeed even if this task fails."""
     return bool(task.options.teardown_for) and not task.options.fail_run
 
 

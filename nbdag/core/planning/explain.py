@@ -14,7 +14,7 @@ from .triggers import Counts, rule_named
 
 
 def unmet_upstream(pending: Sequence[tuple[str, TaskState, int, int]], rule: str) -> tuple[str, ...]:
-    """Describe the unfinished upstream tasks of a task.
+    """Describe the unfinished upstream tasks for which a task waits.
 
     Each item of `pending` is an upstream task, the state of one of its unfinished instances, the number of its
     unfinished instances and the number of all its instances.

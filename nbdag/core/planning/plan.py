@@ -56,9 +56,9 @@ def plan(
 def expansion_of(task: str, length: int, instances: Iterable[Instance]) -> Expansion:
     """Return the changes that give a mapped task one instance for each of `length` elements.
 
-    Instances from before a clear are kept if their map index is less than `length`; waiting instances with a larger
-    index are removed. Airflow compares the index with the number of upstream successes instead, which is wrong if
-    several maps are combined.
+    If the task was cleared, it may already have instances. Those with a map index below `length` stay; other waiting
+    instances move to state removed. Airflow compares the index with the number of upstream successes instead, which is
+    wrong if several maps are combined.
     """
     mine = [instance for instance in instances if instance.task == task]
     existing = {instance.map_index for instance in mine}
@@ -102,13 +102,16 @@ _ONE = {state: _ended([state]) for state in TaskState}  # counts for a task with
 
 
 def _cuts_short(mine: Sequence[Instance]) -> bool:
-    """Return whether the condition of --short-circuit was false for every instance, so that descendants are skipped."""
+    """Return whether the condition of --short-circuit was false for every instance. If so, descendants are skipped."""
     kept = [instance for instance in mine if instance.state is not TaskState.REMOVED]
     return bool(kept) and all(one.short_circuit and one.state in _DECIDED for one in kept)
 
 
 def _as_leader(leading: Sequence[Instance]) -> tuple[TaskState, str] | None:
-    """Return the final state of a task in step, and the reason, if its leader gets no instances; otherwise None."""
+    """Return the final state, and the reason, of a task whose leader (the task that --in-step names) gets no instances.
+
+    Return None if the leader has instances, or may still get some.
+    """
     first = min(leading, key=lambda each: each.map_index)
     if first.map_index >= 0 or first.state not in FINISHED:
         return None
@@ -126,15 +129,15 @@ class _TaskWalk:
         self.zone = ZoneInfo(dag.options.tz)
         self.ends: dict[str, Counts] = {}  # key: task id; value: the number of instances with each outcome
         self.cut_short: dict[str, str] = {}  # key: task that --short-circuit skips; value: the reason, as a sentence
-        self.not_chosen: dict[str, str] = {}  # key: task that a branch skips; value: the reason, as a sentence
-        # Key: task that a branch chose. Value: upstream tasks that the branch did not choose, and that the chosen task
-        # follows only because of variables.
+        self.not_chosen: dict[str, str] = {}  # key: task that a branch task skips; value: the reason, as a sentence
+        # Key: task that a branch task chose. Value: its direct upstream tasks that were not chosen, and that it follows
+        # only because of variables.
         self.ignored: dict[str, frozenset[str]] = {}
         self.indirect_setups = layout(dag).indirect_setups
-        # A partial run without the leader evaluates the maps of a task as if the task were not in step.
+        # If a partial run does not contain the leader of a task, the run evaluates its --map as without --in-step.
         self.leads = {task: lead for task, lead in layout(dag).leads.items() if lead in table.of}
         self.partners = {task: layout(dag).partners[task] for task in self.leads}
-        # Key: task that other tasks are in step with; value: the task's instances by map index.
+        # Key: task with which other tasks are in step; value: the task's instances by map index.
         self.by_index: dict[str, dict[int, Instance]] = {}
         self.ready: list[Instance] = []
         self.cancel: list[Instance] = []
@@ -168,7 +171,7 @@ class _TaskWalk:
             self._branch(task, mine)
 
     def _branch(self, task: str, mine: Sequence[Instance]) -> None:
-        """Skip the direct downstream tasks that no instance of an ended branch has chosen."""
+        """Skip the direct downstream tasks that the choice of an ended branch task excludes."""
         told = [one.chosen for one in mine if one.state is TaskState.SUCCESS and one.chosen is not None]
         if not told:
             return
@@ -190,7 +193,7 @@ class _TaskWalk:
         decision = self._decide(task, counts)
         settled = self._settled(task, counts, decision)
         held = self._blocked(task, counts, decision) if settled is None else None
-        # The placeholder of a mapped task sorts first. Instances after a placeholder were created before a clear.
+        # The placeholder of a mapped task (map index -1) sorts first. Other instances beside it are older than a clear.
         mine.sort(key=lambda instance: instance.map_index)
         for n, instance in enumerate(mine):
             stale = n > 0 and mine[0].map_index < 0
@@ -210,9 +213,10 @@ class _TaskWalk:
                 self._free(task, mine, n)
 
     def _plan_in_step(self, task: Task, mine: list[Instance], leading: Sequence[Instance]) -> None:
-        """Plan the instances of a task in step with another: each one follows upstream instances with the same index.
+        """Plan the instances of a task with --in-step: each one follows the upstream instances with the same index.
 
-        The placeholder waits until the leader has instances. Then the caller of `plan` replaces the placeholder.
+        The placeholder waits until the leader (the task that --in-step names) has instances. Then the caller of `plan`
+        replaces the placeholder.
         """
         mine.sort(key=lambda instance: instance.map_index)
         placeholder = mine[0].map_index < 0
@@ -252,7 +256,7 @@ class _TaskWalk:
         return decide(task.options.trigger, counts)
 
     def _counting(self, task: Task, index: int, other: str) -> Sequence[Instance]:
-        """Return the instances of an upstream task that count for instance `index` of a task."""
+        """Return the instances of the upstream task `other` on which instance `index` of `task` depends."""
         mine = self.table.of.get(other, ())
         if index < 0 or not mine or other not in self.partners.get(task.id, ()):
             return mine
@@ -271,7 +275,7 @@ class _TaskWalk:
             ends = self.ends.get(other)
             if ends is not None and other in in_step:
                 ends = _ONE[self._counting(task, index, other)[0].state]
-            # An upstream task that the branch did not choose counts only if its own trigger rule lets it run.
+            # An upstream task that a branch task did not choose counts only if its own trigger rule lets it run.
             if other in ignored and ends is not None and ends.skipped == ends.all:
                 continue
             if ends is None:  # a partial run may not contain the upstream task
@@ -303,9 +307,9 @@ class _TaskWalk:
         return None
 
     def _outlives_early_end(self, task: Task) -> bool:
-        """Return whether a task runs although the run fails fast.
+        """Return whether a task still runs although the run ends early.
 
-        A teardown does, to release what setup has prepared.
+        Only a teardown does, and only if the run fails fast: it must release what setup has prepared.
         """
         return bool(task.options.teardown_for) and self.early_end is not None and self.early_end.rules_apply
 
@@ -435,7 +439,7 @@ class _TaskWalk:
         leaves = find_leaves(self.dag, self.table)
         bad = [one.label for one in leaves if one.state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)]
         if bad:
-            # The reason names the tasks that failed, not the last tasks, which could not run because of the failure.
+            # The reason names the tasks that failed. The leaves may be other tasks, which a failure kept from running.
             failed = [instance.label for instance in failed_instances(self.dag, self.table)]
             return RunState.FAILED, f"{join_names(failed)} failed" if failed else f"{bad[0]} could not run", {}
         return RunState.SUCCESS, "", {}

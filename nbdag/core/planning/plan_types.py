@@ -22,14 +22,14 @@ class Instance:
     """
 
     task: str
-    map_index: int = -1  # index of a mapped task's instance, from 0; -1 for any other
+    map_index: int = -1  # index of a mapped task's instance, from 0; -1 for a placeholder or a task that is not mapped
     state: TaskState = TaskState.NONE
     tries: int = 0  # number of attempts since the instance was last cleared
     ready_at: datetime | None = None  # earliest time of the next start, in state up_for_retry or up_for_reschedule
     question: str = ""  # the question of --approve that nobody has answered yet
-    # Whether the condition of --short-circuit was false, so that all descendants are skipped.
+    # Whether the condition of --short-circuit was false; if so, all descendants are skipped.
     short_circuit: bool = False
-    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None before the branch has chosen
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch task chose; None before it has chosen
 
     @property
     def key(self) -> InstanceKey:

@@ -62,9 +62,9 @@ class SlotAssignment:
 
 
 def implicit_pools(dags: Iterable[Dag]) -> dict[str, int]:
-    """Return each pool that these notebooks name; value: the largest number of slots that one task needs.
+    """Return the pools that these notebooks name, each with the largest number of slots that one of its tasks needs.
 
-    A pool that is not in the store gets this size.
+    A pool that is not in the store has this number of slots.
     """
     sizes: dict[str, int] = {}
     for dag in dags:

@@ -1,8 +1,8 @@
 """Find the skipped tasks of a run that another program, such as Airflow, plans; nbdag only executes the attempts.
 
 Each attempt that nbdag executed has an `Outcome`. A task that the other program skipped has no outcome, or an outcome
-from before the run was cleared. So an outcome counts only if the branches, short circuits and trigger rules above let
-its task run. Nothing here touches a file, a clock or a database.
+from before the run was cleared. So an outcome counts only if its task was not skipped by its trigger rule, or by an
+upstream task with --branch or --short-circuit. Nothing here touches a file, a clock or a database.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ OutcomesOf = Callable[[str], Sequence[Outcome]]
 
 
 def skipped_tasks(dag: Dag, task: str, outcomes_of: OutcomesOf) -> frozenset[str]:
-    """Return which of a task's ancestors were skipped, and the task itself if a branch or short circuit skips it.
+    """Return the skipped ancestors of a task, and the task itself if an ancestor skips it.
 
-    The trigger rule of `task` itself is not considered, because the other program has already decided to start it.
+    An ancestor skips the task by --branch or --short-circuit. The trigger rule of `task` itself is not considered,
+    because the other program has already decided to start the task.
     """
     states: dict[str, tuple[TaskState, ...]] = {}
-    cut: set[str] = set()  # tasks that a branch or a short circuit skips
+    cut: set[str] = set()  # tasks that an upstream task with --branch or --short-circuit skips
     needed = {*dag.ancestors(task), task}
     for each in (name for name in dag.order if name in needed):
         if (each in cut and not dag.tasks[each].options.teardown_for) or (each != task and _settles(dag, each, states)):

@@ -40,7 +40,7 @@ def delay(options: TaskOptions, *, dag: str, task: str, logical_date: datetime |
 
 
 def judged(options: TaskOptions, outcome: AnyOutcome) -> AnyOutcome:
-    """Return an attempt's outcome. If it is a failure, apply `--soft-fail`, `--retry-on` and `--retry-if` first."""
+    """Return an attempt's outcome; a failure is first changed according to --soft-fail, --retry-on and --retry-if."""
     if outcome.state is not TaskState.FAILED or outcome.error == CANCELLED:
         return outcome
     error, kinds = outcome.error, outcome.kinds

@@ -6,7 +6,7 @@ Every instance of an upstream task counts separately. A task without upstream ta
 counts.
 
 `all_done_setup_success` is the rule of teardown tasks (`--teardown-for`): they run if a setup task has succeeded and
-the tasks in between have ended, with any outcome.
+the tasks between setup and teardown have ended, with any outcome.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"[()]|[^\s()]+")
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition on assets: the name of one asset, or several conditions, of which all or at least one must be met."""
+    """A condition on assets: one asset, or conditions joined by `and` (all must be met) or by `or` (one suffices)."""
 
     name: str = ""
     parts: tuple[Condition, ...] = ()
@@ -90,7 +90,7 @@ def label(asset: str) -> str:
 
 
 def named(text: str) -> str:
-    """Return the full name of the asset for which this text stands in a schedule; the reverse of `label`."""
+    """Return the asset that a schedule calls `text`: `dag:churn` for `after churn`. This reverses `label`."""
     first, _, dag = text.partition(" ")
     return f"{DAG_PREFIX}{dag.strip()}" if first == "after" else text
 

@@ -35,7 +35,7 @@ class Ticks(Protocol):
         """Yield the ticks after this moment, in order, up to the end of the calendar."""
 
     def wall_times(self, tick: datetime) -> list[datetime]:
-        """Return the local times in the schedule that lead to this tick; none for an interval of real time."""
+        """Return the local times in the schedule that produce this tick; an interval of real time has none."""
 
 
 def latest(ticks: Ticks, moment: datetime, *, inclusive: bool = True) -> datetime | None:

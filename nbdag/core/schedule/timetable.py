@@ -64,7 +64,7 @@ class Timetable:
     zone: ZoneInfo
     start: datetime | None  # start date, in UTC: earlier ticks create no run
     end: datetime | None  # end date, in UTC: later ticks create no run
-    catchup: bool  # whether every missed tick creates a run, instead of only the last one
+    catchup: bool  # whether every missed tick creates a run; if not, only the last one does
     # None if there are no ticks: no schedule, @once, @continuous, or a condition on assets without a time.
     ticks: Ticks | None
     condition: Condition | None = None  # the assets whose new events create a run

@@ -1,8 +1,8 @@
 """The difference between two notebooks, cell by cell and line by line.
 
-Cells with the same id are paired. The other cells are paired if their text is equal. The remaining cells between two
-paired cells are paired if their text is similar. A paired cell has moved if it is not in the same order as most other
-pairs. Only sources are compared, because outputs and metadata change with each save.
+First, cells with the same id are paired. Then cells with equal text are paired. Then, between two neighbouring pairs,
+cells with similar text are paired. A pair counts as moved if it breaks the order of most pairs. Only sources are
+compared, because outputs and metadata change with each save.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ...core.model.dag import Dag
 from ...runs import PinnedNotebook
 from .messages import CellDifference, LineDifference, NotebookDifference, TaskDifference
 
-_SIMILAR = 0.5  # smallest share of equal words in two versions of one cell
-_KEPT = 16  # number of differences that are kept
-_MOST_PAIRS = 40_000  # maximum number of possible pairs between two paired cells; if there are more, none is compared
+_SIMILAR = 0.5  # cells with at least this share of equal words count as versions of one cell
+_KEPT = 16  # number of differences in the cache
+_MOST_PAIRS = 40_000  # if more pairs than this are possible between two paired cells, these pairs are not compared
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -59,7 +59,7 @@ def _pinned_difference(before: PinnedNotebook, after: PinnedNotebook) -> Noteboo
 
 
 def cells_of(text: bytes) -> list[NotebookCell]:
-    """Return the cells of a notebook file that a user wrote, without those that a %%dag cell built."""
+    """Return the cells of a notebook file, without the cells that a %%dag cell has built."""
     found = []
     for cell in json.loads(text).get("cells", []):
         if _built(cell):
@@ -99,7 +99,7 @@ def paired(old: Sequence[NotebookCell], new: Sequence[NotebookCell]) -> dict[int
 
 
 def lines_of(old: str, new: str) -> list[LineDifference]:
-    """Return the lines of both texts, each with the sign that says whether it was removed, added or kept."""
+    """Return the lines of both texts. The sign of a line says whether the line was removed, added or kept."""
     before, after = old.split("\n"), new.split("\n")
     if before == after:
         return [{"sign": " ", "text": line} for line in before]
@@ -114,7 +114,7 @@ def lines_of(old: str, new: str) -> list[LineDifference]:
 
 
 def _cells(old: Sequence[NotebookCell], new: Sequence[NotebookCell], pairs: dict[int, int]) -> list[CellDifference]:
-    """Return all cells in the order of the new notebook; a removed cell keeps its place among the unmoved cells."""
+    """Return all cells in the order of the new notebook. A removed cell stays between its unmoved neighbours."""
     kept = _in_order(pairs)
     back = {there: here for here, there in pairs.items()}
     found: list[CellDifference] = []
@@ -176,12 +176,12 @@ def _tasks(before: Dag, after: Dag) -> list[TaskDifference]:
 
 
 def _body(code: str) -> list[str]:
-    """Return the lines of a task's code without its header, which is a comment in the code."""
+    """Return the lines of a task's code without the header, which is a comment there."""
     return [line for line in code.split("\n") if not line.startswith("# %%task")]
 
 
 def _equal(old: Iterable[tuple[int, Any]], new: Iterable[tuple[int, Any]]) -> dict[int, int]:
-    """Pair the cells with equal keys. Keys that are empty or occur twice in a notebook are ignored."""
+    """Pair cells with equal keys. A key that is empty, or that a notebook has more than once, is ignored."""
     old, new = list(old), list(new)
     count_old, count_new = Counter(key for _, key in old), Counter(key for _, key in new)
     place = {key: n for n, key in new if count_new[key] == 1}
@@ -209,7 +209,7 @@ def _in_order(pairs: dict[int, int]) -> dict[int, int]:
 def _similar(
     old: Sequence[NotebookCell], new: Sequence[NotebookCell], gap_old: Sequence[int], gap_new: Sequence[int]
 ) -> dict[int, int]:
-    """Return pairs of similar cells between two paired neighbours. Similar cells keep their order."""
+    """Return pairs of similar cells between two neighbouring pairs. Their order is the same in both notebooks."""
     if len(gap_old) * len(gap_new) > _MOST_PAIRS:
         return {}
     words = {there: Counter(_WORD.findall(new[there].source)) for there in gap_new}

@@ -16,7 +16,7 @@ Values = Mapping[str, Mapping[str, Sequence[StoredOutput]]]
 
 
 def compare(dag: str, run: str, other: str, *, home: Home) -> RunComparison:
-    """Return the differences between two runs; `other` is taken as the earlier one."""
+    """Return the differences between two runs; `other` counts as the earlier run."""
     after, before = (find_run(each, dag, details=False, home=home) for each in (run, other))
     new, old = pinned_notebook(dag, run=after.id, home=home), pinned_notebook(dag, run=before.id, home=home)
     return {
@@ -29,7 +29,7 @@ def compare(dag: str, run: str, other: str, *, home: Home) -> RunComparison:
 
 
 def _parameters(before: Run, after: Run) -> list[ParameterDifference]:
-    """Return all parameters that either run sets."""
+    """Return each parameter that at least one of the runs sets."""
     found: list[ParameterDifference] = []
     for each in parameter_changes(before, after):
         is_set, was_set = each.name in after.parameters, each.name in before.parameters
@@ -47,7 +47,7 @@ def _parameters(before: Run, after: Run) -> list[ParameterDifference]:
 
 
 def _tasks(before: Run, after: Run, values_old: Values, values_new: Values) -> list[ComparedTask]:
-    """Return all tasks of both runs, in the order of the newer run. Tasks that only the older run has are last."""
+    """Return all tasks of both runs, in the order of the run `after`. Tasks that only the run `before` has are last."""
     new, old = run_statuses(after), run_statuses(before)
     found: list[ComparedTask] = []
     for task in dict.fromkeys([*(each.id for each in after), *(each.id for each in before)]):
@@ -76,7 +76,7 @@ def _value(name: str, mine: Sequence[StoredOutput], theirs: Sequence[StoredOutpu
 def _stored(found: Sequence[StoredOutput]) -> StoredValue | None:
     if not found:
         return None
-    if len(found) == 1:  # true for nearly every task; the sums below take much longer
+    if len(found) == 1:  # a shortcut for nearly every task, because the sums below take much longer
         return {"type": found[0].type, "bytes": found[0].bytes, "summary": found[0].summary}
     return {
         "type": f"{len(found)} × {found[0].type}",

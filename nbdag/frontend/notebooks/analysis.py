@@ -1,8 +1,8 @@
-"""Analyse and tag the cells of a notebook that a page shows. They may differ from the cells in the file.
+"""Analyse and tag the cells of a notebook that a page shows. The cells may differ from those in the file.
 
 The page posts its cells and the executions that it has seen. So no kernel is asked, and nothing is executed. The tasks
-of a `%%dag` cell are those that its last execution in the kernel has built. The result is what a headless run of these
-cells would do.
+of a `%%dag` cell are the tasks that its last execution in the kernel has built. The result is what a headless run of
+these cells would do.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def analyze(request: AnalyzeRequest, *, with_files: Callable[[Dag], Dag] = lambd
 
 
 def open_task(request: NotebookTaskRequest) -> TaskDetails:
-    """Return the details of a task of the open notebook, which has no values and no attempts."""
+    """Return the details of a task of the open notebook, without values and attempts, which only runs have."""
     dag = _read(request).dag
     if request["task"] not in dag.tasks:
         raise runs.UnknownTaskError(request["task"], tuple(dag.tasks))
@@ -98,7 +98,7 @@ def open_task(request: NotebookTaskRequest) -> TaskDetails:
 
 
 def tag(request: TagRequest) -> CellEdit:
-    """Return the edit that gives a cell a role. A new task gets a name that its text suggests."""
+    """Return the edit that gives a cell another role. A new task gets a name that the text of its cell suggests."""
     if not 0 <= request["index"] < len(request["cells"]):
         raise UnknownCellError(request["index"], len(request["cells"]))
     cell, role = request["cells"][request["index"]], request["role"]
@@ -106,7 +106,7 @@ def tag(request: TagRequest) -> CellEdit:
     kind = _KINDS.get(role, "")
     kept = [each for each in cell["tags"] if each not in (PARAMETERS_TAG, SKIP_TAG, INJECTED)]
     if role == "parameters" and len(kept) < len(cell["tags"]) and SKIP_TAG not in cell["tags"]:
-        return {"lines": 0, "text": "", "tags": cell["tags"], "name": ""}  # papermill's tag marks the cell already
+        return {"lines": 0, "text": "", "tags": cell["tags"], "name": ""}  # papermill's tag suffices, without a header
     if header and kind and _kind_of(header) == kind:
         return {"lines": 0, "text": "", "tags": kept, "name": _name_of(header)}
     name = suggested_name(request["cells"], request["index"]) if role == "task" else ""
@@ -118,7 +118,7 @@ def tag(request: TagRequest) -> CellEdit:
 
 
 def header_lines(source: str) -> int:
-    """Return the number of lines of a cell's header, with the blank lines above it; 0 without a header."""
+    """Return the number of lines of a cell's header and of the blank lines above it, or 0 if there is no header."""
     header, _ = split(source)
     return _blank_lines(source) + header.count("\n") + 1 if header else 0
 
@@ -161,7 +161,7 @@ def _last_name(body: str) -> str:
 
 
 def _id(words: str) -> str:
-    """Return these words as an id, or "" if there are no words, or too many for a name."""
+    """Return an id made from these words, or "" if they do not make a valid id of at most 40 characters."""
     plain = unicodedata.normalize("NFKD", words)
     plain = "".join(character for character in plain if not unicodedata.combining(character))
     found = re.findall(r"[A-Za-z0-9_]+", plain)
@@ -250,7 +250,7 @@ def _dag_line(dag: Dag) -> DagLine | None:
 
 
 def _shape(dag: Dag, *arrangement: object) -> str:
-    """Return a digest of all that the picture shows: pictures with equal digests are equal."""
+    """Return a digest of everything that the picture shows. Pictures with equal digests are equal."""
     tasks = [(each.id, each.options) for each in dag.tasks.values()]
     shown = (dag.id, tasks, dag.order, dag.edges, dag.file_edges, dag.problems, arrangement)
     return sha256(repr(shown).encode()).hexdigest()[:20]

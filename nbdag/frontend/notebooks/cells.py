@@ -11,7 +11,7 @@ from .messages import NotebookCell, NotebookMessage
 
 
 def notebook_cells(found: PinnedNotebook) -> NotebookMessage:
-    """Return the cells of the notebook's file in order. Cells that a %%dag cell built are part of that cell."""
+    """Return the cells of the notebook's file in order. The tasks that a %%dag cell has built belong to that cell."""
     built: dict[int, list[str]] = {}
     for cell in found.dag.cells:
         if cell.made_at is not None and cell.task is not None:

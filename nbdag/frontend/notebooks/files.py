@@ -33,7 +33,7 @@ def notebook_files(root: Path, *, home: Home) -> NotebookFiles:
 
 
 def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the folders, each with the names of its notebooks; the folders at the top come first."""
+    """Yield each folder with the names of its notebooks, level by level from the top."""
     waiting = [os.path.normpath(root.absolute())]
     for folder in waiting:
         names = []

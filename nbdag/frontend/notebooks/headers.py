@@ -1,4 +1,4 @@
-"""Headers as forms: the table of options, and a header's fields read from a cell and written into it.
+"""Headers as forms: the table of all options, and functions that read a form from a cell and write it into the cell.
 
 The values of a form are the words of the header without their quotes. Only the parser of headers decides which values
 are valid. Each error names the field to which it belongs. A comment at the end of a header is kept.
@@ -32,13 +32,13 @@ from .messages import (
     ParseHeaderRequest,
 )
 
-_MAX_CHOICES = 40  # maximum length of a list in a menu; a longer one, such as time zones, becomes suggestions
+_MAX_CHOICES = 40  # maximum number of values in a menu; longer lists, such as time zones, become suggestions
 _NO_CHOICE = "?"  # a text that no option accepts as a value
 _OFF = ["no"]  # the value of a flag that the header turns off
 
 
 def option_table() -> OptionTable:
-    """Return all options of headers, those of operators included, and the help of nbdag's magics."""
+    """Return all options of headers, including the options of operators, and the help of nbdag's magics."""
     installed: list[OperatorInfo] = [
         {"name": each.name, "summary": each.summary, "options": [_option_info(option) for option in each.options]}
         for each in help_of_operators()
@@ -53,7 +53,7 @@ def option_table() -> OptionTable:
 
 
 def parse_header(request: ParseHeaderRequest) -> HeaderForm:
-    """Return the fields of a cell's header. Words that cannot be read are problems."""
+    """Return the fields of a cell's header. If the header is invalid, return its problems instead."""
     text, _ = split(request["source"])
     operator = request.get("operator", "python")
     empty: HeaderForm = {"kind": "", "name": "", "operator": operator, "values": {}, "problems": []}
@@ -86,7 +86,7 @@ def format_header(request: FormatHeaderRequest) -> FormattedHeader:
         problems += _field_problems(kind, flag, words, operator, default)
     magic = MAGICS.get(kind)
     if kind == "dag" and request["source"].lstrip().startswith("%%dag"):
-        magic = "%%dag"  # the cell has this header already, and keeps it
+        magic = "%%dag"  # a %%dag cell keeps its kind of header
     if magic is None:
         problems.append({"flag": "", "message": f"unknown kind of header {kind!r}"})
     if magic is None or problems:
@@ -165,7 +165,7 @@ def _all_options(kind: str) -> list[Option]:
 
 
 def _given(header: Header, option: Option) -> tuple[object] | None:
-    """Return a tuple with the value of an option in the header, or None if the header does not set it."""
+    """Return the value of an option in a tuple, or None if the header does not set the option."""
     own = dict(header.options.get("operator_options", ()))
     for found in (header.options, own):
         if option.field in found:
@@ -185,7 +185,7 @@ def _words(kind: Kind, value: object) -> list[str]:
 
 
 def _line(values: Mapping[str, Sequence[str]], options: Sequence[Option]) -> list[str]:
-    """Return the words of a header line for the values of a form."""
+    """Convert the values of a form to the words of a header line."""
     known = {option.flag: option for option in options}
     words: list[str] = []
     for flag, given in values.items():
@@ -200,7 +200,7 @@ def _line(values: Mapping[str, Sequence[str]], options: Sequence[Option]) -> lis
 
 
 def _field_problems(kind: str, flag: str, words: Sequence[str], operator: str, default: str) -> list[HeaderProblem]:
-    """Return the problems of one field: the problems of a header that has only this field."""
+    """Return the problems of one field, by parsing a header that has only this field."""
     magic = MAGICS.get(kind, "")
     own = {each.flag for each in options_of_operator(operator)} if kind == "task" else set()
     chosen = {"operator": [operator]} if flag in own and operator != default else {}
@@ -234,7 +234,7 @@ def _first_word(text: str) -> str:
 
 
 def _comment(header: str) -> str:
-    """Return the comment at the end of a header, with the blanks before it, or ""."""
+    """Return the comment at the end of a header, after two blanks, or "" if there is none."""
     text = re.sub(r"\\\r?\n", " ", header)
     start = text.index("%") + len(_kind_of(text)) + 2 if "%" in text else 0
     try:

@@ -1,4 +1,4 @@
-"""Rehearse a notebook's file in a separate process, because a rehearsal changes environment variables."""
+"""Rehearse a notebook's file. This needs a separate process, because a rehearsal changes environment variables."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Start a run of a notebook's file in a new process, and wait until the run exists.
 
-The process keeps running after the server has ended. Likewise, a run of the widget keeps running after its kernel has
+The process continues after the server has ended, just as a run started from the widget continues after the kernel has
 ended.
 """
 
@@ -27,7 +27,7 @@ from ..status import run_summary
 from .messages import StartedRun
 
 _POLL = 0.1  # seconds between two polls of the store
-_LONGEST = 120.0  # seconds after which a run that has not begun is reported as an error
+_LONGEST = 120.0  # seconds that a run has to begin, before an error is reported
 
 
 @error
@@ -46,7 +46,7 @@ def start_run(notebook: Path, action: RunAction, task: str, parameters: Mapping[
     dag = notebooks.read(notebook)
     if dag.errors:
         raise runs.NotebookProblemsError(notebook, dag.errors)
-    if "\0" in task:  # no argument of a process contains a zero byte
+    if "\0" in task:  # an argument of a process cannot contain a zero byte
         raise RunNotStartedError(f"unknown task {task!r}")
     before = _run_ids(dag.id, home)
     arguments = run_arguments(notebook, RUN_OPTIONS[action], task)
@@ -66,7 +66,7 @@ def start_run(notebook: Path, action: RunAction, task: str, parameters: Mapping[
 
 
 def resume_run(dag: str, run: str, *, home: Home) -> RunSummary:
-    """Execute the unsuccessful tasks of a run again: by a scheduler if one is alive, else in a new process.
+    """Execute the unsuccessful tasks of a run again, by a scheduler if one is alive, and otherwise by a new process.
 
     Raise `RunNotStartedError`, or an error of `runs.requeue`.
     """
@@ -88,14 +88,14 @@ def resume_run(dag: str, run: str, *, home: Home) -> RunSummary:
 
 
 def _start(arguments: list[str], home: Home, output: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a command of nbdag that does not end with this process."""
+    """Start a command of nbdag that continues after this process has ended."""
     environment = {name: value for name, value in os.environ.items() if name not in KERNEL_VARIABLES}
     environment |= {"NBDAG_HOME": str(home.root), "NO_COLOR": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "nbdag", *arguments],
         env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
     )  # fmt: skip
-    # The thread reads the exit code, so that the ended process does not stay in the list of processes.
+    # The thread waits for the exit code, so that the ended process does not remain as a zombie.
     threading.Thread(target=process.wait, name="nbdag-run", daemon=True).start()
     return process
 

@@ -23,7 +23,7 @@ class CopyNotWrittenError(NbdagError):
 
 
 def suggest(notebook: Path, *, root: Path) -> NotebookSuggestion:
-    """Write a copy with proposed tasks beside the notebook, under a new name, and return the proposal.
+    """Write a copy with proposed tasks under a new name in the notebook's folder, and return the proposal.
 
     The notebook itself stays as it is, and nothing runs. Raise an error of `runs.suggest`, or `CopyNotWrittenError`.
     """

@@ -51,7 +51,10 @@ class Surroundings(Protocol):
     """The objects of a target that modules can see while a server imports them, such as a kernel's shell."""
 
     def changes(self) -> str:
-        """Return how imports have kept or changed these objects since the last call, or "" if imports did neither."""
+        """Describe how imports have changed these objects, or stored references to them, since the last call.
+
+        Return "" if imports did neither.
+        """
 
 
 class Target(Protocol):
@@ -78,7 +81,7 @@ class Target(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class ForkedChild:
-    """A child between the fork and the end of its process."""
+    """A forked child, from the fork to the end of its process."""
 
     target_factory: Callable[..., Any]
     arguments: bytes
@@ -119,7 +122,7 @@ class ForkedChild:
 
     def _detach_from_server(self) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != self.server:  # the server died before `prctl` arranged the signal
+        if os.getppid() != self.server:  # the server died before the call of `prctl`
             os._exit(1)
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -162,7 +165,7 @@ class ForkedChild:
             os.close(fd)
         matplotlib = sys.modules.get("matplotlib")
         if matplotlib is not None and Path("matplotlibrc").is_file():
-            # An error in the file is ignored here, because matplotlib reports the error when a task uses matplotlib.
+            # Errors in matplotlibrc are ignored here, because matplotlib reports them when a task uses matplotlib.
             with contextlib.suppress(Exception):
                 matplotlib.rc_file("matplotlibrc")
 

@@ -2,7 +2,7 @@
 
 A *fork server* is a process of this user that has imported some modules once, and forks a child for each
 request, in about 10 ms instead of seconds. A `ServerSpec` identifies a server: all requests with equal
-specifications share one server, from whichever process they come. `Server.connect` returns immediately, so
+specifications share one server, even if they come from different processes. `Server.connect` returns immediately, so
 the server imports modules while a run is being planned. Requests wait until the imports are done.
 
 A child runs its `target`, given as `module:name`. The target is a function that takes the payload, or a class
@@ -233,9 +233,9 @@ class Server:
     ) -> Child:
         """Fork a child without waiting for the end of its setup.
 
-        `cwd`, `env` and `stdio` default to the values of this process. `env` may differ from the environment of the
-        specification only in variables on which imports do not depend. The other variables, which `relevant_env`
-        returns, are part of the specification: to change one, use another specification.
+        `cwd`, `env` and `stdio` default to the values of this process. The variables on which imports may depend (see
+        `relevant_env`) are part of the specification: to change one of them, use another specification. In all other
+        variables, `env` may differ from the environment of the specification.
         """
         request = {
             "op": "fork",

@@ -6,8 +6,9 @@ frames. Their contents:
 
     client to server        answer
     op fork                 pid of the child, then the frames of the child itself, then its exit code; or error
-    op hold                 none: the server stays for as long as the connection is open
-    op spares               none: sent over the connection of a hold, says how many children to fork in advance
+    op hold                 none; the server runs for as long as the connection is open
+    op spares               none; the request comes over the connection of a hold, with the number of children to fork
+                            in advance
     op status               the server's state: its process id, modules, children and memory
 """
 

@@ -1,4 +1,4 @@
-"""Detect whether a module keeps data of the process that imports it: pid, time, folder, entropy, environment variables.
+"""Detect whether a module stores data of the importing process: pid, time, folder, entropy, environment variables.
 
 Such data differs between ordinary kernels, but all children of a server would share it. So during an import, calls of
 functions that return such data are recorded. Afterwards, the namespaces of the calling module are searched for the
@@ -44,13 +44,13 @@ _READ_VARIABLE = type(os.environ).__getitem__.__code__
 # Variables that have the same value in the server and in every kernel.
 _SAME_EVERYWHERE = {"TERM", "JPY_PARENT_PID"}
 _IGNORED = {"nbdag", "importlib", "_frozen_importlib", "_frozen_importlib_external"}
-_MIN_ENTROPY = 1 << 64  # a smaller seed was written in code; seeds that numpy takes from entropy have 128 bits
-_MAX_ITEMS = 1000  # maximum number of items that are searched in one dictionary
+_MIN_ENTROPY = 1 << 64  # seeds that numpy takes from entropy have 128 bits; smaller seeds come from code
+_MAX_ITEMS = 1000  # larger dictionaries are not searched
 
 
 @dataclass(slots=True)
 class Watch:
-    """The calls that one import makes, and the results of these calls that the module keeps."""
+    """The calls that one import makes, and the results of these calls that the module stores."""
 
     calls: dict[str, set[Any]] = field(default_factory=dict)  # key: module; value: functions that it has called
     # Key: module; value: environment variables that it has read.
@@ -64,8 +64,8 @@ class Watch:
         """Return why the module must not be preloaded, or "". Register the values that each child renews."""
         for name, variables in self.variables.items():
             found = next((each for each in sorted(variables) if TRANSIENT.fullmatch(each)), None)
-            # A module that reads all variables copies the environment; this does not show that it depends on a certain
-            # variable.
+            # A module that reads all variables copies the environment, which does not show that it depends on one of
+            # them.
             if found and not variables >= os.environ.keys() - _SAME_EVERYWHERE:
                 return f"its import reads the variable {found} ({name})"
         for name, called in self.calls.items():
@@ -175,7 +175,10 @@ _in_folder: list[Callable[[], object]] = []
 
 @contextlib.contextmanager
 def watching(is_known: bool) -> Iterator[Watch]:
-    """Watch an import in this thread. With `is_known`, only measure: the module keeps no data about the process."""
+    """Watch an import in this thread.
+
+    With `is_known`, record no calls, because an earlier import has shown that the module stores no data of the process.
+    """
     watch = Watch(started={clock: clock() for clock in _CLOCKS})
     if is_known:
         yield watch
@@ -188,7 +191,7 @@ def watching(is_known: bool) -> Iterator[Watch]:
 
 
 def refresh() -> None:
-    """Renew, in a new child, the values that imports have kept."""
+    """Renew the values of the server's process that imported modules have stored. Called in a new child."""
     for renew in _at_fork:
         with contextlib.suppress(Exception):
             renew()
@@ -202,9 +205,7 @@ def refresh_folder() -> None:
 
 
 def _is_scan(caller: types.FrameType) -> bool:
-    """Return whether the caller is a method of Mapping: such a method only tests for a variable or loops over all
-    variables.
-    """
+    """Return whether the caller is a method of Mapping that tests for a variable or loops over all variables."""
     return caller.f_globals.get("__name__") == "collections.abc" and caller.f_code.co_name != "get"
 
 

@@ -1,7 +1,7 @@
 """Import modules in a fork server, and record the modules that it must not preload.
 
 A module is not preloaded if its import fails, starts a thread or ends the process. It is not preloaded either if its
-import prints or warns, because the importing cell should show that output. Nor is it preloaded if it keeps data that
+import prints or warns, because the importing cell should show that output. Nor is it preloaded if it stores data that
 differs between kernels and cannot be renewed (see `import_watch`). Tasks import such a module themselves. The effects
 of an import cannot be undone. So the server records the module in a file and replaces its process by a new process,
 which reads the file and skips the module.
@@ -32,10 +32,10 @@ def import_ahead(
 ) -> tuple[list[str], dict[str, str]]:
     """Import modules; return the imported modules, and for each other module the reason why it was not imported.
 
-    `start_over` replaces the process and does not return. `changes` returns how an import has changed the kernel's
-    objects, or "" if it has not.
+    `start_over` replaces the process and does not return. `changes` describes how imports have changed the kernel's
+    objects, or stored references to them; it returns "" if they did neither.
     """
-    # Key: module; value: why the module is not preloaded, or "" if it was watched and may be preloaded.
+    # Key: module. Value: why it is not preloaded, or "" if a watched import found no reason and nothing to renew.
     not_preloaded: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError):
         not_preloaded = json.loads(notes.read_text())

@@ -1,7 +1,7 @@
 """The fork server's process: it imports modules, then forks children.
 
 It has one thread, no event loop and no ZeroMQ context, so that a child starts from a clean state. Its only loop is a
-`select` over its listener, its clients and its children. In a forked child, all calls return up to `main`, which then
+`select` over its listener, its clients and its children. In a forked child, all functions return to `main`, which then
 runs the child.
 """
 
@@ -49,7 +49,7 @@ _SPARE_DELAY = (
     # processors first.
     0.1
 )
-_FEW_SPARES = 1  # a missing spare is forked immediately if at most this many spares are requested
+_FEW_SPARES = 1  # if a client requests at most this many spares, they are forked without delay
 
 
 class ForkServer:
@@ -93,7 +93,7 @@ class ForkServer:
                 if self.options["modules"] and hasattr(target, "preloading")
             ]
             self.folder.mkdir(mode=0o700, exist_ok=True)
-            # The folder has an unusual name, so that a module that keeps the name can be detected.
+            # The folder has an unusual name, so that `import_watch` detects modules that store it.
             os.chdir(self.folder)
             done = importing.import_ahead(
                 self.options["modules"],

@@ -63,7 +63,7 @@ class ServerFiles:
     """The files of one server."""
 
     socket: Path
-    info: Path  # file with the server's status, which is read until the server accepts requests
+    info: Path  # status of the server; clients read this file while the server is still importing
     log: Path
     not_preloaded: Path  # file with the modules that cannot be preloaded, and the reasons
     folder: Path  # folder that contains the private folders of the server's children

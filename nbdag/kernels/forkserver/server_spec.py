@@ -4,8 +4,8 @@ A forked child inherits the state that its server had after the imports. So the 
 can affect an import or a process: the interpreter, the modules, the installed packages, nbdag's own code,
 the environment, and the attributes that a process inherits (limits, priority, processors, control group).
 
-All environment variables are part of the key, except variables known to be transient. A list of only those
-variables that libraries read during their import could never be complete.
+All environment variables are part of the key, except variables known to be transient. The opposite, a list of the
+variables that libraries read during their import, could never be complete.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ TRANSIENT = re.compile(
     re.VERBOSE,
 )
 # Environment variables that every kernel sets. They are not part of the key, so that runs from a terminal, from a
-# notebook and from a program share servers. Key: variable; value: the only value that is ignored, because a kernel
-# keeps every other value; or None if all values are ignored, because a kernel replaces every value.
+# notebook and from a program share servers. Key: variable. Value: None if a kernel replaces every value, so that all
+# values are ignored; otherwise the only value that is ignored, because a kernel keeps every other value.
 _SET_BY_KERNELS: Mapping[str, str | None] = {
     **dict.fromkeys(("CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "PAGER", "GIT_PAGER")),
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",

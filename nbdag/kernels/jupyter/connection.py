@@ -17,7 +17,7 @@ from ..forkserver.server_spec import ServerSpec
 
 TARGET = "nbdag.kernels.jupyter.forked_kernel:ForkedKernel"
 _PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
-_MAX_BASE = 1_999  # so that a port has at most four digits, because the path of a socket may not be long
+_MAX_BASE = 1_999  # keeps ports below five digits, because the path of a socket must be short
 # Modules of the standard library that every server of kernels has imported. They are not part of a specification, so
 # notebooks that import only these share the server of a notebook without imports.
 _STANDARD = """
@@ -44,7 +44,7 @@ def kernel_server_spec(
 def environment_variables(python: str) -> dict[str, str]:
     """Return the environment variables of a kernel that runs in the environment of this Python.
 
-    Programs that the kernel starts, such as `!pip`, are those of the environment.
+    With these variables, `!pip` and other programs that the kernel starts come from the environment.
     """
     folder = Path(python).parent
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PATH")])])

@@ -58,7 +58,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         super().__init__(nb_man, km=execution.manager, **options)
         self.execution = execution
         self._limits = OutputLimits()
-        self._of_setup: list[str] | None = None  # text of the setup cell that is running; None in any other cell
+        self._of_setup: list[str] | None = None  # text that the running setup cell has printed; None in other cells
         execution.client = self
 
     async def async_start_new_kernel(self, **options: Any) -> None:
@@ -76,7 +76,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         try:
             return await super().async_execute_cell(cell, cell_index, *args, **options)
         except CellExecutionError:
-            self._log("".join(self._of_setup or ()))  # the text of setup may explain the error
+            self._log("".join(self._of_setup or ()))  # the printed text of setup may explain the error
             raise
         except DeadKernelError:
             self.execution.exit_code = await self.km.provisioner.poll()
@@ -112,7 +112,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         return output
 
     def log_output_message(self, output: Any) -> None:
-        """Write text of the task into the log. Text of setup is omitted, because it is the same for every task."""
+        """Write printed text into the log, except text of setup, which is the same for every task."""
         if self._of_setup is None:
             super().log_output_message(output)
         elif output.output_type == "stream":
@@ -122,7 +122,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
         self.stdout_file.write(text)
 
     def _keep_display_id(self, msg: Any) -> None:
-        """Record the id of a display, or an update of another task's display, for the report of the run."""
+        """Record, for the report of the run, the id of a display or the update of another task's display."""
         name = (msg["content"].get("transient") or {}).get("display_id")
         if not name or msg["msg_type"] not in ("display_data", "execute_result", "update_display_data"):
             return
@@ -134,7 +134,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
             content["metadata"] = {**content["metadata"], DISPLAY_ID: name}
 
     async def shut_down(self) -> None:
-        """Shut the kernel down: send a shutdown request to a running kernel."""
+        """Request the shutdown of the kernel if it is running; release the connections to it."""
         try:
             if await self.km.is_alive():
                 await self.km.shutdown_kernel(now=False)
@@ -148,7 +148,7 @@ class TaskClient(PapermillNotebookClient):  # type: ignore[misc]
             await asyncio.shield(self.km.cleanup_resources())
 
 
-# States of a task that an exception has ended early, without a failure.
+# States of a task whose cell was ended early by an exception that is no failure.
 _ENDED_EARLY = (TaskState.SKIPPED, TaskState.UP_FOR_RESCHEDULE)
 
 
@@ -176,8 +176,8 @@ class TaskEngine(NBClientEngine):  # type: ignore[misc]
             startup_timeout=start_timeout,
             timeout=None,
             iopub_timeout=IOPUB_TIMEOUT,
-            # `sys.exit()` ends the cell without an error here; if the task fails because of it, the kernel publishes
-            # that outcome.
+            # nbclient does not treat `sys.exit()` as an error. If it makes the task fail, the kernel publishes the
+            # failure.
             allow_error_names=["SystemExit"],
             log_output=log_output,
             stdout_file=stdout_file,

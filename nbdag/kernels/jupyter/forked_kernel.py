@@ -80,8 +80,9 @@ class IPKernelApp(kernelapp.IPKernelApp):
     outstream_class = DottedObjectName("nbdag.kernels.jupyter.stand_in.output_stream").tag(config=True)
 
     def parse_command_line(self, argv: list[str] | None = None) -> None:
-        """Read the arguments. If the connection file is the only argument, as usual, no parser is built, because
-        building a parser of all options takes a tenth of the start time of a kernel.
+        """Read the arguments. If the connection file is the only argument, as usual, build no parser.
+
+        Building a parser of all options takes a tenth of the start time of a kernel.
         """
         if argv is None or len(argv) != 2 or argv[0] != "-f":
             super().parse_command_line(argv)
@@ -91,9 +92,7 @@ class IPKernelApp(kernelapp.IPKernelApp):
         self.update_config(self.cli_config)
 
     def init_iopub(self, context: Any) -> None:
-        """Create the socket for outputs without a limit on queued messages, because ZeroMQ drops messages beyond the
-        limit.
-        """
+        """Create the socket for outputs, with an unlimited queue, because ZeroMQ drops messages beyond a limit."""
         context.setsockopt(zmq.SNDHWM, 0)
         super().init_iopub(context)  # type: ignore[no-untyped-call]
 
@@ -157,7 +156,7 @@ class ForkedKernel:
 
     @staticmethod
     def preloading() -> AbstractContextManager[StandIn]:
-        """Let modules that the server imports see what they would see in a kernel."""
+        """Let modules that the server imports see the objects of a kernel."""
         return stand_in_for_kernel()
 
     def streams(self) -> Streams:

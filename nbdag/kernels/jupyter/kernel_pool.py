@@ -25,7 +25,7 @@ LINGER = 10.0  # seconds for which spare kernels are kept after the last job
 # The arguments with which nbclient starts IPython's kernel: a spare can only replace a kernel with equal arguments.
 ARGUMENTS = arguments(["--HistoryManager.hist_file=:memory:"])
 _FIRST_SPARES = 2  # number of spare kernels that are requested before any kernel has started
-_PYTHON = {"python3", "python"}  # names of kernels that can be forked; a kernel of any other name may not be forkable
+_PYTHON = {"python3", "python"}  # names of kernels that can be forked; it is unknown whether others can
 _Kind = tuple[tuple[str, ...], str, str]  # (imports, folder, packages), which determine the server of a job
 
 

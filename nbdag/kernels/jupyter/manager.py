@@ -1,7 +1,7 @@
 """The kernel manager of a task, which forks the kernel if possible, and a client without needless waiting.
 
-Both are subclasses of jupyter_client's classes, so any caller that accepts a kernel manager class can use them, such as
-nbclient, papermill or a script.
+Both are subclasses of jupyter_client's classes. So nbclient, papermill, scripts and any other code that accepts a
+kernel manager class can use them.
 
     manager = TaskKernelManager(kernel_name="python3", modules=["pandas"])
     manager = TaskKernelManager(kernel_name="python3", warm=False)
@@ -78,13 +78,13 @@ class TaskKernelManager(AsyncKernelManager):
     python = Unicode(help="Python that starts the kernel instead of that of the specification.").tag(config=True)
     client_factory = Type(klass=AsyncKernelClient, default_value=TaskKernelClient)
 
-    # Jupyter's kernel specification, and the specification for a forked kernel that is derived from it.
+    # Jupyter's kernel specification, and nbdag's modified copy of it for a forked kernel.
     _warm_spec: tuple[KernelSpec, KernelSpec] | None = None
 
     @default("context")
     def _default_context(self) -> zmq.asyncio.Context:
         context = zmq.asyncio.Context()
-        context.setsockopt(zmq.RCVHWM, 0)  # 0 means no limit: ZeroMQ drops messages beyond a limit
+        context.setsockopt(zmq.RCVHWM, 0)  # 0: no limit, because ZeroMQ drops messages beyond a limit
         self._created_context = True
         return context
 

@@ -1,4 +1,4 @@
-"""Limit the output of a task that the attempt's notebook keeps.
+"""Limit how much of a task's output the attempt's notebook contains.
 
 A front end cannot open a notebook with 20,000 displays or 100 MB of text, and nbclient needs minutes to search and copy
 such outputs. So an attempt's notebook keeps only the first outputs, up to a maximum number and size. A note in the
@@ -25,9 +25,8 @@ class OutputLimits:
     def excess(self, message: dict[str, Any]) -> str | None:
         """Count an output.
 
-        Return the text that exceeds the limits and goes only into the log, or None if the whole output fits.
-
-        If only a part of a text fits, the output is shortened to that part.
+        Return the text that exceeds the limits, which goes only into the log, or None if the whole output fits. If only
+        a part of a text fits, shorten the output to that part.
         """
         if message["msg_type"] == "clear_output":
             self._number = self._size = 0
@@ -46,7 +45,7 @@ class OutputLimits:
         return f"{content['data'].get('text/plain', sorted(content['data']))}\n"
 
     def note(self, log: str) -> dict[str, Any] | None:
-        """On the first call, return an output that refers to the log for the rest; return None afterwards."""
+        """On the first call, return an output that names the log with the whole text. On later calls, return None."""
         if self._is_noted:
             return None
         self._is_noted = True

@@ -136,7 +136,7 @@ class ForkProvisioner(LocalProvisioner):
             await super().send_signal(signum)
         elif signum != signal.SIGINT or not getattr(self.parent, "shutting_down", False):
             self._child.signal(signum)
-        # Before a shutdown, a manager interrupts the kernel. That SIGINT is not sent: an idle kernel would report it.
+        # A manager interrupts the kernel before a shutdown. That SIGINT is not sent: an idle kernel would print it.
 
     async def kill(self, restart: bool = False) -> None:
         """Kill the kernel's process group."""

@@ -3,9 +3,9 @@
 Libraries inspect the process when they are imported. They look for an IPython shell, a kernel, a terminal, or the main
 module. In the server, libraries must find the same objects as in a kernel. So imports in the server see ipykernel's
 own application, kernel and shell, but without sockets and threads. A child does not use these objects: it creates its
-own. A module that keeps such an object, or changes it (with a formatter, a magic, a hook), is not preloaded. The output
-streams and the main module are exceptions, because many modules keep them, for instance as default arguments. The child
-uses the server's output streams and main module as its own.
+own. A module that stores a reference to such an object, or changes the object (with a formatter, a magic, a hook), is
+not preloaded. The output streams and the main module are exceptions, because many modules store references to them, for
+instance as default arguments. The child uses the server's output streams and main module as its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _kept: dict[str, Any] = {}  # output streams and main module; imported modules m
 
 
 class StandIn:
-    """The objects that a kernel's modules may see, and their state before an import."""
+    """The kernel's objects that imported modules may see, and their state before an import."""
 
     def __init__(self, app: Any, kernel: Any) -> None:
         self._shell = kernel.shell
@@ -39,8 +39,9 @@ class StandIn:
         self._before: tuple[object, object] = (), ()
 
     def changes(self) -> str:
-        """Return a clause about the kernel's objects that imports have kept or changed since the last call, or "" if
-        imports did neither.
+        """Describe how imports have changed the kernel's objects, or stored references to them, since the last call.
+
+        Return "" if imports did neither.
         """
         if self._count() != self._before[0]:
             gc.collect()
@@ -100,7 +101,7 @@ def stand_in_for_kernel() -> Iterator[StandIn]:
 
 
 def output_stream(session: Any, thread: Any, name: str, **options: Any) -> OutStream:
-    """Return a kernel's output stream: the stream that preloaded modules may have kept, or a new one."""
+    """Return a kernel's output stream: the one to which preloaded modules may refer, or a new one if there is none."""
     stream = _kept.get(name)
     if stream is None:
         return OutStream(session, thread, name, **options)  # type: ignore[no-untyped-call]
@@ -112,7 +113,7 @@ def output_stream(session: Any, thread: Any, name: str, **options: Any) -> OutSt
 
 @contextlib.contextmanager
 def kept_main_module() -> Iterator[None]:
-    """Let a new shell use the main module that preloaded modules may have kept, if any."""
+    """If preloaded modules may refer to a main module, let a new shell use that module."""
     shells: Any = InteractiveShell
     main, prepare = _kept.get("main"), shells.prepare_user_module
     if main is None:

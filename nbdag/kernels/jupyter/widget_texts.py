@@ -1,7 +1,7 @@
 """The text of Jupyter widgets at the end of a task, such as the progress bar of `tqdm.auto`.
 
-The output of a widget contains the text of the moment when the widget was displayed, such as 0 %. Pages that do not
-draw widgets, such as nbdag's report and GitHub, show this text. So nbdag writes the text again from the widget's last
+A widget's output contains the text that the widget had when it was displayed, such as 0 %. Pages that do not draw
+widgets, such as nbdag's report and GitHub, show this text. So nbdag replaces the text by one from the widget's last
 state. This is done only for widgets that display text or progress, and for boxes of these. The output of any other
 widget keeps the text that its library wrote.
 """

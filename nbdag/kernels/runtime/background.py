@@ -30,12 +30,12 @@ _programs_of_user = False  # whether the user's code has started a program in th
 
 
 def running() -> dict[str, object]:
-    """Return the running threads, coroutines and processes of the user's code. A key is a name for messages."""
+    """Return the running threads, coroutines and processes of the user's code, by their names for messages."""
     return {**dict(_threads()), **dict(_coroutines()), **dict(_processes())}
 
 
 def note_program(frame: types.FrameType | None) -> None:
-    """Record that a program is being started from this frame, if the user's code started it."""
+    """If the user's code starts a program through this frame, record that."""
     global _programs_of_user
     by_shell = False
     while frame is not None:

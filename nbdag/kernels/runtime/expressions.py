@@ -1,5 +1,6 @@
-"""Evaluate the expressions of headers, and the last expressions of branches and short circuits, in kernels and live
-notebooks.
+"""Evaluate the expressions of headers, and interpret the results of cells, in kernels and live notebooks.
+
+In a task with --branch or --short-circuit, the value of the cell's last expression decides which later tasks run.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ def check(expression: str, names: dict[str, Any]) -> None:
 
 
 def choice(value: object, choices: Sequence[str], task: str) -> tuple[str, ...]:
-    """Return the tasks and groups that the last expression of a branch names.
+    """Return the tasks and groups that a branch task (`--branch`) names in its last expression.
 
-    Raise `Fail` if one of them does not directly follow the branch.
+    Raise `Fail` if one of them does not directly follow the branch task.
     """
     if isinstance(value, str):
         value = [value]
@@ -69,7 +70,7 @@ def choice(value: object, choices: Sequence[str], task: str) -> tuple[str, ...]:
 
 
 def describe_choice(chosen: Sequence[str]) -> str:
-    """Return the choice of a branch as the end of a sentence: "chose train, report", or "chose no task"."""
+    """Describe the choice of a branch task as the end of a sentence: "chose train, report", or "chose no task"."""
     return f"chose {', '.join(chosen) or 'no task'}"
 
 
@@ -88,10 +89,9 @@ def is_true(value: object, task: str) -> bool:
 
 
 def error_kinds(error: BaseException, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return the full names of an error's class and base classes, and the `wanted` names that refer to one of these
-    classes.
+    """Return the full names of an error's class and base classes, and those `wanted` names that refer to such a class.
 
-    A wanted name may differ from the full name. For example, another module defines the class `requests.HTTPError`.
+    A class may have other names than its full name: `requests.HTTPError` is `requests.exceptions.HTTPError`.
     """
     classes = [each for each in type(error).__mro__ if each not in (object, BaseException)]
     names = [f"{each.__module__}.{each.__qualname__}" for each in classes]
@@ -112,10 +112,10 @@ def error_kinds(error: BaseException, wanted: Sequence[str]) -> tuple[str, ...]:
 def elements(
     maps: Sequence[tuple[str, str]], names: dict[str, Any], *, in_step: bool, limit: int
 ) -> tuple[dict[str, list[Any]], list[tuple[int, ...]]]:
-    """Return a list of values for each `--map` variable. For each task instance, return also an index into each list.
+    """Return the list of values of each `--map` variable and, for each task instance, its index into each list.
 
-    Without --zip, there is an instance for each combination of elements; the last map varies fastest. With --zip,
-    instance n gets element n of each map. Raises `Fail`.
+    Without --zip, there is an instance for each combination of values; the last variable varies fastest. With --zip,
+    instance n gets value n of each list. Raises `Fail`.
     """
     columns: dict[str, list[Any]] = {}
     for name, expression in maps:

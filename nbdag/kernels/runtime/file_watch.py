@@ -1,4 +1,4 @@
-"""Record the files that a task's cell reads and writes. A run then reports tasks whose order depends only on files.
+"""Record the files that a task's cell reads and writes. A run then reports tasks that only files connect.
 
 An audit hook is called for each file that Python code opens, moves or removes, including the code of libraries. A
 wrapper of `os.stat` notices code that checks whether a file exists. Python does not report files of programs that the
@@ -31,17 +31,17 @@ from .background import note_program
 MAX_WORDS = 200  # maximum number of words of a command, and of files that commands name
 MAX_FILES = 2_000  # maximum number of files that are recorded for one attempt
 MAX_ENTRIES = 20_000  # maximum number of folder entries that are searched for changed files
-SEARCH_AFTER_PROGRAM = 0.5  # time limit in seconds of the search for changed files, if the cell started a program
-# Time limit in seconds of this search, if the cell started no program but a library of `NATIVE` is loaded.
+SEARCH_AFTER_PROGRAM = 0.5  # time limit of the search for changed files in seconds, if the cell started a program
+# The same time limit, if the cell started no program but a library of `NATIVE` is loaded.
 SEARCH_AFTER_LIBRARY = 0.02
-CLOCK_STEP = 0.02  # seconds by which the clock of a file system may be late
+CLOCK_STEP = 0.02  # seconds by which the clock of a file system may lag behind
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Libraries that write files without Python's knowledge.
+# Libraries that write files in C, so that no audit event reports the files.
 NATIVE = _words(
     "polars duckdb h5py pyarrow xgboost lightgbm catboost torch tensorflow netCDF4 cv2 fiona pyogrio rasterio"
 )
@@ -99,7 +99,7 @@ class FileWatch:
             _active = None
 
     def uses(self, task: str) -> tuple[FileUse, ...]:
-        """Return the files used so far; set `notes` if some files may be missing."""
+        """Return the files used so far. If some files may be missing from the result, set `notes`."""
         self.stop()
         if not self._since:
             return ()
@@ -139,8 +139,8 @@ class FileWatch:
             _EVENTS[event](self, arguments)
 
     def named(self, arguments: tuple[Any, ...]) -> None:
-        """Record the existing files that a command names, because the program probably reads them."""
-        # The arguments of the event are the program and its arguments, or a whole command.
+        """Record the existing files that the command of a started program names: the program probably reads them."""
+        # The event contains the program and its arguments, or a whole command.
         for command in arguments[:2]:
             for part in [command] if isinstance(command, str | bytes | os.PathLike) else command or ():
                 text = os.fsdecode(part)
@@ -184,7 +184,7 @@ class FileWatch:
     def listed(self, arguments: tuple[Any, ...]) -> None:
         """Record a listed folder, unless Python's import system lists it."""
         path = arguments[0]
-        frame = sys._getframe(3)  # the caller of the audited function, above the frames of `see` and the hook
+        frame = sys._getframe(3)  # the caller of the audited function; frames 0 to 2 are `listed`, `see` and `_hook`
         if isinstance(path, int) or frame.f_code.co_filename.startswith("<frozen importlib"):
             return
         kept = self._kept("." if path is None else path)
@@ -242,10 +242,10 @@ class FileWatch:
         # Files in hidden folders are not watched: they are caches and settings of programs.
         return None if "/." in path or not _IGNORED.isdisjoint(path.split("/")) else path
 
-    # -- files that Python did not announce
+    # -- files of programs and of libraries in C
 
     def _search(self, seconds: float) -> bool:
-        """Record the files below the run's folder that changed; return False if a limit ended the search."""
+        """Search the run's folder and record the changed files. Return False if a limit ended the search."""
         written = {path for path, how in self._uses.items() if how & set("wac")}
         entries, end = 0, time.monotonic() + seconds
         ahead = [self._folder]
@@ -338,7 +338,7 @@ def _watch_stat() -> None:
 
 
 def _how(flags: int) -> str:
-    """Return the letters of `FileUse` for the flags of an open file."""
+    """Return how a file with these flags is used, in the letters of `FileUse.how`."""
     access = flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
     if access == os.O_RDONLY:
         return "r"
@@ -347,7 +347,7 @@ def _how(flags: int) -> str:
 
 
 def _state(path: str) -> tuple[Any, ...]:
-    """Return size and time of a database file and of its journals, which change when the database is written."""
+    """Return the sizes and times of a database file and its journals. They change when the database is written."""
     found: list[Any] = []
     for each in (path, f"{path}-wal", f"{path}-journal"):
         try:

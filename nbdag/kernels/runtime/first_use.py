@@ -27,10 +27,10 @@ _CHANGES = frozenset(
 
 
 def used_parts(value: object, name: str, module: types.ModuleType | None) -> Iterator[str]:
-    """Yield the attributes in which an object differs from a new object, each with a dot, such as ".calls".
+    """Yield each attribute in which an object differs from a new object, with a leading dot, such as ".calls".
 
-    For a counter, or a random generator that was created with a seed, yield "": any use changes the whole object.
-    `name` is the module's attribute that refers to the object.
+    For a counter, or a random generator that was created with a seed, yield "" (the whole object), because any use
+    changes it. `name` is the module's attribute that refers to the object.
     """
     if isinstance(value, itertools.count):
         yield ""
@@ -54,7 +54,7 @@ def _differs(name: str, initial: object, now: Any) -> bool:
 
 
 def _has_seed(name: str, module: types.ModuleType | None) -> bool:
-    """Return whether the module's code calls a function with arguments to create the object of this name."""
+    """Return whether the module's code creates the object of this name by a call with arguments, such as a seed."""
     try:
         tree = ast.parse(inspect.getsource(module))  # type: ignore[arg-type]
     except (OSError, TypeError, SyntaxError):
@@ -69,7 +69,7 @@ def _has_seed(name: str, module: types.ModuleType | None) -> bool:
 
 @functools.cache
 def _initial_values(cls: type) -> dict[str, object]:
-    """Return the initial values of those attributes of an instance that methods other than `__init__` change."""
+    """Return the initial values of the attributes that a method other than `__init__` changes."""
     initial: dict[str, object] = {}
     changed: set[str] = set()
     for base in reversed([each for each in cls.__mro__ if each is not object and is_users_class(each)]):
@@ -103,7 +103,7 @@ def _constants(methods: list[ast.FunctionDef]) -> Iterator[tuple[str, object]]:
 
 
 def _constant(value: ast.expr) -> object:
-    """Return the value of a constant or of an empty container; None if it is neither."""
+    """Return the value of a constant or of an empty container; None for any other expression."""
     if isinstance(value, ast.Call) and not value.args and not value.keywords:
         return _EMPTY.get(ast.unparse(value.func).rpartition(".")[2])
     try:

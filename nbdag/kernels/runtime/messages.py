@@ -38,7 +38,7 @@ class KernelRequest:
     home: str = ""
     options: TaskOptions = field(default_factory=TaskOptions)
     reads: Sequence[str] = ()
-    changes: Sequence[str] = ()  # names that the task changes, including those of --change
+    changes: Sequence[str] = ()  # names that the task changes, in its code or by --change
     exports: Sequence[Sequence[str]] = ()
     readers: Mapping[str, str] = field(default_factory=dict)
     optional: Sequence[str] = ()  # exported names that no task reads: they are skipped if they cannot be stored
@@ -46,7 +46,7 @@ class KernelRequest:
     pulled: Sequence[PulledInput] = ()
     pull_tasks: Sequence[str] = ()
     element: Mapping[str, str] = field(default_factory=dict)
-    # Each definition: (name of the cell, line in the cell, source, whether annotations are not evaluated).
+    # Each definition: (name of the cell, line in the cell, source, whether annotations stay unevaluated).
     definitions: Sequence[tuple[str, int, str, bool]] = ()
     future_annotations: bool = False
     expand: bool = False

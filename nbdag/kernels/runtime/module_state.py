@@ -4,9 +4,9 @@ Only modules outside of site-packages and the standard library are read. For lib
 settings, and all other state is ignored. A module's state consists of its attributes, the data in its classes and
 functions (defaults, attributes, closures), and its context and thread-local variables.
 
-Private attributes and the state of functions are compared leniently, because they often cache results: a later task
-fills its own cache with the same results. So new keys, new attributes, and objects that replace None are ignored.
-Attributes whose names contain "cache" or "memo" are ignored, too.
+Private attributes and the state of functions are compared leniently, because they often cache results, and a later
+task fills its own cache with the same results. In a lenient comparison, new keys, new attributes, and objects that
+replace None are ignored. Attributes whose names contain "cache" or "memo" are always ignored.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class ModuleState:
     copier: Copier  # contains everything that was copied
 
     def is_current(self, module: types.ModuleType | None) -> bool:
-        """Return True if each copied object still has the same content: then the state is certainly unchanged."""
+        """Return whether each copied object still has the same content, so that the state is certainly unchanged."""
         if module is not self.module:
             return False
         try:
@@ -107,8 +107,8 @@ class ModuleState:
 def state_of(module: types.ModuleType | None) -> ModuleState:
     """Return a copy of a module's state, so that later changes in place do not affect the copy.
 
-    The value of an attribute that raises an exception when it is read is `UNREADABLE`. An example is the `settings` of
-    Django before they are configured.
+    If reading an attribute raises an exception, its copy is `UNREADABLE`. An example is Django's `settings` before they
+    are configured.
     """
     copier = Copier()
     found: dict[str, Any] = {}
@@ -130,8 +130,8 @@ def state_of(module: types.ModuleType | None) -> ModuleState:
 def changed_attributes(state: ModuleState, module: types.ModuleType | None, since: tuple[float, ...]) -> Iterator[str]:
     """Yield the names of the attributes of a module that differ from an earlier state.
 
-    `since` is the result of `clock_times` before the cell. A private attribute that contains a later time counts as
-    unchanged.
+    `since` is the result of `clock_times` before the cell. A private attribute counts as unchanged if its new value is
+    a time after `since`.
     """
     if state.is_current(module):
         return
@@ -152,7 +152,10 @@ def changed_attributes(state: ModuleState, module: types.ModuleType | None, sinc
 def _used_on_first_use(
     state: ModuleState, before: Mapping[str, Any], after: Mapping[str, Any], module: types.ModuleType | None
 ) -> Iterator[str]:
-    """Yield the used parts of objects that the module created during the cell, in a cache or in place of None."""
+    """Yield the used parts of objects that the module created during the cell.
+
+    Such an object has replaced None in a private attribute, or is a new result in the cache of a function.
+    """
     for name, new in after.items():
         old = before.get(name)
         if isinstance(new, Lenient) and isinstance(old, Lenient) and old.copy == (type(None), None):
@@ -175,7 +178,7 @@ def _private_differs(name: str, old: Any, new: Lenient, module: types.ModuleType
 
 
 def imported_by(module: types.ModuleType, others: Collection[str]) -> Iterator[str]:
-    """Yield the names in `others` of the modules that this module uses."""
+    """Yield the names of those modules in `others` that this module uses."""
     by_last_part = {name.rpartition(".")[2]: name for name in others}
     for value in list(vars(module).values()):
         try:
@@ -239,14 +242,14 @@ def _parts_differ(old: Parts, new: Parts, span: _Span, *, lenient: bool) -> bool
 
 
 def _is_filled_later(old: Any, new: Any) -> bool:
-    """Return whether a first call probably set a value: from None to any value but an int, or from False to True."""
+    """Return whether a first call probably set a value: None became a value that is no int, or False became True."""
     if isinstance(new, tuple) and new[0] is int:
         return False
     return bool(old == (type(None), None)) or (old == (bool, False) and new == (bool, True))
 
 
 def _is_time(copy: Any, span: _Span) -> bool:
-    """Return whether a value is the time of one of the clocks during the cell."""
+    """Return whether a value is a time that one of the clocks had during the cell."""
     return isinstance(copy, tuple) and copy[0] is float and any(start <= copy[1] <= end for start, end in span)
 
 

@@ -2,9 +2,9 @@
 
 Analysis reads code, and code can hide changes. So every value that the task reads is fingerprinted before its cell and
 compared afterwards. Inputs are checked because other tasks load the stored value, without the change. Objects of setup
-and definitions are checked because other tasks create them again. After the cell, a name may refer to another object.
-The check still compares the original object if other tasks have that object under any name. A change that the task
-declares, in its code or by `--change`, is not reported.
+and definitions are checked because other tasks create them again. If the cell binds a name to another object, the
+original object is still compared, provided that other tasks have it under any name. A change that the task declares,
+in its code or by `--change`, is not reported.
 
 A changed object may also be part of a value that the task does not name: a value that another task stored with a
 reference to the object, or another object of setup. Later tasks that load such a value do not get the change, even if
@@ -41,7 +41,7 @@ from ...values.types import rule_of
 from .messages import KernelRequest
 
 _IMMUTABLE = (str, bytes, int, float, complex, bool, type(None), types.ModuleType)
-_MOST_RESULTS = 100  # maximum number of results that are checked per cache
+_MOST_RESULTS = 100  # maximum number of results that are checked in one `lru_cache`
 _DEFINITIONS = (type, types.FunctionType)
 
 
@@ -77,7 +77,7 @@ class MutationCheck:
     store: ValueStore
     origins: Origins
     checked: Sequence[_Checked]
-    of_setup: Sequence[_Checked]  # small objects of setup that later tasks read and this task's code does not mention
+    of_setup: Sequence[_Checked]  # small objects of setup that later tasks read, but this task's code does not mention
     definitions: Sequence[_Definition]  # functions and classes that the task declares to change
 
     @classmethod
@@ -154,11 +154,10 @@ class MutationCheck:
         yield from self._definition_notes()
 
     def _definition_notes(self) -> Iterator[Note]:
-        """Yield a note for each declared change of a function or class, if the stored value does not contain the
-        change.
+        """Yield a note for each declared change of a function or class that later tasks do not get.
 
-        If the digests are equal, a later task uses its own definition. But a digest does not cover every object in a
-        definition.
+        A later task uses its own definition if its digest equals that of the stored definition. But a digest does not
+        cover every object in a definition, so the change can be missing in it.
         """
         for each in self.definitions:
             reader = self.request.readers.get(each.name)
@@ -175,10 +174,10 @@ class MutationCheck:
             )
 
     def _stale_values(self) -> dict[str, list[str]]:
-        """Return, for each input that the cell changed, the names of stored values that contain the unchanged object.
+        """Return the inputs that the cell changed, each with the names of stored values that contain the old object.
 
-        Later tasks load these values. A value that is not stored yet is included if it may contain the object and the
-        change is undeclared.
+        Later tasks load these values, so they do not get the change. If the change is undeclared, values that are not
+        stored yet are included, provided that they may contain the object.
         """
         declared = _declared_changes(self.request)
         own = [(each.name, digest) for each in self.request.inputs for digest in each.digests]
@@ -208,10 +207,11 @@ class MutationCheck:
         return {name: list(dict.fromkeys(holders)) for name, holders in found.items() if holders}
 
     def _stale_of_setup(self) -> dict[str, list[str]]:
-        """Return, for each object of setup that the cell changed, the names of values that hold the unchanged object.
+        """Return the changed objects of setup, each with the names of stored values that contain the old object.
 
-        Later tasks load these values. A value that is not stored yet is included if its task reads the object. The cell
-        does not name the changed object: the cell changed a part of the object through another object of setup.
+        The cell does not name these objects: it changed a part of them through another object of setup. Later tasks
+        load the stored values, so they do not get the change. A value that is not stored yet is included if its task
+        reads the object.
         """
         if not self.request.given_below and not self.request.awaited_below:
             return {}
@@ -232,8 +232,9 @@ class MutationCheck:
         return {name: list(dict.fromkeys(holders)) for name, holders in found.items()}
 
     def _is_stale(self, name: str, digests: Sequence[str]) -> bool:
-        """Return whether a stored value contains an object that the cell has changed; True if the value is not stored
-        yet. The value is loaded twice: with the objects of this process, and as a later task loads it.
+        """Return whether a stored value contains a changed object; True if the value is not stored yet.
+
+        The value is loaded twice and compared: with the objects of this process, and as a later task loads it.
         """
         try:
             return not digests or not all(
@@ -267,7 +268,7 @@ class MutationCheck:
         )
 
     def _is_real_change(self, each: _Checked) -> bool:
-        """Return False if only the layout of the value, or its place in memory, has changed."""
+        """Return False if only the layout of the value, or its place in memory, has changed; otherwise True."""
         if not each.digest or isinstance(
             each.value, _DEFINITIONS
         ):  # a stored definition cannot be compared, because loading it again returns the same object
@@ -305,7 +306,7 @@ class MutationCheck:
         return Note(code=code, name=name, message=f"{name} was changed in place by task {task}, {effect}")
 
     def _sharing_with(self, each: _Checked) -> list[str]:
-        """Return the names that were stored with this name and share a changed object with it."""
+        """Return the names that were stored together with this name and share a changeable object with it."""
         if each.digest is None or each.digest not in self.loaded:
             return []
         together = self.loaded[each.digest].values
@@ -318,7 +319,10 @@ class MutationCheck:
 
 
 def _may_hold_data(value: object) -> bool:
-    """Return whether an object of setup can change. Modules, classes, and functions without data cannot."""
+    """Return whether an object of setup contains data that can change.
+
+    Modules, classes, and functions without defaults, closure and attributes do not.
+    """
     if isinstance(value, types.FunctionType):
         return bool(value.__defaults__ or value.__kwdefaults__ or value.__closure__ or vars(value))
     return not isinstance(value, (*_IMMUTABLE, type)) and not rule_of(value).immutable
@@ -333,7 +337,7 @@ def _can_cross(value: object) -> bool:
 
 
 def _cannot_change(value: object, names: Mapping[str, Any]) -> bool:
-    """Return whether a value is immutable or belongs to a module, so that a change cannot reach another kernel."""
+    """Return whether a value needs no check, because it is immutable or a definition of a module."""
     if isinstance(value, _DEFINITIONS):
         is_closure = isinstance(value, types.FunctionType) and value.__globals__ is names and _may_hold_data(value)
         return not is_closure and not is_definition(value, names)
@@ -341,7 +345,7 @@ def _cannot_change(value: object, names: Mapping[str, Any]) -> bool:
 
 
 def kept_results(function: Any) -> list[object]:
-    """Return the cached results of a function with functools.lru_cache, without results that cannot change."""
+    """Return the changeable results in the cache of a function with functools.lru_cache; [] for any other object."""
     if not isinstance(function, functools._lru_cache_wrapper):
         return []
     referents = gc.get_referents(function)

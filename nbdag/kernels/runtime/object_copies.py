@@ -33,7 +33,7 @@ _ALL_CONTAINERS = (dict, list, tuple, deque, *_SETS)
 _OPAQUE = (type, types.BuiltinFunctionType, types.ModuleType)  # compared by identity
 _OF_EACH_CLASS = frozenset(["__module__", "__doc__", "__dict__", "__weakref__", "__annotations__"])
 _FUNCTIONS = (types.FunctionType, staticmethod, classmethod, property)
-# Tuple: (function that reads the content or the state of an object, the object, the result of the function).
+# (reader, object, result): the reader is a function that returns the content or the state of the object.
 Reading = tuple[Callable[[Any], Any], Any, Any]
 
 
@@ -56,7 +56,7 @@ class Number:
 
 @dataclass(slots=True)
 class Sequence:
-    """A list, tuple or set; or the parts of a function."""
+    """A list, tuple, deque or set."""
 
     same: Same
     parts: Any
@@ -104,14 +104,17 @@ def _copy_of(value: object, copies: Iterator[Any]) -> Any:
 
 @dataclass(slots=True)
 class FunctionCopy:
-    """A function with keyword-only arguments. Its only values are defaults, which are numbers, texts and the like."""
+    """A function with keyword-only arguments, but without closure and attributes.
+
+    Its defaults are numbers, texts and the like.
+    """
 
     value: types.FunctionType
     defaults: tuple[Any, ...] | None
     keywords: dict[str, Any] | None  # a copy of the defaults of keyword-only arguments
 
     def is_current(self) -> bool:
-        """Return whether the function still has these values and no others."""
+        """Return whether the function still has exactly these values."""
         value = self.value
         return value.__defaults__ is self.defaults and value.__kwdefaults__ == self.keywords and not value.__dict__
 
@@ -131,7 +134,7 @@ class ClassCopy:
     copies: dict[str, Any]  # copies of those attributes that are not numbers, texts and the like
 
     def completed(self) -> Iterator[tuple[str, Any]]:
-        """Yield the copies that can be compared, each with the name of class and attribute."""
+        """Yield (name, copy) for each attribute, such as ("Model.limit", copy). These copies can be compared."""
         for name, value in self.items.items():
             if name in self.copies:
                 yield f"{self.value.__name__}.{name}", complete(self.copies[name])
@@ -445,7 +448,7 @@ def _numpy_generator(value: object) -> Any:
 
 
 def is_ignored(name: str) -> bool:
-    """Return whether an attribute of this name is no part of the state, because it is a cache or belongs to Python."""
+    """Return whether an attribute of this name is ignored, because it is probably a cache or belongs to Python."""
     return name.startswith("__") or "cache" in name.lower() or "memo" in name.lower()
 
 

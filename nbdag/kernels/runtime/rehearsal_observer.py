@@ -27,7 +27,7 @@ VARIABLE = "NBDAG_REHEARSAL"  # environment variable with the folder of the obse
 _MAX = 2_000  # maximum number of observations of one kernel
 _SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/bin", "/run", "/opt", "/var")
 _IMPORT = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_][\w.]*(?:[^\S\n]*,[^\S\n]*[\w.]+)*)", re.MULTILINE)
-_SIZE = 624  # position in the state of a Mersenne Twister after its seed was set
+_SIZE = 624  # position in the state of a Mersenne Twister right after its seed was set
 _REPLAYED = re.compile(r"<cell (\d+)>")
 
 _active: Observer | None = None
@@ -35,7 +35,7 @@ _installed = False
 
 
 def begin(shell: Any, folder: str, cwd: str = "") -> None:
-    """Observe the cells that follow; the observations of earlier calls end."""
+    """Start to observe the cells that follow. If an earlier call still observes cells, stop that observation."""
     global _active, _installed
     if cwd:
         os.chdir(cwd)
@@ -81,7 +81,7 @@ class Observer:
         self._seen: dict[tuple[Any, ...], None] = {}
         self._modules: dict[str, dict[str, Any]] = {}
         self._draws: list[dict[str, Any]] = []
-        self._resolved = False  # whether the cell has looked up a host; if so, its address is not reported as well
+        self._resolved = False  # whether the cell has looked up a host by name; if so, addresses are not reported
         shell.events.register("pre_run_cell", self.before_cell)
         shell.events.register("post_run_cell", self.after_cell)
 
@@ -106,8 +106,8 @@ class Observer:
             cell, self._cell = self._cell, None
             imported = len(sys.modules) != self._imported
             for name, (state, fresh) in _generators().items():
-                # If the cell has imported the generator, no earlier state is known. In this case, the cell has drawn
-                # numbers if the generator is not in a state right after a seed.
+                # If the cell has imported the generator, no earlier state is known. The cell has then drawn numbers
+                # unless the generator is still in the state right after a seed.
                 if not fresh if name not in self._before else state != self._before[name][0]:
                     self._draws.append({"cell": cell, "generator": name, "state": state, "imported": imported})
             for found in _IMPORT.finditer(result.info.raw_cell if result.info is not None else ""):
@@ -203,8 +203,9 @@ def _distribution(name: str) -> tuple[str | None, str | None]:
 
 
 def _generators() -> dict[str, tuple[int, bool]]:
-    """Return a number for the state of each global random generator in use, and whether nothing was drawn since its
-    seed was set.
+    """Return the global random generators in use, each with (hash of its state, whether it is just seeded).
+
+    A generator is just seeded if nothing was drawn from it since its seed was set. For torch, this is unknown: True.
     """
     state = random.getstate()
     found = {"random": (zlib.crc32(repr(state).encode()), state[1][-1] == _SIZE)}

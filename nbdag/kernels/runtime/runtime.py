@@ -103,7 +103,7 @@ class Runtime:
         secrets.hide_known_values()
         secrets.protect_kernel()
         self._store = ValueStore(request.values, f"{request.storage}/values" if request.storage else "")
-        # Records the stored values that were loaded. Each one is loaded only once, even if it contains several names.
+        # Records the loaded values, so that each stored value is loaded only once, even if it contains several names.
         self._origins = Origins()
         self._mutation_check: MutationCheck | None = None
         self._state_check = StateCheck(request)
@@ -217,7 +217,7 @@ class Runtime:
             page[line - 1 : line - 1 + len(lines)] = lines
             text = "\n".join(page) + "\n"
             linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-            # As in the notebook, the cell is compiled with the `__future__` imports of the cells above.
+            # As in the notebook, `__future__` imports of earlier cells apply to the definition.
             compiled = compile("\n" * (line - 1) + code, file, "exec", self._flags(future), True)
             exec(compiled, self._names)
 
@@ -234,7 +234,7 @@ class Runtime:
             raise UnreadableInputError(name, source, error.why) from error
 
     def _pulled(self, task: str, key: str) -> PulledValues | None:
-        """Return the values for `ti.xcom_pull`. A value is loaded when it is used."""
+        """Return the values for `ti.xcom_pull`, or None if there are none. Each value is loaded when it is used."""
         given = next((each for each in self._request.pulled if (each.task, each.key) == (task, key)), None)
         if given is None:
             return None
@@ -247,7 +247,7 @@ class Runtime:
         self._shell.display_pub.publish({RENDERED_MIME: dict(self._rendered)})
 
     def _made_before(self) -> dict[str, Any]:
-        """Return the names that parameters, setup and definitions have set."""
+        """Return the names that parameters, setup and definitions have set, with their values."""
         hidden = getattr(self._shell, "user_ns_hidden", {})
         return {name: value for name, value in self._names.items() if hidden.get(name, self) is not value}
 
@@ -297,14 +297,17 @@ class Runtime:
         self._publish(Outcome(state=TaskState.SUCCESS, length=len(given), elements=given, notes=tuple(notes.values())))
 
     def _element(self, name: str, value: object, notes: dict[str, Note]) -> str:
-        """Store an element and return its digest; add a note if it is the first element that contains a secret."""
+        """Store an element of a `--map` variable and return its digest. Add a note for the first one with a secret."""
         saved = self._store.save({name: value}, readers={name: self._request.task}, origins=self._origins)
         for note in secret_notes(self._request, saved):
             notes.setdefault(name, note)
         return saved.outputs[0].digest
 
     def _poll(self, cell: ExecutionResult, seconds: float) -> bool:
-        """Repeat a sensor's cell until its last expression is true; return False if another outcome was published."""
+        """Repeat a sensor's cell until its last expression is true.
+
+        Return False if the cell raises an exception or is postponed. In both cases, the outcome is published already.
+        """
         assert cell.info is not None
         value = cell.result
         while not value:
@@ -343,7 +346,7 @@ class Runtime:
                 return saved.outputs, [*of_values, *size_notes(saved), *secret_notes(self._request, saved)]
 
     def _pushed(self) -> dict[str, Any]:
-        """Return the values given to `ti.xcom_push`; a key is the name under which the value is stored."""
+        """Return the values that the cell has passed to `ti.xcom_push`, by the names under which they are stored."""
         return {f"{PUSHED}{key}": value for key, value in self._dag_run.ti.pushed.items()}
 
     def _exit_note(self) -> Note:

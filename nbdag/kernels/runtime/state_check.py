@@ -3,7 +3,7 @@
 `state_probes` reads the state, and `module_state` selects the modules. Only state that a later task can observe is
 read. Changes by setup are ignored, because setup runs for every task. Changes by the import of a library are ignored,
 because later tasks import the library, too. So when the cell imports a library, the state is compared before the import
-and read again after it. Further imports during this import are ignored.
+and read again after it. An import within such an import needs no comparison of its own.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class StateCheck:
     """The state to compare after the cell of one task."""
 
     request: KernelRequest
-    _keys: frozenset[str] = frozenset()  # keys of the kinds of state and of the modules that later tasks can observe
+    _keys: frozenset[str] = frozenset()  # keys of kinds of state, and names of modules, that later tasks can observe
     # Key: key of a probe; value: (key in `_keys`, the probe).
     _probes: dict[str, tuple[str, Probe]] = field(default_factory=dict)
     _before: dict[str, Any] = field(default_factory=dict)  # key: key of a probe; value: state before the cell
-    # Changes found before an import of a library; key: key of a probe; value: states before and after the change.
+    # Changes found so far. Key: key of a probe; value: (state before the first change, state after the latest).
     _found: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     _seeded_by_setup: set[str] = field(default_factory=set)
     # Key: module of the user; value: its state before the cell, or None during setup.
@@ -117,7 +117,7 @@ class StateCheck:
             self._changed_modules[name, attribute] = None
 
     def _read_functions(self) -> None:
-        """Record each function of a library that later tasks use, if the library is imported."""
+        """Record the functions of imported libraries that later tasks use."""
         for name in filter(is_library_function, self.request.state_observers):
             function = _function_of(name)
             if function is not None:
@@ -222,7 +222,7 @@ class StateCheck:
             )
 
     def _used_through(self, changed: str) -> str:
-        """Return the module by which a later task uses a changed module; "" if no later task uses it."""
+        """Return the module through which a later task uses a changed module, or "" if no later task uses it."""
         observed = self.request.state_observers
         if (root := changed.partition(".")[0]) in observed:
             return root

@@ -59,7 +59,7 @@ class Probe:
     read: Callable[[Any], Any]
     title: str = ""  # name of a new kind of state in messages
     advice: str = IN_SETUP  # advice for a new kind of state, as the end of a message
-    only_new: bool = False  # whether only new keys of the mapping count as a change
+    only_new: bool = False  # for a state that is a mapping: whether removed keys are no change
 
     def title_and_advice(self) -> tuple[str, str]:
         """Return the name of the state for messages, and the advice."""
@@ -153,7 +153,7 @@ def _handlers(_: object) -> dict[str, Any]:
 
 
 class _Modules:
-    """The modules of `sys.modules`. Comparisons cover only modules made without an import."""
+    """The modules of `sys.modules`. Instances are equal if they differ only in imported modules and in submodules."""
 
     def __init__(self) -> None:
         self._modules = sys.modules.copy()
@@ -170,7 +170,7 @@ class _Modules:
 
 
 def _is_made(name: str, module: object) -> bool:
-    """Return whether code created a module without an import. Submodules, which libraries create, are ignored."""
+    """Return whether code created a module without an import. Submodules never count, because libraries create some."""
     return "." not in name and not name.startswith("__") and getattr(module, "__spec__", None) is None
 
 

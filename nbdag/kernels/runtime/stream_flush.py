@@ -47,10 +47,10 @@ def _is_empty(pipe: int) -> bool:
 
 
 def _is_waiting(reader: threading.Thread) -> bool:
-    """Return whether the reading thread waits for input, which means that it has published all earlier output.
+    """Return whether the reading thread waits for input. It has then published all earlier output.
 
-    A thread that waits for Python's global lock is in a system call too. The first argument of that call is a memory
-    address, not a file descriptor.
+    A thread that waits for Python's global lock is in a system call, too. But the first argument of that call is a
+    memory address instead of a file descriptor.
     """
     try:
         call = Path(f"/proc/self/task/{reader.native_id}/syscall").read_text().split()

@@ -42,9 +42,9 @@ def show_headers(shell: Any) -> Callable[[], None]:
 def _count_lines_of_cells() -> Callable[[], None]:
     """Make IPython find the lines of cells in Python's cache of source lines. Return a function that undoes this.
 
-    IPython reads the file of each frame to count its lines. A kernel's cells have no file, so IPython would treat
-    functions of cells as frames without source: it would show the first line of the cell, and would not shorten the
-    traceback of a recursion.
+    IPython counts the lines in the file of each frame. A kernel's cells have no file, so IPython would treat functions
+    of cells as frames without source: it would show the first line of the cell, and would not shorten the traceback of
+    a recursion.
     """
     original = getattr(ultratb, "get_line_number_of_frame", None)
     if original is None:  # this version of IPython does not count lines

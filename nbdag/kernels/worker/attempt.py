@@ -211,7 +211,7 @@ class Attempt:
 
     def _done(self) -> Result:
         outcome = self._outcome
-        if self._termination is not None:  # the cell may go on if a process that it waits for is killed first
+        if self._termination is not None:  # the cell can end normally if a process for which it waits is killed first
             return self._failed(self._termination)
         if outcome is None:
             return self._failed("the kernel executed its cells but published no outcome")
@@ -270,7 +270,7 @@ class Attempt:
 def _manager(job: Job, folder: Path) -> TaskKernelManager:
     """Return the kernel's manager; the kernel's sockets are in a folder that only the owner can enter."""
     os.environ[WORKER_VARIABLE] = str(os.getpid())
-    # The path is set here, because the home above the task's folder may not be the home of the run.
+    # The path is set here, because the kernel may find another home than that of the run.
     if "://" not in job.values:
         home = Path(job.home) if job.home else Path(job.values).parent
         os.environ.setdefault(HOME_ENV_FILE, str(home.parent / ".env"))

@@ -2,7 +2,7 @@
 
 A line with only a papermill command becomes a tagged copy of the command's notebook. A line with several commands
 becomes a notebook with a task for each command: a papermill command becomes a task with the code of its notebook, any
-other command a task of the operator bash.
+other command becomes a task of the operator bash.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ def dag_header(name: str, **options: Any) -> str:
 
 
 def task_cells(source: Source, header: str, injected: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """Return the cells of a notebook as one task: its prose, and a cell with its code below the injected values."""
+    """Return a notebook as one task: prose cells, then one cell with parameters, injected values and the other code."""
     code = "\n\n".join(part for part in (source.parameters, "\n".join(injected), source.code) if part.strip())
     if re.match(r"\s*%%\w", source.code) and code != source.code:  # a cell magic has to be the first line of its cell
         code = f"{code.removesuffix(source.code)}{join_sources([source.code, '']).rstrip()}"

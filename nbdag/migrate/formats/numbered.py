@@ -1,4 +1,4 @@
-"""A folder of numbered notebooks, such as `01_load.ipynb`. Each becomes a task after all with lower numbers.
+"""A folder of numbered notebooks, such as `01_load.ipynb`. Each becomes a task that runs after all with lower numbers.
 
 Notebooks with the same number do not depend on one another. A parameter moves into a common parameters cell if all
 notebooks with this parameter give it the same default.

@@ -386,7 +386,7 @@ def _paths(product: Any) -> list[str]:
 
 
 def _path_code(value: Any) -> str:
-    """Return code for a product, in which each path is a `Path`."""
+    """Return Python code for a product; the code makes a `Path` of each path."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {_path_code(each)}" for key, each in value.items()) + "}"
     return f"Path({value!r})" if isinstance(value, str) else repr(value)

@@ -71,7 +71,7 @@ def scheduled_notebook(
 
 
 def _with_values(cells: list[dict[str, Any]], values: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the cells with these values as defaults, below the old defaults if there is a parameters cell."""
+    """Return the cells with these values as defaults: in the parameters cell, or in a new one if there is none."""
     if not values:
         return cells
     cells = [cell for cell in cells if INJECTED_TAG not in tags_of(cell)]

@@ -1,4 +1,4 @@
-"""Read the command of a line of a crontab: its parts, and the arguments of papermill."""
+"""Read the command in a crontab's line: its parts, and the arguments of papermill."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 _SEPARATORS = ("&&", ";", "||", "|", "&")
-# Options of papermill without a value.
+# Papermill options that take no value.
 _FLAGS = frozenset(
     f"--{name}"
     for name in (
@@ -51,7 +51,7 @@ class Papermill:
 
 
 def commands(text: str) -> list[Command]:
-    """Return the commands of a shell line; raise `ValueError` for an open quote."""
+    """Return the commands of a shell line; raise `ValueError` for an unclosed quote."""
     protected: list[str] = []
 
     def protect(match: re.Match[str]) -> str:
@@ -85,7 +85,7 @@ def commands(text: str) -> list[Command]:
 
 
 def unwrapped(words: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
-    """Return a command's words without wrappers such as `timeout`, the variables set before it, and the wrappers."""
+    """Return a command's words without prefixes, and the prefixes: variables (`A=1`), wrappers such as `timeout`."""
     left, variables, wrappers = list(words), dict[str, str](), list[str]()
     while left:
         word = left[0]
@@ -128,7 +128,7 @@ def unwrapped(words: Sequence[str]) -> tuple[list[str], dict[str, str], list[str
 
 
 def papermill_of(words: Sequence[str], variables: Mapping[str, str]) -> Papermill:
-    """Return the arguments of papermill; `words` begin with the command. Raise `ValueError` without a notebook."""
+    """Return the arguments of papermill; `words` begin with the command. Raise `ValueError` if no notebook is given."""
     found = Papermill("")
     positional: list[str] = []
     rest = list(words[1:])

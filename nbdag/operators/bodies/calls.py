@@ -78,7 +78,7 @@ def write_pieces(text: str, reads: Iterable[Read], *, what: str) -> list[str]:
 
 
 def pulls(text: str, what: str) -> list[Read]:
-    """Return the pulls in a text's templates, each at the start of the template's line. Raise `OperatorError`."""
+    """Return the XCom pulls of a text's templates, each placed at the start of its line. Raise `OperatorError`."""
     if not is_template(text):
         return []
     # Imported here because it imports Jinja, and most texts have no template.
@@ -100,7 +100,7 @@ def pulls(text: str, what: str) -> list[Read]:
 
 
 def literal(text: str) -> str:
-    """Return a text as Python source on the same lines."""
+    """Return a text as a Python literal with the same lines."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", "\\r").replace("\0", "\\x00")
     return f'"""{escaped}"""'
 

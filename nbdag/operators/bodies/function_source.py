@@ -1,6 +1,7 @@
 """Find the source of functions that a %%dag cell defines, at the top level of the cell or inside other functions.
 
-A function is found by its name and the line of its first decorator. Its copy is a definition at the top level.
+A function is found by its name and the line of its first decorator. `FunctionSource.text` is a copy of
+the function, as a definition at the top level.
 """
 
 from __future__ import annotations

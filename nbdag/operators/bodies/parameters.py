@@ -31,7 +31,7 @@ def pipeline_call(function: str, body: str, what: str, **arguments: Any) -> str:
 
 
 def _parameters(code: str) -> str:
-    """Return the assignments as arguments of a call, on the same lines below the first."""
+    """Return the assignments as keyword arguments of a call, each on its original line."""
     try:
         body = ast.parse(code).body
     except (SyntaxError, ValueError) as failure:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import re
 
-TOLERANCE = 1e-6  # relative difference of two numbers that count as equal
-_NEAR_ZERO = 1e-12  # absolute difference of two numbers that count as equal
+TOLERANCE = 1e-6  # numbers count as equal up to this relative difference
+_NEAR_ZERO = 1e-12  # numbers count as equal up to this absolute difference
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d[\d_]*(?:,\d{3})*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]*[A-Za-z_])")
 _ADDRESS = re.compile(r"(?<= at )0x[0-9a-fA-F]+")
 _MEANINGLESS = (
@@ -45,7 +45,7 @@ def equal_numbers(first: float, second: float, tolerance: float = TOLERANCE) -> 
 
 
 def equal_texts(first: str, second: str, tolerance: float = TOLERANCE) -> bool:
-    """Return whether two texts are equal except for numbers within the tolerance."""
+    """Return whether two texts are equal, apart from numbers that differ within the tolerance."""
     first, second = meaningful(first), meaningful(second)
     if first == second:
         return True

@@ -50,14 +50,14 @@ class NotApproverError(NbdagError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """The question of a task, which a person must answer before the task runs."""
+    """A task's question, which a person must answer before the task runs."""
 
     dag: str
     run: str
     task: str  # name of the instance: `deploy`, or `deploy[3]`
     text: str
     asked: datetime
-    url: str  # where the page shows the question; "" if the page's address is unknown
+    url: str  # address of the question on the page; "" if the page's address is unknown
     until: datetime | None  # the task fails if nobody has answered by then; None: no time limit
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,11 +95,11 @@ def answer(
     dag: str | None = None,
     home: Home | None = None,
 ) -> Cleared:
-    """Answer the question of a task. If `approved`, the task runs; else it is skipped. Return the tasks and the run.
+    """Approve or reject a task that asks. A rejected task is skipped. Return the answered tasks and the run.
 
     `by` is the name of the person; None: the user of this process. Raise `NoQuestionError` or `NotApproverError`.
     """
-    who = by or pwd.getpwuid(os.getuid()).pw_name  # not from the environment, because anybody can set variables
+    who = by or pwd.getpwuid(os.getuid()).pw_name  # not read from the environment, because anybody can set variables
 
     def step(store: Store, here: Home, row: RunRow) -> tuple[Change, list[InstanceRow]]:
         notebook = run_dag(here, row)

@@ -1,8 +1,8 @@
 """`backfill`: create runs for past ticks of a schedule.
 
-Each tick between two dates gets a run if it has none. With `reprocess`, a tick also gets a run if its latest run has
-failed, or has ended. Ticks outside the schedule's start and end dates are ignored. Earlier runs are kept. A DAG can
-have only one backfill at a time. The backfill has its own limit on how many of its runs may run at once. A live
+Each tick between two dates gets a run if it has none. `reprocess` adds runs for ticks whose latest run failed, or for
+all ticks whose latest run has ended. Ticks outside the schedule's start and end dates are ignored. Earlier runs are
+kept. A DAG can have only one backfill at a time. A backfill has its own maximum number of running runs. A live
 scheduler executes the runs; without a live scheduler, this process executes them.
 """
 
@@ -71,7 +71,7 @@ class BackfillTick:
     """A tick of a backfill."""
 
     date: datetime  # the logical date, in the schedule's time zone
-    made: bool  # whether the backfill (or its dry run) creates a run for the tick
+    made: bool  # whether the backfill creates a run for the tick (or would create it, in a dry run)
     reason: str  # why a run is created or not, such as "it has no run"
     run: str = ""  # the id of the new run; "" if none was created
 

@@ -1,8 +1,8 @@
 """Start and find runs of other notebooks from a task.
 
-The operators `notebook` and `trigger`, and `wait_for`, call these functions in the kernel of a task. The functions use
-the home of the task's run, not the home of the kernel's working directory. A child run is an ordinary run: it has its
-own report, tasks and values, and `nbdag runs` lists it.
+These functions are called in the kernel of a task: by the operators `notebook` and `trigger`, and by `nbdag.wait_for`.
+In a task, the functions use the home of the task's run, even if the kernel's working directory has another home. A
+child run is an ordinary run: it has its own report, tasks and values, and `nbdag runs` lists it.
 """
 
 from __future__ import annotations
@@ -101,10 +101,10 @@ class NoSchedulerError(NbdagError):
 def run_child(
     pipeline: tuple[Piece, ...], *, out: tuple[str, ...] = (), jobs: int | None = None, parameters: Mapping[str, Any]
 ) -> Any:
-    """Run a notebook or a deployed pipeline until the run ends, and return the values that it stored for `out`.
+    """Run a notebook or a deployed pipeline until the run ends, and return the stored values of the names in `out`.
 
-    For one name in `out`, return its value; for several names, a tuple; for no name, None. Raise `ChildRunError` if the
-    run does not succeed.
+    For one name, the result is its value; for several names, a tuple of values; for no name, None. Raise
+    `ChildRunError` if the run does not succeed.
     """
     home = _home()
     name = filled(pipeline, what="the notebook")
@@ -124,9 +124,9 @@ def trigger_child(
     """Trigger a run of a deployed pipeline and return the run's id; with `wait`, wait until the run has succeeded.
 
     An attempt triggers only one run: another call in the same attempt uses the run of the first call. With `wait`, the
-    call raises `Postponed` while the run is unfinished. `Postponed` ends the attempt until the next poll, in `poke`
-    seconds, because the run may need the task's slot. Raise `ChildRunError` if the run fails, and `NoSchedulerError` if
-    no process executes the run.
+    call raises `Postponed` while the run is unfinished. `Postponed` frees the task's slot, which the run may need,
+    until the next poll in `poke` seconds. Raise `ChildRunError` if the run fails, and `NoSchedulerError` if no process
+    executes the run.
     """
     home, dag = _home(), filled(pipeline, what="the pipeline")
     attempt = current()
@@ -176,7 +176,7 @@ def events_for_task(asset: str) -> list[AssetVersion]:
 
 
 def _home() -> Home | None:
-    """Return the home of the task's run. In the live notebook, return None: the home of the working directory."""
+    """Return the home of the task's run; in the live notebook, None, which stands for the working directory's home."""
     root = current().home
     return None if root is None else find(environ={**os.environ, "NBDAG_HOME": root})
 

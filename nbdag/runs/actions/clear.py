@@ -2,8 +2,8 @@
 
 Clearing resets finished tasks to the state `none`. Earlier attempts are kept, and the count of retries restarts at
 zero. A running task is terminated first (`restarting`). A run that has ended is queued again, with its pinned notebook
-or with the deployed version, and waits for a scheduler or for `resume`. Marking sets the state of a task without an
-attempt, so tasks that waited for this task can run. If the run is running, its owner uses the changed states.
+or with the deployed version, and waits for a scheduler or for `resume`. Marking sets the state of a task without
+executing the task, so tasks that waited for it can run. If the run is running, its owner uses the changed states.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Cleared:
 
     run: Run
     tasks: tuple[str, ...]  # the changed tasks (`train`, or `train[3]` for an instance), in notebook order
-    restarting: tuple[str, ...] = ()  # tasks among `tasks` that were running, and are terminated first
+    restarting: tuple[str, ...] = ()  # the tasks among `tasks` that were running; these are terminated first
     again: tuple[str, ...] = ()  # tasks downstream of marked tasks; these tasks were cleared
     queued_again: bool = False  # whether the run was queued again, because it had ended
     owner: str = ""  # describes the process that owns the run; "" if no process owns it
@@ -109,7 +109,7 @@ def clear(
             digest, dag = pin_built(here, source, row.path, row.cwd, row.parameters, row.kernel)
             before = pinned_dag(here, row.digest, row.path).parameters
             lost = {name: value for name, value in row.parameters.items() if name in before or name in dag.parameters}
-            # Check the parameters again, because the deployed notebook may have other rules than the previous one.
+            # Check the parameters again, because the deployed notebook may have other rules for its parameters.
             record_parameters(dag, lost)
             change, chosen = clearing(store, dag, replace(row, digest=digest), selection)
             return replace(change, built=dag.built), chosen
@@ -171,7 +171,7 @@ def _code(content: bytes, name: str) -> set[str]:
 
 
 def clear_unsuccessful(store: Store, here: Home, row: RunRow) -> list[InstanceRow]:
-    """Clear every task of an ended run that did not succeed, and return these tasks."""
+    """In an ended run, clear every task that did not succeed, and return these tasks."""
     unsuccessful = frozenset(TaskState) - {TaskState.SUCCESS, TaskState.NONE}
     change, chosen = clearing(store, run_dag(here, row), row, Selection((), False, False, unsuccessful))
     if store.save(change) is None:
@@ -188,7 +188,7 @@ def mark(
     dag: str | None = None,
     home: Home | None = None,
 ) -> Cleared:
-    """Set tasks to success, failed or skipped without an attempt. A running task is terminated.
+    """Set tasks to success, failed or skipped without executing them. A running task is terminated.
 
     Downstream tasks that failed or could not run are cleared, so that they run again. `dry_run` changes nothing.
     """
@@ -211,7 +211,7 @@ def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple
     """Return the change that clears the selected tasks, and the current rows of these tasks.
 
     The selection includes the setup and teardown tasks of the selected tasks. If the run is switched to the deployed
-    notebook, tasks that this notebook no longer has are selected too, and the scheduler removes them.
+    notebook, tasks that are missing in this notebook are selected too, and the scheduler removes them.
     """
     if dag.unbuilt:
         return Change(
@@ -262,7 +262,7 @@ def clearing(store: Store, dag: Dag, row: RunRow, selection: Selection) -> tuple
 def _marking(
     store: Store, dag: Dag, row: RunRow, tasks: Sequence[str], to: TaskState
 ) -> tuple[Change, list[InstanceRow], list[InstanceRow]]:
-    """Return (the change that marks tasks, current rows of the marked tasks, current rows of the cleared tasks)."""
+    """Return the change that marks tasks, and the earlier rows of the marked tasks and of the cleared tasks."""
     instances = store.instances([row.id])[row.id]
     wanted = wanted_instances(row, dag, instances, tasks)
     chosen = [each for each in instances if is_wanted(each, wanted) and each.state is not to]
@@ -284,7 +284,7 @@ def _marking(
 def _given_up(
     store: Store, row: RunRow, chosen: Iterable[InstanceRow], at: float, why: str
 ) -> list[tuple[InstanceRow, Result]]:
-    """Return outcomes for the attempts that wait for their next poll and end now, because their tasks are changed."""
+    """If a changed task waits for its next poll, its attempt ends now. Return the outcomes of these attempts."""
     waiting = [each for each in chosen if each.state is TaskState.UP_FOR_RESCHEDULE]
     if not waiting:
         return []
@@ -328,7 +328,7 @@ def _queued_again(row: RunRow) -> RunRow:
 
 
 def _placeholders(dag: Dag, instances: Sequence[InstanceRow], chosen: Sequence[InstanceRow]) -> list[NewInstance]:
-    """Return a placeholder for each mapped task whose instances were all cleared, so that the task expands again."""
+    """If all instances of a mapped task were cleared, return a placeholder for them, so that the task expands again."""
     ids = {each.id for each in chosen}
     found = []
     for task in dict.fromkeys(each.task for each in chosen if each.map_index >= 0 and each.task in dag.tasks):
@@ -379,7 +379,7 @@ def change_run(
 ) -> Cleared:
     """Save the change that `step` returns. Call `step` again if another process has saved first.
 
-    With `dry_run`, nothing is saved. Raise `RunBusyError` if other processes have saved first each time.
+    With `dry_run`, nothing is saved. Raise `RunBusyError` if another process has saved first at every try.
     """
     here = home_of(run, home)
     with open_recovered_store(here) as store:

@@ -56,7 +56,7 @@ class Cleaned:
 def clean_db(keep: float, *, dry_run: bool = False, home: Home | None = None) -> Cleaned:
     """Delete the records of runs that ended more than `keep` seconds ago. Their files remain until the next `gc`.
 
-    If a run is deleted, events of assets that are older than `keep` seconds are deleted too.
+    If a run is deleted, asset events older than `keep` seconds are deleted too.
     """
     here = the_home(home)
     with open_recovered_store(here) as store:
@@ -132,7 +132,7 @@ def _why_kept(home: Home) -> str:
 def _unneeded_in_storage(
     url: str, values: Set[str], notebooks: Set[str], archives: Set[str], runs: Set[tuple[str, str]], newest: float
 ) -> dict[str, list[StoredFile]]:
-    """Return the files in the storage that no run needs and that are older than `newest`, by the kind of file."""
+    """Return the files in the storage that are older than `newest` and that no run needs, by the kind of file."""
 
     def is_needed(name: str) -> bool:
         kind, _, rest = name.partition("/")
@@ -154,9 +154,9 @@ def _unneeded_in_storage(
 
 
 def _unit(name: str) -> str:
-    """Return the name that stands for all files that are deleted together with a file.
+    """Return the name of the unit that contains a file; the files of a unit are deleted together.
 
-    All files of a run have the name of the run's folder. A record of use has the name of its value.
+    All files in a run's folder form a unit, and so do a value and its record of use.
     """
     return "/".join(name.split("/")[:3]).removesuffix(USED)
 
@@ -214,8 +214,8 @@ def _size(path: Path) -> int:
 def _remove(path: Path, newest: float) -> bool:
     """Delete a file or folder, unless it was used after `newest`; return whether it was deleted.
 
-    The file is renamed first. A task that needs the value meanwhile finds either the whole file, or no file and stores
-    the value again.
+    The file is renamed first. A task that needs the value meanwhile finds either the whole file or no file; without a
+    file, the task stores the value again.
     """
     aside = path.with_name(f".{path.name}.gone")
     try:

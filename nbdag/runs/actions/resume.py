@@ -1,7 +1,7 @@
 """`resume`: continue a run in the foreground until it ends.
 
-A run that `clear` queued again, or whose scheduler has ended, continues with its remaining tasks. In a run that failed
-or was cancelled, every task that did not succeed is reset first.
+If `clear` has queued the run again, or the run's scheduler has ended, the run continues with its remaining tasks. In a
+run that failed or was cancelled, every task that did not succeed is reset first.
 """
 
 from __future__ import annotations

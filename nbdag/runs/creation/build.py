@@ -80,14 +80,14 @@ class Builder:
         self._home = home
         self._read = read
         self._later = later  # calls a function in the scheduler's thread
-        self._done = done  # called with each run whose tasks were built or could not be built
-        self._on_trouble = on_trouble  # called when a run cannot be built for now, once for each run and reason
+        self._done = done  # called with each run, whether its tasks could be built or not
+        self._on_trouble = on_trouble  # called once for each run and reason, if the run cannot be built for now
         self._building: set[int] = set()
         # Key: run number; value: (why building failed, monotonic time of the retry).
         self._trouble: dict[int, tuple[str, float]] = {}
 
     def is_ready(self, row: RunRow) -> bool:
-        """Return whether the run's tasks are built. If not, start building them, with a call of `done` at the end."""
+        """Return whether the run's tasks are built. If not, start building them; after that, `done` is called."""
         try:
             if row.cancel_asked is not None or not self._read(row).unbuilt:
                 return True

@@ -46,7 +46,7 @@ class Borrowed:
     """The earlier runs whose values a partial run uses."""
 
     runs: Mapping[str, RunRow]  # key: task that is not executed; value: the run that lends the task's values
-    notes: tuple[Note, ...]  # differences between these runs and the current notebook
+    notes: tuple[Note, ...]  # warnings about differences between these runs and the new run
 
 
 def borrow(
@@ -58,7 +58,7 @@ def borrow(
     values_from: RunRow | None,
     read: Callable[[RunRow], Dag],
 ) -> Borrowed:
-    """Find a run for every value that the chosen tasks read from other tasks. In a new home, `store` is None."""
+    """Find a run for every value that the chosen tasks read from unchosen tasks. In a new home, `store` is None."""
     lenders = _Lenders(store, dag.id, values_from)
     for task in chosen:
         for wanted in dag.tasks[task].inputs:
@@ -112,11 +112,11 @@ class _Lenders:
 def _find(lenders: _Lenders, chosen: Mapping[str, str], reader: str, wanted: Input) -> None:
     for source in wanted.sources:
         if source in chosen:
-            return  # this writer is executed in the new run, so values of earlier writers are not needed
+            return  # the new run executes this source, so values of earlier sources are not needed
         run, names = lenders.find(source)
         if run is not None and names is None:
             lenders.used[source] = run
-            continue  # the task was skipped in that run, so the value comes from an earlier writer
+            continue  # the task was skipped in that run, so the value comes from an earlier source
         if run is None or names is None or wanted.name not in names:
             if wanted.optional:
                 continue
@@ -128,7 +128,7 @@ def _find(lenders: _Lenders, chosen: Mapping[str, str], reader: str, wanted: Inp
 def _find_pulled(lenders: _Lenders, reader: str, pull: Pull) -> None:
     """Find the run from which `ti.xcom_pull` returns the values of a task.
 
-    The run need not have a value that the task only pushes (`ti.xcom_push`).
+    A value that the task only pushes (`ti.xcom_push`) may be missing in the run.
     """
     run, names = lenders.find(pull.task)
     missing = names is not None and pull.name is not None and not {pull.name, f"{PUSHED}{pull.key}"} & names

@@ -75,7 +75,7 @@ def plan_run(
     home: Home | None = None,
     built: BuiltNotebook | None = None,
 ) -> list[Planned]:
-    """Return, for each task in run order, whether `run` would execute the task, and why. Nothing is written.
+    """Return the tasks in run order. Each says whether `run` would execute it, and why. Nothing is written.
 
     Errors that `run` would raise before it starts are raised here too; `on_note` receives each warning.
     """

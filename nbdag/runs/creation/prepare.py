@@ -30,7 +30,8 @@ from ...home import absolute
 from ...secrets.parameters import without_secrets
 
 _MAX_DEPTH = 100  # maximum number of nested levels in a parameter
-# Maximum number of values in a parameter; limited because a short YAML text with aliases can expand to billions.
+# Maximum number of values in a parameter; limited because a short YAML text with aliases can expand to billions of
+# values.
 _MAX_VALUES = 1_000_000
 
 
@@ -196,7 +197,7 @@ class Prepared:
     path: Path  # absolute path of the notebook
     dag: Dag
     file: bytes  # the notebook file as it was read
-    source: bytes  # the file, without a record of files and packages that another version has pinned
+    source: bytes  # `file` without the record of the files and packages that another version has pinned
     text: bytes  # the notebook after its %%dag cell has built tasks; a run pins this text
     digest: str  # digest of `text`
     parameters: Mapping[str, Any]
@@ -242,7 +243,7 @@ def prepare(
     recorded, notes = record_parameters(dag, parameters or {}, allow_unknown=allow_unknown, stays_here=True)
     kernel_installed(kernel_name or dag.kernel_name)
     source, text = built.source, built.text
-    if not built.deployed:  # a downloaded notebook may record what another version has pinned
+    if not built.deployed:  # a downloaded notebook may contain a record of what another version has pinned
         source, text = (notebooks.with_pins(each, {}, name=path.name) for each in (source, text))
         dag = replace(dag, pinned_files="", packages="")
     return Prepared(

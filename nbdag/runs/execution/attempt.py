@@ -1,4 +1,4 @@
-"""Execute one attempt of a task, for another program that plans the run, such as Airflow.
+"""Execute one attempt of a task for another program, such as Airflow, that plans the run.
 
 The other program decides which task starts when. No database is needed: an attempt reads the values and outcomes of
 upstream tasks from the storage (a folder, or an fsspec URL), and writes its own values and outcome there.
@@ -100,8 +100,8 @@ class FinishedAttempt:
 
     state: TaskState  # success, failed, skipped or, for a sensor that polled once, up_for_reschedule
     error: str | None = None  # why the attempt failed or was skipped
-    # Result for the program, as JSON. With `elements`, this is a list with the environment variable of each instance.
-    # For a branch, the tasks that follow. For a short circuit, whether the condition is true. Otherwise, None.
+    # Result for the program, as JSON. With `elements`: for each instance, the environment variable that selects it.
+    # For a branch task: the tasks that follow. For a short-circuit task: whether the condition is true. Otherwise None.
     answer: Any = None
     notebook: Path | None = None  # None if no notebook was executed
 
@@ -140,12 +140,12 @@ def attempt(
     """Execute one attempt of a task, wait until it has ended, and return its outcome.
 
     `run` identifies the run; all attempts of a run need the same home, or the same `storage` on all hosts. For a mapped
-    task, a call with `elements=True` evaluates --map; later calls select an instance with `map_index`. `max_tries` is
-    the number of the last try that a retry may follow (default: the task's retries). After a failure that must not be
-    retried (--check, --retry-on), later tries with the same `max_tries` fail without running the cell. `logical_date`
-    is the date of the run (default: now). If the run's id begins with `scheduled__` or `backfill__`, its data interval
-    begins at the previous tick. If `version` is given, the notebook's code must have this version. `with_files` is the
-    digest of the pinned files (%dag --with), and `environment` is the digest of exact package versions (%dag
+    task, a call with `elements=True` evaluates --map; later calls select an instance with `map_index`. A retry may
+    follow each try up to number `max_tries` (default: the task's --retries). After a failure that must not be retried
+    (--check, --retry-on), later tries with the same `max_tries` fail without running the cell. `logical_date` is the
+    date of the run (default: now). If the run's id begins with `scheduled__` or `backfill__`, its data interval begins
+    at the previous tick. `version` is the required version of the notebook's code (default: any version). `with_files`
+    is the digest of the pinned files (%dag --with), and `environment` is the digest of exact package versions (%dag
     --requires). Without these digests, the attempt uses the files beside the notebook, and package versions that are
     resolved on this host. `nbdag export airflow` writes the digests and the version into the DAG file, and copies the
     files and the package list into the storage.
@@ -166,7 +166,7 @@ def attempt(
     pins = {"files": with_files} if with_files else {}
     if environment:
         pins["packages"] = stored_packages(place, environment)
-    # A downloaded notebook may record what another version has pinned. This record is replaced.
+    # A downloaded notebook may contain a record of what another version has pinned. This record is replaced.
     source = notebooks.with_pins(notebooks.read_file(notebook), pins, name=path.name)
     dag = building.build(
         source,
@@ -212,7 +212,7 @@ class _Execution:
 
     dag: Dag
     home: Home  # the home with the run's files
-    env_home: str  # path of a home; the file .env is beside this home
+    env_home: str  # path of the home that has the file .env beside it
     key: Key
     max_tries: int
     parameters: Mapping[str, Any]
@@ -228,7 +228,7 @@ class _Execution:
 
     @cached_property
     def _skipped(self) -> frozenset[str]:
-        """The skipped upstream tasks, and also the task itself if an upstream branch or short circuit skips it."""
+        """The skipped upstream tasks, and also the task itself if an upstream branch or short-circuit task skips it."""
         return skipped_tasks(self.dag, self.key.task, self._outcomes)
 
     def execute(self) -> FinishedAttempt:
@@ -356,7 +356,8 @@ class _Execution:
         expansion = self._read(task, -1)
         records: Sequence[tuple[int, _Record | None]] = [(-1, expansion)]
         if self.dag.tasks[task].options.map and expansion is not None:
-            # This is the outcome of --map. It counts as the task's outcome only if --map failed or has no elements.
+            # This is the outcome of --map. It counts as the task's outcome only if --map failed or returned no
+            # elements.
             length = expansion.outcome.length or 0
             if expansion.outcome.state is TaskState.SUCCESS:
                 if not length:

@@ -54,11 +54,11 @@ from .report import Reports
 if TYPE_CHECKING:
     from ...store.store import Store
 
-POLL = 0.05  # seconds between two reads of SQLite's change counter, so a triggered run starts at most this late
+POLL = 0.05  # seconds between two reads of SQLite's change counter; a triggered run starts with at most this delay
 RETRY_DELAY = 1.0  # seconds after which a failed database operation is retried
-SLOW_TURN = 2.0  # logged if a turn of the loop takes more than these seconds
-CLOCK_TOLERANCE = 60.0  # logged if the clock was set back by more than these seconds
-# Seconds without a saved heartbeat after which tasks are terminated, because other schedulers take over after 30 s.
+SLOW_TURN = 2.0  # seconds; a turn of the loop that takes longer is logged
+CLOCK_TOLERANCE = 60.0  # seconds; if the clock was set back by more, a line is logged
+# If no heartbeat was saved for these seconds, tasks are terminated, because other schedulers take them over after 30 s.
 RELEASE_AFTER = 20.0
 _UNREPORTED = (TaskState.NONE, TaskState.SCHEDULED)
 

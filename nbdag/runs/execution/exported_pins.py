@@ -56,7 +56,7 @@ class ExportedPins:
         if place.remote is not None:
             files_at(place.remote).check()
         place.make()
-        record_owner(place, ATTEMPTS)  # so that `nbdag gc` keeps the files, which no database knows
+        record_owner(place, ATTEMPTS)  # without this, `nbdag gc` deletes the files, because no database knows them
         if self.files:
             _store(place, pinned_files.archive_path(place.files, self.files), self.archive)
         if self.packages:
@@ -82,7 +82,7 @@ def stored_packages(place: Home, digest: str) -> str:
 
 
 def place_of(storage: str) -> Home:
-    """Return a home for the files of a run: the storage folder, or this host's copies of the files at a storage URL."""
+    """Return a home for the files of a run: the storage folder, or, for a storage URL, this host's cache of the URL."""
     return Home(cache_root(storage), storage=storage) if "://" in storage else Home(Path(storage))
 
 

@@ -116,18 +116,18 @@ def run(
     Without `allow_unknown`, a parameter that the parameters cell does not set is an error. All tasks are
     executed, or only the tasks that `only`, `upto` and `from_` select. The values of other tasks come from earlier
     runs, or from the run `values_from`. `jobs` is the number of tasks at once (default: the number of cores). `output`
-    is a second path for the report. A file there that is not a report is replaced only with `overwrite`. `kernels` is
-    "warm" or "fresh". `kernel_name` replaces the notebook's kernel. `cwd` is the tasks' working directory (default: the
-    notebook's folder). With `cache=False`, tasks with --cache are executed even if unchanged. `executor` is the name of
-    an executor, or its name with options. `on_event` receives every event in order, in this thread. If the caller has
-    just called `building.read_built` with the same parameters, folder and kernel, `built` is the result. Then the %%dag
-    cell is not executed again.
+    is a second path for the report. An existing file that is not a report is replaced only with `overwrite`. `kernels`
+    is "warm" or "fresh". `kernel_name` replaces the notebook's kernel. `cwd` is the tasks' working directory (default:
+    the notebook's folder). With `cache=False`, tasks with --cache are executed even if unchanged. `executor` is the
+    name of an executor, or its name with options. `on_event` receives every event in order, in this thread. `built` is
+    the result of `building.read_built` with the same parameters, folder and kernel, if the caller has just called it;
+    then the %%dag cell is not executed again.
 
     A failed run raises no exception; its `Run.state` is `failed`. Ctrl-C stops all tasks, records the run as cancelled
     and then raises KeyboardInterrupt. If the run cannot start, an `NbdagError` is raised.
     """
     here = the_home(home)
-    # The executor is created first, because it takes the longest time to start and does so in the background.
+    # The executor is created first, because it starts in the background and takes the longest time.
     with executor_ready(executor, jobs, here) as ready:
         prepared = prepare(
             notebook,
@@ -335,7 +335,7 @@ def _create(
 def _until_all_end(
     store: Store, scheduler: Scheduler, waiting: deque[RunRow], most: int, caught: Sequence[int]
 ) -> PreviousRunError | None:
-    """Execute runs until all have ended. Return an error if a run waits for a previous run that did not succeed."""
+    """Execute runs until all have ended. If a run waits for a previous run that did not succeed, return an error."""
     while True:
         while waiting and scheduler.unfinished < most and not caught:
             scheduler.own(waiting.popleft())

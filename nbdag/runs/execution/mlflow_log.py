@@ -2,7 +2,7 @@
 
 The experiment has the name of the DAG. A run of MLflow has the parameters, the metrics, the report notebook, and tags
 that name the run of nbdag: its DAG, id, version, logical date, and the address of its page if that is known. For a
-mapped task, each instance is one step of the metric. A run that is resumed or cleared updates the same run of MLflow,
+mapped task, a metric has one step for each instance. A run that is resumed or cleared updates the same run of MLflow,
 which is found by the tag `nbdag.key`.
 
 The package mlflow (`nbdag[mlflow]`) is imported in a separate process, so it delays no task. A tracking server that
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ...store.rows import RunRow
     from ..queries.records import Run
 
-LIMIT = 120.0  # time limit for one run, in seconds; a busy host takes a minute where an idle one takes two seconds
+LIMIT = 120.0  # time limit for one run, in seconds; logging takes 2 s on an idle host, and a minute on a busy host
 _URI = "MLFLOW_TRACKING_URI"
 _KEY = "nbdag.key"  # tag with a digest that identifies the run of nbdag
 _STATUS = {RunState.SUCCESS: "FINISHED", RunState.FAILED: "FAILED", RunState.CANCELLED: "KILLED"}
@@ -56,7 +56,7 @@ def is_wanted(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def log_run(entry: Mapping[str, Any], *, cwd: str, limit: float = LIMIT) -> str:
-    """Log a run, given as the result of `entry_of`, to MLflow; return why that failed, or ""."""
+    """Log a run to MLflow. `entry` is the result of `entry_of`. Return "", or the reason if logging failed."""
     return without_passwords(call_module(__name__, entry, cwd=cwd, limit=limit))
 
 
@@ -126,7 +126,7 @@ def _log(client: Any, given: Mapping[str, Any]) -> None:
         experiment, start_time=_milliseconds(given["started"]), tags=tags, run_name=given["name"]
     )  # fmt: skip
     number = run.info.run_id
-    # MLflow rejects a new value of a logged parameter; the parameters of a run never change.
+    # Leave out logged parameters, because MLflow rejects new values; the parameters of a run never change.
     params = [Param(name, value) for name, value in given["parameters"].items() if name not in run.data.params]
     metrics = [Metric(name, float(value), _milliseconds(at), step) for name, value, at, step in given["metrics"]]
     client.log_batch(number, tags=[RunTag(name, value) for name, value in tags.items()])
@@ -139,7 +139,7 @@ def _log(client: Any, given: Mapping[str, Any]) -> None:
 
 
 def _experiment(client: Any, name: str) -> str:
-    """Return the id of the experiment of this name, which is created if it does not exist."""
+    """Return the id of the experiment of this name; create the experiment if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)

@@ -1,4 +1,4 @@
-"""Notify the recipients of a DAG: a run ended, a task is retried or asks for approval, or a deadline was missed.
+"""Notify the recipients of a DAG when a run ends, a task is retried or asks for approval, or a deadline is missed.
 
 Ended runs are also logged to MLflow (`mlflow_log`).
 
@@ -61,11 +61,12 @@ class Notifier:
         self._store = store
         self._home = home
         self._limit = limit
-        # Key: function to call; value: its own threads, so that an MLflow server that hangs delays no notification.
+        # Key: function to call; value: its threads. They are separate, because a hanging MLflow server must delay no
+        # notification.
         self._pools: dict[Callable[..., None], ThreadPoolExecutor] = {}
         self._retries: dict[
             int, set[tuple[str, int, int]]
-        ] = {}  # key: run number; value: retries and questions that were notified, as (task, map index, try number)
+        ] = {}  # key: run number; value: reported retries and questions, as (task, map index, try number)
 
     def on_change(self, run: OwnedRun) -> None:
         """Notify about the changes of a run since the last call."""
@@ -85,7 +86,7 @@ class Notifier:
             self.on_change(OwnedRun.of(run, run_dag(self._home, run), (), (), {}))
 
     def close(self) -> None:
-        """Wait until all notifications are sent and all runs are logged, or have reached their time limits."""
+        """Wait until each notification is sent and each run is logged, or until its time limit is reached."""
         for pool in self._pools.values():
             pool.shutdown()
 

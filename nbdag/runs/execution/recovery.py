@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class Leftovers:
     """Kills the remaining processes of attempts of dead schedulers, also on hosts of a cluster.
 
-    `own` is an existing executor, and the choice that created it. Other executors are created when they are needed, and
-    stopped by `close`.
+    `own` has an existing executor, and the choice from which it was created. Other executors are created when they are
+    needed, and stopped by `close`.
     """
 
     def __init__(self, own: tuple[Choice, Executor] | None = None) -> None:

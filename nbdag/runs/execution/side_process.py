@@ -9,7 +9,7 @@ from typing import Any
 
 
 def call_module(module: str, given: Any, *, cwd: str, limit: float) -> str:
-    """Run a module, which reads `given` as JSON from standard input; `limit` is in seconds.
+    """Run a module that reads `given` as JSON from standard input, for at most `limit` seconds.
 
     If the module fails, return the last line of its standard error, which says why; else return "".
     """

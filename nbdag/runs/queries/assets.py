@@ -146,7 +146,7 @@ def asset_events(asset: str | None = None, *, limit: int | None = 20, home: Home
 def unknown_sources(dag: str, *, home: Home | None = None) -> tuple[tuple[str, str | None], ...]:
     """Return the assets in a pipeline's schedule that no deployed pipeline produces, each with the most similar name.
 
-    Files and assets with an event are left out, because their data does not need to come from a pipeline.
+    Files are left out, and so are assets with an event: their data does not need to come from a pipeline.
     """
     with open_store_and_dag(home, dag) as (store, row):
         condition = condition_of(row)

@@ -32,7 +32,7 @@ class KnownConnection:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for display.
 
-        The password and extra values with a secret's name are masked.
+        The password is masked, and so is each extra value whose name is the name of a secret.
         """
         shown = self.connection.to_dict() if self.connection is not None else {"id": self.name}
         found: dict[str, Any] = secrets.masked({**shown, "source": self.source, "error": self.error})
@@ -71,8 +71,8 @@ def list_connections() -> list[KnownConnection]:
 def test_connections(names: Sequence[str] = ()) -> list[TestedConnection]:
     """Test these connections, or all listed connections, and return the results without passwords.
 
-    A database passes if it answers a query. A web service passes if it answers a request, unless the answer rejects the
-    login or reports a server error.
+    A database passes if it answers a query. A web service passes if it answers a request and the answer neither rejects
+    the login nor reports a server error.
     """
     return [_test(name) for name in names or [each.name for each in list_connections()]]
 

@@ -16,7 +16,7 @@ class DatabaseHealth:
     revision: str  # revision of the schema; "none" without a database
     faults: tuple[str, ...]
     counts: dict[str, int]  # number of rows of each table
-    # Number of missing value files; counts recorded values, and values to which a recorded value refers.
+    # Number of missing files of values, both of recorded values and of values to which recorded values refer.
     missing_values: int
     damaged_values: tuple[str, ...] = ()  # digests of values whose files are damaged; empty unless `read_values` is set
 

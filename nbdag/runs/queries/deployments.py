@@ -71,7 +71,7 @@ class Deployed:
     description: str | None = None
     # Difference between the notebook's file and the pinned version: "" (none), "changed" or "gone" (file deleted).
     changed: Literal["", "changed", "gone"] = ""
-    is_first: bool = False  # whether the DAG was not deployed before this call of `deploy`
+    is_first: bool = False  # True if the DAG was not deployed before this call of `deploy`
 
     def to_dict(self) -> dict[str, Any]:
         """Return the deployment as `list -o json` prints it."""
@@ -119,7 +119,7 @@ def find_dag(dag: str, *, home: Home | None = None) -> Deployed:
 
 
 def next_ticks(dag: str, number: int = 5, *, now: datetime | None = None, home: Home | None = None) -> list[Tick]:
-    """Return at most `number` next ticks of a DAG's schedule."""
+    """Return the next ticks of a DAG's schedule, at most `number`."""
     with open_store_and_dag(home, dag) as (_, row):
         timetable = timetable_of(row)
         return [

@@ -17,7 +17,7 @@ _LATEST = 5  # number of latest runs that are read
 
 
 def remember_files(dag: Dag, *, home: Home | None = None) -> Dag:
-    """Return a DAG with the file conflicts of its latest runs, as warnings and edges to draw.
+    """Return the DAG with a warning and an edge to draw for each file conflict in its latest runs.
 
     For each task, only the newest run with the task's current code counts. A home that cannot be read is ignored,
     because the caller checks the notebook, not the home.

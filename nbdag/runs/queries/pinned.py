@@ -16,7 +16,7 @@ from ...storage.pinned_files import archive_path
 from ...store.rows import RunRow
 from .stored_views import MANY_TASKS, read_view, store_view
 
-_KEPT = 32  # number of analysed notebooks that are kept
+_KEPT = 32  # maximum number of analysed notebooks in memory
 
 
 @error
@@ -87,5 +87,5 @@ def notebook_dag(home: Home, digest: str, text: bytes, name: str) -> Dag:
 
 
 def _analysis(name: str) -> str:
-    """Return the name of a notebook's stored analysis. The name contains the file's name, which sets the DAG's id."""
+    """Return the name of a notebook's stored analysis. It contains the file's name, which determines the DAG's id."""
     return f"{name}\nanalysis"

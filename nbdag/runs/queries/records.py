@@ -1,4 +1,4 @@
-"""The records that a query returns: a run and its tasks in the state at the time of the query.
+"""The records that a query returns: a run and its tasks, as they were at the time of the query.
 
 A `Run` is never updated: call `find_run` again for the current state, or `follow` for every change. `nbdag run --json`
 prints `Run.to_dict()`; the keys are stable, and parameters that look like secrets are masked.
@@ -130,7 +130,7 @@ class TaskRun:
     cached: str | None = None  # id of the run whose result the task reuses; None if the task was executed
     host: str | None = None  # name of the host that executed the last attempt; None if it is unknown
     by_hand: bool = False  # whether a user set this state with `mark`
-    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch chose; None if the task is not a branch
+    chosen: tuple[str, ...] | None = None  # tasks and groups that a branch task chose; None for any other task
 
     @property
     def duration(self) -> float | None:
@@ -191,16 +191,16 @@ class Run:
     def task_counts(self) -> Counter[str]:
         """Return the number of task instances by state.
 
-        Instances that the cancellation of this run ended are counted as "cancelled".
+        Instances that ended because this run was cancelled count as "cancelled".
         """
         return Counter(
             "cancelled" if self.has_cancelled(task.state, task.ended) else task.state.value for task in self.tasks
         )
 
     def has_cancelled(self, state: TaskState, ended: float | None) -> bool:
-        """Return whether this run's cancellation ended an attempt that has this state and ended at this time.
+        """Return whether the cancellation of this run ended an attempt with this state and end time.
 
-        When a run is cancelled, the run ends first, and its active attempts fail after that.
+        A cancelled run ends before its active attempts fail.
         """
         if state is not TaskState.FAILED or self.state is not RunState.CANCELLED:
             return False

@@ -42,7 +42,7 @@ class UnknownRunError(NbdagError):
     run: str
     dag: str | None
     where: Path
-    same_dag: str = ""  # id of a DAG, if `run` is this id or the name of the DAG's notebook
+    same_dag: str = ""  # id of a DAG, if `run` names this DAG or its notebook instead of a run
 
     def __str__(self) -> str:
         of_dag = f" of {self.dag}" if self.dag else ""
@@ -295,7 +295,7 @@ def _attempt(run: Run | str, task: str, try_number: int | None, map_index: int, 
 
 
 def home_of(run: Run | str, home: Home | None) -> Home:
-    """Return `home`. If it is None, return the home of the run or, if `run` is an id, of the working directory."""
+    """Return `home`; if it is None, the home of a `Run`, or, for a run's id, the home of the working directory."""
     return run.home if home is None and isinstance(run, Run) else the_home(home)
 
 

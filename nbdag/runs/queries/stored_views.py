@@ -34,14 +34,14 @@ def read_view(home: Home, digest: str, view: str, kind: type[V]) -> V | None:
 
 
 def store_view(home: Home, digest: str, view: str, made: V, kind: type[V]) -> None:
-    """Store a view of a pinned notebook. Do nothing if the view is already stored, or if JSON would change it."""
+    """Store a view of a pinned notebook. Do nothing if it is already stored, or if JSON cannot represent it exactly."""
     path = _path(home, digest, view)
     if path.exists():
         return
     try:
         text = msgspec.json.encode(made)
         same = msgspec.json.decode(text, type=kind) == made
-    except (TypeError, ValueError, OverflowError):  # a part has no form in JSON, such as a text with a lone surrogate
+    except (TypeError, ValueError, OverflowError):  # JSON cannot represent a part, such as a text with a lone surrogate
         return
     if same:
         home.write(path, text)

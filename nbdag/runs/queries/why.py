@@ -1,4 +1,4 @@
-"""`why`: explain the state of a task: its unmet conditions, or its outcome.
+"""`why`: explain the state of a task by its unmet conditions or its outcome.
 
 This module finds the conditions that are unmet, and adds outcomes; `core.planning.explain` has the texts of conditions.
 """
@@ -161,7 +161,7 @@ class _Explainer:
         return [f"{state_phrase(each.state)}{reason}"]
 
     def _first_failure(self, each: InstanceRow) -> list[str]:
-        """If upstream tasks failed, return the name and the error of the first failure. Otherwise return no lines."""
+        """If upstream tasks failed, return one line about the task that failed first. Otherwise return no line."""
         above = self.dag.ancestors(each.task) if each.state is TaskState.UPSTREAM_FAILED else ()
         failed = [other for other in self.instances if other.task in above and other.state is TaskState.FAILED]
         known = [(self.attempts[other.id], other) for other in failed if other.id in self.attempts]

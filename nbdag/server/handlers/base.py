@@ -1,4 +1,4 @@
-"""The parts that all resources share: declarations of operations, parsing, threads, and errors as problem+json.
+"""The code shared by all resources, for operations, parsing, threads, and errors as problem+json.
 
 An operation is a plain function with typed arguments:
 
@@ -39,7 +39,7 @@ from tornado.httputil import HTTPServerRequest
 from ...errors import NbdagError, error
 from ...home import Home
 
-RESOURCE = "nbdag"  # the name by which a Jupyter authorizer knows this API
+RESOURCE = "nbdag"  # the name of this API for a Jupyter authorizer
 SETTING = "nbdag_server"  # key in the settings of Tornado's application; the value is a `Server`
 MAX_BODY = 4 << 20  # bytes
 _PART = 1 << 20  # bytes of a file that are read at once
@@ -47,11 +47,11 @@ PROBLEM = "application/problem+json"
 _SEGMENT = re.compile(r"\{(\w+)\}")
 # Names of assets may contain slashes, and some proxies decode %2F, so `{asset}` matches several parts of a path.
 _LONG = frozenset({"asset"})
-# Parameters of a query string that operations do not get. Jupyter reads them, except for `_`, which prevents caching.
+# Parameters of a query string that operations do not get. `_` only prevents caching; Jupyter reads the others.
 _OF_JUPYTER = frozenset({"token", "_xsrf", "no_track_activity", "_"})
 _READS = frozenset({"GET", "HEAD"})
 
-# The status of an answer that reports an error, by the name of the error's class or of a base class.
+# Key: name of an error's class, or of a base class of it; value: HTTP status of the answer that reports the error.
 STATUS: Mapping[str, int] = {
     "UnknownRunError": 404, "NotDeployedError": 404, "TaskNotInRunError": 404, "UnknownInstanceError": 404,
     "UnknownPoolError": 404, "UnknownAssetError": 404, "NoLogError": 404, "PinnedNotebookMissingError": 404,
@@ -106,11 +106,11 @@ class Problem(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """The facts about a request that its operation gets besides the arguments."""
+    """Facts about a request. The operation gets them in addition to its arguments."""
 
     home: Home
     root: Path  # root directory of the server, to which Jupyter's paths are relative
-    user: str | None  # name of the user; None: Jupyter knows no name, so it is the user who runs the server
+    user: str | None  # name of the user; None if Jupyter knows no name: then the user is the one who runs the server
     base_url: str  # URL path of the server, with a slash at both ends
     headers: Mapping[str, str]  # headers of the request
 
@@ -139,7 +139,7 @@ class Server:
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One method of one path."""
+    """An operation of the API: an HTTP method of a path."""
 
     method: str  # such as GET
     path: str  # relative to nbdag/api/, such as dags/{dag}
@@ -155,7 +155,7 @@ class Operation:
 
     @cached_property
     def segments(self) -> tuple[str, ...]:
-        """Return the names in the path."""
+        """Return the names of the arguments in the path."""
         return tuple(_SEGMENT.findall(self.path))
 
     @property
@@ -210,11 +210,11 @@ class Routes:
         return declare
 
     def handlers(self) -> list[tuple[str, type[ApiHandler]]]:
-        """Return the pattern of each path, relative to nbdag/api/, with a class of handlers for it."""
+        """Return pairs: the pattern of a path, relative to nbdag/api/, and the class of its handlers."""
         by_path: dict[str, list[Operation]] = {}
         for each in self.operations:
             by_path.setdefault(each.path, []).append(each)
-        # A path with a fixed name comes before a path with an argument in the same place.
+        # If one path has a fixed name where another has an argument, the path with the fixed name comes first.
         ordered = sorted(by_path, key=lambda path: [(_SEGMENT.fullmatch(part) is not None) for part in path.split("/")])
         return [(_pattern(path), _handler(by_path[path])) for path in ordered]
 
@@ -296,7 +296,7 @@ class ApiHandler(APIHandler):
         self.finish(msgspec.json.encode(problem), set_content_type=PROBLEM)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer an error of Tornado or Jupyter, or a bug of nbdag, as problem+json."""
+        """Send an error of Tornado or Jupyter, or a bug of nbdag, as problem+json."""
         raised = (kwargs.get("exc_info") or (None, None))[1]
         if status_code == 405:
             self.set_header("Allow", ", ".join(allowed(self.operations)))
@@ -315,7 +315,7 @@ class UnknownPathHandler(ApiHandler):
 
 
 def problem_of(error: NbdagError) -> Problem:
-    """Return an error as a problem."""
+    """Convert an error of nbdag to a problem (RFC 9457)."""
     name = type(error).__name__
     status = next(STATUS[base.__name__] for base in type(error).__mro__ if base.__name__ in STATUS)
     sentence = str(error)
@@ -330,7 +330,7 @@ def problem_of(error: NbdagError) -> Problem:
 
 
 def http_problem(status: int, detail: str | None = None) -> Problem:
-    """Return the problem of a status of HTTP."""
+    """Return the problem that describes an HTTP status."""
     try:
         title = HTTPStatus(status).phrase
     except ValueError:
@@ -346,7 +346,7 @@ def http_problem(status: int, detail: str | None = None) -> Problem:
 
 
 def allowed(operations: Mapping[str, Operation]) -> list[str]:
-    """Return the methods that a path answers."""
+    """Return the HTTP methods that a path with these operations accepts."""
     return [*operations, *(["HEAD"] if "GET" in operations else []), "OPTIONS"]
 
 
@@ -389,7 +389,7 @@ def _converted(value: Any, hint: Any, place: str, name: str = "") -> Any:
 
 
 def _query(given: Mapping[str, list[bytes]], hint: Any) -> Any:
-    """Return the query string as a structure. A parameter that the operation does not have is an error."""
+    """Convert a query string to the structure `hint`. Raise `InvalidArgumentError` for an unknown parameter."""
     known = {} if hint is None else {each.encode_name: each for each in msgspec.structs.fields(hint)}
     if unknown := given.keys() - known.keys() - _OF_JUPYTER:
         raise InvalidArgumentError("query", f"unknown parameter {min(unknown)[:60]!r}")
@@ -410,7 +410,7 @@ def _query(given: Mapping[str, list[bytes]], hint: Any) -> Any:
 
 
 def without_none(hint: Any) -> Any:
-    """Return the type of an optional parameter without None, because a URL cannot contain JSON's null."""
+    """Return the type without None, because the URL of a request cannot contain JSON's null."""
     if get_origin(hint) in (Union, types.UnionType):
         return Union[tuple(each for each in get_args(hint) if each is not type(None))]  # noqa: UP007  # computed
     return hint

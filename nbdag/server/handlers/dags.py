@@ -37,7 +37,7 @@ def get_pipeline(call: Call, dag: Id) -> Pipeline:
 
 @ROUTES.get("dags/{dag}/grid")
 def get_grid(call: Call, dag: Id, query: GridQuery) -> GridMessage:
-    """Return the states of all tasks in the latest runs, as many as the grid has room for."""
+    """Return the states of all tasks in the latest runs. The grid has room for a limited number of runs."""
     runs.dag_entry(dag, home=call.home)
     return History(call.home, dag).grid(query.limit)
 
@@ -50,7 +50,7 @@ def get_metrics(call: Call, dag: Id, query: MetricsQuery) -> MetricsMessage:
 
 
 def pipeline(entry: runs.DagEntry) -> Pipeline:
-    """Return a pipeline as an answer."""
+    """Convert a pipeline to the form that the API sends."""
     dag = entry.deployed
     return {
         "id": entry.id,
@@ -81,7 +81,7 @@ def pipeline(entry: runs.DagEntry) -> Pipeline:
 
 @ROUTES.get("dags/{dag}/calendar")
 def get_calendar(call: Call, dag: Id, query: CalendarQuery) -> Calendar:
-    """Return the runs by the day of their logical date, and the ticks of the days to come."""
+    """Return the number of runs for each day, by logical date, and the number of ticks for each day to come."""
     first, last = day_of(query.first), day_of(query.last)
     if not 0 <= (last - first).days <= _MOST_DAYS:
         raise InvalidArgumentError("query", f"last is before first, or more than {_MOST_DAYS} days after it")

@@ -64,7 +64,7 @@ def trigger_run(call: Call, dag: Id, body: TriggerBody) -> RunSummary:
 
 @ROUTES.post("dags/{dag}/backfill")
 def backfill_pipeline(call: Call, dag: Id, body: BackfillBody) -> BackfillPlan:
-    """Create runs for past ticks of a schedule, or with `dry_run` only return the ticks.
+    """Create runs for past ticks of a schedule. With `dry_run`, only return the ticks.
 
     A scheduler executes the runs.
     """
@@ -124,14 +124,14 @@ def get_version(call: Call, dag: Id, version: Version) -> NotebookVersion:
 
 @ROUTES.get("dags/{dag}/versions/{version}/diff/{other}")
 def compare_versions(call: Call, dag: Id, version: Version, other: Version) -> NotebookDifference:
-    """Return the difference from the version `other` to `version`, cell by cell."""
+    """Return what has changed from the version `other` to the version `version`, cell by cell."""
     after = runs.pinned_notebook(dag, version=version, home=call.home)
     before = runs.pinned_notebook(dag, version=other, home=call.home)
     return pinned_difference(before, after)
 
 
 def version_of(version: runs.Version) -> NotebookVersion:
-    """Return a version as an answer."""
+    """Convert a version to the form that the API sends."""
     return {
         "number": version.number,
         "digest": version.digest,

@@ -18,7 +18,10 @@ class NotInRootError(NbdagError):
 
 
 def file_of(call: Call, path: str) -> Path:
-    """Return the file at a path, absolute or relative to the root directory as in Jupyter. Raise `NotInRootError`."""
+    """Return the file at a path, which is absolute or, as in Jupyter, relative to the root directory.
+
+    Raise `NotInRootError` if the file is not below the root directory.
+    """
     root = call.root.absolute()
     within = path if Path(path).is_relative_to(root) else path.lstrip("/")
     file = Path(os.path.normpath(root / within))

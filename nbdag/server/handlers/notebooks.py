@@ -1,6 +1,6 @@
-"""Notebooks that a page edits: their analysis, tags and headers; and runs of their files.
+"""Notebooks that a page edits: their analysis, tags and headers. Also runs and rehearsals of their files.
 
-The analysis executes no code of a notebook. Only `start_run` executes code, when a person requests a run.
+The analysis executes no code of a notebook. Only `start_run` and `rehearse` execute code, on a person's request.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def suggest_tasks(call: Call, body: SuggestRequest) -> NotebookSuggestion:
 
 @ROUTES.post("notebooks/rehearse")
 def rehearse(call: Call, body: RehearseRequest) -> NotebookRehearsal:
-    """Run a notebook's file twice, and return how a scheduled run would differ; the answer waits for both runs."""
+    """Run a notebook's file twice, and return how a scheduled run would differ. The answer comes after both runs."""
     return rehearsal.rehearse(file_of(call, body["path"]), home=call.home)
 
 

@@ -27,5 +27,5 @@ def delete_pool(call: Call, pool: PoolName) -> None:
 
 
 def pool_state(pool: runs.Pool) -> PoolState:
-    """Return a pool as an answer."""
+    """Convert a pool to the form that the API sends."""
     return {"name": pool.name, "slots": pool.slots, "used": pool.used, "tasks": list(pool.tasks)}

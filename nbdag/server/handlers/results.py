@@ -9,7 +9,8 @@ from ...frontend.preview import preview
 from ..requests import Id, ReportQuery, ValueName, ValueQuery
 from .base import ROUTES, Call, Content
 
-# Outputs may contain scripts and addresses of other servers. This policy forbids scripts and requests in a report.
+# Outputs may contain scripts and addresses of other servers. This policy forbids a report to run scripts or to request
+# anything.
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'self'; sandbox"
 )

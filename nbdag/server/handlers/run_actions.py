@@ -50,13 +50,13 @@ def answer_question(call: Call, dag: Id, run: Id, body: AnswerBody) -> Affected:
 def resume_run(call: Call, dag: Id, run: Id) -> RunSummary:
     """Execute the unsuccessful tasks of a run again.
 
-    A scheduler continues the run if one is alive; otherwise a new process does.
+    If a scheduler is alive, it executes the tasks; otherwise a new process does.
     """
     return start.resume_run(dag, run, home=call.home)
 
 
 def affected(done: runs.Cleared) -> Affected:
-    """Return the result of a change as an answer."""
+    """Convert the result of a change to the form that the API sends."""
     return {
         "tasks": list(done.tasks),
         "restarting": list(done.restarting),

@@ -58,7 +58,7 @@ def get_timeline(call: Call, dag: Id, run: Id) -> TimelineMessage:
 
 
 def listed(run: runs.RunEntry) -> ListedRun:
-    """Return a run of a list as an answer."""
+    """Convert a run of a list to the form that the API sends."""
     return {
         "id": run.id,
         "dag": run.dag,

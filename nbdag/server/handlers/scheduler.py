@@ -10,7 +10,7 @@ from .base import ROUTES, Call
 
 @ROUTES.get("scheduler")
 def get_scheduler(call: Call, query: SchedulerQuery) -> SchedulerState:
-    """Return who executes runs, what waits or runs, and what is overdue."""
+    """Return the processes that execute runs, the tasks that wait or run, and the overdue pipelines."""
     found = runs.overview(limit=query.limit, home=call.home)
     return {
         "processes": [

@@ -36,8 +36,8 @@ def get_log(
     """Return a part of an attempt's log as text. A part may begin or end within a character of UTF-8.
 
     The headers of the answer are `Log-Offset` (first byte of the part), `Log-Size` (bytes of the whole log so far) and
-    `Log-Complete` (`true` if the log does not grow). To follow a log, request it again with an `offset` of `Log-Offset`
-    plus the length of this part.
+    `Log-Complete` (`true` if the log does not grow). To follow a log, request it again; the new `offset` is
+    `Log-Offset` plus the length of this part.
     """
     log = runs.find_log(run, dag, task, try_number, map_index, home=call.home)
     span = _range(call.headers.get("Range"), log.size)
@@ -70,7 +70,7 @@ def get_log(
 
 
 def _range(header: str | None, size: int) -> tuple[int, int] | None:
-    """Return the first byte and the length that a header `Range` with one range asks for, or None for other headers."""
+    """Return the first byte and the length of the only range in a header `Range`, or None for any other header."""
     found = _RANGE.fullmatch(header or "")
     if found is None or found.groups() == ("", ""):
         return None

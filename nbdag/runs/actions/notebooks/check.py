@@ -55,10 +55,10 @@ def check(
 ) -> CheckedNotebook:
     """Analyse a notebook file, and return it with the problems to report.
 
-    `select` and `ignore` are codes or beginnings of codes. `select` replaces the list `select` of `[tool.nbdag]` in
-    `pyproject.toml`; `ignore` extends the list `ignore`. The problems include pairs of tasks that used the same
-    file in earlier runs, and files of `%dag --with` that do not exist. With `fix`, repair each problem that has
-    exactly one safe repair, and write the file.
+    `select` and `ignore` are codes or prefixes of codes. `select` replaces the list `select` of `[tool.nbdag]` in
+    `pyproject.toml`; `ignore` extends the list `ignore`. The problems include pairs of tasks that used the same file in
+    earlier runs, and files of `%dag --with` that do not exist. With `fix`, repair each problem that has exactly one
+    safe repair, and write the file.
 
     Raise `NotebookError` for a file that is not a notebook, `SelectionError` for an unknown code, `NotRepairedError` if
     the file cannot be written, and `NewerTextError` if the cells to repair are in a paired text notebook.
@@ -92,7 +92,7 @@ def check(
 
 
 def _not_pinned(dag: Dag, folder: Path) -> Iterator[Problem]:
-    """Yield a problem for each pattern of `%dag --with` that `nbdag deploy` would refuse."""
+    """Yield a problem for each pattern of `%dag --with` that `nbdag deploy` would reject."""
     for failure in pinned_files.missing(folder, dag.options.with_):
         lines = ((cell, number, line) for cell in dag.cells for number, line in enumerate(cell.source.splitlines(), 1))
         place = next((cell.at(number) for cell, number, line in lines if "--with" in line), None)

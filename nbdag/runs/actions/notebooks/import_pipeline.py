@@ -26,7 +26,7 @@ class UnknownFormatError(NbdagError):
 
 
 def import_pipeline(path: str | os.PathLike[str], *, format: str | None = None) -> Imported:
-    """Return notebooks with the tasks of another tool's pipeline, and what could not be carried over.
+    """Return notebooks with the tasks of another tool's pipeline, and the parts that could not be converted.
 
     Nothing is executed or written. `format` is a name of `FORMATS` (default: the file's format). Raise
     `ImportSourceError` if the file cannot be imported.

@@ -26,7 +26,7 @@ class SuggestedNotebook:
 
     @property
     def slowest_path(self) -> tuple[float, tuple[str, ...]]:
-        """Return the seconds of a parallel run without overhead, and the tasks on its slowest path."""
+        """Return the duration of a parallel run without overhead, in seconds, and the tasks on its slowest path."""
         seconds, tasks = measuring.longest_path(self.suggestion, self.durations or {})
         return seconds, tuple(tasks)
 

@@ -49,9 +49,9 @@ def rehearse(
     no second run. The cells run for real: they write files and send requests. The notebook's file and the records of
     runs stay unchanged, no notification is sent, and tasks that wait for a person do not run.
 
-    `accept` are kinds of findings to leave out. Numbers that differ relatively by at most `tolerance` count as equal.
-    `report` is called with a text before each step. `cwd` is the working directory of the cells, by default the
-    notebook's folder. `built` is the notebook, if the caller has read it.
+    `accept` are kinds of findings to leave out. Numbers count as equal if their relative difference is at most
+    `tolerance`. `report` is called with a text before each step. `cwd` is the working directory of the cells, by
+    default the notebook's folder. `built` is the notebook, if the caller has read it.
 
     Raise `NotebookError` for a file that is no notebook, `UnknownKindError`, `UnknownParameterError` and
     `KernelMissingError`.
@@ -151,7 +151,7 @@ def _all_cells(cells: Sequence[Mapping[str, Any]], sources: Sequence[str]) -> li
 
 
 def _cells_of_pipeline(dag: Dag, cells: Sequence[Mapping[str, Any]]) -> list[SavedCell]:
-    """Return the cells that run headlessly, each with its code; the code is "" for operators other than sensors."""
+    """Return the cells that a run executes, each with its code, or with "" for an operator that is not a sensor."""
     runs = (CellKind.PARAMETERS, CellKind.SETUP, CellKind.TASK)
     found = []
     for cell in dag.cells:

@@ -31,7 +31,7 @@ class LoadedTask:
     outputs: Mapping[str, object]  # values that the task stored, by name
     # The parameters that the task reads, with the values that a kernel gets (see `kernel_value`).
     parameters: Mapping[str, Any]
-    missing: tuple[str, ...]  # names of inputs that the run did not store, because the task that sets them failed
+    missing: tuple[str, ...]  # names of inputs without a stored value, because the task that sets them failed
     options: TaskOptions
     # Key: upstream task (direct or indirect) that succeeded; value: the text of its cell in the run. In run order.
     sources: Mapping[str, str]
@@ -56,7 +56,7 @@ def load(
 def load_task(dag: str, *, run: str = "latest", task: str, home: Home | None = None) -> LoadedTask:
     """Load everything that a notebook's kernel needs to execute the cell of a task of a run.
 
-    `task[3]` is an instance of a mapped task; the default is the first failed instance, or instance 0 if none failed.
+    For a mapped task, `task[3]` names an instance (default: the first failed instance, or instance 0 if none failed).
     """
     here = the_home(home)
     with open_store(here) as store:

@@ -2,7 +2,8 @@
 
 While no process writes to the database, a poll costs one cheap query. After a write, the revisions of unfinished and of
 the latest runs are compared. Older runs change seldom, so they are compared only every few seconds. Each poll compares
-the current state with the state at the previous poll. So no change is missed, whatever the time between two polls.
+the current state with the state at the previous poll. So no change is missed, even if the time between two polls is
+long.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class ChangeWatcher:
         self._unread = False  # whether the database has changed since the last slow comparison
 
     def poll(self) -> list[Change]:
-        """Return what has changed. If the database raises an error, the next poll reports these changes."""
+        """Return what has changed. If the database raises an error, no change is lost: the next poll reports it."""
         if self._store is None:
             if not self._home.exists:
                 self._began, self._newest_event = True, 0  # if a home is created later, everything in it is new
@@ -106,7 +107,7 @@ class ChangeWatcher:
         return found if began else []
 
     def _changed_runs(self, marks: list[RunMark], orphans: frozenset[int], every_run: bool) -> list[Change]:
-        """Return the changed runs, and remember them. With `every_run`, `marks` contains the marks of all runs."""
+        """Return the changed runs, and remember `marks`. With `every_run`, a run without a mark has been deleted."""
         now = {mark.id: mark for mark in marks}
         changed = {mark.id: mark for mark in marks if self._runs.get(mark.id) != mark}
         changed |= {id: now[id] for id in orphans ^ self._orphans if id in now}

@@ -24,7 +24,7 @@ from ..liveness import live_schedulers
 from ..runs import list_runs, open_store
 from .overview import LATE
 
-_LOW_SPACE = 200 * 2**20  # a note is shown if fewer bytes are free
+_LOW_SPACE = 200 * 2**20  # bytes; a note is shown if less space is free
 _PACKAGES = ("papermill", "ipykernel", "jupyter_client", "nbclient", "sqlalchemy")
 
 

@@ -1,7 +1,7 @@
 """Pages of deployed DAGs and of runs, for lists that are longer than a screen.
 
-A cursor names the last entry of a page. The next page begins after this entry, so entries that are added or removed
-meanwhile shift no page.
+A cursor names the last entry of a page. The next page begins after this entry, so pages do not shift if entries are
+added or removed meanwhile.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class DagEntry:
     """A DAG with its latest runs."""
 
     id: str
-    deployed: Deployed | None  # None: the DAG has runs only
+    deployed: Deployed | None  # None: the DAG has runs, but is not deployed
     path: Path  # the notebook's file when it was deployed, or when the newest run was created
     recent: tuple[RecentRun, ...]  # the latest runs, oldest first
 

@@ -44,8 +44,8 @@ class MetricHistory:
     """The metrics of a pipeline over its latest runs."""
 
     dag: str
-    runs: tuple[RunOfMetrics, ...]  # oldest first, also those without a metric
-    series: tuple[MetricSeries, ...]  # variables of --metric first, then in the order of the notebook
+    runs: tuple[RunOfMetrics, ...]  # oldest first, including runs without a metric
+    series: tuple[MetricSeries, ...]  # metrics of --metric first, then all others; both in notebook order
 
     def to_dict(self) -> dict[str, Any]:
         """Return the history as JSON. NaN and infinities are texts."""
@@ -65,7 +65,7 @@ class MetricHistory:
 
 
 def point_to_dict(point: MetricPoint) -> dict[str, Any]:
-    """Return a point as JSON: its value and, for several instances, the lowest and highest value and the number."""
+    """Return a point as JSON: its value and, for several instances, their number and the lowest and highest value."""
     mapped = {"lowest": json_number(point.lowest), "highest": json_number(point.highest), "count": point.count}
     return {"value": json_number(point.value), **(mapped if point.count > 1 else {})}
 
@@ -76,7 +76,7 @@ def metric_history(
     """Return the metrics of a DAG's latest runs, or of the runs in `only`.
 
     `dag` is the id of a DAG, or a notebook's file. The DAG may have no runs. A cleared task has no metric until it has
-    run again. A task that took the result of an earlier run by --cache has the metrics of that run.
+    run again. If --cache reused the result of an earlier run, the task has the metrics of that run.
     """
     dag = notebooks.read(dag).id if notebooks.is_notebook(dag) else dag
     here = the_home(home)

@@ -1,4 +1,4 @@
-"""The present work of schedulers: which processes are alive, which tasks wait or run, and which runs are overdue."""
+"""The current state of schedulers: the processes that are alive, waiting and running tasks, and overdue runs."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _hosts(rows: Iterable[SchedulerRow]) -> tuple[Host, ...]:
     found = {}
     for row in sorted(rows, key=lambda row: row.heartbeat):
         for host in row.hosts or ():
-            # Several processes may use the same cluster; its latest state counts.
+            # Several processes may use the same cluster; the latest state of the cluster counts.
             found[host["address"] or row.id] = Host(executor=row.executor.get("name", "local"), **host)
     return tuple(sorted(found.values(), key=lambda each: (each.name, each.address)))
 

@@ -1,4 +1,4 @@
-"""Add the number of tries before a task was last cleared, and backfills."""
+"""Add backfills, and the number of tries before a task was last cleared."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Add the tasks and groups that a branch chose."""
+"""Add the tasks and groups that a branch task chose."""
 
 import sqlalchemy as sa
 from alembic import op
