@@ -8,11 +8,11 @@ Tasks are joined where one of these reasons holds (`grouping`):
 - they use one connection, open file or iterator, which cannot be passed to another process;
 - they draw from one seeded generator of random numbers;
 - a cell changes or replaces another cell's value, as `df = df.dropna()` does, and little work lies between them;
-- a cell only shows values, as plots and prints do. This cell joins the cell under the same heading that made the latest
-  of these values, or else other cells under the heading that only show values;
+- a cell only shows values, as plots and prints do. Under its heading, it joins the cell that made the latest of these
+  values; if there is none, it joins other cells that only show values;
 - a cell only tries functions that are defined under the same heading;
-- two cells under one heading follow each other, and no other cell under it could run in parallel with the second;
-- otherwise the proposal would have an error.
+- one cell follows another under the same heading, and no other cell there could run in parallel with the later one;
+- the proposal would have an error if they were not joined.
 
 A cell on a path of the graph between two joined cells is joined as well. A cell only moves to another cell with which
 it is joined, and never across a cell whose names it reads or sets. Cells that use the same files, or files that the

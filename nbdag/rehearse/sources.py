@@ -103,7 +103,7 @@ class Cause:
 
 
 def causes(cells: Mapping[int, str]) -> list[Cause]:
-    """Return the causes in these cells, which are given by their numbers from 0."""
+    """Return the causes of different outputs that the code of these cells shows. Key: index of a cell, from 0."""
     trees = {number: python.tree for number, code in cells.items() if isinstance(python := to_python(code), Python)}
     finder = _Finder(trees.values())
     found: list[Cause] = []

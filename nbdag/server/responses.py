@@ -96,7 +96,7 @@ class RunDetails(TypedDict):
 
 
 class Affected(TypedDict):
-    """The tasks that a change of a run affects; each is `train`, or `train[3]` for an instance."""
+    """The tasks that a change to a run affects, each written like `train`, or like `train[3]` for an instance."""
 
     tasks: list[str]
     restarting: list[str]  # those among `tasks` that are running, and are terminated first
@@ -196,7 +196,7 @@ class Host(TypedDict):
 
 
 class QueuedTask(TypedDict):
-    """A task that waits for a slot, a retry or a poll, or runs."""
+    """A task that is running, or is waiting for a slot, a retry or a poll."""
 
     dag: str
     run: str

@@ -269,7 +269,7 @@ attempts = Table(
     Column(
         "cache_key", String(64), index=True
     ),  # cache key of a task with --cache: attempts with equal keys have the same outcome
-    Column("host", Text),  # name of the host that executed the attempt; NULL: unknown, or executed before 0013
+    Column("host", Text),  # name of the host that executed the attempt; NULL: unknown, or older than migration 0013
     Column("cached", Id),  # id of the run whose outcome the attempt reuses; NULL: the attempt was executed
     Index("ix_attempts_under_way", "state", "scheduler_id"),
 )

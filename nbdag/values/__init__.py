@@ -149,7 +149,7 @@ class ValueStore:
     def load(
         self, digest: str, *, namespace: MutableMapping[str, Any] | None = None, origins: Origins | None = None
     ) -> dict[str, Any]:
-        """Return the values stored under a digest, by name. Arrays are not copied; changes do not reach the store."""
+        """Return the values stored under a digest, by name. Arrays are mapped privately, so changes stay here."""
         return self.open(digest, namespace=namespace, origins=origins).values
 
     def open(

@@ -44,7 +44,7 @@ PLAIN_DEPTH = 3  # nesting depth beyond which equal calls of one function are fo
 class CallSite(NamedTuple):
     """The place and the context of a call in the code."""
 
-    place: object  # identifies the call; equal for repeated calls at one place
+    place: object  # key of the place in the code; repeated calls at this place share it
     line: int
     dropped: bool = False  # whether the caller ignores the result
     shown: bool = False  # whether the call is the cell's last expression, so that its result is displayed

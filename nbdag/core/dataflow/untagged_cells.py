@@ -37,7 +37,7 @@ class _Effect:
 
     flow: CellFlow
     version: Version
-    # Key: index of a reading cell; value: its name for a message.
+    # Key: index of a cell that reads the name; value: how messages call this cell.
     readers: dict[int, str] = field(default_factory=dict)
 
 

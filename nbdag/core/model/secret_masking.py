@@ -167,7 +167,7 @@ class SecretValues:
         return list(_merged(sorted(spans))) if spans else []
 
     def _part_spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield the spans of a text that equal a part of a value, if `_is_secret_part` accepts the part."""
+        """Yield each span of the text that repeats a part of a secret, if `_is_secret_part` accepts this part."""
         windows, hidden = self._windows, 0
         if not windows:
             return

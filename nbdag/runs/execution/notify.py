@@ -86,7 +86,7 @@ class Notifier:
             self.on_change(OwnedRun.of(run, run_dag(self._home, run), (), (), {}))
 
     def close(self) -> None:
-        """Wait until each notification is sent and each run is logged, or until its time limit is reached."""
+        """Wait for all notifications and logs of runs, but for none longer than its own time limit."""
         for pool in self._pools.values():
             pool.shutdown()
 

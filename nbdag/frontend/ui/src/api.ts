@@ -233,7 +233,7 @@ export interface RunDetails {
   revision: number
 }
 
-/** The tasks that a change of a run affects; each is `train`, or `train[3]` for an instance. */
+/** The tasks that a change to a run affects, each written like `train`, or like `train[3]` for an instance. */
 export interface Affected {
   tasks: string[]
   restarting: string[]
@@ -322,7 +322,7 @@ export interface Host {
   problem: string
 }
 
-/** A task that waits for a slot, a retry or a poll, or runs. */
+/** A task that is running, or is waiting for a slot, a retry or a poll. */
 export interface QueuedTask {
   dag: string
   run: string
