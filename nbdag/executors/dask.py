@@ -96,7 +96,7 @@ class DaskExecutor(Executor):
 
     @classmethod
     def hosts_at(cls, address: str, storage: str = "") -> list[HostState]:
-        """Return the state of all workers of a cluster, by host name. Raises `NoClusterError`."""
+        """Return the state of each worker of a cluster, as `dask_cluster.hosts` does, with the same errors."""
         return hosts(address, storage)
 
     def check_hosts(self, imports: Iterable[str] = ()) -> None:

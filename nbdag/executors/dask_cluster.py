@@ -173,7 +173,7 @@ def states_of(workers: Mapping[str, Any], now: float) -> list[HostState]:
 
 
 def hosts(address: str, storage: str = "") -> list[HostState]:
-    """Return the state of all workers of a cluster, by host name.
+    """Return the state of each worker of a cluster, sorted by host name.
 
     If `storage` is the URL of a storage, every worker checks that it can write there. Raises `NoClusterError` or
     `SchedulerDiffersError`.

@@ -155,7 +155,10 @@ class _Grouping:
         return None
 
     def _same_work(self, source: int, target: int, targets: set[int]) -> bool:
-        """Return whether a group only continues the work of another group, in a long notebook without headings."""
+        """Return whether `target` alone follows `source` and has the same verb or none; False for a short notebook.
+
+        Called only for groups without a heading.
+        """
         verbs = [task_names.verb(self.pieces[each].source) for each in (source, target)]
         return len(self.tasks) > _FEW and len(targets) == 1 and verbs[1] in ("", verbs[0])
 

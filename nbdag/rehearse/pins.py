@@ -114,7 +114,7 @@ def package_findings(
         file = pins.files[0].name if pins.files else "a file requirements.txt beside the notebook"
         warn(
             next(iter(unpinned.values())),
-            f"{where} {names}, so that an update may change the results",
+            f"{where} {names}, so an update may change the results",
             f"add to {file}: {join_names(unpinned)}",
         )
     return findings

@@ -454,7 +454,7 @@ def _alembic() -> Any:
 
 
 def _is_full(folder: Path) -> bool:
-    # SQLite reports an input/output error if the full disk has no space for SQLite's shared-memory file.
+    # On a full disk, SQLite reports an input/output error if its shared-memory file finds no space.
     try:
         return shutil.disk_usage(folder).free < 1 << 16
     except OSError:

@@ -200,7 +200,7 @@ runs = Table(
     Column("cwd", Text, nullable=False),  # working directory of the tasks
     Column("output", Text),  # path for a second copy of the report, if the user gave one
     Column("parameters", Json, nullable=False),
-    Column("events", JsonTuple),  # the events of assets that started the run, as in `rows.AssetEvent`
+    Column("events", JsonTuple),  # the asset events that started the run, as in `rows.AssetEvent`
     Column("tasks", JsonTuple),  # the tasks of a partial run; None: all tasks
     Column("fail_fast", Boolean, nullable=False),
     # Whether tasks with --cache may take earlier outcomes.

@@ -140,7 +140,7 @@ def _path(value: int, mask: int) -> Iterator[int]:
 
 
 def _slots(paths: Sequence[Sequence[int]], slots: int) -> list[int] | None:
-    """Return a slot for each element, so that the slots ascend; None if that is impossible."""
+    """Return one slot of each element's path such that the slots increase; None if there are no such slots."""
     highest = [0] * len(paths)
     limit = slots
     for index in range(len(paths) - 1, -1, -1):

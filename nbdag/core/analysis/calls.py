@@ -309,9 +309,10 @@ class Calls(FunctionCalls):
         return results | inside | {item} | (outcomes(rest) if name in known.PICK_CALLS else NOTHING)
 
     def _await_later(self, name: str, args: Arguments, site: CallSite) -> Value:
-        """Return the result of awaiting the arguments, if the function is in `known.RUN_COROUTINE`.
+        """Return the value of a call of the function `name`, to which awaitables are passed.
 
-        Otherwise return an awaitable with that result.
+        For functions in `known.RUN_COROUTINE`, such as `asyncio.run`, it is the result of awaiting them. For all other
+        functions, it is an awaitable with that result.
         """
         made = self.object_created_at("awaited", site.place, name)
         results = outcomes(args.all())

@@ -120,8 +120,8 @@ def uses(
     """Analyse a cell and return its effects.
 
     `before` and `after` are the expressions that run before and after the cell, such as the expressions of the options
-    `--when` and `--check`. `mapped` has the expression of each variable of `--map`; the variable is bound to an element
-    of this expression. `change` are the names that the header's option `--change` lists.
+    `--when` and `--check`. `mapped` has the expression of each variable of `--map`; the variable is bound to one
+    element of the expression's value. `change` are the names that the header's option `--change` lists.
     """
     reader = Statements(outer or _unknown_objects(), future_annotations)
     for expression in before:

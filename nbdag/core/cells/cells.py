@@ -73,7 +73,7 @@ class ClassifiedCells:
     """The cells of a notebook with their kinds, and the contents of its headers."""
 
     cells: tuple[Cell, ...]
-    dag: Header | None  # header of the %dag line with a name or options, or None if the notebook has no such line
+    dag: Header | None  # header of the %dag line that has a name or options; None if there is none
     options: DagOptions
     task_options: dict[int, TaskOptions]  # key: index of a task cell; value: options of the task
     body: dict[int, int]  # key: index of a task cell; value: number of the first line below the header, from 1

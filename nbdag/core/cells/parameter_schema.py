@@ -318,7 +318,7 @@ def _number(text: str) -> int | float:
 
 
 def _enums(tree: ast.Module) -> Iterator[tuple[str, Schema]]:
-    """Yield the name and the schema of each enum that the cell defines. `x-members` has the values by member name."""
+    """Yield the name and the schema of each enum that the cell defines. Its key `x-members` maps members to values."""
     for node in tree.body:
         if not isinstance(node, ast.ClassDef):
             continue

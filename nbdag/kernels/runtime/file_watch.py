@@ -1,4 +1,4 @@
-"""Record the files that a task's cell reads and writes. A run then reports tasks that only files connect.
+"""Record the files that a task's cell reads and writes. With this, a run reports tasks that share a file in no order.
 
 An audit hook is called for each file that Python code opens, moves or removes, including the code of libraries. A
 wrapper of `os.stat` notices code that checks whether a file exists. Python does not report files of programs that the

@@ -31,7 +31,7 @@ class Change:
     """A run, pipeline, scheduler or asset that has changed. The new values are not included; a query returns them."""
 
     kind: Literal["run", "dag", "scheduler", "asset"]
-    dag: str = ""  # the DAG, for a run or a deployment
+    dag: str = ""  # id of the DAG, if a run or a pipeline has changed
     run: str = ""  # id of the run
     state: RunState | None = None  # state of the run; None for other kinds, and for a run that was deleted
     asset: str = ""  # name of an asset with a new version
