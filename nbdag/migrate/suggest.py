@@ -124,7 +124,8 @@ class Suggestion:
     roles: Mapping[int, str]  # key: number of a cell that is no part of a task; value: its role, in words
     cells: tuple[ProposedCell, ...]
     dag: Dag
-    # Numbers of the cells in the order of their last execution, if the order of the file does not work; else empty.
+    # Empty if the cells can run in the order of the file. Otherwise: numbers of the cells in the order in which they
+    # were last executed.
     order: tuple[int, ...] = ()
 
     @property

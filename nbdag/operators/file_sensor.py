@@ -49,7 +49,7 @@ class FileSensor(Sensor):
 
 
 def found_files(*pieces: Piece, least: int = 1) -> list[str]:
-    """Return the sorted paths that match, or an empty list if a line matches fewer than `least`."""
+    """Return the sorted paths that match the patterns; no paths if a pattern matches fewer than `least`."""
     found: set[str] = set()
     patterns = filled(pieces, lambda value, before: glob.escape(_one_line(value)), what="the paths")
     for pattern in patterns.split("\n"):

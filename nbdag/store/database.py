@@ -285,8 +285,8 @@ def _sqlite(home: Home, *, immutable: bool = False) -> Database:
         url,
         connect_args={"timeout": BUSY, "check_same_thread": False},
         poolclass=QueuePool,
-        # One connection, because `changes` counts the writes of other connections. Only threads that connect at the
-        # same time open more.
+        # The pool keeps one connection. `changes` must ask the same connection each time, because SQLite counts the
+        # writes of all other connections for it. Only threads that connect at the same time open more.
         pool_size=1,
         max_overflow=-1,
         execution_options={"compiled_cache": _STATEMENTS["sqlite"]},

@@ -59,7 +59,7 @@ class Loaded:
 
     @property
     def objects(self) -> Mapping[int, object]:
-        """Return the objects of the value's pickle by their numbers in it."""
+        """Return a dict from the number that the value's pickle gives an object to that object."""
         if self._objects is None:
             self._objects = self.unpickler.memo_copy() if self.unpickler is not None else {}
         return self._objects

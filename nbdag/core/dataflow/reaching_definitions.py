@@ -42,7 +42,7 @@ class Version:
 
     @property
     def task(self) -> str | None:
-        """Return the task of this version, or None for a version of setup or a parameters cell."""
+        """Return the task of this version. Return None if a setup cell or a parameters cell made the version."""
         return self.maker.cell.task if self.maker.cell.kind is CellKind.TASK else None
 
 

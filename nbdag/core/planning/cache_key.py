@@ -99,7 +99,7 @@ def modules_of(dag: Dag, task: str) -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=4096)
 def normalized(code: str) -> str:
-    """Return the code without comments and layout. The code's header is already a comment."""
+    """Return the code without comments, hence without the header, and without layout."""
     lines = code.split("\n")
     head = next((n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines))
     if head < len(lines) and lines[head].startswith("%%"):

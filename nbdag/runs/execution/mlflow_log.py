@@ -5,8 +5,8 @@ that name the run of nbdag: its DAG, id, version, logical date, and the address 
 mapped task, a metric has one step for each instance. A run that is resumed or cleared updates the same run of MLflow,
 which is found by the tag `nbdag.key`.
 
-The package mlflow (`nbdag[mlflow]`) is imported in a separate process, so it delays no task. A tracking server that
-does not answer delays only the exit of nbdag, by at most `LIMIT` for every four runs that ended.
+The package mlflow (`nbdag[mlflow]`) is imported in a separate process, so it delays no task. If the tracking server
+does not answer, only the exit of nbdag is delayed: it logs four runs at once, and each for at most `LIMIT`.
 """
 
 from __future__ import annotations
