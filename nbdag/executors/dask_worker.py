@@ -232,10 +232,10 @@ def cancel_attempt(name: str, dask_worker: Worker) -> None:
 async def declare_resources(dask_worker: Worker, of_host: bool) -> dict[str, float]:
     """Declare the resources of this worker for tasks with --resources, and return all its resources by name.
 
-    A Dask worker offers what was declared when it was started (`dask worker --resources "gpu=2"`). The worker's threads
-    are its `cpu`, and its memory limit is its `memory`. With `of_host`, the worker also offers what NBDAG_RESOURCES
-    declares. Names are in lower case, so a worker that declares GPU offers gpu too. After this call, the heartbeats of
-    the worker contain the name and the load of its host.
+    A Dask worker offers what was declared when it was started (`dask worker --resources "gpu=2"`). Its number of
+    threads counts as `cpu`, and its memory limit as `memory`. With `of_host`, the worker also offers what
+    NBDAG_RESOURCES declares. Names are in lower case, so a worker that declares GPU offers gpu too. After this call,
+    the heartbeats of the worker contain the name and the load of its host.
     """
     dask_worker.metrics[HOST_METRIC] = _host_metric
     given = {name: float(amount) for name, amount in dask_worker.state.total_resources.items()}
