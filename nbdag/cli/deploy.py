@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from .. import runs
-from ..core.model.text import join_names
+from ..core.model.dag import Dag
+from ..core.model.text import join_names, plural
 from ..core.options.options import DagOptions
 from ..core.schedule.assets import DAG_PREFIX, is_condition
 from ..home import find
@@ -71,6 +72,7 @@ def deploy(notebook: Path, cwd: Path | None, rehearsed: bool, form: str) -> int:
         from ..frontend.pinned_views import prepare  # imported here because it is slow to import
 
         prepare(done.id, home=find())
+    _warn_about_files(built.dag)
     if form != "table":
         print_data(done.to_dict(), form)
         return 0
@@ -84,6 +86,17 @@ def deploy(notebook: Path, cwd: Path | None, rehearsed: bool, form: str) -> int:
         click.echo(f"the schedule waits for {name!r}, but no {what}{hint}", err=True)
     _warn_without_scheduler()
     return 0
+
+
+def _warn_about_files(dag: Dag) -> None:
+    """Warn if two runs at once would use the same files."""
+    if dag.exchanged_files and dag.options.max_active_runs > 1:
+        first, *more = dag.exchanged_files
+        what = f"{first} and {plural(len(more), 'more file')}" if more else first
+        click.echo(
+            f"tasks of {dag.id} exchange {what}, which two runs at once would mix; add --max-active-runs 1 to %dag",
+            err=True,
+        )
 
 
 @click.command(

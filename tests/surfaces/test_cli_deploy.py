@@ -63,6 +63,15 @@ def test_each_deployment_creates_a_version_and_starts_its_schedule(call: Call) -
     assert "churn has version 3 instead of 1, because earlier versions of the notebook have run" in again.stderr
 
 
+def test_tasks_that_exchange_files_are_reported_unless_runs_cannot_overlap(call: Call) -> None:
+    tasks = ("%%task a\nopen('a.txt', 'w').write('1')", "%%task b --after a\nprint(open('a.txt').read())")
+    said = call("deploy", write(SCHEDULE, *tasks)).stderr
+    assert "tasks of churn exchange a.txt, which two runs at once would mix; add --max-active-runs 1 to %dag" in said
+    assert "exchange" not in call("deploy", write(f"{SCHEDULE} --max-active-runs 1", *tasks)).output
+    only_one = "%%task a\nopen('a.txt', 'w').write('1')\nprint(open('a.txt').read())"
+    assert "exchange" not in call("deploy", write(SCHEDULE, only_one, "%%task b\nopen('b.txt', 'w')")).output
+
+
 def test_a_version_that_is_deployed_again_keeps_its_number(call: Call) -> None:
     path = Path("churn.ipynb")
     texts = [write("%dag churn", f"%%task a\nx = {n}").read_bytes() for n in range(3)]

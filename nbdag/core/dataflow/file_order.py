@@ -210,12 +210,23 @@ def with_literal_files(dag: Dag, parsed: Mapping[int, Python | SyntaxProblem]) -
         for use, line in (*of_code, *_scripts(dag, task)):
             uses.setdefault(task.id, []).append(use)
             lines.setdefault((task.id, use.path), line)
+    dag = replace(dag, exchanged_files=_exchanged(uses))
     conflicts = list(file_conflicts(uses, dag.ancestors))
     found = [*_dropped_files(dag, trees, constants, uses)]
     found += [
         _problem("NB312", dag, conflict, lines.get((conflict.second, conflict.paths[0]), 1)) for conflict in conflicts
     ]
     return _with_conflicts(dag, conflicts, found)
+
+
+def _exchanged(uses: Mapping[str, Sequence[FileUse]]) -> tuple[str, ...]:
+    """Return the files that one task writes and another one reads, in alphabetical order."""
+    readers: dict[str, set[str]] = defaultdict(set)
+    for task, files in uses.items():
+        for path in _read_by(files):
+            readers[path].add(task)
+    written = {(task, use.path) for task, files in uses.items() for use in files if set(use.how) & set("cwa")}
+    return tuple(sorted({path for task, path in written if readers[path] - {task}}))
 
 
 def _dropped_files(

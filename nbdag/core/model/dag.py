@@ -253,6 +253,8 @@ class Dag:
     edges: tuple[Edge, ...] = ()
     # Pairs of tasks that use the same files in no defined order; graphs show them, the scheduler ignores them.
     file_edges: tuple[Edge, ...] = ()
+    # Files that the code names in literals, and that one task writes and another one reads.
+    exchanged_files: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     order: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)  # key: parameter; value: source code of the default
