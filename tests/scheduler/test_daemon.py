@@ -41,13 +41,13 @@ class Works:
         return datetime.now(UTC) + self.ahead
 
     @contextlib.contextmanager
-    def going_on(self) -> Iterator[None]:
+    def going_on(self) -> Iterator[Daemon]:
         daemon = Daemon(self.store, self.home, self.executor, on_line=self.lines.append, clock=self.clock)
         thread = threading.Thread(target=daemon.serve)
         thread.start()
         try:
             self.until(lambda: self.says("the scheduler starts"))
-            yield
+            yield daemon
         finally:
             daemon.ask_to_end()
             thread.join(LONG)
@@ -115,6 +115,23 @@ def test_a_scheduler_reports_a_clock_set_back_and_continues(works: Works) -> Non
     assert done.state is RunState.SUCCESS
     assert [task.duration for task in done] == [0.0, 0.0, 0.0]
     assert sum("clock was" in line.message for line in works.lines) == 1, works.lines
+
+
+def test_a_request_to_stop_during_a_turn_is_reported(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    works.executor.script = lambda job: None
+    tick = nbdag.scheduler.scheduler.Scheduler.tick
+    with works.going_on() as daemon:
+        runs.trigger("three", home=works.home)
+        works.until(lambda: len(works.executor.open) == 2)
+
+        def asked_again(self: Any, now: datetime) -> Any:
+            if daemon._stops == 1:
+                daemon.ask_to_end()
+            return tick(self, now)
+
+        monkeypatch.setattr(nbdag.scheduler.scheduler.Scheduler, "tick", asked_again)
+        daemon.ask_to_end()
+        works.until(lambda: works.says("second request to stop"))
 
 
 @pytest.mark.slow

@@ -222,19 +222,20 @@ class Daemon:
 
         reported = 0
         while True:
-            if self._stops != reported:
-                reported = self._stops
-                self._report_stop()
+            stops = self._stops
+            if stops != reported:
+                reported = stops
+                self._report_stop(stops)
             try:
-                if self._turn():
+                if self._turn(stops):
                     return
             except StoreError as error:
                 self._wait_for_database(error)
-                if self._stops > 1:
+                if stops > 1:
                     return
 
-    def _turn(self) -> bool:
-        """Execute one turn of the loop; return whether it was the last turn."""
+    def _turn(self, stops: int) -> bool:
+        """Execute one turn of the loop; return whether it was the last turn. `stops`: number of requests to stop."""
         began = time.monotonic()
         now = self._clock()
         self._call_passed()
@@ -246,13 +247,13 @@ class Daemon:
         if took > SLOW_TURN:
             self._say(f"the database is slow: this step took {took:.1f} s")
         self._answered = time.monotonic()
-        if self._stops and (self._stops > 1 or not self._scheduler.busy):
+        if stops and (stops > 1 or not self._scheduler.busy):
             return True
         self._scheduler.wait(wake)
         return False
 
-    def _report_stop(self) -> None:
-        if self._stops > 1:
+    def _report_stop(self, stops: int) -> None:
+        if stops > 1:
             self._say("second request to stop: terminating all tasks")
         elif self._scheduler.busy:
             self._say(
