@@ -74,12 +74,16 @@ def deploy(notebook: Path, cwd: Path | None, rehearsed: bool, form: str) -> int:
         prepare(done.id, home=find())
     _warn_about_files(built.dag)
     if form != "table":
-        print_data(done.to_dict(), form)
+        print_data({**done.to_dict(), "replaced": None if done.replaced is None else str(done.replaced)}, form)
         return 0
     click.echo(f"{done.id}: version {done.version} is deployed{_pinned(built.dag.options)}; {_when(done)}")
     if done.is_first and done.version > 1:
         why = "earlier versions of the notebook have run or were deployed"
         click.echo(f"{done.id} has version {done.version} instead of 1, because {why}", err=True)
+    if done.replaced is not None:
+        other = short_path(done.replaced)
+        both = f"; to keep both, name one of them with %dag NAME and deploy {other} again"
+        click.echo(f"{done.id} replaces the pipeline of {other}{both if done.replaced.exists() else ''}", err=True)
     for name, near in runs.unknown_sources(done.id):
         what = "pipeline is deployed with this name" if name.startswith("after ") else "deployed pipeline produces it"
         hint = f"; did you mean {near}?" if near else ""

@@ -94,7 +94,8 @@ class Actions:
             runs.cancel(run, self._dag(), home=self._home())
         elif action == "deploy":
             done = runs.deploy(self._notebook(), home=self._home())
-            self._notify("info", f"{done.id} is deployed; `nbdag scheduler` executes its scheduled runs")
+            other = f" and replaces the pipeline of {done.replaced}" if done.replaced else ""
+            self._notify("info", f"{done.id} is deployed{other}; `nbdag scheduler` executes its scheduled runs")
 
     def _run(self, option: str, task: str, parameters: Mapping[str, Any]) -> None:
         before = self._run_ids()

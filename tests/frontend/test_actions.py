@@ -86,3 +86,11 @@ def test_a_retry_stays_in_its_run_and_a_failed_task_sends_no_notice(tmp_path):
     assert notices.empty()
     with pytest.raises(NothingToClearError):
         performer.perform(request("retry_failed", "", run.id))
+
+
+def test_the_notice_of_a_deployment_names_the_notebook_that_it_replaces(tmp_path):
+    home = Home(tmp_path / "home")
+    for name in ("first.ipynb", "second.ipynb"):
+        performer, notices = actions(home, write_notebook(tmp_path / name, "%dag h", "%%task a\nx = 1"))
+        performer.perform(request("deploy"))
+    assert f"h is deployed and replaces the pipeline of {tmp_path / 'first.ipynb'}; " in notices.get_nowait()["text"]

@@ -72,6 +72,19 @@ def test_tasks_that_exchange_files_are_reported_unless_runs_cannot_overlap(call:
     assert "exchange" not in call("deploy", write(SCHEDULE, only_one, "%%task b\nopen('b.txt', 'w')")).output
 
 
+def test_deploy_names_the_notebook_whose_pipeline_it_replaces(call: Call, deployed: Path, tmp_path: Path) -> None:
+    other = Path("other.ipynb")
+    other.write_bytes(deployed.read_bytes())
+    note = "to keep both, name one of them with %dag NAME and deploy churn.ipynb again\n"
+    assert call("deploy", other).stderr.startswith(f"churn replaces the pipeline of churn.ipynb; {note}")
+    assert "replaces" not in call("deploy", other).stderr
+    assert json.loads(call("deploy", other, "-o", "json").stdout)["replaced"] is None
+    done = call("deploy", deployed, "-o", "json")
+    assert json.loads(done.stdout)["replaced"] == str(tmp_path / "other.ipynb")
+    deployed.rename("new.ipynb")
+    assert call("deploy", "new.ipynb").stderr.startswith("churn replaces the pipeline of churn.ipynb\n")
+
+
 def test_a_version_that_is_deployed_again_keeps_its_number(call: Call) -> None:
     path = Path("churn.ipynb")
     texts = [write("%dag churn", f"%%task a\nx = {n}").read_bytes() for n in range(3)]

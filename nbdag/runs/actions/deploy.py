@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from ... import environments, notebooks
@@ -37,7 +37,8 @@ def deploy(
 
     The notebook is pinned as the user wrote it. Each run builds the tasks of the %%dag cell again; `deploy` builds them
     only to check them. For `built`, see `run`. If the notebook cannot run, an `NbdagError` is raised. An unchanged
-    schedule continues from its last tick, and a paused DAG stays paused.
+    schedule continues from its last tick, and a paused DAG stays paused. If the DAG was deployed from another notebook
+    before, `replaced` is the path of that notebook.
     """
     here = the_home(home)
     prepared = prepare(notebook, cwd=cwd, built=built)
@@ -79,7 +80,8 @@ def deploy(
             for name in ("produces", "consumes")
         )
         store.deployments.put(_live(row, before, now), now.timestamp(), needs=needs, produces=produces, reads=reads)
-        return replace(read_deployments(store, [dag.id])[0], is_first=before is None)
+        replaced = None if before is None or before.path == row.path else Path(before.path)
+        return replace(read_deployments(store, [dag.id])[0], is_first=before is None, replaced=replaced)
     finally:
         store.close()
 

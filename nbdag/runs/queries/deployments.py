@@ -72,6 +72,7 @@ class Deployed:
     # Difference between the notebook's file and the pinned version: "" (none), "changed" or "gone" (file deleted).
     changed: Literal["", "changed", "gone"] = ""
     is_first: bool = False  # True if the DAG was not deployed before this call of `deploy`
+    replaced: Path | None = None  # notebook that this call of `deploy` replaced as the source of the DAG, if another
 
     def to_dict(self) -> dict[str, Any]:
         """Return the deployment as `list -o json` prints it."""
