@@ -13,7 +13,7 @@ from ..core.model.text import join_names
 from ..core.schedule.assets import label
 from ..errors import NbdagError
 from ._group import examples
-from .output import output_option, print_data, print_table, write_file
+from .output import output_option, overwrite_option, print_data, print_table, write_picture
 
 
 def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -141,8 +141,12 @@ def emit(asset: str, extra: tuple[tuple[str, str], ...]) -> None:
     "-f", "--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="File to write: .svg, .dot or .mmd."
 )
 @output_option
-def graph(path: Path | None, form: str) -> None:
-    """Draw how data flows between the deployed pipelines."""
+@overwrite_option("assets graph")
+def graph(path: Path | None, form: str, overwrite: bool) -> None:
+    """Draw how data flows between the deployed pipelines.
+
+    An earlier drawing in FILE is replaced, any other file only with --overwrite.
+    """
     found = runs.lineage()
     if form != "table":
         print_data(found.to_dict(), form)
@@ -157,7 +161,7 @@ def graph(path: Path | None, form: str) -> None:
     if path is None:
         click.echo(text, nl=False)
     else:
-        write_file(path, text.encode())
+        write_picture(path, text.encode(), "assets graph", overwrite)
         click.echo(path)
 
 

@@ -16,18 +16,15 @@ from ..export.airflow_operators import OPERATORS
 from . import complete
 from ._group import examples
 from .notebook import NOTEBOOK
-from .output import short_path, write_file
+from .output import check_replaceable, overwrite_option, short_path, write_file
 
 F = TypeVar("F", bound=Callable[..., Any])
 ORIGIN = "`nbdag export "  # the first lines of an exported file contain this text
-_HEAD = 2_000  # number of bytes at the start of a file in which `ORIGIN` is searched
 
 _output = click.option(
     "-o", "--output", metavar="FILE", show_default="standard output", help="Write into this file; - is standard output."
 )
-_overwrite = click.option(
-    "--overwrite", is_flag=True, help="Replace FILE even if it was not written by `nbdag export`."
-)
+_overwrite = overwrite_option("export")
 
 
 def _operators(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -150,13 +147,6 @@ def _write(text: str, output: str | None, overwrite: bool) -> None:
         click.echo(text, nl=False)
         return
     path = Path(str(output))
-    if not overwrite and path.is_file():
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-        if head.strip() and ORIGIN.encode() not in head:
-            raise click.UsageError(
-                f"{path} already exists and was not written by `nbdag export`; choose another file or pass --overwrite",
-                click.get_current_context(),
-            )
+    check_replaceable(path, overwrite, "export", lambda head: ORIGIN.encode() in head)
     write_file(path, text.encode())
     click.echo(f"wrote {short_path(path)}", err=True)

@@ -16,7 +16,7 @@ from ..graphs.marks import duration_text
 from . import complete
 from ._group import examples
 from .notebook import NOTEBOOK, print_problems
-from .output import make_folder, print_data, short_path, write_file
+from .output import check_replaceable, make_folder, print_data, short_path, write_file
 
 if TYPE_CHECKING:
     from ..migrate.formats import Imported, ImportedNotebook
@@ -47,10 +47,8 @@ def suggest(notebook: Path, output: str | None, overwrite: bool, measure: bool, 
         hint = "name a file with -o, or leave out --json"
         raise click.UsageError(f"--json and -o - both write to standard output; {hint}", click.get_current_context())
     target = None if output in (None, "-") else Path(str(output))
-    if target is not None and target.exists() and not overwrite:
-        raise click.UsageError(
-            f"{short_path(target)} already exists; choose another file or pass --overwrite", click.get_current_context()
-        )
+    if target is not None:
+        check_replaceable(target, overwrite)
     if measure:
         with click.progressbar(length=1000, label="Running the notebook", file=sys.stderr) as bar:
             found = api.suggest(
@@ -201,9 +199,7 @@ def _targets(found: Imported, output: str | None, overwrite: bool) -> list[Path]
         raise click.UsageError(message, context)
     targets = [path / made.name for made in found.notebooks] if is_folder else [path] * len(found.notebooks)
     for target in targets:
-        if target.exists() and not overwrite:
-            message = f"{short_path(target)} already exists; choose another file or pass --overwrite"
-            raise click.UsageError(message, context)
+        check_replaceable(target, overwrite)
     if is_folder and targets:
         make_folder(path)
     return targets

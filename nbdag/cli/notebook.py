@@ -18,7 +18,7 @@ from ..core.model.text import join_names
 from ..core.options.option_types import nearest
 from . import complete
 from ._group import examples
-from .output import print_data, short_path, write_file
+from .output import overwrite_option, print_data, short_path, write_picture
 
 NOTEBOOK = click.Path(path_type=Path)
 
@@ -49,13 +49,20 @@ NOTEBOOK = click.Path(path_type=Path)
 )
 @click.option("--fold", "folded", multiple=True, metavar="GROUP", help="Draw a group of tasks as one box; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print the graph as a JSON object.")
+@overwrite_option("show")
 def show(
-    notebook: Path, output: str | None, form: str | None, direction: str, folded: tuple[str, ...], as_json: bool
+    notebook: Path,
+    output: str | None,
+    form: str | None,
+    direction: str,
+    folded: tuple[str, ...],
+    as_json: bool,
+    overwrite: bool,
 ) -> None:
     """List a notebook's tasks in run order, or draw its graph.
 
     The graph of a notebook with errors may be incomplete; its problems are printed on standard error. A %%dag cell is
-    executed, as by `nbdag check`.
+    executed, as by `nbdag check`. An earlier drawing in FILE is replaced, any other file only with --overwrite.
     """
     dag = read_notebook(notebook).dag
     if as_json:
@@ -77,7 +84,7 @@ def show(
         if name == "-":
             sys.stdout.buffer.write(picture)
         else:
-            write_file(Path(name), picture)
+            write_picture(Path(name), picture, "show", overwrite)
     print_problems(dag, notebook, err=True)
 
 

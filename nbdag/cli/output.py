@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 F = TypeVar("F", bound=Callable[..., Any])
+_HEAD = 2_000  # number of bytes at the start of a file by which a command recognises its own files
 
 
 def output_option(command: F) -> F:
@@ -102,6 +103,35 @@ def moment(at: float | None) -> str:
     return "" if at is None else datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def overwrite_option(command: str) -> Callable[[F], F]:
+    """Return the option `--overwrite` of a command that replaces only its own files; see `check_replaceable`."""
+    return click.option(
+        "--overwrite", is_flag=True, help=f"Replace FILE even if it was not written by `nbdag {command}`."
+    )
+
+
+def check_replaceable(
+    path: Path, overwrite: bool, command: str = "", is_own: Callable[[bytes], bool] = lambda head: False
+) -> None:
+    """Raise click's error if the path is a file that only --overwrite may replace.
+
+    An empty file may be replaced, and so may a file that the command has written: `is_own` returns whether the file
+    that begins with these bytes is one. A path that is no regular file, such as /dev/stdout, has no content to lose.
+    """
+    if overwrite or not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+        own = not head.strip() or is_own(head)
+    except OSError:
+        own = False
+    if not own:
+        origin = f" and was not written by `nbdag {command}`" if command else ""
+        message = f"{short_path(path)} already exists{origin}; choose another file or pass --overwrite"
+        raise click.UsageError(message, click.get_current_context())
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file that the user has named. Raise click's error if that is impossible."""
     try:
@@ -109,6 +139,14 @@ def write_file(path: Path, content: bytes) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise click.FileError(str(path), f"{reason}; choose a file in an existing, writable folder") from error
+
+
+def write_picture(path: Path, picture: bytes, command: str, overwrite: bool) -> None:
+    """Write a picture, also over an earlier picture of this command. Raise click's error for any other file."""
+    from ..graphs import signature
+
+    check_replaceable(path, overwrite, command, lambda head: signature.is_signed(head, command))
+    write_file(path, signature.sign(picture, command))
 
 
 def make_folder(path: Path) -> None:

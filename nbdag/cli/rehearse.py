@@ -14,7 +14,7 @@ from .. import runs as api
 from . import complete
 from ._group import examples
 from .notebook import NOTEBOOK
-from .output import print_data, short_path, write_file
+from .output import check_replaceable, overwrite_option, print_data, short_path, write_file
 from .parameters import parameter_options, parameters
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def kind_completions(context: click.Context, parameter: click.Parameter, incompl
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
 @click.option("--html", "page", metavar="FILE", help="Write the findings into FILE as an HTML page.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON object.")
+@overwrite_option("rehearse")
 def rehearse(
     notebook: Path,
     accept: Sequence[str],
@@ -63,6 +64,7 @@ def rehearse(
     strict: bool,
     page: str | None,
     as_json: bool,
+    overwrite: bool,
     **values: Any,
 ) -> int:
     """Run a notebook twice, and report how a scheduled run would differ.
@@ -72,13 +74,16 @@ def rehearse(
     without a seed, and dependence on the clock, the locale, the user's home, absolute paths, packages and hosts.
 
     The cells run for real: they write files and send requests. A pipeline runs task by task, as the scheduler runs it;
-    tasks that wait for approval do not run, and nobody is notified.
+    tasks that wait for approval do not run, and nobody is notified. An earlier page in FILE is replaced, any other file
+    only with --overwrite.
 
     Exits with 1 if there is an error: a scheduled run would fail, or show other outputs than the saved notebook.
     """
     if page not in (None, "-") and not Path(str(page)).parent.is_dir():
         hint = "choose a file in an existing folder"  # checked before the runs, because they may take hours
         raise click.UsageError(f"folder {Path(str(page)).parent} does not exist; {hint}", click.get_current_context())
+    if page not in (None, "-"):
+        check_replaceable(Path(str(page)), overwrite, "rehearse", _is_page)
     if as_json and page == "-":
         hint = "name a file with --html, or leave out --json"
         raise click.UsageError(
@@ -99,6 +104,11 @@ def rehearse(
         if not as_json:
             click.echo(f"wrote {short_path(str(page))}")
     return 1 if done.errors or (strict and any(each.weight == "warning" for each in done.findings)) else 0
+
+
+def _is_page(head: bytes) -> bool:
+    """Return whether a file that begins with these bytes is a page of this command; see the template of the page."""
+    return head.startswith(b"<!doctype html>") and b'<meta name="generator" content="nbdag-rehearse ' in head
 
 
 def print_rehearsal(done: Rehearsal, *, err: bool = False) -> None:

@@ -71,6 +71,18 @@ def test_findings_are_printed_even_if_the_page_cannot_be_written(tmp_path: Path)
     assert "is a directory" in done.output
 
 
+def test_a_page_replaces_an_earlier_page_and_no_other_file(tmp_path: Path) -> None:
+    notebook, page = write(tmp_path, ["print(missing)"]), tmp_path / "page.html"
+    page.write_text("<!doctype html><title>mine</title>")
+    done = call("rehearse", notebook, "--html", page)
+    assert (done.exit_code, page.read_text()) == (2, "<!doctype html><title>mine</title>")
+    assert "already exists and was not written by `nbdag rehearse`; choose another file" in done.output
+    assert "which no cell sets" in call("rehearse", notebook, "--html", page, "--overwrite").output
+    page.write_text(page.read_text().replace("which no cell sets", ""))
+    assert "which no cell sets" in call("rehearse", notebook, "--html", page).output
+    assert "which no cell sets" in page.read_text()
+
+
 @pytest.mark.parametrize("how", ["option", "line", "cell"])
 def test_an_accepted_finding_is_left_out_with_its_evidence(how: str, tmp_path: Path, shared_kernels: None) -> None:
     comment = "  # nbdag: accept[clock]"

@@ -73,6 +73,11 @@ def test_new_data_starts_one_pipeline_after_the_other(tmp_path: Path, nbdag: Any
     }  # fmt: skip
     picture = tmp_path / "lineage.svg"
     assert nbdag("assets", "graph", "-f", str(picture)).returncode == 0
+    assert nbdag("assets", "graph", "-f", str(picture)).returncode == 0
+    (tmp_path / "mine.svg").write_text("<svg/>")
+    done = nbdag("assets", "graph", "-f", str(tmp_path / "mine.svg"))
+    assert (done.returncode, (tmp_path / "mine.svg").read_text()) == (2, "<svg/>")
+    assert "already exists and was not written by `nbdag assets graph`; choose another file" in done.stderr
     assert all(f">{name}</text>" in picture.read_text() for name in ("etl", "report", "last", "lake/orders"))
     assert "etl.load in manual__" in nbdag("assets", "events").stdout
 

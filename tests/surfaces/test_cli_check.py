@@ -6,11 +6,15 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from struct import unpack
 from typing import Any
+from zlib import crc32
 
 import pytest
 from click.testing import CliRunner, Result
 
+import nbdag
+from nbdag import graphs
 from nbdag.cli import main
 
 WriteNotebook = Callable[..., Path]
@@ -181,6 +185,39 @@ def test_the_file_extension_selects_the_format_of_the_drawing(
     picture = (tmp_path / f"dag.{ending}").read_bytes()
     assert begins in picture[:200]
     assert ending == "png" or b"extract" in picture
+
+
+@pytest.mark.parametrize("ending", ["svg", "png", "dot", "mmd"])
+def test_show_replaces_its_own_drawing_and_no_other_file(
+    ending: str, write_notebook: WriteNotebook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    notebook, file = write_notebook(*PIPELINE), tmp_path / f"dag.{ending}"
+    for _ in range(2):
+        assert call("show", notebook, "-o", file).exit_code == 0
+    drawn = file.read_bytes()
+    for mine in (b"a,b\n1,2\n", graphs.render(nbdag.read(notebook), ending)):
+        file.write_bytes(mine)
+        done = call("show", notebook, "-o", file)
+        assert done.exit_code == 2
+        assert f"dag.{ending} already exists and was not written by `nbdag show`; choose another" in done.stderr
+        assert file.read_bytes() == mine
+    assert call("show", notebook, "-o", file, "--overwrite").exit_code == 0
+    assert file.read_bytes() == drawn
+
+
+def test_a_signed_png_is_a_valid_png(write_notebook: WriteNotebook, tmp_path: Path) -> None:
+    file = tmp_path / "dag.png"
+    assert call("show", write_notebook(*PIPELINE), "-o", file).exit_code == 0
+    picture, at, chunks = file.read_bytes(), 8, []
+    while at < len(picture):
+        (length,) = unpack(">I", picture[at : at + 4])
+        body = picture[at + 4 : at + 8 + length]
+        assert unpack(">I", picture[at + 8 + length : at + 12 + length]) == (crc32(body),)
+        chunks.append(body)
+        at += 12 + length
+    assert chunks[1] == b"tEXtSoftware\0drawn by `nbdag show`"
+    assert (chunks[0][:4], chunks[-1]) == (b"IHDR", b"IEND")
 
 
 def test_show_writes_the_drawing_to_standard_output(write_notebook: WriteNotebook) -> None:

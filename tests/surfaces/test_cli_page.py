@@ -201,6 +201,13 @@ def test_a_report_is_one_file_with_or_without_code(
     hidden = report("--code", "hidden", "-o", "-")
     assert run.id in hidden
     assert "secret_sauce" not in hidden
+    (nbdag.folder / "page.html").write_text(folded)
+    assert report("-o", "page.html") == "page.html\n"
+    (nbdag.folder / "report.html").write_text("<!DOCTYPE html><title>mine</title>")
+    assert "report.html already exists and was not written by `nbdag report`; choose another file" in report()
+    assert (nbdag.folder / "report.html").read_text() == "<!DOCTYPE html><title>mine</title>"
+    assert report("--overwrite") == "report.html\n"
+    assert run.id in (nbdag.folder / "report.html").read_text()
     assert "unknown run" in report("none", "-o", "other.html")
     assert not (nbdag.folder / "other.html").exists()
 
