@@ -61,4 +61,4 @@ def report(run: str, dag: str | None, output: str, code: Code, overwrite: bool) 
 
 def _is_report(head: bytes) -> bool:
     """Return whether a file that begins with these bytes is a page of this command; see the template of the page."""
-    return head.startswith(b"<!DOCTYPE html>") and b'<meta content="nbdag ' in head
+    return head.startswith(b"<!DOCTYPE html>") and b'content="nbdag ' in head
