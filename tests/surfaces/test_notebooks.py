@@ -182,6 +182,16 @@ PROBLEMS = [
     (["%dag x --retry ValueError", TASK], "NB101", 0, 1, "unknown option --retry", "did you mean --retry-on?"),
     (["%%taks b\nx = 1", TASK], "NB104", 0, 1, "unknown magic %%taks", "did you mean %%task?"),
     (["%%Task b --retries 1\nx = 1", TASK], "NB104", 0, 1, "unknown magic %%Task", "did you mean %%task?"),
+    ([" %%task b\nx = 1", TASK], "NB103", 0, 1, "%%task is indented, so Jupyter does not", "remove the blanks"),
+    (["%% task b\nx = 1", TASK], "NB104", 0, 1, "unknown magic %% task", "did you mean %%task?"),
+    (["%% task b --timeout x\ny = 1", TASK], "NB104", 0, 1, "unknown magic %% task", "did you mean %%task?"),
+    (["%% setup\nimport os", TASK], "NB104", 0, 1, "unknown magic %% setup", "did you mean %%setup?"),
+    (["%%  params\nx = 1", TASK], "NB104", 0, 1, "unknown magic %%  params", "did you mean %%params?"),
+    ([TASK, "%% skip\nprint(1)"], "NB104", 1, 1, "unknown magic %% skip", "did you mean %%skip?"),
+    (["%% dag x\nx = 1", TASK], "NB104", 0, 1, "unknown magic %% dag", "did you mean %%dag?"),
+    (["import os\n% dag x", TASK], "NB104", 0, 2, "unknown magic % dag", "did you mean %dag?"),
+    (["%%%task b\nx = 1", TASK], "NB104", 0, 1, "unknown magic %%%task", "did you mean %%task?"),
+    (["%%task: b\nx = 1", TASK], "NB104", 0, 1, "unknown magic %%task:", "did you mean %%task?"),
     (["%%param\nx = 1", TASK], "NB104", 0, 1, "unknown magic %%param", "did you mean %%params?"),
     (["%edge a >> b", TASK], "NB104", 0, 1, "unknown magic %edge", "did you mean %edges?"),
     (["%dag x", "\n%dag y", TASK], "NB105", 1, 2, "the first is in cell 1, line 1", "put all options into one line"),
@@ -207,7 +217,15 @@ def test_each_problem_is_reported_once_with_its_place(cells, code, index, line, 
     assert hint in found[0].hint
 
 
+@pytest.mark.parametrize("source", ["\n%%task b\nx = 1", "  %%task b \\\n    --retries 1\n  x = 1"])
+def test_blank_lines_and_the_indentation_of_a_whole_cell_are_ignored_as_in_jupyter(source):
+    dag = dag_of(source)
+    assert structural(dag) == [] and dag.errors == ()
+    assert list(dag.tasks) == ["b"]
+
+
 NOT_OURS = [
+    "%% time\nx = 1",
     "%%ask what is a task?",
     "%%taks is not a header",
     "%%script bash\nls",

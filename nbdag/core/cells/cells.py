@@ -35,12 +35,14 @@ _KINDS = {
     "skip": CellKind.SCRATCH,
 }
 _CELL_MAGIC = re.compile(r"\s*%%\w")
-_CANDIDATE = re.compile(r"^\s*%{1,2}\s*\w+", re.MULTILINE)
+_CANDIDATE = re.compile(r"^\s*%[% \t]*\w+", re.MULTILINE)
 _AIRFLOW = re.compile(r"\s*(?:from|import)\s+(?:nbdag\.)?airflow\b")
 _EXTENSION = re.compile(r"\s*%(?:re|un)?load_ext\s+nbdag\s*(?:#.*)?\Z")
 _UNKNOWN_OPTION = re.compile(r"unknown option (--\S+)")
 _NEAR_OPTION = re.compile(r"did you mean (--\S+)\?")
-_MAGIC = re.compile(r"\s*(?P<magic>%%?(?P<name>\w+))(?P<rest>.*)", re.DOTALL)
+# Also matches a name that Jupyter cannot find, such as `%% task` or `%%task:`.
+_MAGIC = re.compile(r"\s*(?P<magic>%[% \t]*(?P<name>\w+):?)(?P<rest>.*)", re.DOTALL)
+_POSSIBLE_MAGIC = re.compile(r"%%?\w+")
 _TASK_NAME = re.compile(r"\s*%%?task\s+([A-Za-z_][A-Za-z0-9_.-]{0,249})(?=\s|\Z)")
 _DAG_LINE = re.compile(r"\s*%%?dag\s")
 # Other magics whose names are similar to those of nbdag's magics.
@@ -142,12 +144,15 @@ def default_operator(cells: Sequence[RawCell]) -> str:
 def code_of(lines: Sequence[str], own: Sequence[int]) -> str:
     """Join the lines of a cell into code. `own` are the numbers of the lines to turn into comments."""
     kept = list(lines)
+    head = next((line for line in lines if line.strip()), "")
+    lead = head[: len(head) - len(head.lstrip())]  # IPython removes the indentation that all lines of a cell share
     for line in own:
         text = kept[line].lstrip()
         indent = kept[line][: len(kept[line]) - len(text)]
-        # An indented magic becomes `pass`, because a comment alone would leave its block without a statement.
-        kept[line] = f"{indent}pass  # {text}" if indent and line - 1 not in own else f"# {text}"
-    first = next((n for n, line in enumerate(kept) if line.strip() and not line.startswith("#")), None)
+        # A magic inside a block becomes `pass`, because a comment alone would leave its block without a statement.
+        in_block = indent != lead and line - 1 not in own
+        kept[line] = f"{indent}pass  # {text}" if in_block else f"{lead}# {text}"
+    first = next((n for n, line in enumerate(kept) if line.strip() and not line.lstrip().startswith("#")), None)
     if own and first is not None and _CELL_MAGIC.match(kept[first]):
         # IPython accepts the next cell magic below blank lines, but not below a comment.
         kept[:first] = [""] * first
@@ -235,6 +240,10 @@ class _Classifier:
             draft.kind = CellKind.SCRATCH
         head = _MAGIC.match(lines[first])
         if is_header(lines[first]) and head and (head["name"] in _KINDS or head["magic"].startswith("%%")):
+            indent = lines[first][: head.start("magic")]
+            if not all(line.startswith(indent) for line in lines if line.strip()):
+                message = f"{head['magic']} is indented, so Jupyter does not find the cell magic"
+                self._add("NB103", draft.place(first), message, hint="remove the blanks before it")
             self._read_header(draft, first, head["name"])
         elif head and head["magic"].startswith("%%"):
             self._check_near_miss(draft, first, lines[first])
@@ -374,13 +383,13 @@ class _Classifier:
         similar = difflib.get_close_matches(found["name"].lower(), MAGICS, n=1, cutoff=0.75)
         if not similar:
             return
-        right = "%%dag" if similar[0] == "dag" and found["magic"].startswith("%%") else MAGICS[similar[0]]
+        place, wrong = draft.place(line), found["magic"]
+        right = "%%dag" if similar[0] == "dag" and wrong.startswith("%%") else MAGICS[similar[0]]
         try:
             parse(right + found["rest"])
         except HeaderError as refused:
-            if _header_repair(refused, draft.place(line)) is None:
+            if _POSSIBLE_MAGIC.fullmatch(wrong) and _header_repair(refused, place) is None:
                 return  # nbdag's magic rejects these arguments, so the magic belongs to another extension
-        place, wrong = draft.place(line), found["magic"]
         repair = Repair(kind="word", cells=(place.cell,), old=wrong, new=right)
         self._add("NB104", place, f"unknown magic {wrong}", hint=f"did you mean {right}?", repair=repair)
 

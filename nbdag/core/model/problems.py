@@ -27,7 +27,7 @@ class ProblemKind(NamedTuple):
 TABLE: dict[str, ProblemKind] = {
     "NB101": ProblemKind("error", "a header that cannot be read"),
     "NB102": ProblemKind("error", "two tasks with the same name"),
-    "NB103": ProblemKind("error", "a cell magic that is not its cell's first line"),
+    "NB103": ProblemKind("error", "a cell magic that is not the beginning of its cell"),
     "NB104": ProblemKind("error", "a misspelt magic of nbdag"),
     "NB105": ProblemKind("error", "two %dag lines with a name or options"),
     "NB107": ProblemKind("error", "no task"),
