@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import ast
 import difflib
+import io
 import keyword
 import re
 import shlex
+import tokenize
 import warnings
 import zoneinfo
 from collections.abc import Callable, Iterable, Sequence
@@ -226,9 +228,27 @@ def read_expression(text: str) -> str:
     error = _syntax_error(text)
     if error is None:
         return text
+    if comparison := _as_comparison(text):
+        raise ValueError(f"is not a Python expression, because = assigns; use == to compare: {quote(comparison)}")
     reason = error.msg if isinstance(error, SyntaxError) else str(error)
     where = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset and text else ""
-    raise ValueError(f'is not a Python expression ({reason}{where}); put it in quotes, such as "accuracy >= 0.9"')
+    raise ValueError(f'is not a Python expression ({reason}{where}); write one such as "accuracy >= 0.9"')
+
+
+def _as_comparison(text: str) -> str:
+    """Return the text with == for each = outside brackets, or "" if this is not an expression."""
+    depth, signs = 0, []
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.OP:
+                depth += (token.string in "([{") - (token.string in ")]}")
+                if token.string == "=" and depth == 0 and token.start[0] == 1:
+                    signs.append(token.start[1])
+    except (tokenize.TokenError, SyntaxError):
+        return ""
+    for at in reversed(signs):
+        text = f"{text[:at]}={text[at:]}"
+    return text if signs and _syntax_error(text) is None else ""
 
 
 def _read_map(text: str) -> tuple[str, str]:
