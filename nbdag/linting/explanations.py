@@ -14,8 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from ..core.model.dag import Problem
-from ..core.model.problems import LATER, TABLE
-from ..core.options.option_types import nearest
+from ..core.model.problems import LATER, TABLE, hint_for_code
 from ..errors import NbdagError, error
 
 _SECTION = re.compile(r"^## (NB\d+)\n", re.MULTILINE)
@@ -33,8 +32,7 @@ class UnknownCodeError(NbdagError):
     @property
     def hint(self) -> str:
         """Return what the user can do."""
-        near = nearest(self.code.upper(), TABLE)
-        return f"did you mean {near}?" if near else "`nbdag explain` lists the codes"
+        return hint_for_code(self.code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

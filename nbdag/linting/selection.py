@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.model.dag import Dag
-from ..core.model.problems import TABLE
+from ..core.model.problems import TABLE, hint_for_code
 from ..core.options.option_types import nearest
 from ..errors import NbdagError, error
 
@@ -77,9 +77,7 @@ def codes_of(words: Sequence[str], where: str) -> tuple[str, ...]:
         raise SelectionError(where, "names no code", "write codes such as NB201 or NB3, separated by commas")
     for code in found:
         if not any(each.startswith(code) for each in TABLE):
-            near = nearest(code, TABLE)
-            hint = f"did you mean {near}?" if near else "`nbdag explain` lists the codes"
-            raise SelectionError(where, f"names the unknown code {code}", hint)
+            raise SelectionError(where, f"names the unknown code {code}", hint_for_code(code))
     return tuple(found)
 
 

@@ -55,9 +55,22 @@ def test_the_wrong_example_of_a_missing_file_has_this_problem(tmp_path: Path) ->
     assert found == [[("NB123", "cell 1, line 1")], []]
 
 
-def test_an_unknown_code_has_a_hint() -> None:
-    with pytest.raises(UnknownCodeError, match="unknown code 'NB2011'; did you mean NB2"):
-        explain("NB2011")
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("NB2011", "did you mean NB201?"),
+        ("nb2O1", "did you mean NB201?"),
+        ("NB31O", "did you mean NB310?"),
+        ("201", "did you mean NB201?"),
+        ("NB999", "`nbdag explain` lists the codes"),
+        ("NB299", "`nbdag explain` lists the codes"),
+        ("", "`nbdag explain` lists the codes"),
+    ],
+)
+def test_an_unknown_code_has_a_hint_that_guesses_only_a_misspelt_code(code: str, hint: str) -> None:
+    with pytest.raises(UnknownCodeError) as raised:
+        explain(code)
+    assert str(raised.value) == f"unknown code {code!r}; {hint}"
 
 
 def test_the_text_shows_both_examples() -> None:

@@ -16,8 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..model.dag import Cell, CellKind, Dag, Problem
-from ..model.problems import LATER, TABLE, problem
-from ..options.option_types import nearest
+from ..model.problems import LATER, TABLE, hint_for_code, problem
 from .source import Python, to_python
 
 _COMMENT = re.compile(r"#\s*nbdag:\s*ignore\b[ \t]*(?P<codes>\[[^\]\n]*\]?)?")
@@ -93,9 +92,7 @@ def _useless(dag: Dag, comment: IgnoreComment) -> Iterator[Problem]:
         yield useless("the comment names no code to ignore", "write it as # nbdag: ignore[NB303]")
     for code in comment.codes:
         if code not in TABLE:
-            near = nearest(code, TABLE)
-            hint = f"did you mean {near}?" if near else "`nbdag explain` lists the codes"
-            yield useless(f"unknown code {code}", hint)
+            yield useless(f"unknown code {code}", hint_for_code(code))
         elif TABLE[code].severity == "error":
             message = f"{code} is an error, which prevents a run, so a comment cannot ignore it"
             yield useless(message, f"remove the comment; `nbdag explain {code}` shows what to do instead")

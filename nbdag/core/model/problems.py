@@ -134,6 +134,23 @@ def problem(
     return Problem(code=code, severity=severity, message=message, hint=hint, task=task, place=place, repair=repair)
 
 
+def similar_code(code: str) -> str | None:
+    """Return the code of which `code` is a misspelling, or None.
+
+    A similar letter, a missing or additional character, or a missing "NB" counts as a misspelling. Another digit does
+    not, because many codes differ in a single digit.
+    """
+    word = code.strip().upper().translate(str.maketrans("OIL", "011"))
+    word = f"NB{word}" if word.isdigit() else word
+    return next(iter(difflib.get_close_matches(word, TABLE, n=1, cutoff=0.85)), None)
+
+
+def hint_for_code(code: str) -> str:
+    """Return what the user of an unknown code can do."""
+    near = similar_code(code)
+    return f"did you mean {near}?" if near else "`nbdag explain` lists the codes"
+
+
 def sole_near(name: str, names: Iterable[str]) -> str:
     """Return the one name in `names` that is similar to `name`, or "" if no name or several names are similar."""
     if len(name) < 3:
