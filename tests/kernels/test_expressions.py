@@ -1,5 +1,6 @@
 """--when, --check and --map are evaluated alike in the notebook and in a task's kernel."""
 
+import numpy as np
 import pytest
 
 from nbdag.errors import Fail
@@ -30,6 +31,23 @@ def test_a_failing_check_names_the_expression_and_its_values(expression, message
     with pytest.raises(Fail) as raised:
         check(expression, dict(NAMES))
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (np.float64(1.5), "1.5"),
+        (np.float32(0.83), "0.83"),
+        (np.array(1.5), "1.5"),
+        (np.int8(3), "3"),
+        (np.bool_(False), "False"),
+        (np.zeros(3), "3 float64: [0.0, 0.0, 0.0]"),
+    ],
+)
+def test_a_failing_check_shows_a_scalar_as_a_number(value, text):
+    with pytest.raises(Fail) as raised:
+        check("x is None", {"x": value})
+    assert str(raised.value) == f"--check x is None is false, with x = {text}"
 
 
 def test_a_true_check_passes_silently():

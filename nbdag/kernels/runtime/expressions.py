@@ -164,4 +164,15 @@ def _value(node: ast.expr, names: Mapping[str, Any]) -> str | None:
         value = eval(compile(ast.Expression(body=node), "<header>", "eval"), dict(names))
     except Exception:
         return None
-    return None if callable(value) or isinstance(value, types.ModuleType) else summarise(value)
+    if callable(value) or isinstance(value, types.ModuleType):
+        return None
+    return summarise(_number_of(value))
+
+
+def _number_of(value: Any) -> Any:
+    """Return the Python number with the same text as a scalar of NumPy. Return any other value unchanged."""
+    if type(value).__module__ != "numpy" or value.shape != () or value.dtype.kind not in "biufc":
+        return value
+    kind = value.dtype.kind
+    # The text of a float32 is shorter than the text of the equal Python float.
+    return float(str(value)) if kind == "f" else value.item()
