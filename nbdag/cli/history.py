@@ -6,7 +6,8 @@ import codecs
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..core.model.secret_names import masked
 from ..core.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from ..core.model.text import join_names, run_selector, task_label
 from ..core.options.option_types import nearest
+from ..errors import NbdagError, error
 from . import complete
 from ._group import examples
 from .options import COUNT, INDEX
@@ -25,6 +27,7 @@ from .output import console, duration, moment, output_option, print_data, print_
 from .progress import progress
 
 _MAY_NOT_HAVE_BEGUN = frozenset({TaskState.SKIPPED, TaskState.UPSTREAM_FAILED, TaskState.REMOVED})
+_LISTED_TASKS = 8  # number of tasks that a message lists at most
 _POLL_INTERVAL = 0.1  # seconds between two reads of a growing log
 
 RUN = click.argument("run", default="latest", shell_complete=complete.runs)
@@ -42,11 +45,49 @@ def _run_or_task(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 RUN_AND_TASK = click.argument("words", nargs=-1, required=True, metavar="[RUN] TASK", shell_complete=_run_or_task)
 
 
-def run_and_task(words: Sequence[str]) -> tuple[str, str]:
-    """Return the run and the task that the arguments name. If they name no run, the run is "latest"."""
+@error
+class TaskNeededError(NbdagError):
+    """A command that needs a task got only a run."""
+
+    exit_code = 2
+    command: str
+    run: str  # the run as the user wrote it
+    dag: str | None  # value of --dag
+    tasks: tuple[str, ...]
+    template = "name a task of the run: {usage} ({some})"
+
+    @property
+    def usage(self) -> str:
+        return f"nbdag {self.command} {self.run} TASK" + (f" --dag {self.dag}" if self.dag else "")
+
+    @property
+    def some(self) -> str:
+        return ", ".join([*self.tasks[:_LISTED_TASKS], *(["…"] if len(self.tasks) > _LISTED_TASKS else [])])
+
+
+@contextmanager
+def run_and_task(words: Sequence[str], dag: str | None) -> Iterator[tuple[str, str]]:
+    """Enter with the run and the task that the arguments name. If they name no run, the run is "latest".
+
+    Raise `TaskNeededError` if the only argument is not a task of the latest run, but a run.
+    """
+    context = click.get_current_context()
     if len(words) > 2:
-        raise click.UsageError(f"got unexpected extra argument ({words[2]})", click.get_current_context())
-    return (words[0], words[1]) if len(words) == 2 else ("latest", words[0])
+        raise click.UsageError(f"got unexpected extra argument ({words[2]})", context)
+    if len(words) == 2:
+        yield words[0], words[1]
+        return
+    try:
+        yield "latest", words[0]
+    except api.TaskNotInRunError:
+        try:
+            run = api.find_run(words[0], dag=dag)
+        except NbdagError:
+            run = None
+        if run is None or not run.tasks:
+            raise
+        tasks = tuple(dict.fromkeys(task.id for task in run))
+        raise TaskNeededError(context.info_name or "", words[0], dag, tasks) from None
 
 
 @click.command(
@@ -156,20 +197,18 @@ def logs(
 
     RUN is a run's id, an unambiguous prefix of an id, or 'latest', which is the default.
     """
-    run, task = run_and_task(words)
-    found = api.find_run(run, dag=dag)
     map_index = -1 if index is None else index
-    if rendered:
-        texts = api.rendered(found, task, try_number, map_index)
-        if not texts:
-            raise click.ClickException(f"task {task} of run {found.id} has rendered no template")
-        for name, text in texts.items():
-            click.echo(click.style(f"# {name}", bold=True))
-            click.echo(text)
-    elif follow:
-        _follow_log(found, task, try_number, map_index)
-    else:
-        _copy(api.logs(found, task, try_number, map_index), 0)
+    with run_and_task(words, dag) as (run, task):
+        found = api.find_run(run, dag=dag)
+        if rendered:
+            _print_rendered(found, task, try_number, map_index)
+            return
+        read = _follow_log if follow else _copy_log
+        size = read(found, task, try_number, map_index)
+    if not size:
+        click.echo(
+            f"{task_label(task, map_index)} wrote no output to its log (run {found.id} of {found.dag})", err=True
+        )
 
 
 @click.command(epilog=examples(("nbdag cancel latest", "terminate the run's tasks, with all their processes")))
@@ -257,7 +296,22 @@ def similar_dag(dag: str) -> str | None:
     return None if dag in known else nearest(dag, known)
 
 
-def _follow_log(run: api.Run, task: str, try_number: int | None, map_index: int) -> None:
+def _print_rendered(run: api.Run, task: str, try_number: int | None, map_index: int) -> None:
+    texts = api.rendered(run, task, try_number, map_index)
+    if not texts:
+        raise click.ClickException(f"task {task} of run {run.id} has rendered no template")
+    for name, text in texts.items():
+        click.echo(click.style(f"# {name}", bold=True))
+        click.echo(text)
+
+
+def _copy_log(run: api.Run, task: str, try_number: int | None, map_index: int) -> int:
+    """Print the log of an attempt and return its size in bytes."""
+    return _copy(api.logs(run, task, try_number, map_index), 0)
+
+
+def _follow_log(run: api.Run, task: str, try_number: int | None, map_index: int) -> int:
+    """Print the log of a task until the task ends, and return the size in bytes of the last attempt's log."""
     at = 0
     path: Path | None = None
     while True:
@@ -277,7 +331,7 @@ def _follow_log(run: api.Run, task: str, try_number: int | None, map_index: int)
             path = current
             at = _copy(path, at, required=ended)
         if ended:
-            return
+            return at
         time.sleep(_POLL_INTERVAL)
 
 

@@ -144,8 +144,8 @@ def why(words: tuple[str, ...], dag: str | None, form: str) -> None:
 
     RUN is a run's id, an unambiguous prefix of an id, or 'latest', which is the default.
     """
-    run, task = run_and_task(words)
-    found = api.why(run, task, dag=dag)
+    with run_and_task(words, dag) as (run, task):
+        found = api.why(run, task, dag=dag)
     if form != "table":
         print_data([each.to_dict() for each in found], form)
         return

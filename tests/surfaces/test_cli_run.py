@@ -276,6 +276,31 @@ def test_commands_report_that_there_are_no_runs_yet(nbdag: Any, write_notebook: 
 
 
 @pytest.mark.slow
+def test_a_run_without_a_task_is_answered_with_the_tasks_and_a_silent_task_with_a_line(
+    nbdag: Any, write_notebook: WriteNotebook
+) -> None:
+    done = nbdag(
+        "run", write_notebook("%dag m8", "%%task a\nx = 1", *(f"%%task t{n}\nprint(x)" for n in range(9))), "--json"
+    )
+    run = json.loads(done.stdout)["run_id"]
+    shown = "a, t0, t1, t2, t3, t4, t5, t6, …"
+    for command in ("logs", "why"):
+        for words in ([], ["--dag", "m8"]):
+            for name in ("latest", run):
+                asked = nbdag(command, name, *words)
+                usage = " ".join([f"nbdag {command} {name} TASK", *words])
+                assert (asked.returncode, asked.stdout) == (2, "")
+                assert asked.stderr == f"nbdag: name a task of the run: {usage} ({shown})\n"
+        assert "has no task 'b'; its tasks are a, t0" in nbdag(command, "b").stderr
+    for words in (["a"], ["latest", "a"], ["a", "-f"]):
+        silent = nbdag("logs", *words)
+        assert (silent.returncode, silent.stdout) == (0, "")
+        assert silent.stderr == f"a wrote no output to its log (run {run} of m8)\n"
+    loud = nbdag("logs", "t0")
+    assert loud.stdout and not loud.stderr
+
+
+@pytest.mark.slow
 def test_commands_accept_the_name_of_an_instance_of_a_mapped_task(nbdag: Any, write_notebook: WriteNotebook) -> None:
     cells = (
         "%dag --on-failure no_such_module:f",
