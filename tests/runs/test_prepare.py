@@ -102,20 +102,25 @@ KINDS = [
     ("(2,)", "x", r"parameter p is a tuple, .* write -y 'p: \[1, 2\]'"),
     ("dict(a=1)", "{a: 2}", r"parameter p is a dict, .* write -y 'p: {a: 2}'"),
     ("{}", "a", r"parameter p is a dict, .* write -y 'p: {name: value}'"),
+    ("[1, 2]", 5, r"parameter p is a list, but its value is 5; write -y 'p: \[1, 2\]'"),
+    ("[1, 2]", {"a": 1}, r"parameter p is a list, but its value is {'a': 1}; write"),
+    ("{}", [1], r"parameter p is a dict, but its value is \[1\]; write"),
+    ("True", "no", r"parameter p is a bool, but its value is the text 'no'; write true or false"),
+    ("False", 0, r"parameter p is a bool, but its value is 0; write true or false"),
 ]
 
 
 @pytest.mark.parametrize(("default", "said", "match"), KINDS)
 @pytest.mark.parametrize("below", [TASK, "%%dag\nraise SystemExit('it ran')"])
-def test_a_text_for_a_list_is_refused_before_anything_runs(
-    write: Write, default: str, said: str, match: str, below: str
+def test_a_value_of_another_kind_than_the_default_is_refused_before_anything_runs(
+    write: Write, default: str, said: object, match: str, below: str
 ) -> None:
     with pytest.raises(ParameterTypeError, match=match):
         prepare(write(f"%%params\np = {default}", below), parameters={"p": said})
 
 
 @pytest.mark.parametrize(
-    ("default", "code"), [("2", "NB416"), ("-0.5", "NB416"), ("True", ""), ("'a'", ""), ("abs(2)", "")]
+    ("default", "code"), [("2", "NB416"), ("-0.5", "NB416"), ("None", ""), ("'a'", ""), ("abs(2)", "")]
 )
 def test_a_text_for_a_number_is_asked_about(write: Write, default: str, code: str) -> None:
     notes = prepare(write(f"%%params\np = {default}", TASK), parameters={"p": "x"}).notes

@@ -1,9 +1,10 @@
 """Interpret and check the values of a run's parameters by the schemas of `parameter_schema`, before anything runs.
 
 Values may come as text from a command line (`FromText`): the schema decides what the text means, so `-p version 1.10`
-is the text "1.10" for a `str` and a number for a `float`. A parameter without an annotation accepts any value, with one
-exception: a text is rejected if the default is written as a list, tuple, set or dict. A cell that expects a list and
-gets a text would fail late, or iterate over single characters.
+is the text "1.10" for a `str` and a number for a `float`. A parameter without an annotation accepts any value, unless
+its default is written as a bool, list, tuple, set or dict. Such a parameter accepts only values of this kind, and None.
+A cell that expects a list and gets a text would fail late, or iterate over single characters; a cell that expects a
+bool would take the text "no" for true.
 """
 
 from __future__ import annotations
@@ -27,6 +28,16 @@ _KINDS: Mapping[type[ast.expr], str] = {
     ast.Dict: "dict",
     ast.DictComp: "dict",
 }
+# Key: kind of a default; value: types of the values that such a parameter accepts.
+_ACCEPTED: Mapping[str, type | tuple[type, ...]] = {
+    "bool": bool,
+    **dict.fromkeys(("list", "tuple", "set"), (list, tuple, set, frozenset)),
+    "dict": Mapping,
+}
+_JUDGED = (str, int, float, list, tuple, set, frozenset, Mapping)
+# Keywords of a schema that define which types of values a parameter accepts.
+_DECLARED = frozenset({"type", "anyOf", "oneOf", "enum", "const", "x-annotation"})
+_WORDS = {"true": True, "false": False}
 
 
 class FromText(str):
@@ -35,21 +46,30 @@ class FromText(str):
 
 @error
 class ParameterTypeError(NbdagError):
-    """A parameter whose default is a list, tuple, set or dict was given a text."""
+    """A parameter whose default is a bool, list, tuple, set or dict was given a value of another kind."""
 
     name: str
     kind: str  # name of the default's type, such as list
-    text: str
+    value: object  # masked
     exit_code = 2
-    template = "parameter {name} is a {kind}, but its value is the text {text!r}; write -y '{name}: {example}'"
+    template = "parameter {name} is a {kind}, but its value is {shown}; write {advice}"
 
     @property
-    def example(self) -> str:
-        """An example of a valid value: the given text if the text is a collection in YAML, else a short collection."""
-        text = self.text.strip()
+    def shown(self) -> str:
+        """The value, shortened."""
+        shown = repr(self.value)
+        shown = shown if len(shown) <= 80 else f"{shown[:80]}…"
+        return f"the text {shown}" if isinstance(self.value, str) else shown
+
+    @property
+    def advice(self) -> str:
+        """A valid value: the given text if the text is a collection in YAML, else a short collection."""
+        if self.kind == "bool":
+            return "true or false"
+        text = self.value.strip() if isinstance(self.value, str) else ""
         if text[:1] + text[-1:] in ("[]", "{}") and text.isprintable() and "'" not in text:
-            return text
-        return "{name: value}" if self.kind == "dict" else "[1, 2]"
+            return f"-y '{self.name}: {text}'"
+        return f"-y '{self.name}: {{name: value}}'" if self.kind == "dict" else f"-y '{self.name}: [1, 2]'"
 
 
 @error
@@ -91,7 +111,9 @@ def resolve(
             shown = repr(masked_value(place, broken.value))
             shown = "***" if secret else shown if len(shown) <= 80 else f"{shown[:80]}…"
             raise ParameterRuleError(place, shown, broken.why, broken.hint) from None
-    reject_text(defaults, {name: value for name, value in found.items() if not schemas.get(name, {}).get("type")})
+    # The rules of a type or of an annotation are checked already, and may allow more than the default shows.
+    undeclared = {name: found[name] for name in found if not _DECLARED & set(schemas.get(name, {}))}
+    reject_other_kinds(defaults, undeclared)
     return found
 
 
@@ -127,7 +149,9 @@ def _meant(schema: Mapping[str, Any], text: str) -> Any:
     """Return the value that a text means: its first interpretation that the schema allows."""
     inferred = typed(text)
     if not set(schema) & CHECKED_KEYWORDS:
-        return inferred
+        # `typed` infers a bool only from True and False, but YAML also has true and false.
+        is_bool = isinstance(schema.get("default"), bool) and not _DECLARED & set(schema)
+        return _WORDS.get(text.lower(), inferred) if is_bool else inferred
     kinds = allowed_kinds(schema)
     candidates: list[Any] = [text] if kinds == {"string"} else [inferred, text]
     if "boolean" in kinds and text.lower() in ("true", "false", "yes", "no", "on", "off"):
@@ -154,15 +178,18 @@ def _collection(text: str) -> Any:
         return text
 
 
-def reject_text(defaults: Mapping[str, str], given: Mapping[str, Any]) -> None:
-    """Raise `ParameterTypeError` if a text is given although the default is a list, tuple, set or dict.
+def reject_other_kinds(defaults: Mapping[str, str], given: Mapping[str, Any]) -> None:
+    """Raise `ParameterTypeError` if the default is a bool or a collection, and the value is plain data of another kind.
 
-    `defaults` has each default as source code.
+    `defaults` has each default as source code. None and a reference to a secret are accepted, and in a test of a task
+    also other objects, such as an array for a list.
     """
     for name, value in given.items():
-        kind = _kind(defaults.get(name)) if isinstance(value, str) else ""
-        if isinstance(value, str) and kind not in ("", "number"):
-            raise ParameterTypeError(name, kind, str(masked_value(name, value)))
+        kind = _kind(defaults.get(name))
+        if kind in _ACCEPTED and isinstance(value, _JUDGED) and not isinstance(value, _ACCEPTED[kind]):
+            if is_reference(value):
+                continue
+            raise ParameterTypeError(name, kind, masked_value(name, value))
 
 
 def texts_given_for_numbers(defaults: Mapping[str, str], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -177,7 +204,7 @@ def _kind(source: str | None) -> str:
         return ""
     match ast.parse(source, mode="eval").body:
         case ast.Constant(value=bool()):
-            return ""
+            return "bool"
         case ast.Constant(value=int() | float()) | ast.UnaryOp(operand=ast.Constant(value=int() | float())):
             return "number"
         case ast.Call(func=ast.Name(id="list" | "tuple" | "set" | "dict" as kind)):
