@@ -13,6 +13,7 @@ from ..core.model.text import join_names
 from ..core.schedule.assets import label
 from ..errors import NbdagError
 from ._group import examples
+from .options import not_an_option
 from .output import output_option, overwrite_option, print_data, print_table, write_picture
 
 
@@ -117,6 +118,7 @@ def events(asset: str | None, number: int, form: str) -> None:
 @click.argument("asset", shell_complete=_names)
 @click.option(
     "-e", "--extra", "extra", nargs=2, multiple=True, metavar="NAME VALUE",
+    callback=not_an_option("-e {name} '\"{value}\"'"),
     help="A fact about the new version, as text or JSON. The started runs find the fact in dag_run.asset_events.",
 )  # fmt: skip
 def emit(asset: str, extra: tuple[tuple[str, str], ...]) -> None:

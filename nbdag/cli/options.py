@@ -136,6 +136,27 @@ def task_names(ctx: click.Context, param: click.Parameter, values: Sequence[str]
     return tuple(names)
 
 
+def not_an_option(literal: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Return a callback for an option with a name and a value, which rejects an option of the command as the value.
+
+    In `-p name --only a`, the value is forgotten, and click takes `--only` for it. `literal` is the form in which the
+    option's command accepts such a text, with {name} and {value}.
+    """
+
+    def callback(ctx: click.Context, param: click.Parameter, values: Sequence[tuple[str, str]]) -> Any:
+        flags = {flag for each in ctx.command.get_params(ctx) for flag in (*each.opts, *each.secondary_opts)}
+        for name, value in values:
+            if value.startswith("-") and value in flags:
+                text = literal.format(name=name, value=value)
+                raise click.BadParameter(
+                    f"no value for {name}, because {value} is an option of this command; add the value, or write "
+                    f"{text} for the text {value}"
+                )
+        return values
+
+    return callback
+
+
 def date(ctx: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
     """Return the value of an option as a date."""
     if text is None:

@@ -17,11 +17,13 @@ from typing import Any, TypeVar
 import click
 
 from ..core.cells.parameter_types import FromText
+from .options import not_an_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MAX_FILE = 64 << 20  # maximum size in bytes of a file of parameters
 
+_NOT_AN_OPTION = not_an_option("-y '{name}: {value}'")
 _OPTIONS = (
     click.option(
         "-p",
@@ -29,6 +31,7 @@ _OPTIONS = (
         nargs=2,
         multiple=True,
         metavar="NAME VALUE",
+        callback=_NOT_AN_OPTION,
         help="Set a parameter to a number, True, False, None or a string; use -y for lists and mappings. The value of "
         "a secret parameter is not stored with the run; secret:NAME gives it by the name of a secret.",
     ),
@@ -38,6 +41,7 @@ _OPTIONS = (
         nargs=2,
         multiple=True,
         metavar="NAME TEXT",
+        callback=_NOT_AN_OPTION,
         help="Set a parameter to a string.",
     ),
     click.option("-f", "--parameters_file", multiple=True, metavar="FILE", help="Set parameters from a YAML file."),

@@ -12,7 +12,7 @@ import click
 
 from .. import notebooks, runs
 from ..core.cells.parameter_schema import rules_text, type_text
-from ..core.model.secret_names import masked_sources
+from ..core.model.secret_names import masked_sources, masked_value
 from ..core.model.states import RunState, TaskState
 from ..core.model.text import task_label
 from ..executors import Choice
@@ -139,6 +139,7 @@ def run(
     last printed line. Exits with 1 if the run does not succeed.
     """
     require()
+    _reject_assignment(output)
     if help_notebook:
         return _print_parameters(notebook)
     values = parameters(**parameter_values)
@@ -193,6 +194,18 @@ def run(
     if as_json:
         print_data(done.to_dict())
     return 0 if done.state is RunState.SUCCESS else 1
+
+
+def _reject_assignment(output: Path | None) -> None:
+    """Reject `seed=3` in place of a report: this is how other tools set a parameter."""
+    name, equals, value = str(output or "").partition("=")
+    if output is None or not equals or not name.isidentifier() or output.suffix == ".ipynb":
+        return
+    value = str(masked_value(name, value))
+    raise click.UsageError(
+        f"{name}={value} is not a notebook file; to set a parameter, write -p {name} {shlex.quote(value)}",
+        click.get_current_context(),
+    )
 
 
 def _print_parameters(notebook: Path) -> int:

@@ -42,6 +42,14 @@ CELLS = ("%%params\nalpha = 1\napi_key = ''\ndb = ''", "%%task a\nx = alpha + le
         (["pools", "set", "", "1"], "'NAME': it is empty; write a value (see"),
         (["run", "nb.ipynb", "--address", "x", "--dry-run"], "executor local has no option --address; omit it"),
         (["scheduler", "--print-unit", "systemd", "--executor", "lcal"], "unknown executor 'lcal'"),
+        (["run", "nb.ipynb", "alpha=3"], "alpha=3 is not a notebook file; to set a parameter, write -p alpha 3 (see"),
+        (["run", "nb.ipynb", "api_key=hunter2"], f"api_key={MASK} is not a notebook file"),
+        (["run", "nb.ipynb", "-p", "alpha", "--only", "a"], "no value for alpha, because --only is an option of"),
+        (["run", "nb.ipynb", "-p", "alpha", "--json"], "or write -y 'alpha: --json' for the text --json (see"),
+        (["rehearse", "nb.ipynb", "-r", "alpha", "-h"], "no value for alpha, because -h is an option of"),
+        (["trigger", "nb", "-p", "alpha", "-y", "a: 1"], "no value for alpha, because -y is an option of"),
+        (["backfill", "nb", "-p", "alpha", "--from", "2026-01-01"], "no value for alpha, because --from is an option"),
+        (["assets", "emit", "s3://x", "-e", "rows", "-e"], """or write -e rows '"-e"' for the text -e"""),
     ],
 )
 def test_a_slip_is_rejected(nbdag: Any, write_notebook: WriteNotebook, words: list[str], message: str) -> None:
@@ -56,6 +64,13 @@ def test_an_unknown_parameter_is_passed_if_allowed(nbdag: Any, write_notebook: W
     done = nbdag("run", write_notebook(*CELLS), "-p", "alhpa", "2", "--allow-unknown", "--dry-run")
     assert done.returncode == 0
     assert "warning NB411: the parameters cell sets no 'alhpa'" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["-y", "db: --only"], ["-p", "db", "-5"], ["-r", "db", "--unknown"], ["a=b.ipynb"]])
+def test_a_text_that_only_resembles_a_slip_is_accepted(
+    nbdag: Any, write_notebook: WriteNotebook, words: list[str]
+) -> None:
+    assert nbdag("run", write_notebook(*CELLS), "--dry-run", *words).returncode == 0
 
 
 @pytest.mark.slow
