@@ -204,7 +204,7 @@ def test_outputs_prose_and_scratch_cells_do_not_change_the_version(write) -> Non
         ("a", {"map_index": 0}, "a has no --map; omit --elements and --map-index"),
         ("m", {}, "m is mapped; pass --elements"),
         ("m", {"map_index": 0, "elements": True}, "m takes either --elements or --map-index, not both"),
-        ("a", {"parameters": {"k": 1}}, "the parameters cell of churn sets no 'k'"),
+        ("a", {"parameters": {"k": 1}}, "churn has no parameters cell, so it has no parameter 'k'"),
         ("a", {"cwd": "/nowhere"}, "the working directory /nowhere does not exist"),
     ],
 )

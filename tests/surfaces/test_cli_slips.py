@@ -73,6 +73,17 @@ def test_a_text_that_only_resembles_a_slip_is_accepted(
     assert nbdag("run", write_notebook(*CELLS), "--dry-run", *words).returncode == 0
 
 
+def test_a_parameter_of_a_notebook_without_parameters_cell_is_rejected(
+    nbdag: Any, write_notebook: WriteNotebook
+) -> None:
+    done = nbdag("run", write_notebook("%%task a\nx = 1"), "-p", "x", "5", "--dry-run")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "nbdag: nb has no parameters cell, so it has no parameter 'x'; set x in a cell that begins with %%params "
+        "(or pass it anyway with --allow-unknown)\n",
+    )
+
+
 @pytest.mark.slow
 def test_secrets_are_masked_in_all_that_a_run_shows(nbdag: Any, write_notebook: WriteNotebook) -> None:
     secret = ["-p", "api_key", "hunter2", "-p", "db", "postgresql://me:hunter2@host/x"]

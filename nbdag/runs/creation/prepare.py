@@ -19,7 +19,7 @@ from typing import Any
 from ... import environments, notebooks
 from ...building import BuiltNotebook, build, secret_parameters
 from ...core.cells import parameter_types
-from ...core.model.dag import Dag, Problem
+from ...core.model.dag import CellKind, Dag, Problem
 from ...core.model.job import Note
 from ...core.model.secret_names import masked_value
 from ...core.model.text import plural
@@ -94,10 +94,18 @@ class UnknownParameterError(NbdagError):
     dag: str
     name: str
     names: tuple[str, ...]
-    template = "the parameters cell of {dag} sets no {name!r}; {hint} (or pass it anyway with --allow-unknown)"
+    has_cell: bool = True  # whether the notebook has a parameters cell
+    template = "{why}; {hint} (or pass it anyway with --allow-unknown)"
+
+    @property
+    def why(self) -> str:
+        cell = f"the parameters cell of {self.dag} sets no {self.name!r}"
+        return cell if self.has_cell else f"{self.dag} has no parameters cell, so it has no parameter {self.name!r}"
 
     @property
     def hint(self) -> str:
+        if not self.has_cell:
+            return f"set {self.name} in a cell that begins with %%params"
         near = nearest(self.name, self.names)
         if near:
             return f"did you mean {near!r}?"
@@ -297,7 +305,8 @@ def record_parameters(
     plain = plain_parameters(said)
     for name in plain:
         if name not in dag.parameters and not allow_unknown:
-            raise UnknownParameterError(dag.id, name, tuple(dag.parameters))
+            has_cell = any(cell.kind is CellKind.PARAMETERS for cell in dag.cells)
+            raise UnknownParameterError(dag.id, name, tuple(dag.parameters), has_cell)
     checked = parameter_types.resolve(dag.parameter_schemas, dag.parameters, plain)
     notes = tuple(_doubtful_parameters(dag, checked))
     return without_secrets(checked, secret_parameters(dag), stays_here=stays_here), notes
