@@ -14,7 +14,10 @@ from pathlib import Path
 
 import boto3
 import pytest
+import s3fs
 from patience import until
+
+from nbdag.storage.remote import files_at
 
 SECRET = "the-key-that-nobody-may-see"
 _ERROR = "<Error><Code>{}</Code><Message>{}</Message></Error>"
@@ -116,6 +119,9 @@ def s3_server(folder: Path, address: str = "127.0.0.1") -> Iterator[Gateway]:
         patch.setenv("AWS_ACCESS_KEY_ID", "nbdag")
         patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        # fsspec keeps its clients, which know the address of an earlier server in this process.
+        s3fs.S3FileSystem.clear_instance_cache()
+        files_at.cache_clear()
         try:
             client = boto3.client("s3")
             client.create_bucket(Bucket="data")
